@@ -1,0 +1,1 @@
+"""What lies between a method call and the network."""

@@ -1,0 +1,95 @@
+"""What one logical call goes through: a token, its turn in the budget, a try, a verdict, perhaps another try."""
+
+from collections.abc import Callable
+
+from amili_async._wire.auth import TokenKeeper
+from amili_async._wire.clock import Clock
+from amili_async._wire.protocol import Request, Response, judge, read_quota
+from amili_async._wire.retry import Retrier
+from amili_async._wire.session import Session
+from amili_async._wire.throttle import RequestBudget
+from amili_async.errors import AmiliError, AuthenticationError, ConnectionFailed, RateLimited
+from amili_async.events import Announcer, TryFinished
+
+
+class Pipeline:
+    """Carries requests of one client to the server."""
+
+    def __init__(
+        self, session: Session, *, budget: RequestBudget, retrier: Retrier, clock: Clock, announce: Announcer
+    ) -> None:
+        self._session = session
+        self._budget = budget
+        self._retrier = retrier
+        self._clock = clock
+        self._announce = announce
+
+    async def call(self, request: Request, keeper: TokenKeeper) -> Response:
+        """Send with a valid token; a token that is rejected is replaced once, and the request sent once more."""
+
+        async def attempt(number: int) -> Response:
+            token = await keeper.token()
+            await self._budget.acquire(request.lane)
+            token = keeper.newest(token)
+            try:
+                return await self._try(request, token.value, number)
+            except AuthenticationError:
+                token = await keeper.token(rejected=token)
+            await self._budget.acquire(request.lane)
+            return await self._try(request, token.value, number)
+
+        return await self._retrier.run(attempt, request=request.label, is_repeatable=request.method == "GET")
+
+    async def call_with(self, request: Request, credential: Callable[[], str]) -> Response:
+        """Send with a credential that is no token, made anew for each try: this is how tokens are fetched."""
+
+        async def attempt(number: int) -> Response:
+            await self._budget.acquire(request.lane)
+            return await self._try(request, credential(), number)
+
+        return await self._retrier.run(attempt, request=request.label, is_repeatable=True)
+
+    async def _try(self, request: Request, credential: str, number: int) -> Response:
+        """One try, for which the budget has given a turn; the turn is always returned."""
+        started = self._clock.now()
+        was_sent = True
+        response: Response | None = None
+        try:
+            response = await self._session.send(request, credential)
+        except AmiliError as error:
+            was_sent = not (isinstance(error, ConnectionFailed) and not error.was_sent)
+            self._tell(request, started, number, error=error)
+            raise
+        finally:
+            if was_sent:
+                self._budget.settle(None if response is None else read_quota(response, now=self._clock.wall()))
+            else:
+                self._budget.give_back()
+        self._tell(request, started, number, response=response)
+        try:
+            judge(request, response, now=self._clock.wall())
+        except RateLimited as error:
+            error.retry_after = self._budget.pause(error.retry_after)
+            raise
+        return response
+
+    def _tell(
+        self,
+        request: Request,
+        started: float,
+        number: int,
+        *,
+        response: Response | None = None,
+        error: AmiliError | None = None,
+    ) -> None:
+        if self._announce:
+            self._announce(
+                TryFinished(
+                    request=request.label,
+                    status=None if response is None else response.status,
+                    error=None if error is None else type(error).__name__,
+                    attempt=number,
+                    seconds=self._clock.now() - started,
+                    size=0 if response is None else len(response.body),
+                )
+            )

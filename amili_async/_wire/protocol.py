@@ -1,0 +1,149 @@
+"""The API's rules as pure functions: a query becomes a request, and an answer is judged by its status and headers.
+
+The law: nothing here does I/O, and no error made here quotes a query, a credential or a record.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode, urlsplit
+
+from msgspec import Struct
+
+from amili_async._wire.quota import Quota
+from amili_async._wire.refusals import refusal_of
+from amili_async._wire.throttle import Lane
+from amili_async.errors import ApiError, ConfigurationError
+from amili_async.models.fields import parse_date
+from amili_async.query import Query
+
+MAX_PAGE_SIZE = 100
+"""The API gives no more on one page, whatever it is asked for."""
+MAX_TARGET = 8000
+"""Bytes of path and query: common gateways refuse a request line of more than some 8 kB."""
+
+
+class Request(Struct, frozen=True, gc=False, kw_only=True):
+    """What is to be sent, without the credential."""
+
+    method: str
+    """`GET` or `POST`."""
+    target: str
+    """Path and query, encoded."""
+    label: str
+    """Method and path, for errors and events."""
+    lane: Lane
+    """Whose turn it is."""
+    body: bytes | None = None
+    """JSON, for a POST."""
+
+    def __repr__(self) -> str:
+        return f"Request({self.label})"
+
+
+class Response(Struct, frozen=True, gc=False, kw_only=True):
+    """What came back, read whole."""
+
+    status: int
+    """The HTTP status."""
+    headers: Mapping[str, str]
+    """Looked up in any case."""
+    body: bytes
+    """Decompressed."""
+
+    def __repr__(self) -> str:
+        return f"Response(status={self.status}, size={len(self.body)})"
+
+
+def check_base_url(url: object) -> str:
+    """Return the URL without a final slash; `ConfigurationError` unless it is `https`, or `http` on loopback."""
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError("base_url must look like https://api.example.com")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError("base_url must hold no user, password, query or fragment")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ConfigurationError("base_url must be https: plain http would show the credential on the network")
+    return parts.geturl().rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def list_request(
+    path: str, query: Query, *, page: int = 1, max_results: int = MAX_PAGE_SIZE, lane: Lane = Lane.SINGLE
+) -> Request:
+    """One page of a list; `ConfigurationError` for a query that makes too long a request line."""
+    parameters = {"where": query.where, "sort": query.sort, "projection": query.projection}
+    pairs = [(name, value) for name, value in parameters.items() if value]
+    target = f"/{path}?{urlencode([*pairs, ('page', page), ('max_results', max_results)], quote_via=quote)}"
+    if len(target) > MAX_TARGET:
+        raise ConfigurationError(
+            f"the query makes a request line of {len(target)} bytes, and gateways refuse more than {MAX_TARGET}: "
+            "cut a long is_in() into several queries"
+        )
+    return Request(method="GET", target=target, label=f"GET /{path}", lane=lane)
+
+
+def item_request(path: str, record_id: str, query: Query) -> Request:
+    """One record."""
+    target = f"/{path}/{record_id}"
+    projection = f"?{urlencode({'projection': query.projection}, quote_via=quote)}" if query.projection else ""
+    return Request(method="GET", target=target + projection, label=f"GET {target}", lane=Lane.SINGLE)
+
+
+def create_request(path: str, body: bytes) -> Request:
+    """A new record."""
+    return Request(method="POST", target=f"/{path}", label=f"POST /{path}", lane=Lane.SINGLE, body=body)
+
+
+def judge(request: Request, response: Response, *, now: float) -> None:
+    """Raise the error that the status stands for; `now` is for a `Retry-After` that is a date."""
+    if not 200 <= response.status < 300:
+        refusal = refusal_of(request.label, response.status, response.body)
+        if isinstance(refusal, ApiError):
+            refusal.retry_after = read_retry_after(response, now=now)
+        raise refusal
+
+
+def read_retry_after(response: Response, *, now: float) -> float | None:
+    """Seconds, from seconds or an HTTP date; `None` where it is absent or makes no sense."""
+    text = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
+        return float(text)
+    try:
+        return max(0.0, parse_date(text).timestamp() - server_time(response, default=now))
+    except ValueError:
+        return None
+
+
+def read_quota(response: Response, *, now: float) -> Quota | None:
+    """The server's `X-RateLimit-*`, where they are there and make sense.
+
+    The reset is in seconds since 1970 (as Eve sends it), compared with the server's own `Date`; a small number is
+    taken for seconds from now.
+    """
+    remaining = _read_count(response.headers.get("X-RateLimit-Remaining"))
+    reset = _read_count(response.headers.get("X-RateLimit-Reset"))
+    if remaining is None or reset is None:
+        return None
+    reset_in = reset - server_time(response, default=now) if reset > 1_000_000_000 else float(reset)
+    if reset_in < 0:
+        return None
+    return Quota(limit=_read_count(response.headers.get("X-RateLimit-Limit")), remaining=remaining, reset_in=reset_in)
+
+
+def _read_count(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,12}", text.strip()) else None
+
+
+def server_time(response: Response, *, default: float) -> float:
+    """Seconds since 1970 by the server's `Date`, so that a wrong clock of ours does no harm."""
+    try:
+        return parse_date(response.headers.get("Date", "")).timestamp()
+    except ValueError:
+        return default

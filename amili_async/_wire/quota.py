@@ -1,0 +1,56 @@
+"""What the server's own count (`X-RateLimit-*`) says about the others who use the same key.
+
+Others show up as the part of the quota that we did not use; when it is used up, all is silent until it is renewed.
+"""
+
+from msgspec import Struct
+
+
+class Quota(Struct, frozen=True, gc=False, kw_only=True):
+    """What the server says of its own count, in `X-RateLimit-*`."""
+
+    limit: int | None
+    """Requests per period."""
+    remaining: int
+    """How many of them are left."""
+    reset_in: float
+    """Seconds until the count starts anew."""
+
+
+class Ledger:
+    """The quota of the period that is running, and who has used how much of it."""
+
+    SLACK = 0.25
+    """Seconds of silence beyond the reset."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self._limit = 0
+        self._others = 0
+        self._reset_at: float | None = None
+        self._was_told = False
+
+    def take_in(self, quota: Quota, now: float, in_flight: int) -> bool:
+        """Note what the server said; true the first time in a period that it means silence."""
+        reset_at = now + quota.reset_in
+        if self._reset_at is None or now >= self._reset_at or reset_at > self._reset_at + 2.0:
+            self._reset_at = reset_at
+            self.sent = in_flight + 1
+            self._others = 0
+            self._was_told = False
+            self._limit = quota.limit if quota.limit is not None else quota.remaining + self.sent
+        # The answers of one burst come in any order: the last of them in the server's order shows the true sum.
+        self._others = max(self._others, self._limit - quota.remaining - self.sent)
+        is_news = not self._was_told and self.silence(now) > 0
+        self._was_told |= is_news
+        return is_news
+
+    def reset_in(self, now: float) -> float:
+        """Seconds until the server starts counting anew; 0 where that is not known."""
+        return max(0.0, self._reset_at - now) if self._reset_at is not None else 0.0
+
+    def silence(self, now: float) -> float:
+        """Seconds until the next request, where the quota is used up."""
+        if self._reset_at is None or now >= self._reset_at + self.SLACK:
+            return 0.0
+        return self._reset_at + self.SLACK - now if self._limit - self._others <= self.sent else 0.0

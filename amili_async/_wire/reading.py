@@ -1,0 +1,135 @@
+"""From the bytes of a good answer to a page or a record, by one decoder built once per record type."""
+
+import operator
+import re
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from amili_async._wire.protocol import Response
+from amili_async._wire.refusals import refusal_of, says_error
+from amili_async.errors import UnreadableResponse
+from amili_async.models.shape import Shape
+
+T = TypeVar("T")
+
+_FAILURES = (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError)
+_SAFE_REASON = re.compile(r"(Expected `|Object missing required field|Object contains unknown|Expected an RFC 1123)")
+
+
+class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
+    """One page of a list."""
+
+    items: tuple[T, ...]
+    """The records, in the order asked for."""
+    number: int
+    """From 1."""
+    max_results: int | None
+    """How many records the server puts on a page (fewer than asked for, if it likes); `None` where it did not say."""
+    total: int | None
+    """How many records match in all; `None` where the server did not say."""
+
+    def __repr__(self) -> str:
+        return f"Page(number={self.number}, items={len(self.items)}, total={self.total})"
+
+
+class _Meta(Struct, frozen=True, gc=False):
+    max_results: int | None = None
+    total: int | None = None
+
+
+class _Listing(Struct, Generic[T], frozen=True, gc=False):
+    items: tuple[T, ...] = field(name="_items")
+    meta: _Meta | UnsetType | None = field(name="_meta", default=UNSET)
+    status: str | UnsetType | None = field(name="_status", default=UNSET)
+
+
+class _RawListing(Struct, frozen=True):
+    items: list[msgspec.Raw] = field(name="_items")
+
+
+class _Identity(Struct, frozen=True):
+    id: str | None = field(name="_id", default=None)
+
+
+class Reader(Generic[T]):
+    """Reads answers that hold records of one shape."""
+
+    def __init__(self, shape: Shape[T]) -> None:
+        self._shape = shape
+        float_hook = Decimal if shape.record is dict else None  # money stays exact in a dict too
+        listing: Any = _Listing
+        hook: Any = operator.getitem  # asks the type itself: see models/fields.py
+        self._listing = msgspec.json.Decoder[Any](listing[shape.wire], dec_hook=hook, float_hook=float_hook)
+        self._record = msgspec.json.Decoder[Any](shape.wire, dec_hook=hook, float_hook=float_hook)
+
+    def read_page(self, response: Response, *, request: str, number: int) -> Page[T]:
+        """Decode a page; *request* is method and path.
+
+        `UnreadableResponse` says where in the JSON it is not as agreed; an `ApiError` where the body says `ERR`.
+        """
+        try:
+            listing = self._listing.decode(response.body)
+            items = self._shape.convert(listing.items) if self._shape.converts else listing.items
+            failure = _check_meta(listing.meta)
+        except _FAILURES as error:
+            failure = error
+        if failure is None and listing.status != "ERR":
+            meta = listing.meta or _Meta()
+            return Page(items=items, number=number, max_results=meta.max_results, total=meta.total)
+        raise _explain(request, response, failure)
+
+    def read_record(self, response: Response, *, request: str) -> T:
+        """Decode one record, likewise."""
+        failure: Exception | None = None
+        if not says_error(response.body):
+            try:
+                record = self._record.decode(response.body)
+                return self._shape.convert([record])[0] if self._shape.converts else record
+            except _FAILURES as error:
+                failure = error
+        raise _explain(request, response, failure)
+
+
+def _check_meta(meta: _Meta | UnsetType | None) -> Exception | None:
+    if isinstance(meta, _Meta):
+        if meta.total is not None and meta.total < 0:
+            return msgspec.ValidationError("Expected `int` >= 0 - at `$._meta.total`")
+        if meta.max_results is not None and meta.max_results < 1:
+            return msgspec.ValidationError("Expected `int` >= 1 - at `$._meta.max_results`")
+    return None
+
+
+def _explain(request: str, response: Response, failure: Exception | None) -> Exception:
+    """The error to raise; the library's own, which may quote a record, goes no further than here."""
+    if failure is None or says_error(response.body):
+        return refusal_of(request, response.status, response.body)
+    found = re.search(r" - at `(\$[^`]*)`$", str(failure))
+    location = found[1] if found else ""
+    reason = str(failure)[: found.start()] if found else "the body is not valid JSON"
+    if not isinstance(failure, msgspec.ValidationError):
+        reason = "the body is not valid JSON"
+    elif _SAFE_REASON.match(reason) is None:
+        reason = "a value is not as its type demands"
+    record_id = _id_at(response.body, location)
+    place = f" at {location}" if location else ""
+    whose = f" of record {record_id}" if record_id else ""
+    return UnreadableResponse(
+        f"{request} was answered with {response.status}, but not in the agreed shape: {reason}{place}{whose}",
+        request=request,
+        location=location,
+        record_id=record_id,
+    )
+
+
+def _id_at(body: bytes, location: str) -> str | None:
+    """The `_id` of the record in which the place lies."""
+    found = re.match(r"\$\._items\[([0-9]+)\]", location)
+    try:
+        raw = msgspec.json.decode(body, type=_RawListing).items[int(found[1])] if found else msgspec.Raw(body)
+        record_id = msgspec.json.decode(raw, type=_Identity).id
+    except (*_FAILURES, IndexError):
+        return None
+    return record_id if record_id is not None and re.fullmatch("[0-9a-f]{24}", record_id) else None

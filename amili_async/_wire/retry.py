@@ -1,0 +1,138 @@
+"""Whether, when and how often a failed call is tried again; the only file that knows tenacity.
+
+The law: the error says whether another try makes sense (`transient`), and a request that is not safe to repeat is
+repeated only where the server certainly did nothing (`was_not_processed`). The first try costs nothing: tenacity is
+entered only after it failed.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from msgspec import Struct
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from amili_async._wire.clock import Clock
+from amili_async.errors import AmiliError, ApiError, ConfigurationError, ConnectionFailed, RateLimited
+from amili_async.events import Announcer, RetryScheduled
+
+T = TypeVar("T")
+
+
+class RetryPolicy(Struct, frozen=True, kw_only=True):
+    """How patient a call is: exponential backoff with full jitter, and what the server asks for where it asks."""
+
+    attempts: int = 5
+    """Tries in all; 1 means no retry."""
+    base: float = 0.5
+    """Seconds: the longest wait after the first try, doubled after each further one."""
+    max_wait: float = 20.0
+    """Seconds: the longest wait of our own."""
+    max_retry_after: float = 120.0
+    """Seconds: the longest wait that the server may ask for; asked for more, the call fails at once."""
+    max_elapsed: float = 300.0
+    """Seconds since the call began, beyond which no wait goes."""
+    reserve: int = 20
+    """Retries in hand for the whole client. A retry takes one, a call that succeeds gives half of one back: when
+    the server is down, calls soon fail after one try each, and recover with it."""
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ConfigurationError("attempts counts the first try too: it must be at least 1")
+        if min(self.base, self.max_wait, self.max_retry_after, self.max_elapsed, self.reserve) < 0:
+            raise ConfigurationError("the times and the reserve of a RetryPolicy must not be negative")
+
+
+class Retrier:
+    """Runs calls under one policy and keeps the reserve of retries that they share."""
+
+    def __init__(self, policy: RetryPolicy, *, clock: Clock, announce: Announcer) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._announce = announce
+        self._reserve = float(policy.reserve)
+
+    async def run(self, attempt: Callable[[int], Awaitable[T]], *, request: str, is_repeatable: bool) -> T:
+        """Await *attempt(1)*, and after a failure that allows it further ones; raises the last error."""
+        started = self._clock.now()
+        try:
+            result = await attempt(1)
+        except AmiliError as error:
+            failed = error
+        else:
+            self._reserve = min(self._reserve + 0.5, self._policy.reserve)
+            return result
+        return await self._run_again(attempt, failed, started, request=request, is_repeatable=is_repeatable)
+
+    async def _run_again(
+        self,
+        attempt: Callable[[int], Awaitable[T]],
+        failed: AmiliError,
+        started: float,
+        *,
+        request: str,
+        is_repeatable: bool,
+    ) -> T:
+        pending: list[AmiliError] = [failed]
+
+        async def try_again() -> T:
+            if pending:  # what the first try raised, so that tenacity counts and judges it like the others
+                raise pending.pop()
+            return await attempt(retrying.statistics["attempt_number"])
+
+        def allows(error: BaseException) -> bool:
+            return isinstance(error, AmiliError) and error.transient and (is_repeatable or error.was_not_processed)
+
+        def announce(state: RetryCallState) -> None:
+            self._spend(state)
+            error = type(_error_of(state)).__name__
+            wait = state.upcoming_sleep
+            self._announce(RetryScheduled(request=request, attempt=state.attempt_number, wait=wait, error=error))
+
+        retrying = AsyncRetrying(
+            sleep=self._clock.sleep,
+            wait=self._choose_wait,
+            stop=lambda state: self._is_enough(state, started),
+            retry=retry_if_exception(allows),
+            before_sleep=announce,
+            reraise=True,
+        )
+        try:
+            return await retrying(try_again)
+        except (ApiError, ConnectionFailed) as error:
+            error.attempts = max(error.attempts, retrying.statistics["attempt_number"])
+            raise
+
+    def _choose_wait(self, state: RetryCallState) -> float:
+        asked = _asked_wait(state)
+        if asked is not None:
+            return asked
+        longest = min(self._policy.max_wait, self._policy.base * 2 ** (state.attempt_number - 1))
+        return random.uniform(0, longest)  # noqa: S311 - spreads the load, guards nothing
+
+    def _is_enough(self, state: RetryCallState, started: float) -> bool:
+        wait = state.upcoming_sleep
+        return (
+            state.attempt_number >= self._policy.attempts
+            or (_asked_wait(state) or 0.0) > self._policy.max_retry_after
+            or self._clock.now() - started + wait > self._policy.max_elapsed
+            or (self._costs(state) and self._reserve < 1)
+        )
+
+    def _costs(self, state: RetryCallState) -> bool:
+        """Whether this retry is taken from the reserve: one that the server itself timed is not."""
+        return not isinstance(_error_of(state), RateLimited)
+
+    def _spend(self, state: RetryCallState) -> None:
+        if self._costs(state):
+            self._reserve -= 1
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+def _asked_wait(state: RetryCallState) -> float | None:
+    """What the server asked for, where it did."""
+    error = _error_of(state)
+    return error.retry_after if isinstance(error, ApiError) else None

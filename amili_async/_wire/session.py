@@ -1,0 +1,110 @@
+"""One try: send a request and read the whole answer; the only file of the client that knows aiohttp.
+
+The law: the body is read within the try's timeout and error mapping, the response is released before anything else
+happens, no redirect is followed, and every failure of aiohttp's becomes one of ours, which names no header and no
+query. A session that was given is borrowed: it is never closed.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from yarl import URL
+
+from amili_async._wire.protocol import Request, Response
+from amili_async.errors import ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes, decompressed: a page of 100 records is some 100 kB."""
+
+_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientProxyConnectionError)
+
+
+class Session:
+    """The connections to one host."""
+
+    CONNECT_TIMEOUT = 10.0
+    """Seconds for making a connection, within the time for the whole try."""
+
+    def __init__(
+        self, base_url: str, *, timeout: float, session: aiohttp.ClientSession | None, user_agent: str
+    ) -> None:
+        self._base_url = base_url
+        self._borrowed = session
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, self.CONNECT_TIMEOUT))
+        self._seconds = timeout
+        self._headers = {"Accept": "application/json", "User-Agent": user_agent}
+
+    def open(self) -> None:
+        """Make a session of our own, unless one was given."""
+        if self._borrowed is None:
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        elif self._borrowed.closed:
+            raise ConfigurationError("the aiohttp session that was given is closed")
+
+    async def aclose(self) -> None:
+        """Close our own session; a borrowed one stays open."""
+        if self._borrowed is None and self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, request: Request, credential: str) -> Response:
+        """Send and read; `ConnectionFailed` or `TimedOut` where no whole answer came."""
+        if self._session is None or self._session.closed:
+            raise ConfigurationError(
+                "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
+            )
+        headers = {**self._headers, "X-API-Key": credential}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        with _failures_mapped(request, self._seconds):
+            async with self._session.request(
+                request.method,
+                URL(self._base_url + request.target, encoded=True),
+                headers=headers,
+                data=request.body,
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                body = await _read_body(request, response)
+                return Response(status=response.status, headers=response.headers, body=body)
+
+
+async def _read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
+    """The whole body, refused as soon as it grows past the cap."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise UnreadableResponse(
+                f"{request.label} was answered with more than {MAX_BODY // 2**20} MB, which no page is",
+                request=request.label,
+            )
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+@contextmanager
+def _failures_mapped(request: Request, seconds: float) -> Iterator[None]:
+    """Turn what aiohttp raises into ours; its own texts may hold the query, so they are not passed on."""
+    failure: ConnectionFailed
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise
+    except TimeoutError as error:
+        was_sent = not isinstance(error, _NOT_SENT)
+        what = f"no whole answer within {seconds:g} s" if was_sent else "no connection could be made in time"
+        failure = TimedOut(f"{request.label}: {what}", request=request.label, was_sent=was_sent)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        was_sent = not isinstance(error, _NOT_SENT)
+        what = "the connection broke before the whole answer was read" if was_sent else "no connection could be made"
+        failure = ConnectionFailed(
+            f"{request.label}: {what} ({type(error).__name__})", request=request.label, was_sent=was_sent
+        )
+    else:
+        return
+    raise failure from None

@@ -1,0 +1,247 @@
+"""The request budget: which request may go now, and how long the others wait.
+
+The law: a slot is freed its window after the *answer* arrived, not after the request was sent. The server saw the
+request no later than that, so no jitter on the way can put one too many into any window of the server's.
+
+A 429 closes one gate for everybody, and from then on the pace is even: some servers count in another way than we do,
+and some extend the block on each knock.
+"""
+
+import asyncio
+from collections import deque
+from enum import IntEnum
+from typing import Protocol
+
+from msgspec import Struct
+
+from amili_async._wire.clock import Clock, SystemClock, Timer
+from amili_async._wire.quota import Ledger, Quota
+from amili_async.errors import BudgetExhausted, ConfigurationError
+from amili_async.events import Announcer, BudgetPaused
+
+
+class Lane(IntEnum):
+    """Who goes first when several wait; first come, first served within a lane."""
+
+    TOKEN = 0
+    """Without a token nobody else can go."""
+    SINGLE = 1
+    """One record or one page: somebody is waiting for it."""
+    BULK = 2
+    """The pages of a stream."""
+
+
+class RateLimit(Struct, frozen=True, kw_only=True):
+    """How many requests the API allows for one key (100 a minute, ten a second), and how long a call may wait."""
+
+    per_minute: int = 100
+    """Requests in any 60 seconds, all of them counted: token requests, retries, payments."""
+    per_second: int = 10
+    """Requests in any one second."""
+    max_wait: float | None = None
+    """Seconds that a call may wait for its turn; one that would wait longer fails at once with `BudgetExhausted`."""
+    max_pause: float = 120.0
+    """Seconds of silence that the server may impose; a longer one fails each call with `BudgetExhausted`."""
+
+    def __post_init__(self) -> None:
+        if self.per_minute < 1 or self.per_second < 1:
+            raise ConfigurationError("per_minute and per_second must be at least 1; rate_limit=None has no budget")
+        if self.max_pause < 0 or (self.max_wait is not None and self.max_wait < 0):
+            raise ConfigurationError("max_wait and max_pause are seconds, and not negative")
+
+
+class RequestBudget(Protocol):
+    """What the client asks of a budget; one that is shared between processes can take the place of ours."""
+
+    async def acquire(self, lane: Lane) -> None:
+        """Wait for a turn; `BudgetExhausted` where it would take too long. A cancelled wait takes nothing."""
+
+    def give_back(self) -> None:
+        """Return a turn that was not used: nothing was sent."""
+
+    def settle(self, quota: Quota | None = None) -> None:
+        """The answer to a request arrived, or none will."""
+
+    def pause(self, seconds: float | None) -> float:
+        """A 429 arrived, with that much to wait if it said so; returns for how long nothing will be sent."""
+
+    def close(self) -> None:
+        """Fail whoever still waits."""
+
+
+class _Window:
+    """At most *limit* requests in any *period* seconds."""
+
+    MARGIN = 0.005
+    """Seconds added to the period: clocks differ in their last digits."""
+
+    def __init__(self, limit: int, period: float) -> None:
+        self.limit = limit
+        self.period = period + self.MARGIN
+        self.answered: deque[float] = deque()
+
+    def wait_for(self, nth: int, in_flight: int, now: float) -> float | None:
+        """Seconds until the *nth* of those waiting (0 is the next) can go; `None` where that needs an answer first."""
+        while self.answered and self.answered[0] + self.period <= now:
+            self.answered.popleft()
+        missing = in_flight + len(self.answered) + nth - self.limit
+        if missing < 0:
+            return 0.0
+        if missing < len(self.answered):
+            return self.answered[missing] + self.period - now
+        return None
+
+
+class Budget:
+    """Both windows, the gate and the queues, for one client."""
+
+    def __init__(
+        self, limit: RateLimit | None = None, *, clock: Clock | None = None, announce: Announcer | None = None
+    ) -> None:
+        self._limit = limit or RateLimit()
+        self._windows = [_Window(limit.per_second, 1.0), _Window(limit.per_minute, 60.0)] if limit else []
+        self._clock = clock or SystemClock()
+        self._announce = announce or Announcer()
+        self._queues: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in Lane)
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
+        self._in_flight = 0
+        self._closed_until = 0.0
+        self._interval = 0.0
+        self._next_at = 0.0
+        self._ledger = Ledger()
+
+    async def acquire(self, lane: Lane) -> None:
+        """Wait for a turn: at once if there is one, else behind those of the same lane and before later lanes."""
+        now = self._clock.now()
+        if not any(self._queues) and self._wait(now) == 0.0:
+            self._take(now)
+            return
+        self._refuse_a_long_wait(lane, now)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues[lane].append(turn)
+        self._serve()
+        deadline = self._limit.max_wait
+        timer = None if deadline is None else self._clock.call_later(deadline, lambda: self._fail(turn, deadline))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.give_back()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def give_back(self) -> None:
+        """Return an unused turn to whoever is next."""
+        self._in_flight -= 1
+        self._ledger.sent -= 1
+        self._serve()
+
+    def settle(self, quota: Quota | None = None) -> None:
+        """Start the time after which the slot is free again, and take in what the server said of its quota."""
+        self._in_flight -= 1
+        now = self._clock.now()
+        for window in self._windows:
+            window.answered.append(now)
+        if quota is not None and self._ledger.take_in(quota, now, self._in_flight):
+            self._announce(BudgetPaused(seconds=self._ledger.silence(now), reason="quota"))
+        self._serve()
+
+    def pause(self, seconds: float | None) -> float:
+        """Close the gate: for as long as the 429 said, else until the reported reset, else for a whole minute."""
+        now = self._clock.now()
+        if seconds is None:
+            seconds = self._ledger.reset_in(now) or 60.0
+        if now + seconds > self._closed_until:
+            self._closed_until = now + seconds
+            self._announce(BudgetPaused(seconds=seconds, reason="429"))
+        if self._windows:
+            self._interval = 60.0 / max(1.0, self._limit.per_minute * 0.99)
+        if seconds > self._limit.max_pause:
+            for turn in self._waiting():
+                self._fail(turn, seconds)
+        return self._closed_until - now
+
+    def close(self) -> None:
+        """Fail whoever still waits and forget the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for turn in self._waiting():
+            turn.set_exception(ConfigurationError("the client was closed while this call waited for its turn"))
+
+    def _waiting(self) -> list[asyncio.Future[None]]:
+        return [turn for queue in self._queues for turn in queue if not turn.done()]
+
+    def _take(self, now: float) -> None:
+        self._in_flight += 1
+        self._ledger.sent += 1
+        self._next_at = now + self._interval
+
+    def _silence(self, now: float) -> float:
+        """Seconds for which nothing at all may go."""
+        return max(0.0, self._closed_until - now, self._ledger.silence(now))
+
+    def _wait(self, now: float, nth: int = 0) -> float | None:
+        """Seconds until the *nth* of those waiting can go; `None` where that needs an answer first."""
+        wait = max(self._silence(now), self._next_at - now + nth * self._interval if self._interval else 0.0)
+        for window in self._windows:
+            free = window.wait_for(nth, self._in_flight, now)
+            if free is None:
+                return None
+            wait = max(wait, free)
+        return wait
+
+    def _serve(self) -> None:
+        """Let go whoever may, the most urgent first; look again when the next can."""
+        for queue in self._queues:
+            while queue:
+                if queue[0].done():
+                    queue.popleft()
+                    continue
+                now = self._clock.now()
+                wait = self._wait(now)
+                if wait != 0.0:
+                    self._look_again(wait, now)
+                    return
+                self._take(now)
+                queue.popleft().set_result(None)
+
+    def _look_again(self, wait: float | None, now: float) -> None:
+        if wait is None or (self._timer is not None and self._timer_at <= now + wait):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = now + wait
+        self._timer = self._clock.call_later(wait, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._serve()
+
+    def _refuse_a_long_wait(self, lane: Lane, now: float) -> None:
+        silence = self._silence(now)
+        if silence > self._limit.max_pause:
+            raise _exhausted(silence)
+        if self._limit.max_wait is None:
+            return
+        ahead = sum(not turn.done() for queue in self._queues[: lane + 1] for turn in queue)
+        wait = self._wait(now, ahead)
+        if wait is not None and wait > self._limit.max_wait:
+            raise _exhausted(wait)
+
+    def _fail(self, turn: asyncio.Future[None], seconds: float) -> None:
+        if not turn.done():
+            turn.set_exception(_exhausted(seconds))
+
+
+def _exhausted(seconds: float) -> BudgetExhausted:
+    error = BudgetExhausted(
+        f"the request budget is used up: the next turn is {seconds:.1f} s or more away, longer than this call may wait",
+        status=429,
+        attempts=0,
+    )
+    error.retry_after = seconds
+    return error

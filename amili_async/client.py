@@ -1,0 +1,200 @@
+"""The session manager: opens, wires and closes everything, and is the only place that constructs."""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from amili_async._paging.ordered import Window
+from amili_async._wire.auth import Token, TokenKeeper, TokenSource, check_source
+from amili_async._wire.clock import Clock, SystemClock
+from amili_async._wire.credentials import ApiCodeCredentials
+from amili_async._wire.pipeline import Pipeline
+from amili_async._wire.protocol import Request, Response, check_base_url
+from amili_async._wire.retry import Retrier, RetryPolicy
+from amili_async._wire.session import Session
+from amili_async._wire.throttle import Budget, RateLimit, RequestBudget
+from amili_async.errors import ConfigurationError
+from amili_async.events import Announcer, Observer
+from amili_async.models import PayoutSpecification
+from amili_async.resources import (
+    Connection,
+    CreditorPayments,
+    Payouts,
+    Resource,
+    check_count,
+    check_page_size,
+)
+
+if TYPE_CHECKING:
+    import aiohttp
+
+SANDBOX_URL = "https://api-sandbox.amili.se"
+"""Amili's own sandbox, the only host that its documentation names."""
+
+PATHS = {
+    "payouts": "finance--payouts",
+    "payout_specifications": "finance--payout-specifications",
+    "creditor_payments": "creditor--payments",
+}
+"""The resources, and where the API has them."""
+
+
+class AmiliClient:
+    """One connection to the API, to be shared by everything in an event loop.
+
+    Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`; it can be made
+    anywhere, and opened again after it was closed.
+
+    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* and
+    *concurrency* (requests in flight per stream) are defaults that each call can change. *rate_limit* is the budget
+    (`None` for none, or your own `RequestBudget`), *retry* the patience, *timeout* the seconds for one try, sending
+    and reading included. A *session* that is given is borrowed and not closed. Each of *observers* is called with
+    each event. Raises `ConfigurationError` for anything that cannot work.
+    """
+
+    payouts: Payouts
+    """`finance--payouts`."""
+    payout_specifications: Resource[PayoutSpecification]
+    """`finance--payout-specifications`."""
+    creditor_payments: CreditorPayments
+    """`creditor--payments`."""
+    auth: TokenKeeper
+    """Hands out the access token: `await client.auth.get_valid_token()`."""
+
+    def __init__(
+        self,
+        base_url: str = SANDBOX_URL,
+        *,
+        auth: str | ApiCodeCredentials | TokenSource,
+        page_size: int = 100,
+        concurrency: int = 10,
+        rate_limit: RateLimit | RequestBudget | None = RateLimit(),
+        retry: RetryPolicy = RetryPolicy(),
+        timeout: float = 30.0,
+        session: "aiohttp.ClientSession | None" = None,
+        observers: Sequence[Observer] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        if not timeout > 0:
+            raise ConfigurationError("timeout must be more than zero seconds")
+        clock = clock or SystemClock()
+        announce = Announcer(observers)
+        self._base_url = check_base_url(base_url)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._open_windows: set[Window[Any]] = set()
+        self._session = Session(
+            self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{version('amili-async')}"
+        )
+        self._budget: RequestBudget
+        if rate_limit is None or isinstance(rate_limit, RateLimit):
+            self._budget = Budget(rate_limit, clock=clock, announce=announce)
+        else:
+            self._budget = rate_limit
+        self._pipeline = Pipeline(
+            self._session,
+            budget=self._budget,
+            retrier=Retrier(retry, clock=clock, announce=announce),
+            clock=clock,
+            announce=announce,
+        )
+        source: Any = auth
+        if isinstance(auth, ApiCodeCredentials):
+            source = partial(self._exchange, auth, clock)
+        self.auth = TokenKeeper(check_source(source), clock=clock, announce=announce)
+        connection = Connection(
+            call=self._call,
+            announce=announce,
+            open_windows=self._open_windows,
+            page_size=check_page_size(page_size),
+            concurrency=check_count(concurrency, "concurrency"),
+        )
+        self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, connection)
+        self.payouts = Payouts(PATHS["payouts"], connection, self.payout_specifications)
+        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], connection)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> "AmiliClient":
+        """A client from `AMILI_BASE_URL`, and `AMILI_TOKEN` or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE`.
+
+        *overrides* are arguments of `AmiliClient`, which win. `ConfigurationError` names the variable that is missing.
+        """
+        options: dict[str, Any] = {}
+        if environ.get("AMILI_BASE_URL"):
+            options["base_url"] = environ["AMILI_BASE_URL"]
+        if "auth" not in overrides:
+            options["auth"] = _auth_from(environ)
+        return cls(**(options | overrides))
+
+    def __repr__(self) -> str:
+        return f"AmiliClient({self._base_url!r}, {'open' if self._loop else 'closed'})"
+
+    async def open(self) -> "AmiliClient":
+        """Get ready to send; nothing is sent yet. Opening an open client does nothing."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._session.open()
+            self._loop = loop
+        self._check_loop()
+        return self
+
+    async def aclose(self) -> None:
+        """End all that is under way, streams too, and close the connections. Closing twice does nothing."""
+        if self._loop is None:
+            return
+        self._check_loop()
+        self._loop = None
+        for window in tuple(self._open_windows):
+            await window.aclose()
+        self._budget.close()
+        await self.auth.aclose()
+        await self._session.aclose()
+
+    async def __aenter__(self) -> "AmiliClient":
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _call(self, request: Request) -> Response:
+        self._check_loop()
+        return await self._pipeline.call(request, self.auth)
+
+    async def _exchange(self, credentials: ApiCodeCredentials, clock: Clock) -> Token:
+        response = await self._pipeline.call_with(credentials.build_request(), lambda: credentials.sign(clock.wall()))
+        return credentials.read_token(response, now=clock.wall())
+
+    def _check_loop(self) -> None:
+        if self._loop is None:
+            raise ConfigurationError(
+                "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
+            )
+        if asyncio.get_running_loop() is not self._loop:
+            raise ConfigurationError(
+                "the client was opened in another event loop: close it there, or make one client for each loop"
+            )
+
+
+def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:
+    token, api_code = environ.get("AMILI_TOKEN"), environ.get("AMILI_API_CODE")
+    if token and api_code:
+        raise ConfigurationError("AMILI_TOKEN and AMILI_API_CODE are both set: only one of them can be meant")
+    if token:
+        return token
+    key_file = environ.get("AMILI_PRIVATE_KEY_FILE")
+    if not api_code or not key_file:
+        missing = "AMILI_PRIVATE_KEY_FILE" if api_code else "AMILI_API_CODE" if key_file else "AMILI_TOKEN"
+        raise ConfigurationError(
+            f"{missing} is not set: set AMILI_TOKEN, or both AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE"
+        )
+    try:
+        private_key = Path(key_file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {error.strerror}") from None
+    return ApiCodeCredentials(api_code, private_key)

@@ -1,0 +1,203 @@
+"""Everything that this package raises, and for each whether another try makes sense.
+
+AmiliError
+├── ConfigurationError          the caller's mistake, found before anything was sent
+├── AuthenticationError         the credentials were refused
+├── ConnectionFailed            transient: no whole answer came
+│   └── TimedOut                transient: no whole answer came in time
+├── ApiError                    the server said no
+│   ├── BadRequest              400
+│   ├── Forbidden               403
+│   ├── NotFound                404
+│   ├── Conflict                409, 412, 428
+│   ├── ValidationFailed        422
+│   ├── RateLimited             429, transient
+│   │   └── BudgetExhausted     our own budget said so, nothing was sent
+│   └── ServerFault             5xx, transient
+├── UnreadableResponse          answered, but not in the agreed shape
+├── PaymentOutcomeUnknown       a payment may have been registered, or not
+└── ExtractionInterrupted       carries where to go on
+
+The law: no text here holds a credential, a filter value or the contents of a record. What the server said in its own
+words is on attributes (`issues`, `excerpt`), never in `str()` or `repr()`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+
+def _rebuild(error_type: type["AmiliError"], args: tuple[Any, ...]) -> "AmiliError":
+    return error_type.__new__(error_type, *args)
+
+
+class AmiliError(Exception):
+    """The root: catch it to catch everything that this package raises."""
+
+    transient: ClassVar[bool] = False
+    """Whether the same request may well succeed a little later."""
+
+    @property
+    def was_not_processed(self) -> bool:
+        """Whether it is certain that the server did nothing, so that even a POST may be sent again."""
+        return False
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """Keep the attributes when an error travels between processes."""
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+class ConfigurationError(AmiliError):
+    """The call itself is wrong; it was refused before anything was sent."""
+
+    @property
+    def was_not_processed(self) -> bool:
+        return True
+
+
+class AuthenticationError(AmiliError):
+    """The credentials were refused, or no token could be read from the answer to them."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """The HTTP status, or `None` where the refusal was not one."""
+
+    @property
+    def was_not_processed(self) -> bool:
+        return True
+
+
+class ConnectionFailed(AmiliError):
+    """The connection could not be made, or broke before the whole answer was read."""
+
+    transient: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.request = request
+        """Method and path, without the query."""
+        self.was_sent = was_sent
+        """Whether any of the request can have reached the server."""
+        self.attempts = attempts
+        """How many times it was tried."""
+
+    @property
+    def was_not_processed(self) -> bool:
+        return not self.was_sent
+
+
+class TimedOut(ConnectionFailed):
+    """No whole answer came within the time given to one try."""
+
+
+class ApiError(AmiliError):
+    """The server answered with an error; the subclasses say which.
+
+    Raised as itself for a status that none of them stands for, a redirect for example: none is followed, since the
+    credential would travel along.
+    """
+
+    retry_after: float | None = None
+    """Seconds until the server (or our own budget) expects the next request; `None` where neither said."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        request: str = "",
+        code: int | str | None = None,
+        issues: Mapping[str, tuple[str, ...]] | None = None,
+        excerpt: str = "",
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        """The HTTP status."""
+        self.code = code
+        """`_error.code` of the body, which can differ from the status."""
+        self.request = request
+        """Method and path, without the query."""
+        self.issues: Mapping[str, tuple[str, ...]] = issues or {}
+        """Field (dotted) to what the server said about it, in its own words: these may quote what was sent."""
+        self.excerpt = excerpt
+        """The server's own message, or the start of its body without markup: it may quote what was sent."""
+        self.attempts = attempts
+        """How many times it was tried."""
+
+    @property
+    def was_not_processed(self) -> bool:
+        return 400 <= self.status < 500
+
+
+class BadRequest(ApiError):
+    """400: the server could not make sense of the request."""
+
+
+class Forbidden(ApiError):
+    """403: these credentials may not do this."""
+
+
+class NotFound(ApiError):
+    """404: there is no such record, or none that these credentials may see."""
+
+
+class Conflict(ApiError):
+    """409, 412 or 428: the record is not in the state that the request assumes."""
+
+
+class ValidationFailed(ApiError):
+    """422: fields of the document are wrong; `issues` says which."""
+
+
+class RateLimited(ApiError):
+    """429: more requests than the limit allows, by this process or another with the same key."""
+
+    transient: ClassVar[bool] = True
+
+
+class BudgetExhausted(RateLimited):
+    """The request budget would have made this call wait longer than `RateLimit` allows; nothing was sent."""
+
+    transient: ClassVar[bool] = False
+
+
+class ServerFault(ApiError):
+    """5xx: the server, or something in front of it, failed."""
+
+    transient: ClassVar[bool] = True
+
+
+class UnreadableResponse(AmiliError):
+    """An answer came, but not in the agreed shape: not JSON, a field of another type, `_items` missing, too large."""
+
+    def __init__(self, message: str, *, request: str = "", location: str = "", record_id: str | None = None) -> None:
+        super().__init__(message)
+        self.request = request
+        """Method and path, without the query."""
+        self.location = location
+        """Where in the JSON, as a path: `$._items[3].amount`; empty where the body as a whole is at fault."""
+        self.record_id = record_id
+        """The `_id` of the record that could not be read, where it has one."""
+
+
+class PaymentOutcomeUnknown(AmiliError):
+    """A payment was sent and no usable answer came: it may have been registered, or not.
+
+    Never send it again blindly. Look for it first: creditor, reference, amount and bank transaction date are on
+    `payment`. `__cause__` is what went wrong.
+    """
+
+    def __init__(self, message: str, *, payment: Any) -> None:
+        super().__init__(message)
+        self.payment = payment
+        """The `NewCreditorPayment` in question."""
+
+
+class ExtractionInterrupted(AmiliError):
+    """An extraction ended early; `checkpoint` is where to go on."""
+
+    def __init__(self, message: str, *, checkpoint: Any) -> None:
+        super().__init__(message)
+        self.checkpoint = checkpoint
+        """Covers exactly what was taken."""

@@ -1,0 +1,137 @@
+"""A creditor payment: a debtor paid the creditor directly, and the creditor says so."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import force_setattr
+
+from amili_async.errors import ConfigurationError
+from amili_async.models.fields import Maybe, Money, Timestamp, check_id, format_date
+from amili_async.models.record import Record
+
+
+class _Registered(Record, frozen=True, gc=False, kw_only=True):
+    """What the API tells of a payment that it has registered."""
+
+    request_status: Maybe[str] = field(name="_status", default=UNSET)
+    """`_status`: `OK` where the request as such was accepted."""
+    payment_status: Maybe[str] = field(name="_payment_status", default=UNSET)
+    """`_payment_status`: how far the registration got, such as `completed`."""
+    settled_amount: Maybe[Money] = UNSET
+    """How much was settled."""
+    status: Maybe[str] = UNSET
+    """How settling went; `PaymentStatus` has the known values."""
+    status_reason_locale: Maybe[str] = UNSET
+    """The locale key of the reason for that status."""
+    case_invoice_number: Maybe[str] = UNSET
+    """The invoice number of the case, which need not be the one that was sent."""
+    case_reference_number: Maybe[str] = UNSET
+    """The reference number of the case."""
+    booking_date: Maybe[Timestamp] = UNSET
+    """When the payment was settled."""
+
+
+class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True):
+    """The answer to a registration.
+
+    A payment can be registered and yet not settled as meant: look at `status`, which may be `warning` or `error`.
+    """
+
+
+class CreditorPayment(_Registered, frozen=True, gc=False, kw_only=True):
+    """One row of `creditor--payments`."""
+
+    account: Maybe[str] = UNSET
+    """The account's id, set by the API."""
+    creditor: Maybe[str] = UNSET
+    """The creditor's id."""
+    case: Maybe[str] = UNSET
+    """The case's id."""
+    invoice_number: Maybe[str] = UNSET
+    """The invoice number by which the case was found."""
+    currency: Maybe[str] = UNSET
+    """`SEK`, the only one so far."""
+    amount: Maybe[Money] = UNSET
+    """What was paid."""
+    bank_transaction_date: Maybe[Timestamp] = UNSET
+    """When the bank booked it."""
+    client_registration_date: Maybe[Timestamp] = UNSET
+    """When the creditor registered it."""
+    creditor_payment_reference: Maybe[str] = UNSET
+    """The creditor's own reference."""
+    file_import_report: Maybe[str] = UNSET
+    """The id of the file import that it came from, set by the API."""
+    origin: Maybe[str] = UNSET
+    """Who registered it, such as `creditor_system`."""
+
+
+class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=False):
+    """A payment to register. What the API would refuse, or misread, is a `ConfigurationError` here.
+
+    `account` and `file_import_report` are missing on purpose: the API sets them.
+    """
+
+    creditor: str
+    """The creditor's id."""
+    amount: Money
+    """More than zero, at most two decimals; an `int` or `float` becomes the `Decimal` that it prints as."""
+    bank_transaction_date: datetime
+    """When the bank booked it: aware, whole seconds."""
+    case: str | UnsetType = UNSET
+    """The case's id; either this or `invoice_number`."""
+    invoice_number: str | UnsetType = UNSET
+    """The invoice, by which the API finds the creditor's case; either this or `case`."""
+    creditor_payment_reference: str | UnsetType = UNSET
+    """The creditor's own reference."""
+    client_registration_date: datetime | UnsetType = UNSET
+    """When the creditor registered it: aware, whole seconds; the API takes its own time where absent."""
+    currency: str = "SEK"
+    """Only `SEK` is supported."""
+    origin: str = "creditor_system"
+    """Only `creditor_system` is supported."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.case, str) == isinstance(self.invoice_number, str):
+            raise ConfigurationError("a payment needs exactly one of case and invoice_number")
+        force_setattr(self, "creditor", check_id(self.creditor, what="creditor"))
+        if isinstance(self.case, str):
+            force_setattr(self, "case", check_id(self.case, what="case"))
+        force_setattr(self, "amount", _check_amount(self.amount))
+        for name in ("invoice_number", "creditor_payment_reference"):
+            if getattr(self, name) is not UNSET:
+                _check_text(getattr(self, name), name)
+        for name in ("bank_transaction_date", "client_registration_date"):
+            if getattr(self, name) is not UNSET:
+                _check_moment(getattr(self, name), name)
+        if self.currency != "SEK":
+            raise ConfigurationError("currency must be 'SEK', the only one that the API supports")
+        if self.origin != "creditor_system":
+            raise ConfigurationError("origin must be 'creditor_system'")
+
+
+def _check_amount(amount: object) -> Decimal:
+    if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal)):
+        raise ConfigurationError("amount must be a Decimal")
+    exact = Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
+    if not exact.is_finite():
+        raise ConfigurationError("amount must be a number, not NaN or infinite")
+    if exact <= 0:
+        raise ConfigurationError("amount must be more than zero")
+    if exact.adjusted() > 12 or exact != round(exact, 2):
+        raise ConfigurationError("amount must have at most two decimals and thirteen digits before them")
+    return exact
+
+
+def _check_text(text: object, name: str) -> None:
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigurationError(f"{name} must be a text that is not blank")
+
+
+def _check_moment(moment: object, name: str) -> None:
+    if not isinstance(moment, datetime):
+        raise ConfigurationError(f"{name} must be a datetime with a time zone")
+    try:
+        format_date(moment)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None

@@ -1,0 +1,167 @@
+"""The kinds of value that the API's records are made of: dates, money, ids, open vocabularies.
+
+Dates travel as RFC 1123 (`Fri, 13 Jun 2025 08:00:00 GMT`) and become aware UTC `datetime`s. The month names are
+English whatever the process's locale; the weekday is not checked, since the API's own examples have wrong ones.
+"""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
+
+from msgspec import UnsetType
+
+from amili_async.errors import ConfigurationError
+
+T = TypeVar("T")
+
+Maybe: TypeAlias = T | None | UnsetType
+"""The value, `None` where the API says `null`, `msgspec.UNSET` where the field is absent (or was not asked for)."""
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTH_NUMBERS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, 1)}
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_RFC_1123 = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
+_OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
+
+
+def parse_date(text: str) -> datetime:
+    """Read an RFC 1123 date; `ValueError` (which does not repeat the text) where it is none."""
+    if _RFC_1123.fullmatch(text) is None:
+        raise ValueError("Expected an RFC 1123 date in GMT")
+    month = _MONTH_NUMBERS.get(text[8:11])
+    if month is None:
+        raise ValueError("Expected an RFC 1123 date with an English month")
+    try:
+        return datetime.fromisoformat(f"{text[12:16]}-{month}-{text[5:7]}T{text[17:25]}+00:00")
+    except ValueError:
+        raise ValueError("Expected an RFC 1123 date that exists in the calendar") from None
+
+
+def format_date(moment: date) -> str:
+    """Write an aware `datetime`, or a `date` as its midnight in UTC, as RFC 1123.
+
+    `ConfigurationError` for a naive `datetime` and for a fraction of a second, which the format cannot carry.
+    """
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    if moment.utcoffset() is None:
+        raise ConfigurationError(
+            "a datetime without a time zone could mean any instant: "
+            "give it one, such as datetime(2025, 6, 1, tzinfo=UTC)"
+        )
+    moment = moment.astimezone(UTC)
+    if moment.microsecond:
+        raise ConfigurationError("the API's dates are whole seconds: drop the fraction with .replace(microsecond=0)")
+    return (
+        f"{_WEEKDAYS[moment.weekday()]}, {moment.day:02} {_MONTHS[moment.month - 1]} {moment.year:04} "
+        f"{moment.hour:02}:{moment.minute:02}:{moment.second:02} GMT"
+    )
+
+
+def check_id(text: object, *, what: str = "id") -> str:
+    """Return an ObjectId in lower case, as the API's paths need it; `ConfigurationError` for anything else."""
+    if not isinstance(text, str) or _OBJECT_ID.fullmatch(text) is None:
+        raise ConfigurationError(f"{what} must be 24 hexadecimal digits, such as '507f1f77bcf86cd799439099'")
+    return text.lower()
+
+
+def is_object_id(text: str) -> bool:
+    """Whether the server would take this string for an ObjectId, whatever the field."""
+    return _OBJECT_ID.fullmatch(text) is not None
+
+
+class _SeenDates(dict[str, datetime]):
+    """Dates already read: a batch of rows repeats a few of them, and a hit never leaves C."""
+
+    CAPACITY = 1024
+
+    def __missing__(self, text: str) -> datetime:
+        if not isinstance(text, str):
+            raise ValueError("Expected an RFC 1123 date")  # only to a ValueError does msgspec add the place
+        moment = parse_date(text)
+        if len(self) >= self.CAPACITY:
+            self.clear()
+        self[text] = moment
+        return moment
+
+
+_seen_dates = _SeenDates()
+
+
+class _TimestampType:
+    """What msgspec sees as the type of a date field.
+
+    msgspec refuses RFC 1123 for `datetime` and never asks a hook about it, but it does ask for a type of which it
+    only knows that its `__origin__` is `datetime`. With `operator.getitem` as the hook, the type itself is asked.
+    """
+
+    __origin__ = datetime
+    __slots__ = ()
+    __getitem__ = _seen_dates.__getitem__
+
+    def __call__(self) -> None:
+        """Exist: `typing` takes only callables for types."""
+
+    def __or__(self, other: Any) -> Any:
+        return Union[self, other]  # noqa: UP007 - the operator is what is being defined
+
+    def __ror__(self, other: Any) -> Any:
+        return Union[other, self]  # noqa: UP007 - as above
+
+    def __repr__(self) -> str:
+        return "Timestamp"
+
+
+if TYPE_CHECKING:
+    Timestamp = datetime
+else:
+    Timestamp = _TimestampType()
+"""A date of the API: a plain aware UTC `datetime` to a type checker and at run time."""
+
+Money = Decimal
+"""An amount, exact to the digit on the wire: `1064` and `1064.0` are equal but stay distinguishable."""
+
+
+class FinanceCategory(StrEnum):
+    """The known values of `finance_category`; a new one arrives as a plain string."""
+
+    CAPITAL = "capital"
+    INTEREST = "interest"
+    CREDITOR_COMMISSION = "creditor_commission"
+    CREDITOR_OUTLAY = "creditor_outlay"
+    AMILI_COMMISSION = "amili_commission"
+
+
+class Article(StrEnum):
+    """The known values of `article`; a new one arrives as a plain string."""
+
+    CAPITAL = "capital"
+    INTEREST = "interest"
+    REMINDER = "reminder"
+    COST = "cost"
+    DEBT_COLLECTION = "debt_collection"
+    INVOICE_FEE = "invoice_fee"
+    LATE_PAYMENT_FEE = "late_payment_fee"
+    VERDICT_FEE = "verdict_fee"
+    ENFORCEMENT = "enforcement"
+
+
+class CaseState(StrEnum):
+    """The known values of `state`; a new one arrives as a plain string."""
+
+    INVOICE = "invoice"
+    INITIALIZING = "initializing"
+    REMINDER = "reminder"
+    DEBT_COLLECTION = "debt_collection"
+    ENFORCEMENT = "enforcement"
+    DEBT_SURVEILLANCE = "debt_surveillance"
+
+
+class PaymentStatus(StrEnum):
+    """The known values of a payment's `status`; a new one arrives as a plain string."""
+
+    COMPLETED = "completed"
+    WARNING = "warning"
+    ERROR = "error"

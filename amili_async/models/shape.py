@@ -1,0 +1,93 @@
+"""Which type a page is decoded into, and which fields have to travel for it.
+
+A caller's struct may use plain `datetime` (which msgspec cannot read from RFC 1123) and the short names `id`,
+`created`, `updated`, `etag`. It is then decoded as a twin that can be read from the wire, and converted; a struct that
+uses neither is decoded directly.
+"""
+
+import operator
+import typing
+from datetime import datetime
+from types import NoneType, UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union
+
+import msgspec
+from msgspec import Struct
+
+from amili_async.errors import ConfigurationError
+from amili_async.models.fields import Timestamp
+
+T = TypeVar("T")
+
+SHORT_NAMES = {"id": "_id", "created": "_created", "updated": "_updated", "etag": "_etag"}
+"""Python name to the API's, for the four fields that Eve adds."""
+
+
+class Shape(Struct, Generic[T], frozen=True, kw_only=True):
+    """How records of one type are asked for and read."""
+
+    record: type[T]
+    """What the caller gets."""
+    wire: Any
+    """What the JSON is decoded into."""
+    projection: tuple[str, ...] | None
+    """The API's names of the fields that are needed; `None` for all."""
+
+    @property
+    def converts(self) -> bool:
+        """Whether what was decoded still has to become what the caller gets."""
+        return self.wire is not self.record
+
+    def convert(self, decoded: Any) -> tuple[T, ...]:
+        """Turn decoded records into the caller's; `msgspec.ValidationError` where one does not fit."""
+        return msgspec.convert(decoded, tuple[self.record, ...], from_attributes=True)  # type: ignore[name-defined]
+
+
+def shape_of(record: Any, *, is_projected: bool = False) -> Shape[Any]:
+    """The shape of one of our own records, of a caller's struct (whose fields are the projection), or of `dict`."""
+    if record is dict:
+        return Shape(record=record, wire=dict, projection=None)
+    if not (isinstance(record, type) and issubclass(record, Struct)):
+        raise ConfigurationError("into must be a msgspec.Struct type or dict")
+    twin = _twin(record, {}, is_outermost=True)
+    names = tuple(field.encode_name for field in msgspec.structs.fields(twin))
+    return Shape(record=record, wire=twin, projection=names if is_projected else None)
+
+
+def _twin(record: type[Struct], seen: dict[type, Any], *, is_outermost: bool = False) -> Any:
+    """The same struct as the wire has it, or the struct itself where there is no difference."""
+    if record in seen:
+        return seen[record]
+    seen[record] = record
+    hints = typing.get_type_hints(record, include_extras=True)
+    fields: list[Any] = []
+    is_same = True
+    for field in msgspec.structs.fields(record):
+        name = SHORT_NAMES.get(field.encode_name, field.encode_name) if is_outermost else field.encode_name
+        type_ = _on_the_wire(hints.get(field.name, field.type), seen)
+        is_same &= name == field.encode_name and type_ is hints.get(field.name, field.type)
+        default = msgspec.field(
+            name=name,
+            **({"default": field.default} if field.default is not msgspec.NODEFAULT else {}),
+            **({"default_factory": field.default_factory} if field.default_factory is not msgspec.NODEFAULT else {}),
+        )
+        fields.append((field.name, type_, default))
+    if not is_same:
+        seen[record] = msgspec.defstruct(record.__name__, fields, frozen=True, gc=False, kw_only=True)
+    return seen[record]
+
+
+def _on_the_wire(type_: Any, seen: dict[type, Any]) -> Any:
+    """The type with each plain `datetime` made readable and each struct replaced by its twin; itself if unchanged."""
+    if type_ is datetime:
+        return Timestamp
+    if isinstance(type_, type) and not typing.get_args(type_) and issubclass(type_, Struct):
+        return _twin(type_, seen)
+    parts = typing.get_args(type_)
+    changed = tuple(part if part in (NoneType, ...) else _on_the_wire(part, seen) for part in parts)
+    if all(new is old for new, old in zip(changed, parts, strict=True)):
+        return type_
+    origin = typing.get_origin(type_)
+    if origin is Annotated:
+        return operator.getitem(Annotated, changed)
+    return Union[changed] if origin in (Union, UnionType) else origin[changed]  # noqa: UP007 - made at run time

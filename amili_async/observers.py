@@ -1,0 +1,111 @@
+"""Ready observers: a log line per event, counters, and OpenTelemetry; each is given to `AmiliClient(observers=[…])`.
+
+What they tell is what events hold: no credential, no filter value, nothing of a record.
+"""
+
+import logging
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from amili_async.events import (
+    BudgetPaused,
+    Event,
+    RetryScheduled,
+    StreamDrifted,
+    TokenRefreshed,
+    TokenRefreshFailed,
+    TryFinished,
+)
+
+_LEVELS: dict[type[Event], int] = {
+    RetryScheduled: logging.WARNING,
+    BudgetPaused: logging.WARNING,
+    TokenRefreshFailed: logging.WARNING,
+    StreamDrifted: logging.WARNING,
+    TokenRefreshed: logging.INFO,
+}
+
+
+class LogEvents:
+    """Writes each event to a logger: what calls for attention as a warning, tries and pages at debug level."""
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self._logger = logger or logging.getLogger("amili_async")
+
+    def __call__(self, event: Event) -> None:
+        level = _LEVELS.get(type(event), logging.DEBUG)
+        if self._logger.isEnabledFor(level):
+            facts = " ".join(f"{name}={value}" for name, value in msgspec.structs.asdict(event).items())
+            self._logger.log(level, "%s %s", type(event).__name__, facts)
+
+
+class CountEvents:
+    """Counts events by name, answers by status, bytes and seconds; read it whenever you like."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        """How many events of each name."""
+        self.statuses: Counter[int] = Counter()
+        """How many answers of each HTTP status."""
+        self.errors: Counter[str] = Counter()
+        """How many tries without an answer, by the name of the error."""
+        self.size = 0
+        """Bytes of all bodies, decompressed."""
+        self.seconds = 0.0
+        """Seconds of all tries, which may have overlapped."""
+
+    @property
+    def requests(self) -> int:
+        """How many tries were made, token requests and retries included."""
+        return self.events["TryFinished"]
+
+    def __call__(self, event: Event) -> None:
+        self.events[type(event).__name__] += 1
+        if isinstance(event, TryFinished):
+            self.size += event.size
+            self.seconds += event.seconds
+            if event.status is not None:
+                self.statuses[event.status] += 1
+            if event.error is not None:
+                self.errors[event.error] += 1
+
+
+class TraceEvents:
+    """Makes each try a finished OpenTelemetry span and adds the other events to the current span.
+
+    Needs the extra `otel`. Without a *tracer* it takes the globally configured one.
+    """
+
+    def __init__(self, tracer: Any = None) -> None:
+        from opentelemetry import trace
+
+        self._trace = trace
+        self._tracer = tracer or trace.get_tracer("amili_async")
+
+    def __call__(self, event: Event) -> None:
+        facts = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None}
+        if isinstance(event, TryFinished):
+            self._add_span(event)
+        else:
+            self._trace.get_current_span().add_event(
+                type(event).__name__, {f"amili.{name}": value for name, value in facts.items()}
+            )
+
+    def _add_span(self, event: TryFinished) -> None:
+        from time import time_ns
+
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+
+        end = time_ns()
+        method, _, path = event.request.partition(" ")
+        attributes: dict[str, Any] = {"http.request.method": method, "url.path": path, "amili.attempt": event.attempt}
+        if event.status is not None:
+            attributes |= {"http.response.status_code": event.status, "http.response.body.size": event.size}
+        span = self._tracer.start_span(
+            event.request, kind=SpanKind.CLIENT, attributes=attributes, start_time=end - int(event.seconds * 1e9)
+        )
+        if event.error is not None or (event.status or 0) >= 400:
+            span.set_status(Status(StatusCode.ERROR, event.error or str(event.status)))
+        span.end(end)

@@ -1,0 +1,139 @@
+"""What to ask for: `field()`, sort and projection, checked and put into one frozen `Query`."""
+
+import keyword
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from amili_async.errors import ConfigurationError
+from amili_async.filters import Condition, Where, check_name, check_where, describe, filter_document, listed
+from amili_async.models.encoding import encode_json
+
+
+class Field:
+    """A field of the API's documents, to be compared with a value; see `field()`."""
+
+    __slots__ = ("name",)
+    __hash__ = None  # type: ignore[assignment]  # == makes a condition, so two fields cannot be told apart
+
+    def __init__(self, name: str) -> None:
+        self.name = check_name(name)
+
+    def __eq__(self, value: object) -> Condition:  # type: ignore[override]
+        return self._compare(None, value)
+
+    def __ne__(self, value: object) -> Condition:  # type: ignore[override]
+        return self._compare("$ne", value)
+
+    def __lt__(self, value: object) -> Condition:
+        return self._compare("$lt", value)
+
+    def __le__(self, value: object) -> Condition:
+        return self._compare("$lte", value)
+
+    def __gt__(self, value: object) -> Condition:
+        return self._compare("$gt", value)
+
+    def __ge__(self, value: object) -> Condition:
+        return self._compare("$gte", value)
+
+    def is_in(self, values: Iterable[object]) -> Condition:
+        """Equal to one of *values*; none at all match nothing."""
+        return self._compare("$in", listed(values))
+
+    def not_in(self, values: Iterable[object]) -> Condition:
+        """Equal to none of *values*; a record without the field matches too."""
+        return self._compare("$nin", listed(values))
+
+    def exists(self, is_present: bool = True) -> Condition:  # noqa: FBT001, FBT002 - reads as `exists(False)`
+        """Whether the field is there, be it `null`."""
+        return self._compare("$exists", is_present)
+
+    def between(self, start: object, end: object) -> Condition:
+        """From *start*, included, to *end*, excluded: months and days then neither overlap nor leave a gap."""
+        return Condition(check_where({self.name: {"$gte": start, "$lt": end}}))
+
+    def _compare(self, operator: str | None, value: object) -> Condition:
+        return Condition(check_where({self.name: value if operator is None else {operator: value}}))
+
+    def __repr__(self) -> str:
+        return f"field({self.name!r})"
+
+
+def field(name: str) -> Field:
+    """A field by the API's name, dotted ones too (`references.case`).
+
+    `id`, `created`, `updated` and `etag` stand for the names with the underscore. A name that the API does not know
+    matches nothing, and the API does not say so.
+    """
+    return Field(name)
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """What to ask of a list: checked, and encoded once for all its pages."""
+
+    where: str = ""
+    """JSON, or empty."""
+    sort: str = "_id"
+    """Ends in `_id`, so that the order is total."""
+    projection: str = ""
+    """JSON, or empty for all fields."""
+    description: str = ""
+    """The filter without its values."""
+
+    def __repr__(self) -> str:
+        return f"Query(where=<{self.description}>, sort={self.sort!r}, projection={self.projection!r})"
+
+
+Sort: TypeAlias = str | Sequence[str] | None
+Projection: TypeAlias = Sequence[str] | Mapping[str, int] | None
+
+
+def build_query(where: Where = None, *, sort: Sort = None, projection: Projection = None) -> Query:
+    """Check all three and encode them; `ConfigurationError` says what is wrong with which."""
+    document = filter_document(where)
+    return Query(
+        where=encode_json(document) if document else "",
+        sort=_check_sort(sort),
+        projection=encode_projection(projection),
+        description=describe(document),
+    )
+
+
+def _check_sort(sort: Sort) -> str:
+    """The sort that is sent: names checked, `_id` last unless it is there already."""
+    if sort is None:
+        return "_id"
+    keys = [key.strip() for key in sort.split(",")] if isinstance(sort, str) else list(sort)
+    names: list[str] = []
+    for key in keys:
+        is_descending = isinstance(key, str) and key.startswith("-")
+        name = check_name(key[1:] if is_descending else key)
+        if keyword.iskeyword(name):
+            raise ConfigurationError(f"the API cannot sort by a field called {name!r}")
+        if name in (known.lstrip("-") for known in names):
+            raise ConfigurationError(f"{name} stands twice in the sort")
+        names.append(f"-{name}" if is_descending else name)
+        if name == "_id":
+            break
+    if not names or names[-1].lstrip("-") != "_id":
+        names.append("_id")
+    return ",".join(names)
+
+
+def encode_projection(projection: Projection) -> str:
+    """The projection as JSON; `_id`, `_created`, `_updated` and `_etag` come back whatever it says."""
+    if projection is None:
+        return ""
+    if isinstance(projection, str):
+        raise ConfigurationError("a projection is a list of names, or a mapping of names to 1 (or all to 0)")
+    chosen = {check_name(name): 1 for name in projection}
+    if not chosen and not isinstance(projection, Mapping):
+        chosen = {"_id": 1}
+    if isinstance(projection, Mapping):
+        values = set(projection.values())
+        if len(values) > 1 or not values <= {0, 1}:
+            raise ConfigurationError("a projection is either all 1 (only these fields) or all 0 (all but these)")
+        chosen = dict.fromkeys(chosen, int(next(iter(values), 1)))
+    return encode_json(chosen) if chosen else ""

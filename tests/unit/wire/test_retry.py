@@ -1,0 +1,239 @@
+"""Which failures are tried again, how often, and how long is waited between."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from amili_async._wire.retry import Retrier, RetryPolicy
+from amili_async.errors import (
+    AmiliError,
+    AuthenticationError,
+    BadRequest,
+    BudgetExhausted,
+    ConfigurationError,
+    ConnectionFailed,
+    NotFound,
+    RateLimited,
+    ServerFault,
+    TimedOut,
+    UnreadableResponse,
+    ValidationFailed,
+)
+from amili_async.events import Announcer, Event, RetryScheduled
+from tests.clock import JumpingLoop, MovedClock
+
+
+class InstantClock(MovedClock):
+    """Waiting takes no time, but the clock goes on by what was waited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self._now += seconds
+
+
+def fail_times(count: int, make: Callable[[], AmiliError]) -> Callable[[int], "asyncio.Future[str]"]:
+    """An attempt that fails so often, then answers; it notes the numbers it was given."""
+    numbers: list[int] = []
+
+    def attempt(number: int) -> "asyncio.Future[str]":
+        numbers.append(number)
+        outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        if len(numbers) <= count:
+            outcome.set_exception(make())
+        else:
+            outcome.set_result("answer")
+        return outcome
+
+    attempt.numbers = numbers  # type: ignore[attr-defined]
+    return attempt
+
+
+def server_fault(retry_after: float | None = None) -> ServerFault:
+    error = ServerFault("down", status=503)
+    error.retry_after = retry_after
+    return error
+
+
+def rate_limited(retry_after: float | None = None) -> RateLimited:
+    error = RateLimited("slow down", status=429)
+    error.retry_after = retry_after
+    return error
+
+
+def make_retrier(
+    clock: MovedClock, policy: RetryPolicy | None = None, *observers: Callable[[Event], object]
+) -> Retrier:
+    return Retrier(policy or RetryPolicy(), clock=clock, announce=Announcer(observers))
+
+
+@pytest.mark.parametrize(
+    "make", [server_fault, rate_limited, lambda: ConnectionFailed("cut"), lambda: TimedOut("late")], ids=str
+)
+async def test_a_get_is_repeated_after_any_transient_failure(make: Callable[[], AmiliError]) -> None:
+    """Two failures and an answer make three numbered tries."""
+    attempt = fail_times(2, make)
+    assert await make_retrier(InstantClock()).run(attempt, request="GET /x", is_repeatable=True) == "answer"
+    assert attempt.numbers == [1, 2, 3]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("make", "tries"),
+    [
+        (lambda: ConnectionFailed("no route", was_sent=False), 2),
+        (rate_limited, 2),
+        (lambda: ConnectionFailed("cut", was_sent=True), 1),
+        (lambda: TimedOut("late"), 1),
+        (server_fault, 1),
+    ],
+)
+async def test_a_post_is_repeated_only_where_the_server_certainly_did_nothing(
+    make: Callable[[], AmiliError], tries: int
+) -> None:
+    """Not sent and 429 are tried again; a cut connection, a timeout and a 503 are not."""
+    attempt = fail_times(1, make)
+    run = make_retrier(InstantClock()).run(attempt, request="POST /x", is_repeatable=False)
+    if tries == 1:
+        with pytest.raises(AmiliError):
+            await run
+    else:
+        assert await run == "answer"
+    assert len(attempt.numbers) == tries  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BadRequest("", status=400),
+        NotFound("", status=404),
+        ValidationFailed("", status=422),
+        AuthenticationError(""),
+        ConfigurationError(""),
+        UnreadableResponse(""),
+        BudgetExhausted("", status=429),
+        KeyError("a bug"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_is_not_transient_is_not_repeated(error: Exception) -> None:
+    """Refusals and bugs are raised at once, and as they are."""
+    clock = InstantClock()
+
+    async def attempt(number: int) -> str:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        await make_retrier(clock).run(attempt, request="GET /x", is_repeatable=True)
+    assert caught.value is error
+    assert clock.waits == []
+
+
+async def test_the_last_error_is_raised_after_all_attempts_and_knows_their_number() -> None:
+    """Five tries by default, then the error itself, not one of the library's."""
+    with pytest.raises(ServerFault) as caught:
+        await make_retrier(InstantClock()).run(fail_times(9, server_fault), request="GET /x", is_repeatable=True)
+    assert caught.value.attempts == 5
+
+
+async def test_the_wait_grows_with_full_jitter_up_to_its_cap() -> None:
+    """Each wait lies between nothing and base doubled per try, never above max_wait."""
+    policy = RetryPolicy(attempts=8, base=1.0, max_wait=5.0)
+    all_waits = []
+    for _ in range(50):
+        clock = InstantClock()
+        await make_retrier(clock, policy).run(fail_times(7, server_fault), request="GET /x", is_repeatable=True)
+        all_waits.append(clock.waits)
+    longest = [max(waits) for waits in zip(*all_waits, strict=True)]
+    assert all(wait <= cap for wait, cap in zip(longest, [1, 2, 4, 5, 5, 5, 5], strict=True))
+    assert longest[0] > 0.5
+    assert longest[-1] > 2.5
+
+
+@pytest.mark.parametrize("make", [server_fault, rate_limited])
+async def test_what_the_server_asks_for_is_obeyed(make: Callable[[float], AmiliError]) -> None:
+    """Retry-After is the wait, neither more nor less."""
+    clock = InstantClock()
+    await make_retrier(clock).run(fail_times(1, lambda: make(42.0)), request="GET /x", is_repeatable=True)
+    assert clock.waits == [42.0]
+
+
+async def test_a_wait_beyond_the_cap_fails_at_once_and_tells_the_wait() -> None:
+    """A server that asks for an hour gets no second try, and the caller learns of the hour."""
+    clock = InstantClock()
+    with pytest.raises(RateLimited) as caught:
+        await make_retrier(clock).run(fail_times(1, lambda: rate_limited(3600.0)), request="GET /x", is_repeatable=True)
+    assert caught.value.retry_after == 3600.0
+    assert clock.waits == []
+
+
+async def test_no_wait_goes_past_max_elapsed() -> None:
+    """A call ends rather than wait beyond the time it may take."""
+    clock = InstantClock()
+    policy = RetryPolicy(attempts=100, max_elapsed=100.0)
+    with pytest.raises(RateLimited):
+        await make_retrier(clock, policy).run(
+            fail_times(99, lambda: rate_limited(40.0)), request="GET /x", is_repeatable=True
+        )
+    assert clock.waits == [40.0, 40.0]
+
+
+async def test_when_the_server_is_down_calls_soon_fail_after_one_try_and_recover_with_it() -> None:
+    """The reserve of retries runs out during an outage, and good answers fill it again."""
+    retrier = make_retrier(InstantClock(), RetryPolicy(reserve=6))
+
+    async def count_tries(failures: int) -> int:
+        attempt = fail_times(failures, server_fault)
+        try:
+            await retrier.run(attempt, request="GET /x", is_repeatable=True)
+        except ServerFault:
+            pass
+        return len(attempt.numbers)  # type: ignore[attr-defined]
+
+    assert [await count_tries(99) for _ in range(4)] == [5, 3, 1, 1]
+    for _ in range(4):
+        await count_tries(0)
+    assert await count_tries(99) == 3
+
+
+async def test_each_retry_is_told_with_its_wait() -> None:
+    """An observer hears which try failed, why, and how long is waited."""
+    events: list[Event] = []
+    retrier = make_retrier(InstantClock(), None, events.append)
+    await retrier.run(fail_times(2, lambda: rate_limited(3.0)), request="GET /x", is_repeatable=True)
+    assert events == [
+        RetryScheduled(request="GET /x", attempt=number, wait=3.0, error="RateLimited") for number in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("moment", [0.5, 1.5])
+def test_a_cancellation_is_never_swallowed(moment: float) -> None:
+    """Cancelled during a try or during a wait, the call ends at once as cancelled."""
+
+    async def attempt(number: int) -> str:
+        await asyncio.sleep(1)
+        raise rate_limited(1.0)
+
+    async def run() -> None:
+        from amili_async._wire.clock import SystemClock
+
+        retrier = Retrier(RetryPolicy(), clock=SystemClock(), announce=Announcer())
+        call = asyncio.create_task(retrier.run(attempt, request="GET /x", is_repeatable=True))
+        await asyncio.sleep(moment)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert asyncio.get_running_loop().time() == moment
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        runner.run(run())
+
+
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base": -1.0}, {"max_elapsed": -1.0}, {"reserve": -1}])
+def test_a_policy_that_cannot_work_is_refused(wrong: dict[str, float]) -> None:
+    """No attempts and negative times are refused."""
+    with pytest.raises(ConfigurationError):
+        RetryPolicy(**wrong)  # type: ignore[arg-type]

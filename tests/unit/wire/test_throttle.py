@@ -1,0 +1,282 @@
+"""The request budget: windows, lanes, the gate, and what a wait may cost."""
+
+import asyncio
+import random
+from collections import deque
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amili_async._wire.quota import Quota
+from amili_async._wire.throttle import Budget, Lane, RateLimit
+from amili_async.errors import BudgetExhausted, ConfigurationError
+from amili_async.events import Announcer, Event
+from tests.clock import JumpingLoop, MovedClock, settle
+
+
+class StrictServer:
+    """Refuses the 101st request in any 60 s and the 11th in any second, by the time at which they reach it."""
+
+    def __init__(self, windows: tuple[tuple[int, float], ...] = ((10, 1.0), (100, 60.0))) -> None:
+        self.windows = windows
+        self.seen: deque[float] = deque()
+        self.refused = 0
+
+    def receive(self, now: float) -> bool:
+        if any(sum(at > now - period for at in self.seen) >= limit for limit, period in self.windows):
+            self.refused += 1
+            return False
+        self.seen.append(now)
+        return True
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_strict_server_never_refuses_a_request_whatever_the_latencies(seed: int) -> None:
+    """Ten workers through the default budget never put one too many into a window of the server's, and waste no time."""
+    dice = random.Random(seed)
+    server = StrictServer()
+
+    async def work(budget: Budget, requests: int) -> None:
+        for _ in range(requests):
+            await budget.acquire(Lane.BULK)
+            await asyncio.sleep(dice.expovariate(20))
+            server.receive(asyncio.get_running_loop().time())
+            await asyncio.sleep(dice.expovariate(20))
+            budget.settle()
+
+    async def extract() -> float:
+        budget = Budget(RateLimit())
+        await asyncio.gather(*(work(budget, 50) for _ in range(10)))
+        return asyncio.get_running_loop().time()
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        seconds = runner.run(extract())
+    assert (server.refused, len(server.seen)) == (0, 500)
+    assert seconds < (4 * 60 + 9) * 1.05
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    calls=st.lists(
+        st.tuples(st.floats(0, 30), st.floats(0.001, 3), st.floats(0, 1), st.booleans()), min_size=1, max_size=60
+    )
+)
+def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
+    calls: list[tuple[float, float, float, bool]],
+) -> None:
+    """However calls come, last and are cancelled, the server never sees more than the windows allow, and all get through."""
+    server = StrictServer(((3, 1.0), (12, 20.0)))
+    through = 0
+
+    async def call(budget: Budget, begin: float, lasts: float, share: float, leaves: bool) -> None:
+        nonlocal through
+        await asyncio.sleep(begin)
+        try:
+            async with asyncio.timeout(2.0 if leaves else None):
+                await budget.acquire(Lane.BULK)
+        except TimeoutError:
+            return
+        await asyncio.sleep(lasts * share)
+        server.receive(asyncio.get_running_loop().time())
+        await asyncio.sleep(lasts * (1 - share))
+        budget.settle()
+        through += 1
+
+    async def run() -> None:
+        budget = Budget(RateLimit(per_second=3))
+        budget._windows[1].limit, budget._windows[1].period = 12, 20.005
+        await asyncio.gather(*(call(budget, *each) for each in calls))
+        assert budget._in_flight == 0
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        runner.run(run())
+    assert server.refused == 0
+    assert through >= sum(not leaves for *_, leaves in calls)
+
+
+async def test_the_slot_is_freed_its_window_after_the_answer() -> None:
+    """A slot whose answer came at second 5 is free at second 6, not at second 1."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(per_second=1), clock=clock)
+    await budget.acquire(Lane.SINGLE)
+    waiter = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    await clock.move(5)
+    budget.settle()
+    await clock.move(0.9)
+    assert not waiter.done()
+    await clock.move(0.2)
+    assert waiter.done()
+
+
+async def test_single_calls_overtake_bulk_pages_and_tokens_overtake_both() -> None:
+    """Whoever waits in an earlier lane goes first; within a lane the first to come."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(per_second=1), clock=clock)
+    await budget.acquire(Lane.BULK)
+    budget.settle()
+    served: list[str] = []
+
+    async def wait(lane: Lane, name: str) -> None:
+        await budget.acquire(lane)
+        served.append(name)
+        budget.settle()
+
+    tasks = [
+        asyncio.create_task(wait(lane, name))
+        for lane, name in [(Lane.BULK, "page 1"), (Lane.BULK, "page 2"), (Lane.SINGLE, "get"), (Lane.TOKEN, "token")]
+    ]
+    await clock.move(10)
+    await asyncio.gather(*tasks)
+    assert served == ["token", "get", "page 1", "page 2"]
+
+
+async def test_a_cancelled_waiter_takes_nothing() -> None:
+    """A waiter that is cancelled, even after its turn came, leaves the turn to the next."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(per_second=1), clock=clock)
+    await budget.acquire(Lane.SINGLE)
+    budget.settle()
+    waiting = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    granted = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    follower = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    await settle()
+    waiting.cancel()
+    await settle()
+    clock._now += 2
+    budget._wake()  # gives the turn; before the task can run, it is cancelled
+    granted.cancel()
+    await settle()
+    assert granted.cancelled()
+    assert follower.done()
+    assert budget._in_flight == 1
+
+
+async def test_a_turn_that_was_not_used_is_free_again_at_once() -> None:
+    """A request that was never sent does not count."""
+    budget = Budget(RateLimit(per_second=1), clock=MovedClock())
+    await budget.acquire(Lane.SINGLE)
+    budget.give_back()
+    await asyncio.wait_for(budget.acquire(Lane.SINGLE), 0.05)
+
+
+@pytest.mark.parametrize(("said", "silent"), [(7.0, 7.0), (None, 60.0)])
+async def test_a_429_closes_the_gate_for_everybody(said: float | None, silent: float) -> None:
+    """After a 429 nobody goes until Retry-After, or for a whole minute where the server gave none."""
+    clock, events = MovedClock(), list[Event]()
+    budget = Budget(RateLimit(), clock=clock, announce=Announcer([events.append]))
+    await budget.acquire(Lane.SINGLE)
+    budget.settle()
+    assert budget.pause(said) == silent
+    waiters = [asyncio.create_task(budget.acquire(lane)) for lane in (Lane.SINGLE, Lane.BULK)]
+    await clock.move(silent - 0.1)
+    assert not any(waiter.done() for waiter in waiters)
+    await clock.move(1)
+    assert all(waiter.done() for waiter in waiters)
+    assert [type(event).__name__ for event in events] == ["BudgetPaused"]
+
+
+async def test_after_a_429_the_pace_is_even() -> None:
+    """Once refused, requests go out evenly, a little under 100 a minute, instead of in bursts."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    await budget.acquire(Lane.SINGLE)
+    budget.settle()
+    budget.pause(1.0)
+    times: list[float] = []
+
+    async def go() -> None:
+        await budget.acquire(Lane.BULK)
+        times.append(clock.now())
+        budget.settle()
+
+    tasks = [asyncio.create_task(go()) for _ in range(5)]
+    await clock.move(10)
+    await asyncio.gather(*tasks)
+    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert gaps == pytest.approx([60 / 99] * 4)
+
+
+async def test_a_used_up_quota_means_silence_until_the_reset() -> None:
+    """Where the server's count shows that others used the key, all is silent from zero until the reset."""
+    clock, events = MovedClock(), list[Event]()
+    budget = Budget(RateLimit(), clock=clock, announce=Announcer([events.append]))
+    await budget.acquire(Lane.SINGLE)
+    budget.settle(Quota(limit=100, remaining=1, reset_in=30.0))
+    await budget.acquire(Lane.SINGLE)
+    waiter = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    budget.settle(Quota(limit=100, remaining=0, reset_in=30.0))
+    await clock.move(30.1)
+    assert not waiter.done()
+    await clock.move(0.3)
+    assert waiter.done()
+    assert [type(event).__name__ for event in events] == ["BudgetPaused"]
+
+
+async def test_answers_out_of_order_do_not_invent_other_users() -> None:
+    """Ten answers of one burst in reverse order still leave ninety of a hundred."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(per_second=1000), clock=clock)
+    for _ in range(10):
+        await budget.acquire(Lane.BULK)
+    for remaining in (90, 91, 92, 93, 94, 95, 96, 97, 98, 99):
+        budget.settle(Quota(limit=100, remaining=remaining, reset_in=30.0))
+    for _ in range(90):
+        await asyncio.wait_for(budget.acquire(Lane.BULK), 0.05)
+
+
+async def test_a_call_that_would_wait_too_long_fails_at_once() -> None:
+    """With max_wait, a call whose turn is farther away than that fails without waiting, and says how far."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(per_second=2, max_wait=0.5), clock=clock)
+    for _ in range(2):
+        await budget.acquire(Lane.SINGLE)
+        budget.settle()
+    with pytest.raises(BudgetExhausted) as caught:
+        await budget.acquire(Lane.SINGLE)
+    assert caught.value.retry_after == pytest.approx(1.0, abs=0.01)
+    assert not caught.value.transient
+
+
+async def test_a_call_whose_wait_could_not_be_foreseen_fails_at_max_wait() -> None:
+    """Where all slots are in flight, the wait ends with an error after max_wait."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(per_second=1, max_wait=2.0), clock=clock)
+    await budget.acquire(Lane.SINGLE)
+    waiter = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    await clock.move(2.5)
+    with pytest.raises(BudgetExhausted):
+        await waiter
+    budget.settle()
+
+
+async def test_a_pause_beyond_max_pause_fails_calls_instead_of_hanging_them() -> None:
+    """A server that asks for an hour fails those who wait and those who come."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(per_second=1, max_pause=100), clock=clock)
+    await budget.acquire(Lane.SINGLE)
+    waiter = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    await settle()
+    budget.settle()
+    budget.pause(3600)
+    for call in (waiter, budget.acquire(Lane.BULK)):
+        with pytest.raises(BudgetExhausted):
+            await call
+
+
+async def test_closing_fails_whoever_waits() -> None:
+    """A waiter does not outlive the client."""
+    budget = Budget(RateLimit(per_second=1), clock=MovedClock())
+    await budget.acquire(Lane.SINGLE)
+    waiter = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    await settle()
+    budget.close()
+    with pytest.raises(ConfigurationError):
+        await waiter
+
+
+@pytest.mark.parametrize("limit", [{"per_minute": 0}, {"per_second": 0}, {"max_wait": -1.0}, {"max_pause": -1.0}])
+def test_a_rate_limit_that_cannot_work_is_refused(limit: dict[str, float]) -> None:
+    """Zero requests and negative times are refused."""
+    with pytest.raises(ConfigurationError):
+        RateLimit(**limit)  # type: ignore[arg-type]
