@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from amili_async._paging.ordered import Window
-from amili_async._wire.auth import Token, TokenKeeper, TokenSource, check_source
+from amili_async._wire.auth import TokenKeeper, TokenSource, check_source
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.credentials import ApiCodeCredentials
 from amili_async._wire.pipeline import Pipeline
@@ -104,7 +104,7 @@ class AmiliClient:
         )
         source: Any = auth
         if isinstance(auth, ApiCodeCredentials):
-            source = partial(self._exchange, auth, clock)
+            source = partial(auth.exchange, self._pipeline.call_with, clock)
         self.auth = TokenKeeper(check_source(source), clock=clock, announce=announce)
         connection = Connection(
             call=self._call,
@@ -165,10 +165,6 @@ class AmiliClient:
     async def _call(self, request: Request) -> Response:
         self._check_loop()
         return await self._pipeline.call(request, self.auth)
-
-    async def _exchange(self, credentials: ApiCodeCredentials, clock: Clock) -> Token:
-        response = await self._pipeline.call_with(credentials.build_request(), lambda: credentials.sign(clock.wall()))
-        return credentials.read_token(response, now=clock.wall())
 
     def _check_loop(self) -> None:
         if self._loop is None:

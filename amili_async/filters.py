@@ -4,10 +4,9 @@ The law: a comparison that the server would answer with silence (no rows, no err
 `ConfigurationError` that names the field. No text made here shows a value that is being compared with.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeAlias
@@ -18,20 +17,24 @@ from amili_async.errors import ConfigurationError
 from amili_async.models.fields import check_id, format_date, is_object_id, parse_date
 from amili_async.models.shape import SHORT_NAMES
 
-_COMPARISONS = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte"})
+_ORDERINGS = frozenset({"$gt", "$gte", "$lt", "$lte"})
+_COMPARISONS = _ORDERINGS | {"$eq", "$ne"}
 _LISTS = frozenset({"$in", "$nin", "$all"})
 _OTHERS = frozenset({"$exists", "$not", "$size", "$type", "$mod", "$elemMatch"})
 _COMBINATIONS = frozenset({"$and", "$or", "$nor"})
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*", re.ASCII)
 
 _NAMES_OF_KIND = {
-    "an id": "_id creditor payout account case references.case references.debt_collection references.enforcement",
+    "an id": "_id creditor payout account case file_import_report "
+    "references.case references.debt_collection references.enforcement",
     "a date": "_created _updated payout_date booking_date state_date bank_transaction_date client_registration_date "
     "finance_period_start_date finance_period_end_date",
     "a number": "amount vat_amount total_amount settled_amount finance_period_day",
     "text": "_etag currency payout_reference finance_category finance_interval creditor_name article state "
     "payout_interval reference_number invoice_number invoice_numbers origin status status_reason_locale "
-    "creditor_payment_reference case_invoice_number case_reference_number",
+    "creditor_payment_reference case_invoice_number case_reference_number _status _payment_status",
+    "true or false": "ready_for_payout",
+    "an object": "summary references",
 }
 KINDS = {name: kind for kind, names in _NAMES_OF_KIND.items() for name in names.split()}
 """What the documented fields hold; a value of another kind matches nothing, and the API does not say so."""
@@ -61,6 +64,8 @@ class Condition(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Condition({describe(self.document)})"
 
+    __rich_repr__ = None  # rich would show what repr hides
+
 
 Where: TypeAlias = Condition | Mapping[str, Any] | None
 
@@ -77,7 +82,7 @@ def filter_document(where: Where) -> Mapping[str, Any]:
     if where is None:
         return {}
     if isinstance(where, Condition):
-        return where.document
+        where = where.document  # checked again: a caller can make a Condition without field(...)
     if not isinstance(where, Mapping):
         raise ConfigurationError("a filter is made with field(...) or is a mapping, such as {'creditor': '…'}")
     return check_where(where)
@@ -87,7 +92,7 @@ def check_name(name: object) -> str:
     """Return the API's name of a field; `ConfigurationError` for what cannot be one."""
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise ConfigurationError("a field's name is letters, digits and underscores, with dots between parts")
-    return SHORT_NAMES.get(name, name)
+    return SHORT_NAMES.get(name, str(name))
 
 
 def check_where(where: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,17 +129,20 @@ def _check_operand(name: str, value: object) -> Any:
 
 
 def _check_operator(name: str, operator: object, value: object) -> Any:
+    if operator in _ORDERINGS and (value is None or isinstance(value, (bool, list, tuple))):
+        raise ConfigurationError(f"{name}: {operator} needs a date, a number or a text; anything else matches nothing")
     if operator in _COMPARISONS:
         return _check_value(name, value)
     if operator in _LISTS:
-        return [_check_value(name, part) for part in listed(value)]
+        return [_check_value(name, part) for part in listed(value, what=f"{name}: {operator}")]
     if operator not in _OTHERS:
         known = _join(_COMPARISONS | _LISTS | _OTHERS)
         raise ConfigurationError(f"{name}: {_quote(operator)} is no operator that the API knows: {known}")
     if operator in {"$not", "$elemMatch"}:
         if not isinstance(value, Mapping):
             raise ConfigurationError(f"{name}: {operator} needs operators, such as {{'$gt': 1}}")
-        return check_where(value) if _holds_fields(value) else _check_operand(name, value)
+        is_filter = operator == "$elemMatch" and _holds_fields(value)
+        return check_where(value) if is_filter else _check_operand(name, value)
     if operator == "$exists" and not isinstance(value, bool):
         raise ConfigurationError(f"{name}: $exists needs True or False")
     return _check_plain(name, value)
@@ -147,67 +155,89 @@ def _holds_fields(value: Mapping[Any, Any]) -> bool:
 def _check_value(name: str, value: object) -> Any:
     """Bring one value into its wire form and refuse what could never match the field."""
     value = value.value if isinstance(value, Enum) else value
-    if value is None or isinstance(value, bool):
+    if value is None:
+        return value
+    if isinstance(value, bool):
+        _refuse(name, "true or false")
         return value
     if isinstance(value, date):
-        _refuse(name, "a date", "an id", "a number", "text")
-        return format_date(value)
+        _refuse(name, "a date")
+        return _write_date(name, value)
     if isinstance(value, (int, float, Decimal)):
-        _refuse(name, "a number", "an id", "a date", "text")
+        _refuse(name, "a number")
         return _check_number(name, value)
     if isinstance(value, str):
-        return _check_text(name, value)
+        return _check_text(name, str(value))
+    if isinstance(value, (list, tuple)) and KINDS.get(name) is not None and name != "invoice_numbers":
+        raise ConfigurationError(f"{name} holds no list: to find any of several values, use is_in() or $in")
     return _check_plain(name, value)
 
 
-def _refuse(name: str, what: str, *unfit: str) -> None:
-    kind = KINDS.get(name)
-    if kind in unfit:
+def _refuse(name: str, what: str) -> None:
+    kind = KINDS.get(name, what)
+    if kind != what:
         raise ConfigurationError(f"{name} holds {kind}: compared with {what} it matches nothing")
 
 
+def _write_date(name: str, moment: date) -> str:
+    try:
+        return format_date(moment)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
+
+
 def _check_number(name: str, value: int | float | Decimal) -> int | float | Decimal:
-    if isinstance(value, int):
-        return value
-    if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
-        raise ConfigurationError(f"{name} is compared with NaN or an infinite number, which JSON does not have")
-    return value
+    is_nan = value.is_nan() if isinstance(value, Decimal) else value != value  # noqa: PLR0124 - only NaN differs
+    if is_nan or abs(value) >= 2**63:
+        raise ConfigurationError(f"{name} is compared with NaN, or with a number that is too large for the API")
+    return next(plain(value) for plain in (int, float, Decimal) if isinstance(value, plain))
 
 
 def _check_text(name: str, text: str) -> str:
-    if KINDS.get(name) == "an id":
+    kind = KINDS.get(name)
+    if kind == "an id":
         return check_id(text, what=name)
-    _refuse(name, "text", "a number")
-    if KINDS.get(name) == "text" and is_object_id(text):
-        raise ConfigurationError(
-            f"{name} holds text, but the API takes 24 hexadecimal digits for an id: such a value cannot be found"
-        )
-    if KINDS.get(name) == "a date":
-        try:
-            parse_date(text)
-        except ValueError:
+    moment = _read_date(text)
+    if kind == "a date":
+        if moment is None:
             raise ConfigurationError(
                 f"{name} holds a date: compare it with an aware datetime, or with text in RFC 1123 form "
                 "('Fri, 13 Jun 2025 08:00:00 GMT'); any other text matches nothing"
-            ) from None
+            )
+        return format_date(moment)  # with the right weekday: the API knows no others
+    _refuse(name, "text")
+    if kind == "text" and (is_object_id(text) or moment is not None):
+        raise ConfigurationError(
+            f"{name} holds text, but the API takes 24 hexadecimal digits for an id and RFC 1123 for a date: "
+            "such a value cannot be found"
+        )
     return text
 
 
+def _read_date(text: str) -> datetime | None:
+    try:
+        return parse_date(text)
+    except ValueError:
+        return None
+
+
 def _check_plain(name: str, value: object) -> Any:
-    """Values that no rule of ours is about: lists and objects of plain JSON, for `$type`, `$mod`, whole arrays."""
-    if value is None or isinstance(value, (bool, str)):
+    """Values that no rule of ours is about: lists of plain JSON, for `$type`, `$mod`, whole arrays."""
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, (int, float, Decimal)):
         return _check_number(name, value)
     if isinstance(value, (list, tuple)):
-        return [_check_value(name, part) for part in value]
+        return [_check_plain(name, part) for part in value]
     raise ConfigurationError(f"{name} is compared with a {type(value).__name__}, which has no form in the API's JSON")
 
 
-def listed(values: object) -> list[Any]:
+def listed(values: object, *, what: str) -> list[Any]:
     """The values as a list; a single text or mapping is refused, since it was hardly meant as a list."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise ConfigurationError("a list of values is needed, not a single one")
+        raise ConfigurationError(f"{what} needs a list, not a single value")
     return list(values)
 
 

@@ -21,6 +21,8 @@ class Field:
         self.name = check_name(name)
 
     def __eq__(self, value: object) -> Condition:  # type: ignore[override]
+        if isinstance(value, Mapping):
+            raise ConfigurationError(f"{self.name} is compared with an object: write operators as a mapping filter")
         return self._compare(None, value)
 
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
@@ -40,11 +42,11 @@ class Field:
 
     def is_in(self, values: Iterable[object]) -> Condition:
         """Equal to one of *values*; none at all match nothing."""
-        return self._compare("$in", listed(values))
+        return self._compare("$in", listed(values, what=f"{self.name}: is_in()"))
 
     def not_in(self, values: Iterable[object]) -> Condition:
         """Equal to none of *values*; a record without the field matches too."""
-        return self._compare("$nin", listed(values))
+        return self._compare("$nin", listed(values, what=f"{self.name}: not_in()"))
 
     def exists(self, is_present: bool = True) -> Condition:  # noqa: FBT001, FBT002 - reads as `exists(False)`
         """Whether the field is there, be it `null`."""
@@ -85,6 +87,8 @@ class Query(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Query(where=<{self.description}>, sort={self.sort!r}, projection={self.projection!r})"
 
+    __rich_repr__ = None  # rich would show what repr hides
+
 
 Sort: TypeAlias = str | Sequence[str] | None
 Projection: TypeAlias = Sequence[str] | Mapping[str, int] | None
@@ -105,7 +109,7 @@ def _check_sort(sort: Sort) -> str:
     """The sort that is sent: names checked, `_id` last unless it is there already."""
     if sort is None:
         return "_id"
-    keys = [key.strip() for key in sort.split(",")] if isinstance(sort, str) else list(sort)
+    keys = [key.strip() for key in sort.split(",")] if isinstance(sort, str) else listed(sort, what="sort")
     names: list[str] = []
     for key in keys:
         is_descending = isinstance(key, str) and key.startswith("-")
@@ -126,14 +130,14 @@ def encode_projection(projection: Projection) -> str:
     """The projection as JSON; `_id`, `_created`, `_updated` and `_etag` come back whatever it says."""
     if projection is None:
         return ""
-    if isinstance(projection, str):
+    if isinstance(projection, (str, bytes)) or not isinstance(projection, Iterable):
         raise ConfigurationError("a projection is a list of names, or a mapping of names to 1 (or all to 0)")
     chosen = {check_name(name): 1 for name in projection}
     if not chosen and not isinstance(projection, Mapping):
         chosen = {"_id": 1}
     if isinstance(projection, Mapping):
-        values = set(projection.values())
-        if len(values) > 1 or not values <= {0, 1}:
+        values = list(projection.values())
+        if values not in ([0] * len(values), [1] * len(values)):
             raise ConfigurationError("a projection is either all 1 (only these fields) or all 0 (all but these)")
-        chosen = dict.fromkeys(chosen, int(next(iter(values), 1)))
+        chosen = dict.fromkeys(chosen, int(values[0]) if values else 1)
     return encode_json(chosen) if chosen else ""

@@ -167,9 +167,10 @@ class Resource(Generic[T]):
     def _choose_shape(self, into: Any, projection: Projection) -> Shape[Any]:
         if into is None:
             return self._record
-        if projection is not None and into is not dict:
+        shape = shape_of(into, is_projected=True)
+        if projection is not None and shape.projection is not None:
             raise ConfigurationError("the fields of the into struct are the projection: give one or the other")
-        return shape_of(into, is_projected=True)
+        return shape
 
     def _reader(self, shape: Shape[Any]) -> Reader[Any]:
         if shape.record not in self._readers:

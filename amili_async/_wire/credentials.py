@@ -5,16 +5,17 @@ is not documented, so the usual names are accepted and the caller can name other
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from amili_async._wire.auth import Token
+from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, server_time
 from amili_async._wire.throttle import Lane
-from amili_async.errors import AuthenticationError, ConfigurationError
+from amili_async.errors import ApiError, AuthenticationError, ConfigurationError, RateLimited
 from amili_async.models.fields import parse_date
 
 _PATH = "/authenticates/api-code"
@@ -62,6 +63,28 @@ class ApiCodeCredentials:
     def __repr__(self) -> str:
         return f"ApiCodeCredentials(<hidden>, algorithm={self._algorithm!r})"
 
+    async def exchange(
+        self, call: Callable[[Request, Callable[[], str]], Awaitable[Response]], clock: Clock
+    ) -> Token:
+        """Fetch a token; *call* sends the request with a credential that is made anew for each try.
+
+        `AuthenticationError` where the API refuses the JWT or answers without a token.
+        """
+        try:
+            response = await call(self.build_request(), lambda: self.sign(clock.wall()))
+        except RateLimited:
+            raise
+        except ApiError as error:
+            if not error.was_not_processed:
+                raise
+            status = error.status
+        else:
+            return self.read_token(response, now=clock.wall())
+        raise AuthenticationError(
+            f"GET {_PATH} was refused with {status}: is base_url right, and is the public key registered with Amili?",
+            status=status,
+        )
+
     def sign(self, now: float) -> str:
         """The JWT for the exchange, valid for ten minutes from *now* (seconds since 1970)."""
         import jwt
@@ -96,7 +119,7 @@ class ApiCodeCredentials:
             return lifetime
         end = _as_instant(_first(answer, _END_NAMES))
         if end is not None:
-            return end - now
+            return end - now if end > 1_000_000_000 else end  # too small for a date: seconds from now
         claims = _read_claims(value)
         end, start = _as_seconds(claims.get("exp")), _as_seconds(claims.get("iat"))
         if end is not None:
@@ -105,16 +128,16 @@ class ApiCodeCredentials:
 
 
 def _load_key(private_key: str | bytes, password: str | bytes | None) -> Any:
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
-    pem = private_key.encode() if isinstance(private_key, str) else private_key
-    secret = password.encode() if isinstance(password, str) else password
-    key = None
-    if isinstance(pem, bytes):
-        try:
-            key = load_pem_private_key(pem, secret)
-        except Exception:  # noqa: BLE001 - whatever the library says of a key may quote it
-            key = None
+    key: Any = None
+    try:
+        pem = private_key.encode() if isinstance(private_key, str) else private_key
+        secret = password.encode() if isinstance(password, str) else password
+        load = load_ssh_private_key if b"BEGIN OPENSSH" in pem else load_pem_private_key
+        key = load(pem, secret)
+    except Exception:  # noqa: BLE001 - whatever the library says of a key may quote it
+        key = None
     if key is None:
         raise ConfigurationError("the private key cannot be read: it must be PEM, with its password if it has one")
     return key

@@ -6,7 +6,7 @@ The law: nothing here does I/O, and no error made here quotes a query, a credent
 import ipaddress
 import re
 from collections.abc import Mapping
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from msgspec import Struct
 
@@ -40,6 +40,8 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     def __repr__(self) -> str:
         return f"Request({self.label})"
 
+    __rich_repr__ = None  # rich would show what repr hides
+
 
 class Response(Struct, frozen=True, gc=False, kw_only=True):
     """What came back, read whole."""
@@ -54,17 +56,29 @@ class Response(Struct, frozen=True, gc=False, kw_only=True):
     def __repr__(self) -> str:
         return f"Response(status={self.status}, size={len(self.body)})"
 
+    __rich_repr__ = None  # rich would show what repr hides
+
 
 def check_base_url(url: object) -> str:
     """Return the URL without a final slash; `ConfigurationError` unless it is `https`, or `http` on loopback."""
-    parts = urlsplit(url) if isinstance(url, str) else None
+    parts = _split_url(url)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError("base_url must look like https://api.example.com")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError("base_url must hold no user, password, query or fragment")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise ConfigurationError("base_url must be https: plain http would show the credential on the network")
     return parts.geturl().rstrip("/")
+
+
+def _split_url(url: object) -> SplitResult | None:
+    if not isinstance(url, str) or re.search(r"[\s\x00-\x1f\x7f\\]", url) is not None:
+        return None
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port != 0 else None  # a port that is no port raises
+    except ValueError:
+        return None
 
 
 def _is_loopback(host: str) -> bool:

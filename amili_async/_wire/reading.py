@@ -34,6 +34,8 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
     def __repr__(self) -> str:
         return f"Page(number={self.number}, items={len(self.items)}, total={self.total})"
 
+    __rich_repr__ = None  # rich would show what repr hides
+
 
 class _Meta(Struct, frozen=True, gc=False):
     max_results: int | None = None
@@ -107,8 +109,8 @@ def _explain(request: str, response: Response, failure: Exception | None) -> Exc
     if failure is None or says_error(response.body):
         return refusal_of(request, response.status, response.body)
     found = re.search(r" - at `(\$[^`]*)`$", str(failure))
-    location = found[1] if found else ""
-    reason = str(failure)[: found.start()] if found else "the body is not valid JSON"
+    location = re.sub(r"^\$\[", "$._items[", found[1]) if found else ""  # a record that was decoded, but not converted
+    reason = str(failure)[: found.start()] if found else str(failure)
     if not isinstance(failure, msgspec.ValidationError):
         reason = "the body is not valid JSON"
     elif _SAFE_REASON.match(reason) is None:

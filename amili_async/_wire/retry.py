@@ -58,6 +58,8 @@ class Retrier:
         try:
             result = await attempt(1)
         except AmiliError as error:
+            if not _allows_another(error, is_repeatable=is_repeatable):
+                raise
             failed = error
         else:
             self._reserve = min(self._reserve + 0.5, self._policy.reserve)
@@ -80,9 +82,6 @@ class Retrier:
                 raise pending.pop()
             return await attempt(retrying.statistics["attempt_number"])
 
-        def allows(error: BaseException) -> bool:
-            return isinstance(error, AmiliError) and error.transient and (is_repeatable or error.was_not_processed)
-
         def announce(state: RetryCallState) -> None:
             self._spend(state)
             error = type(_error_of(state)).__name__
@@ -93,7 +92,7 @@ class Retrier:
             sleep=self._clock.sleep,
             wait=self._choose_wait,
             stop=lambda state: self._is_enough(state, started),
-            retry=retry_if_exception(allows),
+            retry=retry_if_exception(lambda error: _allows_another(error, is_repeatable=is_repeatable)),
             before_sleep=announce,
             reraise=True,
         )
@@ -126,6 +125,10 @@ class Retrier:
     def _spend(self, state: RetryCallState) -> None:
         if self._costs(state):
             self._reserve -= 1
+
+
+def _allows_another(error: BaseException, *, is_repeatable: bool) -> bool:
+    return isinstance(error, AmiliError) and error.transient and (is_repeatable or error.was_not_processed)
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:

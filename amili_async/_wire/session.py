@@ -5,10 +5,6 @@ happens, no redirect is followed, and every failure of aiohttp's becomes one of 
 query. A session that was given is borrowed: it is never closed.
 """
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import aiohttp
 from yarl import URL
 
@@ -18,7 +14,7 @@ from amili_async.errors import ConfigurationError, ConnectionFailed, TimedOut, U
 MAX_BODY = 64 * 1024 * 1024
 """Bytes, decompressed: a page of 100 records is some 100 kB."""
 
-_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientProxyConnectionError)
+_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
 class Session:
@@ -59,7 +55,7 @@ class Session:
         headers = {**self._headers, "X-API-Key": credential}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        with _failures_mapped(request, self._seconds):
+        try:
             async with self._session.request(
                 request.method,
                 URL(self._base_url + request.target, encoded=True),
@@ -67,9 +63,13 @@ class Session:
                 data=request.body,
                 timeout=self._timeout,
                 allow_redirects=False,
+                raise_for_status=False,
             ) as response:
                 body = await _read_body(request, response)
                 return Response(status=response.status, headers=response.headers, body=body)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = _failure_of(request, error, self._seconds)
+        raise failure  # out here, so that aiohttp's error, whose text may hold the query, is not even its context
 
 
 async def _read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
@@ -87,24 +87,13 @@ async def _read_body(request: Request, response: aiohttp.ClientResponse) -> byte
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-@contextmanager
-def _failures_mapped(request: Request, seconds: float) -> Iterator[None]:
-    """Turn what aiohttp raises into ours; its own texts may hold the query, so they are not passed on."""
-    failure: ConnectionFailed
-    try:
-        yield
-    except asyncio.CancelledError:
-        raise
-    except TimeoutError as error:
-        was_sent = not isinstance(error, _NOT_SENT)
+def _failure_of(request: Request, error: Exception, seconds: float) -> ConnectionFailed:
+    """Turn what aiohttp raised into ours."""
+    was_sent = not isinstance(error, _NOT_SENT)
+    if isinstance(error, TimeoutError):
         what = f"no whole answer within {seconds:g} s" if was_sent else "no connection could be made in time"
-        failure = TimedOut(f"{request.label}: {what}", request=request.label, was_sent=was_sent)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        was_sent = not isinstance(error, _NOT_SENT)
-        what = "the connection broke before the whole answer was read" if was_sent else "no connection could be made"
-        failure = ConnectionFailed(
-            f"{request.label}: {what} ({type(error).__name__})", request=request.label, was_sent=was_sent
-        )
-    else:
-        return
-    raise failure from None
+        return TimedOut(f"{request.label}: {what}", request=request.label, was_sent=was_sent)
+    what = "the connection broke before the whole answer was read" if was_sent else "no connection could be made"
+    return ConnectionFailed(
+        f"{request.label}: {what} ({type(error).__name__})", request=request.label, was_sent=was_sent
+    )

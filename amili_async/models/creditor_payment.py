@@ -92,10 +92,10 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
     """Only `creditor_system` is supported."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.case, str) == isinstance(self.invoice_number, str):
+        if (self.case is UNSET) == (self.invoice_number is UNSET):
             raise ConfigurationError("a payment needs exactly one of case and invoice_number")
         force_setattr(self, "creditor", check_id(self.creditor, what="creditor"))
-        if isinstance(self.case, str):
+        if self.case is not UNSET:
             force_setattr(self, "case", check_id(self.case, what="case"))
         force_setattr(self, "amount", _check_amount(self.amount))
         for name in ("invoice_number", "creditor_payment_reference"):
@@ -113,12 +113,12 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
 def _check_amount(amount: object) -> Decimal:
     if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal)):
         raise ConfigurationError("amount must be a Decimal")
-    exact = Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
+    exact = Decimal(float.__repr__(amount)) if isinstance(amount, float) else Decimal(amount)
     if not exact.is_finite():
         raise ConfigurationError("amount must be a number, not NaN or infinite")
     if exact <= 0:
         raise ConfigurationError("amount must be more than zero")
-    if exact.adjusted() > 12 or exact != round(exact, 2):
+    if not -2 <= exact.adjusted() <= 12 or 100 % exact.as_integer_ratio()[1]:
         raise ConfigurationError("amount must have at most two decimals and thirteen digits before them")
     return exact
 

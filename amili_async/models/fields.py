@@ -5,6 +5,7 @@ English whatever the process's locale; the weekday is not checked, since the API
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -33,10 +34,9 @@ def parse_date(text: str) -> datetime:
     month = _MONTH_NUMBERS.get(text[8:11])
     if month is None:
         raise ValueError("Expected an RFC 1123 date with an English month")
-    try:
+    with suppress(ValueError):  # its text repeats the date, so it may not even be the context of ours
         return datetime.fromisoformat(f"{text[12:16]}-{month}-{text[5:7]}T{text[17:25]}+00:00")
-    except ValueError:
-        raise ValueError("Expected an RFC 1123 date that exists in the calendar") from None
+    raise ValueError("Expected an RFC 1123 date that exists in the calendar")
 
 
 def format_date(moment: date) -> str:
@@ -51,7 +51,10 @@ def format_date(moment: date) -> str:
             "a datetime without a time zone could mean any instant: "
             "give it one, such as datetime(2025, 6, 1, tzinfo=UTC)"
         )
-    moment = moment.astimezone(UTC)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ConfigurationError("the datetime lies outside the years 1 to 9999 in UTC") from None
     if moment.microsecond:
         raise ConfigurationError("the API's dates are whole seconds: drop the fraction with .replace(microsecond=0)")
     return (

@@ -5,14 +5,14 @@ A caller's struct may use plain `datetime` (which msgspec cannot read from RFC 1
 uses neither is decoded directly.
 """
 
-import operator
 import typing
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from amili_async.errors import ConfigurationError
 from amili_async.models.fields import Timestamp
@@ -40,16 +40,24 @@ class Shape(Struct, Generic[T], frozen=True, kw_only=True):
 
     def convert(self, decoded: Any) -> tuple[T, ...]:
         """Turn decoded records into the caller's; `msgspec.ValidationError` where one does not fit."""
-        return msgspec.convert(decoded, tuple[self.record, ...], from_attributes=True)  # type: ignore[name-defined]
+        fields = zip(msgspec.structs.fields(self.wire), msgspec.structs.fields(self.record), strict=True)  # type: ignore[type-var]
+        names = [(ours.encode_name, theirs.encode_name) for ours, theirs in fields]
+        documents = msgspec.to_builtins(decoded, builtin_types=(datetime, Decimal))
+        renamed = [{theirs: row[ours] for ours, theirs in names if ours in row} for row in documents]
+        return msgspec.convert(renamed, tuple[self.record, ...])  # type: ignore[name-defined]
 
 
 def shape_of(record: Any, *, is_projected: bool = False) -> Shape[Any]:
     """The shape of one of our own records, of a caller's struct (whose fields are the projection), or of `dict`."""
-    if record is dict:
-        return Shape(record=record, wire=dict, projection=None)
+    if record is dict or typing.get_origin(record) is dict:
+        return Shape(record=dict, wire=dict, projection=None)
     if not (isinstance(record, type) and issubclass(record, Struct)):
         raise ConfigurationError("into must be a msgspec.Struct type or dict")
-    twin = _twin(record, {}, is_outermost=True)
+    try:
+        twin = _twin(record, {}, is_outermost=True)
+        msgspec.json.Decoder(twin)
+    except (TypeError, ValueError, NameError) as error:
+        raise ConfigurationError(f"{record.__name__} cannot be read from the API's JSON: {error}") from None
     names = tuple(field.encode_name for field in msgspec.structs.fields(twin))
     return Shape(record=record, wire=twin, projection=names if is_projected else None)
 
@@ -66,12 +74,10 @@ def _twin(record: type[Struct], seen: dict[type, Any], *, is_outermost: bool = F
         name = SHORT_NAMES.get(field.encode_name, field.encode_name) if is_outermost else field.encode_name
         type_ = _on_the_wire(hints.get(field.name, field.type), seen)
         is_same &= name == field.encode_name and type_ is hints.get(field.name, field.type)
-        default = msgspec.field(
-            name=name,
-            **({"default": field.default} if field.default is not msgspec.NODEFAULT else {}),
-            **({"default_factory": field.default_factory} if field.default_factory is not msgspec.NODEFAULT else {}),
-        )
-        fields.append((field.name, type_, default))
+        if field.required:
+            fields.append((field.name, type_, msgspec.field(name=name)))
+        else:  # what is absent stays so, until the caller's struct puts its own default there
+            fields.append((field.name, Union[type_, UnsetType], msgspec.field(name=name, default=UNSET)))
     if not is_same:
         seen[record] = msgspec.defstruct(record.__name__, fields, frozen=True, gc=False, kw_only=True)
     return seen[record]
@@ -81,6 +87,8 @@ def _on_the_wire(type_: Any, seen: dict[type, Any]) -> Any:
     """The type with each plain `datetime` made readable and each struct replaced by its twin; itself if unchanged."""
     if type_ is datetime:
         return Timestamp
+    if type_ is date:
+        raise TypeError("the API's dates have a time of day: make them datetime")
     if isinstance(type_, type) and not typing.get_args(type_) and issubclass(type_, Struct):
         return _twin(type_, seen)
     parts = typing.get_args(type_)
@@ -89,5 +97,5 @@ def _on_the_wire(type_: Any, seen: dict[type, Any]) -> Any:
         return type_
     origin = typing.get_origin(type_)
     if origin is Annotated:
-        return operator.getitem(Annotated, changed)
+        return changed[0]  # what the annotation demands is checked when the record is converted
     return Union[changed] if origin in (Union, UnionType) else origin[changed]  # noqa: UP007 - made at run time

@@ -1,0 +1,70 @@
+"""What every journey starts from: a sandbox and a client on one clock that never makes anybody wait."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+import pytest
+
+from amili_async import AmiliClient, ApiCodeCredentials
+from amili_async.sandbox import Sandbox
+from tests.clock import HastyClock
+
+
+class StartSandbox(Protocol):
+    """Starts a sandbox that is closed after the test."""
+
+    async def __call__(self, **options: Any) -> Sandbox: ...
+
+
+class Connect(Protocol):
+    """Opens a client on a sandbox, closed after the test."""
+
+    async def __call__(self, sandbox: Sandbox, **options: Any) -> AmiliClient: ...
+
+
+@pytest.fixture
+def clock() -> HastyClock:
+    """One clock for both sides: the sandbox's windows and expiries move with the client's waits."""
+    return HastyClock()
+
+
+@pytest.fixture
+async def resources() -> AsyncIterator[AsyncExitStack]:
+    """Closes what a test opened, the client before the sandbox, and holds the test to leaving nothing behind."""
+    async with AsyncExitStack() as stack:
+        yield stack
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.fixture
+def start_sandbox(clock: HastyClock, resources: AsyncExitStack) -> StartSandbox:
+    """A sandbox of few rows and without a rate limit, unless the test says otherwise."""
+
+    async def start(**options: Any) -> Sandbox:
+        few = {"payouts": 5, "specifications": 250, "payments": 5, "rate_limit": None, "clock": clock.wall}
+        return await resources.enter_async_context(Sandbox(**(few | options)))
+
+    return start
+
+
+@pytest.fixture
+def connect(clock: HastyClock, resources: AsyncExitStack) -> Connect:
+    """A client with the API's own way to a token and without a budget, unless the test says otherwise."""
+
+    async def open_client(sandbox: Sandbox, **options: Any) -> AmiliClient:
+        if "auth" not in options:
+            options["auth"] = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
+        client = AmiliClient(sandbox.url, **({"rate_limit": None, "clock": clock} | options))
+        return await resources.enter_async_context(client)
+
+    return open_client
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the machine's own AMILI_ variables from deciding a test."""
+    for name in ("AMILI_BASE_URL", "AMILI_TOKEN", "AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,174 @@
+"""Registering payments against the sandbox: what is sent, what is refused, and what is never sent twice."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from amili_async import NewCreditorPayment
+from amili_async.errors import (
+    AuthenticationError,
+    ConnectionFailed,
+    PaymentOutcomeUnknown,
+    RateLimited,
+    ServerFault,
+    ValidationFailed,
+)
+from amili_async.sandbox import Fault, Sandbox
+from tests.journeys.conftest import Connect, StartSandbox
+
+PAYMENTS = "creditor--payments"
+TOKEN_PATH = "/authenticates/api-code"
+
+
+def make_payment(**changes: Any) -> NewCreditorPayment:
+    fields: dict[str, Any] = {
+        "creditor": "674dbeb208847b9501cc9138",
+        "case": "68678eda88b9226bb78d7169",
+        "amount": Decimal("100.50"),
+        "bank_transaction_date": datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC),
+        "creditor_payment_reference": "PAY-REF-001",
+    }
+    return NewCreditorPayment(**(fields | changes))
+
+
+def count_posts(sandbox: Sandbox) -> int:
+    return sum(request.method == "POST" for request in sandbox.requests)
+
+
+async def test_a_payment_is_registered_and_can_be_read_back(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """What was sent is what the API's list shows, exact to the öre."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    created = await amili.creditor_payments.create(make_payment())
+    assert (created.request_status, created.payment_status) == ("OK", "completed")
+    payment = await amili.creditor_payments.get(created.id)
+    assert payment.amount == Decimal("100.50")
+    assert payment.bank_transaction_date == datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC)
+    assert payment.creditor_payment_reference == "PAY-REF-001"
+    sent = msgspec.json.decode(next(request.body for request in sandbox.requests if request.method == "POST"))
+    assert sent == {
+        "creditor": "674dbeb208847b9501cc9138",
+        "amount": 100.5,
+        "bank_transaction_date": "Fri, 04 Jul 2025 16:20:41 GMT",
+        "case": "68678eda88b9226bb78d7169",
+        "creditor_payment_reference": "PAY-REF-001",
+        "currency": "SEK",
+        "origin": "creditor_system",
+    }
+
+
+async def test_a_payment_by_invoice_number_is_registered(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The invoice number takes the place of the case."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    created = await amili.creditor_payments.create(make_payment(case=msgspec.UNSET, invoice_number="INV-2025-0001"))
+    assert (await amili.creditor_payments.get(created.id)).invoice_number == "INV-2025-0001"
+
+
+async def test_fields_that_the_api_refuses_are_named(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A 422 names the fields in its text and keeps the server's words on the error."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    body = {"_status": "ERR", "_issues": {"case": "is closed"}, "_error": {"code": 422, "message": "Insertion failure"}}
+    sandbox.fail(Fault(status=422, body=body), method="POST")
+    with pytest.raises(ValidationFailed, match="fields: case") as caught:
+        await amili.creditor_payments.create(make_payment())
+    assert caught.value.issues == {"case": ("is closed",)}
+    assert sandbox.rows(PAYMENTS) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "rows"),
+    [
+        (Fault(reset="before"), 0),
+        (Fault(reset="after"), 1),
+        (Fault(cut=10), 1),
+        (Fault.unavailable(), 0),
+        (Fault.server_error(carried_out=True), 1),
+        (Fault(status=201, body="<html>done</html>", carried_out=True), 1),
+        (Fault(status=201, body="{}", carried_out=True), 1),
+    ],
+    ids=["reset before", "reset after", "cut", "503", "500 after", "HTML", "no id"],
+)
+async def test_an_unknown_outcome_is_said_and_never_sent_again(
+    fault: Fault, rows: int, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """After a failure that may have come too late, there is one POST and an error that carries the payment."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    sandbox.fail(fault, method="POST")
+    payment = make_payment()
+    with pytest.raises(PaymentOutcomeUnknown) as caught:
+        await amili.creditor_payments.create(payment)
+    assert caught.value.payment is payment
+    assert caught.value.__cause__ is not None
+    assert "PAY-REF-001" not in f"{caught.value} {caught.value!r}"
+    assert (count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (1, rows)
+
+
+async def test_a_payment_that_hangs_ends_as_unknown(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A timeout while waiting for the answer leaves the outcome unknown."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox, timeout=0.05)
+    await amili.auth.get_valid_token()
+    sandbox.fail(Fault(hang=True), method="POST")
+    with pytest.raises(PaymentOutcomeUnknown):
+        await amili.creditor_payments.create(make_payment())
+    assert count_posts(sandbox) == 1
+
+
+async def test_a_429_is_tried_again_since_the_server_did_nothing(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Refused by the rate limit, the payment is sent once more, and stands once in the end."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    sandbox.fail(Fault.too_many_requests(), method="POST")
+    await amili.creditor_payments.create(make_payment())
+    assert (count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (2, 1)
+
+
+async def test_a_revoked_token_costs_a_refresh_and_one_registration(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A 401 did nothing: with a new token the payment is sent once more, and stands once in the end."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    await amili.auth.get_valid_token()
+    sandbox.revoke_tokens()
+    await amili.creditor_payments.create(make_payment())
+    assert (count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault(status=401), AuthenticationError),
+        (Fault.unavailable(), ServerFault),
+        (Fault(reset="after"), ConnectionFailed),
+        (Fault.too_many_requests(retry_after=9999), RateLimited),
+    ],
+    ids=["401", "503", "reset", "429"],
+)
+async def test_a_failure_to_get_a_token_is_not_an_unknown_outcome(
+    fault: Fault, error: type[Exception], start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Where the token could not be had the payment was not sent, and the error says what failed instead."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    sandbox.fail(fault, times=None, path=TOKEN_PATH)
+    with pytest.raises(error):
+        await amili.creditor_payments.create(make_payment())
+    assert count_posts(sandbox) == 0
+
+
+async def test_no_connection_is_no_unknown_outcome(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Where nobody listens nothing was sent."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox, auth="token")
+    await sandbox.aclose()
+    with pytest.raises(ConnectionFailed) as caught:
+        await amili.creditor_payments.create(make_payment())
+    assert not caught.value.was_sent
+    assert caught.value.attempts == 5

@@ -1,0 +1,165 @@
+"""Single records, pages and counts against the sandbox."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from msgspec import UNSET
+
+from amili_async import AmiliClient, field
+from amili_async.errors import BadRequest, ConfigurationError, NotFound
+from amili_async.models import to_document
+from amili_async.sandbox import Fault
+from tests.journeys.conftest import Connect, StartSandbox
+
+MISSING = "0" * 24
+
+
+async def test_every_row_of_every_resource_survives_decoding_and_encoding(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """What is read and written back is what the server has, but for fields that nobody documented."""
+    sandbox = await start_sandbox(specifications=1000, payments=40)
+    amili = await connect(sandbox)
+    for resource, path in (
+        (amili.payouts, "finance--payouts"),
+        (amili.payout_specifications, "finance--payout-specifications"),
+        (amili.creditor_payments, "creditor--payments"),
+    ):
+        rows = {row["_id"]: row for row in sandbox.rows(path)}
+        records = await resource.stream().collect()  # type: ignore[attr-defined]
+        assert len(records) == len(rows)
+        for record in records:
+            document = to_document(record)
+            assert document == {name: rows[record.id][name] for name in rows[record.id] if name in document}
+            assert set(rows[record.id]) - set(document) <= {"settlement_batch", "unknown"} | (
+                set(rows[record.id]) - set(type(record).__struct_encode_fields__)
+            )
+
+
+async def test_get_brings_one_record_with_upper_case_ids_too(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """An id works however it is spelt: the API's paths know only lower case."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    row = sandbox.rows("finance--payouts")[0]
+    payout = await amili.payouts.get(row["_id"].upper())
+    assert (payout.id, payout.total_amount) == (row["_id"], row["total_amount"])
+    assert sandbox.requests[-1].path == f"/finance--payouts/{row['_id']}"
+
+
+async def test_get_with_a_projection_leaves_the_rest_unset(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Fields that were not asked for are UNSET, which is neither None nor zero."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    payout = await amili.payouts.get(sandbox.rows("finance--payouts")[0]["_id"], projection=["amount"])
+    assert isinstance(payout.amount, Decimal)
+    assert payout.total_amount is UNSET
+    assert payout.created is not UNSET
+
+
+async def test_a_missing_record_is_not_found(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """404 has its own error, which names the request."""
+    amili = await connect(await start_sandbox())
+    with pytest.raises(NotFound, match=f"GET /finance--payouts/{MISSING} was answered with 404"):
+        await amili.payouts.get(MISSING)
+
+
+async def test_pages_and_counts(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A page has its number, size and total; one past the end is empty; a count is one request."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    page = await amili.payout_specifications.page(2, page_size=60, sort="-amount")
+    assert (len(page.items), page.number, page.max_results, page.total) == (60, 2, 60, 250)
+    beyond = await amili.payout_specifications.page(99)
+    assert (beyond.items, beyond.total) == ((), 250)
+    sandbox.requests.clear()
+    expected = sum(row.get("article") == "capital" for row in sandbox.rows("finance--payout-specifications"))
+    assert await amili.payout_specifications.count(field("article") == "capital") == expected
+    assert len(sandbox.requests) == 1
+
+
+async def test_conditions_select_what_they_say(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Conditions of every kind, as objects and as plain mappings, select what the same rule selects in Python."""
+    sandbox = await start_sandbox(specifications=400)
+    amili = await connect(sandbox)
+    records = await amili.payout_specifications.stream().collect()
+    start, end = datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC)
+    case = next(record.references["case"] for record in records if record.references)
+    table = [
+        (field("article") == "capital", lambda r: r.article == "capital"),
+        (field("article") != "capital", lambda r: r.article != "capital"),
+        (field("amount") >= Decimal("1000.50"), lambda r: (r.amount or 0) >= Decimal("1000.50")),
+        (field("booking_date").between(start, end), lambda r: bool(r.booking_date) and start <= r.booking_date < end),
+        (
+            field("booking_date").between(date(2025, 2, 1), date(2025, 4, 1)),
+            lambda r: bool(r.booking_date) and start <= r.booking_date < end,
+        ),
+        (field("payout").exists(False), lambda r: r.payout is UNSET),
+        (field("state").is_in(["reminder", "enforcement"]), lambda r: r.state in ("reminder", "enforcement")),
+        (field("references.case") == case, lambda r: bool(r.references) and r.references.get("case") == case),
+        (
+            (field("article") == "interest") | ~(field("state") == "reminder") & (field("amount") < 500),
+            lambda r: r.article == "interest" or (r.state != "reminder" and r.amount < 500),
+        ),
+        ({"creditor": records[0].creditor}, lambda r: r.creditor == records[0].creditor),
+        ({"created": {"$gte": records[200].created}}, lambda r: r.created >= records[200].created),
+    ]
+    for condition, rule in table:
+        expected = [record.id for record in records if rule(record)]
+        assert expected
+        found = await amili.payout_specifications.stream(condition).collect()  # type: ignore[arg-type]
+        assert [record.id for record in found] == expected, condition
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda amili: amili.payouts.get("not-an-id"),
+        lambda amili: amili.payouts.get("../users"),
+        lambda amili: amili.payouts.page(0),
+        lambda amili: amili.payouts.page(True),
+        lambda amili: amili.payouts.page(page_size=101),
+        lambda amili: amili.payouts.page(page_size=0),
+        lambda amili: amili.payouts.stream(page_size=101).collect(),
+        lambda amili: amili.payouts.stream(concurrency=0).collect(),
+        lambda amili: amili.payouts.stream(max_items=0).collect(),
+        lambda amili: amili.payouts.stream({"$or": []}).collect(),
+        lambda amili: amili.payouts.stream({"amount": float("nan")}).collect(),
+        lambda amili: amili.payouts.stream(field("created") > datetime(2025, 1, 1)).collect(),  # noqa: DTZ001
+        lambda amili: amili.payouts.stream(field("creditor") == "Example AB").collect(),
+        lambda amili: amili.payouts.stream(sort="amount,").collect(),
+        lambda amili: amili.payouts.stream(into=int).collect(),
+        lambda amili: amili.payouts.stream(field("_id").is_in([MISSING] * 400)).collect(),
+        lambda amili: amili.payouts.specifications("5").collect(),
+        lambda amili: amili.payouts.count("creditor"),
+        lambda amili: amili.creditor_payments.create({"amount": 5}),
+    ],
+)
+async def test_bad_input_is_refused_before_anything_is_sent(
+    call: object, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Each mistake is a ConfigurationError, and the server sees nothing of it, not even a token request."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    with pytest.raises(ConfigurationError):
+        await call(amili)  # type: ignore[operator]
+    assert sandbox.requests == []
+
+
+async def test_what_only_the_server_can_refuse_is_a_clear_error(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A 400 says which request, not what was in it."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    sandbox.fail(Fault(status=400), path="finance--payouts")
+    with pytest.raises(BadRequest) as caught:
+        await amili.payouts.page(where={"payout_reference": "s3cret"})
+    assert "GET /finance--payouts was answered with 400" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_client_that_is_not_open_says_so(start_sandbox: StartSandbox) -> None:
+    """Before open and after close, a call names the mend."""
+    sandbox = await start_sandbox()
+    client = AmiliClient(sandbox.url, auth="token")
+    with pytest.raises(ConfigurationError, match="async with AmiliClient"):
+        await client.payouts.count()

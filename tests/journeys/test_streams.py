@@ -1,0 +1,301 @@
+"""Streaming against the sandbox: requests made, order, concurrency, leaving early."""
+
+import asyncio
+import gc
+from contextlib import aclosing
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from amili_async import PayoutSpecification, RateLimit, Timestamp, field
+from amili_async.errors import ConfigurationError
+from amili_async.events import Event, PageReceived, StreamDrifted
+from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
+from tests.clock import settle
+from tests.journeys.conftest import Connect, StartSandbox
+
+SPECIFICATIONS = "finance--payout-specifications"
+
+
+def count_pages(sandbox: Sandbox) -> int:
+    return sum(request.path == f"/{SPECIFICATIONS}" for request in sandbox.requests)
+
+
+async def test_five_thousand_records_cost_fifty_requests_and_one_for_the_token(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A whole stream is one request a page and one token, nothing more, and brings every row once."""
+    sandbox = await start_sandbox(specifications=5000)
+    amili = await connect(sandbox)
+    ids = [record.id async for record in amili.payout_specifications.stream()]
+    assert len(sandbox.requests) == 51
+    assert ids == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
+
+
+async def test_records_come_in_the_order_asked_for(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Two sort keys, one of them descending, hold across the page boundaries, and ties are broken by id."""
+    sandbox = await start_sandbox(specifications=1000)
+    amili = await connect(sandbox)
+    stream = amili.payout_specifications.stream(sort="-booking_date,article", page_size=17)
+    keys = [
+        (-record.booking_date.timestamp() if record.booking_date else 0, record.article or "", record.id)
+        async for record in stream
+    ]
+    assert len(keys) == 1000
+    assert keys == sorted(keys)
+
+
+async def test_never_more_in_flight_than_the_concurrency(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """With concurrency=8 the server never has more than eight requests open, and does have eight."""
+    sandbox = await start_sandbox(specifications=5000, latency=0.01)
+    amili = await connect(sandbox)
+    await amili.payout_specifications.stream(concurrency=8).collect()
+    assert sandbox.most_in_flight == 8
+
+
+async def test_the_default_budget_never_earns_a_429(start_sandbox: StartSandbox, connect: Connect, clock: Any) -> None:
+    """A server that enforces 100 a minute and 10 a second has nothing to refuse in 250 pages."""
+    sandbox = await start_sandbox(specifications=5000, rate_limit=AMILI_LIMITS)
+    amili = await connect(sandbox, rate_limit=RateLimit())
+    began = clock.now()
+    records = await amili.payout_specifications.stream(page_size=20).collect()
+    assert len(records) == 5000
+    assert {request.status for request in sandbox.requests} == {200}
+    assert len(sandbox.requests) == 251
+    assert clock.now() - began >= 120
+
+
+async def test_breaking_at_the_first_record_costs_at_most_three_pages(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Whoever looks at one record does not burn the budget."""
+    sandbox = await start_sandbox(specifications=5000)
+    amili = await connect(sandbox)
+    async for record in amili.payout_specifications.stream():
+        await asyncio.sleep(0.05)
+        assert record.id
+        break
+    assert count_pages(sandbox) <= 3
+
+
+async def test_max_items_costs_only_the_pages_it_needs(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """150 records are two pages; five are one short one."""
+    sandbox = await start_sandbox(specifications=5000)
+    amili = await connect(sandbox)
+    assert len([record async for record in amili.payout_specifications.stream(max_items=150)]) == 150
+    assert count_pages(sandbox) == 2
+    sandbox.requests.clear()
+    assert len(await amili.payout_specifications.stream(max_items=5).collect()) == 5
+    assert [request.query["max_results"] for request in sandbox.requests] == ["5"]
+
+
+async def test_first_asks_for_one_record(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """first() is one request for one record, and None where nothing matches."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    stream = amili.payout_specifications.stream(sort="-created")
+    first = await stream.first()
+    assert first is not None
+    assert stream.total == 250
+    assert sandbox.requests[-1].query["max_results"] == "1"
+    assert await amili.payout_specifications.stream(field("article") == "nothing").first() is None
+
+
+async def test_nothing_is_sent_before_iteration(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Making a stream costs nothing."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    amili.payout_specifications.stream()
+    await asyncio.sleep(0.01)
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("way", ["break", "raise", "cancel", "aclose", "async with", "client"])
+async def test_leaving_early_leaves_nothing_behind(way: str, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """However a stream is left, no task, no open request and no warning remains, and the client still works."""
+    sandbox = await start_sandbox(specifications=5000, latency=0.005)
+    amili = await connect(sandbox)
+    stream = amili.payout_specifications.stream()
+    before = asyncio.all_tasks()
+
+    async def consume(leave_by: str) -> None:
+        seen = 0
+        async for _ in stream:
+            seen += 1
+            if seen == 450:
+                if leave_by == "break":
+                    break
+                if leave_by == "raise":
+                    raise KeyError
+                if leave_by == "cancel":
+                    await asyncio.Event().wait()
+
+    if way == "break":
+        await consume(way)
+    elif way == "raise":
+        with pytest.raises(KeyError):
+            await consume(way)
+    elif way == "cancel":
+        task = asyncio.create_task(consume(way))
+        await asyncio.sleep(0.08)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    elif way == "aclose":
+        async with aclosing(stream.pages()) as pages:
+            await anext(pages)
+    elif way == "async with":
+        async with stream:
+            pages = stream.pages()
+            await anext(pages)
+        with pytest.raises(ConfigurationError):
+            await anext(pages)
+    else:
+        pages = stream.pages()
+        await anext(pages)
+        await amili.aclose()
+        with pytest.raises(ConfigurationError):
+            await anext(pages)
+        await amili.open()
+    gc.collect()
+    await settle()
+    assert {task for task in asyncio.all_tasks() - before if "_fetch" in repr(task)} == set()
+    await asyncio.sleep(0.02)
+    assert sandbox.in_flight == 0
+    assert await amili.payouts.count() == 5
+
+
+async def test_a_token_revoked_with_eight_pages_in_flight_costs_one_refresh(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Eight rejected pages share one new token, and every row still arrives once and in order."""
+    sandbox = await start_sandbox(specifications=5000, latency=0.01)
+    amili = await connect(sandbox, concurrency=8)
+    ids = []
+    async for record in amili.payout_specifications.stream():
+        ids.append(record.id)
+        if len(ids) == 1500:
+            await asyncio.sleep(0.005)
+            assert sandbox.in_flight == 8
+            sandbox.revoke_tokens()
+    refused = sum(request.status == 401 for request in sandbox.requests)
+    tokens = sum(request.path == "/authenticates/api-code" for request in sandbox.requests)
+    assert refused == 8
+    assert tokens == 2
+    assert len(sandbox.requests) == 50 + 2 + refused
+    assert ids == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
+
+
+async def test_a_page_that_fails_now_and_then_is_fetched_again(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A reset, a cut body, a 503 and a 429 in the middle of a stream lose nothing and double nothing."""
+    sandbox = await start_sandbox(specifications=1000)
+    amili = await connect(sandbox)
+    for place, fault in enumerate(
+        [Fault(reset="before"), Fault(cut=50), Fault.unavailable(), Fault.too_many_requests(retry_after=3)]
+    ):
+        sandbox.fail(fault, path=SPECIFICATIONS, after=place * 2)
+    ids = [record.id async for record in amili.payout_specifications.stream(page_size=50)]
+    assert ids == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
+
+
+async def test_rows_that_come_while_paging_are_noticed(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A row inserted before the reader's place shifts the pages: the stream says so, and how it noticed."""
+    events: list[Event] = []
+    sandbox = await start_sandbox(specifications=500)
+    amili = await connect(sandbox, observers=[events.append])
+    stream = amili.payout_specifications.stream(sort="-_created", concurrency=1)
+    async for page in stream.pages():
+        if page.number == 1:
+            sandbox.insert(SPECIFICATIONS, {"article": "capital"})
+    assert stream.drifted
+    assert [event for event in events if isinstance(event, StreamDrifted)] == [
+        StreamDrifted(path=SPECIFICATIONS, page=2, reason=reason) for reason in ("total", "repeated")
+    ]
+
+
+async def test_a_quiet_stream_has_not_drifted(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Where nothing changes, nothing is said; pages are told to observers as they are consumed."""
+    events: list[Event] = []
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox, observers=[events.append])
+    stream = amili.payout_specifications.stream()
+    await stream.collect()
+    assert not stream.drifted
+    assert [event for event in events if isinstance(event, PageReceived)] == [
+        PageReceived(path=SPECIFICATIONS, number=number, items=items, total=250)
+        for number, items in ((1, 100), (2, 100), (3, 50))
+    ]
+
+
+class Line(msgspec.Struct):
+    """What a report needs of a specification."""
+
+    id: str
+    total_amount: Decimal
+    booking_date: datetime | None = None
+
+
+class FastLine(msgspec.Struct, frozen=True):
+    """The same, in the form that is decoded directly."""
+
+    total_amount: Decimal
+    booking_date: Timestamp | None = None
+
+
+async def test_into_makes_the_fields_the_projection(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Only the struct's fields are asked for, and the records are exactly of that type."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    full = await amili.payout_specifications.stream().collect()
+    lines = await amili.payout_specifications.stream(into=Line).collect()
+    assert msgspec.json.decode(sandbox.requests[-1].query["projection"]) == {
+        "_id": 1,
+        "total_amount": 1,
+        "booking_date": 1,
+    }
+    assert [(line.id, line.total_amount) for line in lines] == [(record.id, record.total_amount) for record in full]
+    assert {type(line) for line in lines} == {Line}
+    dates = [line.booking_date for line in lines if line.booking_date]
+    assert dates
+    assert all(date.tzinfo is UTC for date in dates)
+    fast = await amili.payout_specifications.stream(into=FastLine).collect()
+    assert [line.booking_date for line in fast] == [line.booking_date for line in lines]
+
+
+async def test_into_dict_shows_every_field_with_exact_money(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A dict has the API's own names, unknown fields too, and no float in it."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    records: list[dict[str, Any]] = await amili.payout_specifications.stream(into=dict).collect()
+    known = {each.encode_name for each in msgspec.structs.fields(PayoutSpecification)}
+    assert any(set(record) - known for record in records)
+    assert not any(isinstance(value, float) for record in records for value in record.values())
+    assert sorted(sandbox.rows(SPECIFICATIONS), key=lambda row: str(row["_id"])) == records
+
+
+async def test_two_iterations_are_two_walks(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A stream can be iterated again, and from two tasks at once, each from its first page."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    stream = amili.payout_specifications.stream()
+    both = await asyncio.gather(stream.collect(), stream.collect())
+    assert both[0] == both[1]
+    assert count_pages(sandbox) == 6
+
+
+async def test_one_payouts_specifications_add_up(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """payouts.specifications gives those of that payout, by record or by id, and takes further conditions."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    payout = await amili.payouts.stream().first()
+    assert payout is not None
+    lines = await amili.payouts.specifications(payout).collect()
+    assert sum(line.total_amount for line in lines if line.total_amount) == payout.total_amount
+    assert {line.payout for line in lines} == {payout.id}
+    assert lines == await amili.payouts.specifications(payout.id.upper()).collect()
+    large = await amili.payouts.specifications(payout.id, field("amount") > 1000, sort="-amount").collect()
+    assert large == sorted(
+        (line for line in lines if line.amount and line.amount > 1000), key=lambda line: (-(line.amount or 0), line.id)
+    )

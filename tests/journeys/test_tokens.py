@@ -1,0 +1,175 @@
+"""Ways to a token against the sandbox's token endpoint, which verifies what it gets."""
+
+import asyncio
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from amili_async import AmiliClient, ApiCodeCredentials, Token
+from amili_async.errors import AuthenticationError, ConnectionFailed, UnreadableResponse
+from amili_async.sandbox import Fault
+from tests.clock import HastyClock
+from tests.journeys.conftest import Connect, StartSandbox
+
+TOKEN_PATH = "/authenticates/api-code"
+
+
+def pem_pair(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> tuple[str, str]:
+    """Private and public half."""
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [
+        (ec.generate_private_key(ec.SECP256R1()), None),
+        (ec.generate_private_key(ec.SECP384R1()), "ES384"),
+        (ec.generate_private_key(ec.SECP521R1()), "ES512"),
+        (rsa.generate_private_key(65537, 2048), None),
+        (rsa.generate_private_key(65537, 2048), "RS384"),
+        (rsa.generate_private_key(65537, 2048), "RS512"),
+    ],
+    ids=["ES256", "ES384", "ES512", "RS256", "RS384", "RS512"],
+)
+async def test_every_algorithm_of_the_api_works(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    algorithm: str | None,
+    start_sandbox: StartSandbox,
+    connect: Connect,
+) -> None:
+    """A JWT signed with each of the six algorithms is exchanged for a token that works."""
+    private, public = pem_pair(key)
+    sandbox = await start_sandbox(public_key=public)
+    amili = await connect(sandbox, auth=ApiCodeCredentials(sandbox.api_code, private, algorithm=algorithm))
+    assert await amili.payouts.count() == 5
+    assert [request.path for request in sandbox.requests] == [TOKEN_PATH, "/finance--payouts"]
+
+
+async def test_refused_credentials_are_an_authentication_error(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A key that is not registered is refused once, not again and again, and nothing of it is shown."""
+    sandbox = await start_sandbox()
+    stranger, _ = pem_pair(ec.generate_private_key(ec.SECP256R1()))
+    amili = await connect(sandbox, auth=ApiCodeCredentials("code-9921", stranger))
+    with pytest.raises(AuthenticationError) as caught:
+        await amili.payouts.count()
+    assert caught.value.status == 401
+    assert len(sandbox.requests) == 1
+    assert "code-9921" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_any_refusal_of_the_token_endpoint_is_an_authentication_error(
+    status: int, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Whatever status refuses the JWT, the caller learns that it was the credentials."""
+    sandbox = await start_sandbox()
+    sandbox.fail(Fault(status=status), path=TOKEN_PATH)
+    amili = await connect(sandbox)
+    with pytest.raises(AuthenticationError, match=f"refused with {status}"):
+        await amili.payouts.count()
+
+
+async def test_a_fixed_token_works_until_it_is_revoked(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """With a str there is no token request, and no way on after a 401."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox, auth=sandbox.token())
+    assert await amili.payouts.count() == 5
+    sandbox.revoke_tokens()
+    with pytest.raises(AuthenticationError):
+        await amili.payouts.count()
+    assert [request.path for request in sandbox.requests] == ["/finance--payouts"] * 2
+
+
+async def test_a_function_can_be_the_source(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """An async function that returns a Token is asked again after a 401."""
+    sandbox = await start_sandbox()
+    calls = []
+
+    async def fetch() -> Token:
+        calls.append(1)
+        return Token(value=sandbox.token(), lifetime=60)
+
+    amili = await connect(sandbox, auth=fetch)
+    await amili.payouts.count()
+    sandbox.revoke_tokens()
+    await amili.payouts.count()
+    assert len(calls) == 2
+
+
+async def test_an_expired_token_is_replaced_before_it_is_used(
+    start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """Time passing costs a refresh, but no 401."""
+    sandbox = await start_sandbox(token_lifetime=600)
+    amili = await connect(sandbox)
+    await amili.payouts.count()
+    clock._now += 601
+    await amili.payouts.count()
+    assert [request.status for request in sandbox.requests] == [200] * 4
+
+
+async def test_a_token_endpoint_that_fails_once_is_asked_again(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A 503 and a reset on the way to a token are retried like any GET."""
+    sandbox = await start_sandbox()
+    sandbox.fail(Fault.unavailable(), path=TOKEN_PATH)
+    sandbox.fail(Fault(reset="before"), path=TOKEN_PATH)
+    amili = await connect(sandbox)
+    assert await amili.payouts.count() == 5
+
+
+@pytest.mark.parametrize(
+    "body", ["", "<html>welcome</html>", "{}", '{"access_token": ""}', '{"access_token": 5}', "[]", '{"_status": "OK"}']
+)
+async def test_an_answer_without_a_token_is_an_authentication_error(
+    body: str, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """It says which fields were looked for."""
+    sandbox = await start_sandbox()
+    sandbox.fail(Fault(status=200, body=body), path=TOKEN_PATH)
+    amili = await connect(sandbox)
+    with pytest.raises(AuthenticationError, match="access_token"):
+        await amili.payouts.count()
+
+
+async def test_get_valid_token_gives_the_token_itself(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """client.auth.get_valid_token() is what the API's guide calls for, and costs one request once."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    tokens = await asyncio.gather(*(amili.auth.get_valid_token() for _ in range(20)))
+    assert len(set(tokens)) == 1
+    assert len(sandbox.requests) == 1
+    other = await connect(sandbox, auth=tokens[0])
+    assert await other.payouts.count() == 5
+
+
+async def test_credentials_from_the_environment(
+    start_sandbox: StartSandbox, tmp_path: object, clock: HastyClock
+) -> None:
+    """from_env reads the host, and a token or an API code with a key file."""
+    from pathlib import Path
+
+    sandbox = await start_sandbox()
+    key_file = Path(str(tmp_path)) / "key.pem"
+    key_file.write_text(sandbox.private_key)
+    by_code = {"AMILI_API_CODE": sandbox.api_code, "AMILI_PRIVATE_KEY_FILE": str(key_file)}
+    for variables in ({"AMILI_TOKEN": sandbox.token()}, by_code):
+        async with AmiliClient.from_env({"AMILI_BASE_URL": sandbox.url, **variables}, clock=clock) as amili:
+            assert await amili.payouts.count() == 5
+
+
+async def test_a_redirecting_token_endpoint_does_not_take_the_jwt_along(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A redirect is an error, and the other host is never asked."""
+    sandbox, elsewhere = await start_sandbox(), await start_sandbox()
+    sandbox.fail(Fault(status=302, body="", headers={"Location": f"{elsewhere.url}{TOKEN_PATH}"}), path=TOKEN_PATH)
+    amili = await connect(sandbox)
+    with pytest.raises(Exception, match="redirects are not followed") as caught:
+        await amili.payouts.count()
+    assert not isinstance(caught.value, ConnectionFailed | UnreadableResponse)
+    assert elsewhere.requests == []

@@ -1,0 +1,61 @@
+"""What type checkers must infer; never run, held to by test_typing.py."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, assert_type
+
+from msgspec import Struct, UnsetType
+
+from amili_async import (
+    AmiliClient,
+    Condition,
+    CreatedPayment,
+    CreditorPayment,
+    NewCreditorPayment,
+    Page,
+    Payout,
+    PayoutSpecification,
+    Stream,
+    Token,
+    field,
+)
+
+
+class Line(Struct):
+    """A caller's own type."""
+
+    total_amount: Decimal
+
+
+async def fetch_token() -> Token:
+    """A token source of the caller's."""
+    return Token(value="x", lifetime=60)
+
+
+async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
+    """Every public call, with the type that it must have."""
+    AmiliClient("https://api.example.com", auth=fetch_token)
+    assert_type(await amili.auth.get_valid_token(), str)
+    condition = (field("creditor") == "x") & ~(field("amount") > 5) | field("state").is_in(["reminder"])
+    assert_type(condition, Condition)
+    assert_type(amili.payouts.stream(), Stream[Payout])
+    assert_type(amili.payouts.stream(condition, sort=["-created"], max_items=5, concurrency=2), Stream[Payout])
+    assert_type(amili.payout_specifications.stream({"article": "capital"}, into=Line), Stream[Line])
+    assert_type(amili.payout_specifications.stream(into=dict[str, Any]), Stream[dict[str, Any]])
+    assert_type(amili.payouts.specifications("x", sort="amount"), Stream[PayoutSpecification])
+    assert_type(await amili.creditor_payments.get("x"), CreditorPayment)
+    assert_type(await amili.creditor_payments.get("x", into=Line), Line)
+    assert_type(await amili.creditor_payments.page(2, page_size=10), Page[CreditorPayment])
+    assert_type(await amili.creditor_payments.page(into=Line), Page[Line])
+    assert_type(await amili.creditor_payments.count(), int)
+    assert_type(await amili.creditor_payments.create(payment), CreatedPayment)
+    assert_type(amili.payouts.stream().pages(), AsyncGenerator[Page[Payout], None])
+    assert_type(await amili.payouts.stream().first(), Payout | None)
+    assert_type(await amili.payouts.stream().collect(), list[Payout])
+    async for payout in amili.payouts.stream():
+        assert_type(payout.id, str)
+        assert_type(payout.total_amount, Decimal | UnsetType | None)
+        assert_type(payout.payout_date, datetime | UnsetType | None)
+    async for line in amili.payouts.stream(into=Line):
+        assert_type(line.total_amount, Decimal)

@@ -1,0 +1,17 @@
+"""What type checkers must refuse: each line marked with the error that it must cause."""
+
+from amili_async import AmiliClient, NewCreditorPayment, Payout, RateLimit
+
+
+async def misuse(amili: AmiliClient, payout: Payout) -> None:
+    """Each of these is a mistake that a type checker can see."""
+    AmiliClient("https://api.example.com")  # refused: call-arg
+    AmiliClient("https://api.example.com", "token", auth="x")  # refused: misc
+    amili.payouts.stream(order="amount")  # refused: call-overload
+    amili.payouts.stream(max_items="5")  # refused: call-overload
+    await amili.payouts.get(5)  # refused: call-overload
+    await amili.creditor_payments.create({"amount": 5})  # refused: arg-type
+    payout.amount = None  # refused: misc
+    print(payout.total_amount + 1)  # refused: operator
+    NewCreditorPayment(creditor="x")  # refused: call-arg
+    RateLimit(50)  # refused: call-arg
