@@ -1,0 +1,82 @@
+"""What Eve makes of the `where` parameter before the database sees it."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from .dates import read_date
+from .python_syntax import NotAComparison, read_python_filter
+from .refusals import Refused, refuse_constant
+from .values import ObjectId
+
+_NAMES = """
+$gt $gte $in $lt $lte $ne $nin $eq $or $and $not $nor $mod $regex $text $where $options $search $language
+$caseSensitive $diacriticSensitive $exists $type $geoWithin $geoIntersects $near $nearSphere $centerSphere
+$geometry $maxDistance $minDistance $box $all $elemMatch $size $bitsAllClear $bitsAllSet $bitsAnyClear
+$bitsAnySet $center $expr
+"""
+_KNOWN = frozenset(_NAMES.split())
+_BANNED = frozenset({"$where", "$regex"})
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
+def read_where(text: str) -> Any:
+    """The filter in a parameter, with dates and ids cast; Refused where Eve answers with 400."""
+    try:
+        where = _read_json(text)
+    except ValueError:
+        where = _read_python(text)
+    return cast(where)
+
+
+def _read_json(text: str) -> Any:
+    where = json.loads(text, parse_float=Decimal, parse_constant=refuse_constant)
+    _check_operators(where)
+    return where
+
+
+def _read_python(text: str) -> dict[str, Any]:
+    try:
+        return read_python_filter(text)
+    except NotAComparison as error:
+        raise Refused(400) from error
+
+
+def _check_operators(where: Any) -> None:
+    if isinstance(where, dict):
+        if "" in where:
+            raise ValueError("Eve looks at the first character of each name")
+        if {name for name in where if name[0] == "$"} - _KNOWN or _BANNED & where.keys():
+            raise Refused(400)
+        where = list(where.values())
+    if isinstance(where, list):
+        for each in where:
+            _check_operators(each)
+
+
+def cast(where: Any) -> Any:
+    """The filter with every text that looks like a date or an id turned into one, whatever its field."""
+    if isinstance(where, dict):
+        return {name: _cast_value(value) for name, value in where.items()}
+    return where
+
+
+def _cast_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return cast(value)
+    if isinstance(value, list):
+        return [cast(each) if isinstance(each, dict) else _cast_element(each) for each in value]
+    return cast_text(value) if isinstance(value, str) else value
+
+
+def _cast_element(element: Any) -> Any:
+    if element is None:
+        return ObjectId()  # Eve makes a new id of a null inside a list, and a new id equals nothing
+    return cast_text(element) if isinstance(element, str) else element
+
+
+def cast_text(text: str) -> Any:
+    """The date or the id that a text stands for, else the text."""
+    if len(text) == 24 and _HEX.issuperset(text):
+        return ObjectId(text.lower())
+    return read_date(text) or text

@@ -1,0 +1,143 @@
+"""Between the socket and the endpoints: counts, limits, delays and breaks requests, and sends the answers."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from aiohttp import web
+
+from .answers import Answer, error_answer
+from .connections import close, pause, reset, send_part, wait_until_gone
+from .endpoints import Asked, Endpoints
+from .faults import Fault, FaultPlan
+from .limits import Budget, limit_headers
+from .received import Journal, ReceivedRequest
+from .refusals import Refused
+from .tokens import TokenOffice
+
+
+class Frontend:
+    """Answers requests one by one, each in a task of the server's. *closing* ends every wait."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        office: TokenOffice,
+        budget: Budget | None,
+        *,
+        clock: Callable[[], float],
+        latency: float,
+        shows_limits: bool,
+    ) -> None:
+        self._endpoints = endpoints
+        self._office = office
+        self._budget = budget
+        self._clock = clock
+        self._latency = latency
+        self._shows_limits = shows_limits
+        self.plan = FaultPlan()
+        self.journal = Journal()
+        self.closing = asyncio.Event()
+        self.open = 0
+        self.most_open = 0
+
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Read, answer and remember one request."""
+        asked = await self._read(request)
+        received = ReceivedRequest(
+            method=asked.method,
+            path=asked.path,
+            query=asked.query,
+            headers=asked.headers,
+            body=asked.body,
+            received_at=asked.now,
+        )
+        self.journal.append(received)
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            answer = await self._play(request, asked)
+        finally:
+            self.open -= 1
+        if answer is None:
+            return web.Response()  # goes nowhere: the connection is closed already
+        self.journal.note_answer(received, status=answer.status, sent_at=self._clock())
+        return _as_response(answer)
+
+    async def _read(self, request: web.BaseRequest) -> Asked:
+        return Asked(
+            method=request.method,
+            path=request.path,
+            query=_first_of_each(request),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=await request.read() if request.can_read_body else b"",
+            now=self._clock(),
+        )
+
+    async def _play(self, request: web.BaseRequest, asked: Asked) -> Answer | None:
+        """What is answered, or None where the connection does not live to see it."""
+        headers, refusal = self._count(asked.now)
+        await pause(self._latency, self.closing)
+        if refusal is not None:
+            return refusal.with_headers(headers)
+        fault = self.plan.take(asked.method, asked.path)
+        if fault is None:
+            return self._carry_out(asked).with_headers(headers)
+        return await self._misbehave(request, asked, fault, headers)
+
+    def _count(self, now: float) -> tuple[dict[str, str], Answer | None]:
+        """Count a request; the headers that tell of it, and the refusal if there were too many."""
+        if self._budget is None:
+            return {}, None
+        verdict = self._budget.ask(now)
+        headers = limit_headers(verdict, now) if self._shows_limits else {}
+        return headers, None if verdict.allowed else error_answer(Refused(429, "Rate limit exceeded"))
+
+    def _carry_out(self, asked: Asked) -> Answer:
+        return self._endpoints.answer(replace(asked, now=self._clock()))
+
+    async def _misbehave(
+        self, request: web.BaseRequest, asked: Asked, fault: Fault, headers: dict[str, str]
+    ) -> Answer | None:
+        await pause(fault.delay, self.closing)
+        if fault.revoke:
+            self._office.revoke_all()
+        if fault.reset == "before":
+            reset(request)
+            return None
+        if fault.hang and fault.cut is None:
+            await wait_until_gone(request, self.closing)
+            reset(request)
+            return None
+        false_answer = fault.answer()
+        if false_answer is None or fault.carried_out:
+            true_answer = self._carry_out(asked)
+        if fault.reset == "after":
+            reset(request)
+            return None
+        answer = (false_answer or true_answer).with_headers({**headers, **fault.headers})
+        if fault.cut is None:
+            return answer
+        await self._send_part(request, answer, fault.cut, hangs=fault.hang)
+        return None
+
+    async def _send_part(self, request: web.BaseRequest, answer: Answer, length: int, *, hangs: bool) -> None:
+        send_part(request, answer, length)
+        if hangs:
+            await wait_until_gone(request, self.closing)
+        close(request)
+
+
+def _first_of_each(request: web.BaseRequest) -> dict[str, str]:
+    query: dict[str, str] = {}
+    for name, value in request.query.items():
+        query.setdefault(name, value)
+    return query
+
+
+def _as_response(answer: Answer) -> web.Response:
+    return web.Response(
+        status=answer.status,
+        body=answer.body,
+        headers={**answer.headers, "Content-Type": answer.content_type},
+    )

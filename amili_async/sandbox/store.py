@@ -1,0 +1,81 @@
+"""The rows of the three resources, found and put in order; every answer is remembered until a row changes."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from .filters import read_where
+from .matching import compile_where
+from .ordering import Order, read_sort, sort_key
+from .projections import Document
+from .refusals import Broken
+from .rows import Row
+
+_REMEMBERED = 256
+
+
+class Collection:
+    """One resource's rows, in the order in which they were stored. *load* is called by the first who needs them."""
+
+    def __init__(self, load: Callable[[], Sequence[Document]]) -> None:
+        self._load = load
+        self._rows: dict[str, Row] | None = None
+        self._orders: dict[Order, list[Row]] = {}
+        self._selections: dict[tuple[str, str], Sequence[Row]] = {}
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """Every row by its id, in stored order."""
+        if self._rows is None:
+            self._rows = {document["_id"]: Row(document) for document in self._load()}
+        return self._rows
+
+    def select(self, where: str | None, sort: str | None) -> Sequence[Row]:
+        """The rows that a listing's parameters ask for, in their order."""
+        asked = (where or "", sort or "")
+        selection = self._selections.get(asked)
+        if selection is None:
+            if len(self._selections) >= _REMEMBERED:
+                self._selections.clear()
+            selection = self._selections[asked] = self._select(*asked)
+        return selection
+
+    def _select(self, where: str, sort: str) -> Sequence[Row]:
+        order = read_sort(sort)
+        condition = read_where(where) if where else {}
+        if not isinstance(condition, dict):
+            raise Broken("a filter is an object")
+        matches = compile_where(condition)
+        rows = self._ordered(order)
+        return [row for row in rows if matches(row)] if condition else rows
+
+    def _ordered(self, order: Order) -> list[Row]:
+        """All rows in an order. Sorting is stable, so ties stay as they are stored."""
+        ordered = self._orders.get(order)
+        if ordered is None:
+            ordered = list(self.rows.values())
+            for name, direction in reversed(order):
+                ordered.sort(key=sort_key(name, direction), reverse=direction < 0)
+            self._orders[order] = ordered
+        return ordered
+
+    def put(self, document: Document) -> None:
+        """Store a document, after all others or in the place of the one with its id."""
+        self.rows[document["_id"]] = Row(document)
+        self._forget()
+
+    def remove(self, row_id: str) -> None:
+        """Take a row out; KeyError where there is none."""
+        del self.rows[row_id]
+        self._forget()
+
+    def _forget(self) -> None:
+        self._orders.clear()
+        self._selections.clear()
+
+
+def etag_of(document: Document) -> str:
+    """The tag that names this very version of a document."""
+    content = msgspec.json.encode({name: value for name, value in document.items() if name != "_etag"})
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,108 @@
+"""Who may come in: the exchange of a signed JWT for an access token, and the tokens that are still good."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.types import Options
+
+from .refusals import Refused
+
+UNAUTHORIZED = "Please provide proper credentials"
+LONGEST_JWT_LIFETIME = 3600.0
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+_ONLY_THE_SIGNATURE = Options(
+    verify_exp=False,  # by the sandbox's clock, not by the system's
+    verify_nbf=False,
+    verify_iat=False,
+    verify_aud=False,
+    verify_iss=False,
+    verify_sub=False,
+    verify_jti=False,
+)
+_RSA = ("RS256", "RS384", "RS512")
+
+
+def make_private_key() -> str:
+    """A new P-256 key as PEM."""
+    return (
+        ec.generate_private_key(ec.SECP256R1())
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        .decode()
+    )
+
+
+def public_half(private_key: str) -> str:
+    """The public key, as PEM, that belongs to a private one."""
+    loaded = serialization.load_pem_private_key(private_key.encode(), None)
+    return (
+        loaded.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
+
+
+def read_public_key(pem: str) -> tuple[Any, tuple[str, ...]]:
+    """The key, and the algorithms that it may verify; ValueError for a key of a kind that Amili does not take."""
+    key = serialization.load_pem_public_key(pem.encode())
+    if isinstance(key, rsa.RSAPublicKey):
+        return key, _RSA
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
+        return key, (_CURVES[key.curve.name],)
+    raise ValueError("an RSA key, or one on P-256, P-384 or P-521")
+
+
+class TokenOffice:
+    """Verifies JWTs, gives out access tokens and knows which of them still work. Times are epoch seconds."""
+
+    def __init__(self, *, api_code: str, public_key: str, lifetime: float) -> None:
+        self._api_code = api_code
+        self._key, self._algorithms = read_public_key(public_key)
+        self._lifetime = lifetime
+        self._expiries: dict[str, float] = {}
+        self._revoked: set[str] = set()
+
+    def exchange(self, signed: str | None, now: float) -> dict[str, Any]:
+        """What the token endpoint answers to a JWT; Refused where it does not verify."""
+        self._verify(signed, now)
+        return {"access_token": self.mint(now), "expires_in": int(self._lifetime)}
+
+    def mint(self, now: float) -> str:
+        """Give out a token that works until its lifetime is over."""
+        token = secrets.token_urlsafe(32)
+        self._expiries[token] = now + self._lifetime
+        return token
+
+    def check(self, token: str | None, now: float) -> None:
+        """Refused unless the token was given out here, has not been revoked and still lives."""
+        if token in self._revoked or now >= self._expiries.get(token or "", 0.0):
+            raise _unauthorized()
+
+    def revoke_all(self) -> None:
+        """No token given out so far works any longer."""
+        self._revoked.update(self._expiries)
+
+    def knows(self, credential: str | None) -> bool:
+        """Whether a credential is a token of ours, working or not."""
+        return credential in self._expiries
+
+    def _verify(self, signed: str | None, now: float) -> None:
+        claims = self._read_claims(signed or "")
+        expiry = claims.get("exp")
+        if claims.get("api_code") != self._api_code or isinstance(expiry, bool) or not isinstance(expiry, int | float):
+            raise _unauthorized()
+        if not now < expiry <= now + LONGEST_JWT_LIFETIME:
+            raise _unauthorized()
+
+    def _read_claims(self, signed: str) -> Mapping[str, Any]:
+        try:
+            return jwt.decode(signed, self._key, algorithms=list(self._algorithms), options=_ONLY_THE_SIGNATURE)
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise _unauthorized() from error
+
+
+def _unauthorized() -> Refused:
+    return Refused(401, UNAUTHORIZED, headers={"WWW-Authenticate": 'Basic realm="eve"'})

@@ -1,0 +1,87 @@
+"""The README's code runs, and its commands are the ones that CI runs."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from amili_async.sandbox import Sandbox
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+BLOCKS = re.findall(r"^### .*?$|^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+EXPECTED = {
+    "max_items=3": r"(?s)(?:[0-9a-f]{24} .* SEK\n(?: +20.*\n){2}){3}",
+    "june = field": r"\d+ specifications in June\n(?:20\S+ .*\n){1,5}",
+    "class Line": r"\d+ lines, \d+(?:\.\d+)? SEK \n5 payouts in payouts.csv\n",
+    "booked: dict": r"500 lines booked: \d+(?:\.\d+)?\n",
+    "NewCreditorPayment(": r"[0-9a-f]{24} completed\n",
+}
+"""What each program must print, found by a piece of its text."""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox in a loop and a thread of its own, since the programs bring theirs."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    served = Sandbox(payouts=5, specifications=500, payments=5, rate_limit=None)
+    asyncio.run_coroutine_threadsafe(served.start(), loop).result()
+    yield served
+    asyncio.run_coroutine_threadsafe(served.aclose(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def _in_its_place(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AMILI_BASE_URL", sandbox.url)
+    monkeypatch.setenv("AMILI_TOKEN", sandbox.token())
+    for name in ("AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("_in_its_place")
+@pytest.mark.parametrize("piece", EXPECTED)
+def test_each_program_runs_and_prints_what_it_should(piece: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Copied from the README and run as it is, each program ends well and prints its result."""
+    (block,) = [block for block in BLOCKS if piece in block and "make_app" not in block]
+    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102 - our own README
+    printed = capsys.readouterr().out
+    assert re.fullmatch(EXPECTED[piece], printed), printed
+
+
+@pytest.mark.usefixtures("_in_its_place")
+async def test_the_web_app_answers(sandbox: Sandbox) -> None:
+    """The README's app shows a payout, refuses a wrong id, and does not find what is not there."""
+    (block,) = [block for block in BLOCKS if "make_app" in block]
+    namespace = {"__name__": "readme"}
+    exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102 - our own README
+    row = sandbox.rows("finance--payouts")[0]
+    app = namespace["make_app"]()  # type: ignore[operator]
+    async with TestClient(TestServer(app)) as browser:
+        shown = await (await browser.get(f"/payouts/{row['_id']}")).json()
+        assert shown == {"id": row["_id"], "total": str(row["total_amount"])}
+        assert (await browser.get("/payouts/5")).status == 400
+        assert (await browser.get(f"/payouts/{'0' * 24}")).status == 404
+
+
+def test_every_block_is_one_of_those() -> None:
+    """No Python block of the README is left out above."""
+    covered = [block for block in BLOCKS if any(piece in block for piece in (*EXPECTED, "make_app"))]
+    assert BLOCKS == covered
+    assert len(BLOCKS) == len(EXPECTED) + 1
+
+
+def test_ci_runs_the_two_commands() -> None:
+    """The commands that CI takes out of the README are the first two lines of its first block."""
+    (block, *_) = re.findall(r"^```sh\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    run, test = block.splitlines()
+    assert run.endswith("&& amili demo")
+    assert test.endswith("&& python3 -m pytest")

@@ -1,0 +1,102 @@
+"""What MongoDB documents and the Eve comparison leaves out, because mongomock has it otherwise."""
+
+import json
+from typing import Any
+
+import pytest
+
+from amili_async.sandbox.refusals import Broken, Refused
+from amili_async.sandbox.store import Collection
+
+ROWS: list[dict[str, Any]] = [
+    {"_id": "a" * 24, "n": 1, "list": [3, 9], "deep": [{"x": 1}, {"x": 5}], "flag": True, "text": "b"},
+    {"_id": "b" * 24, "n": -7, "list": [5], "deep": {"x": None}, "flag": False, "text": 4},
+    {"_id": "c" * 24, "n": None, "list": [], "flag": 1, "text": ["z"]},
+    {"_id": "d" * 24, "list": 4, "text": None},
+]
+
+
+def select(where: Any = None, sort: str = "") -> str:
+    """The first letters of the ids of the rows found."""
+    collection = Collection(lambda: ROWS)
+    return "".join(row.document["_id"][0] for row in collection.select(json.dumps(where) if where else "", sort))
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ({"flag": 1}, "c"),
+        ({"flag": True}, "a"),
+        ({"n": {"$gte": None}}, "cd"),
+        ({"n": {"$gt": None}}, ""),
+        ({"list": {"$size": 2}}, "a"),
+        ({"list": {"$size": 0}}, "c"),
+        ({"list": {"$all": []}}, ""),
+        ({"list": {"$all": [9, 3]}}, "a"),
+        ({"list": {"$gt": 4, "$lt": 4}}, "a"),
+        ({"list": {"$elemMatch": {"$gt": 4, "$lt": 9}}}, "b"),
+        ({"deep": {"$elemMatch": {"x": 5}}}, "a"),
+        ({"deep.x": {"$in": [5]}}, "a"),
+        ({"deep.x": {"$nin": [5]}}, "bcd"),
+        ({"deep.1.x": 5}, "a"),
+        ({"n.deeper": None}, "abcd"),
+        ({"n": {"$mod": [4, -3]}}, "b"),
+        ({"n": {"$type": 16}}, "ab"),
+        ({"n": {"$type": ["null", "bool"]}}, "c"),
+        ({"text": {"$type": "string"}}, "ac"),
+        ({"n": {"$not": {"$gt": 0, "$lt": 5}}}, "bcd"),
+        ({"n": {"$exists": 0}}, "d"),
+    ],
+)
+def test_rows_are_matched_as_mongodb_does(where: Any, found: str) -> None:
+    """Kinds are kept apart, arrays are entered, null stands for missing."""
+    assert select(where) == found
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [("list", "cadb"), ("-list", "abdc"), ("n", "cdba"), ("-n,_id", "abcd"), ("text", "dbac"), ("flag", "dcba")],
+)
+def test_rows_are_ordered_as_mongodb_does(sort: str, order: str) -> None:
+    """Null and missing first, then numbers, texts, booleans; an array counts as its smallest or largest element."""
+    assert select(sort=sort) == order
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"$not": {"n": 1}},
+        {"$or": []},
+        {"n": {"$in": 5}},
+        {"n": {"$in": [{"$gt": 1}]}},
+        {"n": {"$not": 5}},
+        {"n": {"$gt": 1, "x": 2}},
+        {"n": {"$or": [1]}},
+        {"n": {"$size": -1}},
+        {"n": {"$size": "x"}},
+        {"n": {"$mod": [0, 1]}},
+        {"n": {"$mod": [1]}},
+        {"n": {"$all": 5}},
+        {"n": {"$all": [{"$gt": 1}]}},
+        {"n": {"$elemMatch": 5}},
+        {"n": {"$type": "unheard"}},
+    ],
+)
+def test_what_mongodb_refuses_breaks_the_server(where: Any) -> None:
+    """Eve does not catch the database's refusal, whatever the rows."""
+    with pytest.raises(Broken):
+        select(where)
+
+
+@pytest.mark.parametrize("sort", ["5", "1.5", "'n'", "True", "[5]", '[("n", None)]', "{5: 1}"])
+def test_a_sort_that_the_driver_refuses_is_a_bad_request(sort: str) -> None:
+    """What is no list of names and directions never reaches the database."""
+    with pytest.raises(Refused):
+        select(sort=sort)
+
+
+@pytest.mark.parametrize("sort", ['[("n", 2)]', '[("", 1)]', '[("n", 1, 1)]', '{"$n": 1}', "n,"])
+def test_a_sort_that_the_database_refuses_breaks_the_server(sort: str) -> None:
+    """A direction other than 1 and -1, and a name that is no path."""
+    with pytest.raises(Broken):
+        select(sort=sort)

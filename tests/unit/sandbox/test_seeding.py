@@ -1,0 +1,96 @@
+"""The made-up rows: exact sums, equal for equal seeds, and odd in every way that is promised."""
+
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from amili_async.sandbox.dates import read_date
+from amili_async.sandbox.seeding import Books
+
+MONEY = ("amount", "vat_amount", "total_amount")
+
+
+def books(seed: int = 1, *, payouts: int = 50, specifications: int = 800, payments: int = 40) -> Books:
+    """Rows for a seed."""
+    return Books(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
+
+
+def add_up(rows: list[dict[str, Any]]) -> dict[str, Decimal]:
+    """The three sums over rows."""
+    return {name: sum((Decimal(row[name]) for row in rows), Decimal(0)) for name in MONEY}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 99])
+@pytest.mark.parametrize(("payouts", "specifications"), [(50, 800), (3, 40), (5, 0), (0, 20), (1, 1)])
+def test_payouts_are_the_sums_of_their_specifications(seed: int, payouts: int, specifications: int) -> None:
+    """Amounts and summaries agree to the öre for every payout, and a total is an amount and its VAT."""
+    made = books(seed, payouts=payouts, specifications=specifications)
+    children: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in made.specifications():
+        assert Decimal(row["amount"]) + Decimal(row["vat_amount"]) == Decimal(row["total_amount"])
+        children[row.get("payout", "")].append(row)
+    assert len(made.payouts()) == payouts
+    for payout in made.payouts():
+        own = children[payout["_id"]]
+        assert {name: Decimal(payout[name]) for name in MONEY} == add_up(own)
+        assert {row["article"] for row in own} == set(payout["summary"])
+        for article, entry in payout["summary"].items():
+            of_article = [row for row in own if row["article"] == article]
+            assert entry["count"] == len(of_article)
+            assert {name: Decimal(entry[name]) for name in MONEY} == add_up(of_article)
+
+
+def test_a_seed_decides_every_row() -> None:
+    """The same seed gives the same rows, another seed shares no id with them."""
+    for part in (Books.payouts, Books.specifications, Books.payments):
+        assert part(books(1)) == part(books(1))
+        assert not {row["_id"] for row in part(books(1))} & {row["_id"] for row in part(books(2))}
+
+
+def test_ids_tell_their_second_and_ascend_with_creation() -> None:
+    """An id begins with the second of `_created`; rows made later have larger ids, though some are stored earlier."""
+    for rows in (books().payouts(), books().specifications(), books().payments()):
+        by_id = sorted(rows, key=lambda row: row["_id"])
+        moments = [read_date(row["_created"]) for row in by_id]
+        assert all(
+            moment and int(row["_id"][:8], 16) == moment.timestamp() for row, moment in zip(by_id, moments, strict=True)
+        )
+        assert moments == sorted(moments, key=lambda moment: moment.timestamp() if moment else 0)
+        assert len(set(moments)) < len(rows) == len({row["_id"] for row in rows})
+    assert [row["_id"] for row in books().specifications()] != sorted(row["_id"] for row in books().specifications())
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        lambda row: isinstance(row["amount"], int),
+        lambda row: str(row["amount"]).endswith(".0"),
+        lambda row: isinstance(row["amount"], Decimal) and row["amount"] % 1,
+        lambda row: "payout" not in row and "payout_reference" not in row and "payout_date" not in row,
+        lambda row: "payout" in row and "payout_date" not in row,
+        lambda row: "invoice_numbers" in row and "invoice_number" not in row,
+        lambda row: row["state"] is None,
+        lambda row: row["state"] == "instalment_plan",
+        lambda row: row["article"] == "instalment_plan_fee",
+        lambda row: "campaign" in row,
+        lambda row: "creditor_name" not in row,
+        lambda row: "å" in row.get("creditor_name", "").lower(),
+        lambda row: "references" not in row,
+        lambda row: "enforcement" in row.get("references", {}),
+        lambda row: row["vat_amount"] * 4 == row["amount"],
+        lambda row: row.get("payout_interval") == "weekly",
+    ],
+)
+def test_specifications_are_odd_in_many_ways(oddity: Any) -> None:
+    """Every oddity that a client must bear is there, and not everywhere."""
+    odd = [row for row in books().specifications() if oddity(row)]
+    assert 0 < len(odd) < 800
+
+
+def test_payments_end_in_every_way() -> None:
+    """Completed, with a warning and in error; by case and by invoice number, never by both."""
+    rows = books().payments()
+    assert {row["status"] for row in rows} == {"completed", "warning", "error"}
+    assert {("case" in row, "invoice_number" in row) for row in rows} == {(True, False), (False, True)}
