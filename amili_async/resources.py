@@ -60,7 +60,7 @@ class Resource(Generic[T]):
     def __init__(self, path: str, record: type[T], connection: Connection) -> None:
         self._path = path
         self._connection = connection
-        self._record: Shape[T] = shape_of(record)
+        self._record: Shape[T] = Shape(record=record, wire=record, projection=None)
         self._readers: dict[Any, Reader[Any]] = {}
 
     def __repr__(self) -> str:
@@ -201,7 +201,7 @@ class CreditorPayments(Resource[CreditorPayment]):
 
     def __init__(self, path: str, connection: Connection) -> None:
         super().__init__(path, CreditorPayment, connection)
-        self._created: Reader[CreatedPayment] = Reader(shape_of(CreatedPayment))
+        self._created = Shape[CreatedPayment](record=CreatedPayment, wire=CreatedPayment, projection=None)
 
     async def create(self, payment: NewCreditorPayment) -> CreatedPayment:
         """Register a payment, never twice.
@@ -214,7 +214,7 @@ class CreditorPayments(Resource[CreditorPayment]):
             payment,
             path=self._path,
             call=self._connection.call,
-            read=lambda response, request: self._created.read_record(response, request=request),
+            read=lambda response, request: self._reader(self._created).read_record(response, request=request),
         )
 
 

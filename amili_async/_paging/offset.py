@@ -51,6 +51,7 @@ class OffsetWalk(Generic[R, T]):
         self._read = read
         self._pace = pace
         self._tell_drift = tell_drift
+        self._full = pace.width * LOOKAHEAD
         self._number = 0
         self._received = 0
         self._previous: tuple[T, ...] = ()
@@ -68,19 +69,20 @@ class OffsetWalk(Generic[R, T]):
                 self._plan(page)
                 self._window.top_up()  # before the yield: the next pages travel while the consumer works
                 yield self._cut(page)
+                self._window.ahead = min(self._window.ahead * 2, self._full)  # a page was consumed
         finally:
             await self._window.aclose()
 
     def _plan(self, page: Page[T]) -> None:
-        """Decide, from what this page said, how far to go and how far ahead to fetch."""
+        """Decide, from what this page said, how far to go, and from the first how far ahead to fetch."""
         size = page.max_results or self._pace.page_size
         last = self._find_last(page, size)
         if self._pace.max_items is not None:
             enough = ceil(self._pace.max_items / size)
             last = enough if last is None else min(enough, last)
         self._window.last = last
-        full = self._pace.width * LOOKAHEAD
-        self._window.ahead = full if self._pace.opens_fully else min(full, max(2, self._window.ahead * 2))
+        if self._number == 1:
+            self._window.ahead = self._full if self._pace.opens_fully else 2
         if last is not None and self._number >= last:
             self._check_sum()
 

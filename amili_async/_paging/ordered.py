@@ -46,6 +46,7 @@ class Window(Generic[R]):
                 raise ConfigurationError(_CLOSED) from None
             raise
         self._tasks.popleft()
+        await asyncio.sleep(0)  # answers that have arrived meanwhile are read, and followed up, before this is decoded
         return page
 
     def top_up(self) -> None:

@@ -1,0 +1,58 @@
+"""The commands, put together."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from amili_async.cli.demo import show_demo
+from amili_async.cli.exporting import export_records
+from amili_async.cli.getting import get_record
+from amili_async.cli.listing import list_records
+from amili_async.cli.serving import serve_sandbox
+
+EXIT_CODES = (
+    "Exit codes: 0 all is well; 1 the sums do not agree, or the rows changed during an export; 2 wrong usage, "
+    "configuration or file; 3 the API refused, could not be reached or gave no usable answer; 130 interrupted."
+)
+CREDENTIALS = (
+    "Credentials come from the environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE; AMILI_BASE_URL "
+    "if it is not Amili's own sandbox. `--sandbox` needs none: it uses made-up records."
+)
+
+app = typer.Typer(
+    help="Read the finance side of the Amili API: payouts, their specifications and creditor payments.",
+    epilog=f"{CREDENTIALS}\n\n{EXIT_CODES}\n\nTry first:  amili demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,  # they would show the values of variables, secrets too
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if is_asked:
+        typer.echo(f"amili-async {version('amili-async')}")
+        raise typer.Exit
+
+
+@app.callback()
+def read_common_options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
+
+
+def _add(name: str, command: object, example: str) -> None:
+    app.command(name, epilog=f"Example:  {example}")(command)  # type: ignore[type-var]
+
+
+_add("demo", show_demo, "amili demo")
+_add("list", list_records, """amili list payouts --where '{"finance_category": "capital"}' --sort -payout_date""")
+_add("get", get_record, "amili get payouts 6776478033d4049c0400dd72 --sandbox")
+_add("export", export_records, "amili export specifications -o specifications.csv")
+_add("sandbox", serve_sandbox, "amili sandbox --port 8080")

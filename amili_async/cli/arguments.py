@@ -1,0 +1,82 @@
+"""What several commands take, and how it is read."""
+
+from contextlib import suppress
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+import typer
+
+from amili_async.errors import ConfigurationError
+from amili_async.filters import KINDS, check_name
+
+ResourceName: TypeAlias = Annotated[
+    str, typer.Argument(metavar="RESOURCE", help="payouts, specifications or payments.", show_default=False)
+]
+WhereOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="JSON",
+        help="""Filter in the API's own JSON; dates may be ISO: {"booking_date": {"$gte": "2025-06-01"}}.""",
+        show_default=False,
+    ),
+]
+SortOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIELDS", help="Fields to sort by, '-' for descending: -payout_date,amount.", show_default=False
+    ),
+]
+FieldsOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="FIELDS", help="Only these fields, in this order: _id,amount,currency.", show_default=False),
+]
+SandboxOption: TypeAlias = Annotated[
+    bool, typer.Option("--sandbox", help="Use made-up records in this process; needs no credentials.")
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON, one document per line, with exact digits.")]
+OutputOption: TypeAlias = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="The file: .ndjson, .jsonl or .csv.", show_default=False)
+]
+
+
+def read_where(text: str | None) -> dict[str, Any] | None:
+    """The filter; its ISO dates become dates, since the API takes another form and matches nothing otherwise."""
+    if text is None:
+        return None
+    try:
+        where = msgspec.json.Decoder(float_hook=Decimal).decode(text)
+    except (msgspec.DecodeError, RecursionError, ArithmeticError):
+        raise ConfigurationError("--where is not valid JSON") from None
+    if not isinstance(where, dict):
+        raise ConfigurationError("""--where must be a JSON object, such as {"currency": "SEK"}""")
+    return {name: _read_dates(name, value) for name, value in where.items()}
+
+
+def read_fields(text: str | None) -> tuple[str, ...] | None:
+    """The API's names of the fields, each once."""
+    if text is None:
+        return None
+    return tuple(dict.fromkeys(check_name(name.strip()) for name in text.split(",")))
+
+
+def _read_dates(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _read_dates(name if key.startswith("$") else key, part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_read_dates(name, part) for part in value]
+    is_date = not name.startswith("$") and KINDS.get(check_name(name)) == "a date"
+    return _read_iso(name, value) if is_date and isinstance(value, str) else value
+
+
+def _read_iso(name: str, text: str) -> Any:
+    with suppress(ValueError):
+        return date.fromisoformat(text)
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ConfigurationError(f"--where: a time in {name} needs its zone, such as 2025-06-01T08:00:00Z")
+        return moment
+    return text

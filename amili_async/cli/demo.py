@@ -1,0 +1,76 @@
+"""`amili demo`: all payouts checked against all specifications, on a sandbox in the process."""
+
+import time
+from contextlib import aclosing
+from typing import Annotated
+
+import typer
+
+from amili_async.cli.comparison import Books, book, compare
+from amili_async.cli.demo_report import Findings, report
+from amili_async.cli.endings import GOOD, NOT_RIGHT, run
+from amili_async.cli.progress import show_progress
+from amili_async.cli.sources import client_of, tell_pause
+from amili_async.client import AmiliClient
+from amili_async.events import Event, TryFinished
+from amili_async.models import Payout
+from amili_async.sandbox import Sandbox
+
+
+class RequestCount:
+    """An observer that counts what is sent."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def __call__(self, event: Event) -> None:
+        self.requests += isinstance(event, TryFinished)
+
+
+def show_demo(
+    *,
+    payouts: Annotated[int, typer.Option(min=1, hidden=True)] = 50,
+    specifications: Annotated[int, typer.Option(min=1, hidden=True)] = 5_000,
+    seed: Annotated[int, typer.Option(hidden=True)] = 1,
+) -> None:
+    """See it work: fetch made-up payouts and specifications, and check that the sums agree.
+
+    Starts an Amili with made-up records in this process, fetches everything within the API's limit of ten requests a
+    second (some six seconds), and compares each payout, to the öre, with its specifications. Needs no credentials.
+    """
+
+    async def show() -> int:
+        count = RequestCount()
+        begun = time.monotonic()
+        async with (
+            Sandbox(payouts=payouts, specifications=specifications, seed=seed) as sandbox,
+            client_of(sandbox, observers=(count, tell_pause)) as amili,
+        ):
+            stated, books = await _fetch_all(amili)
+        findings = Findings(
+            payouts=stated,
+            books=books,
+            differences=tuple(
+                difference for payout in stated for difference in compare(payout, books.get(payout.id, {}))
+            ),
+            requests=count.requests,
+            seconds=time.monotonic() - begun,
+        )
+        report(findings)
+        return GOOD if findings.agrees else NOT_RIGHT
+
+    run(show())
+
+
+async def _fetch_all(amili: AmiliClient) -> tuple[tuple[Payout, ...], Books]:
+    books: Books = {}
+    stated = tuple(await amili.payouts.stream().collect())
+    stream = amili.payout_specifications.stream()
+    rows = 0
+    with show_progress("specifications") as tell:
+        async with aclosing(stream.pages()) as pages:
+            async for page in pages:
+                book(books, page.items)
+                rows += len(page.items)
+                tell(rows, stream.total)
+    return stated, books

@@ -1,0 +1,57 @@
+"""How a command ends: one exit code, and at most one sentence on stderr.
+
+The law: no traceback, no secret and no filter value is shown; the errors of the package promise the last two.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import typer
+
+from amili_async.errors import AmiliError, ConfigurationError
+
+GOOD = 0
+NOT_RIGHT = 1
+"""The sums do not agree, or rows came and went during an export."""
+USAGE = 2
+"""The call, the configuration or a file is at fault."""
+REFUSED = 3
+"""The API refused, could not be reached, or gave no usable answer."""
+INTERRUPTED = 130
+"""Ctrl-C."""
+
+
+def run(command: Coroutine[Any, Any, int | None]) -> NoReturn:
+    """Run a command, which returns its exit code (`None` is good), and end with it."""
+    try:
+        code = asyncio.run(command) or GOOD
+        sys.stdout.flush()
+    except AmiliError as error:
+        complain(str(error))
+        code = USAGE if isinstance(error, ConfigurationError) else REFUSED
+    except BrokenPipeError:
+        _abandon_stdout()  # whoever read has read enough: `amili list … | head -1`
+        code = GOOD
+    except OSError as error:
+        _abandon_stdout()
+        complain(f"the output cannot be written: {error.strerror or type(error).__name__}")
+        code = USAGE
+    except KeyboardInterrupt:
+        complain("interrupted")
+        code = INTERRUPTED
+    raise typer.Exit(code)
+
+
+def complain(sentence: str) -> None:
+    """Say on stderr, in one line, what is wrong."""
+    sys.stderr.write(f"amili: {' '.join(sentence.split())}\n")
+
+
+def _abandon_stdout() -> None:
+    """Let what is still buffered go nowhere, so that Python does not report it when the process ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,40 @@
+"""`amili get`: one record, as a list of its fields or as JSON."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from amili_async.cli.arguments import JsonOption, ResourceName, SandboxOption
+from amili_async.cli.catalog import find_entry
+from amili_async.cli.endings import run
+from amili_async.cli.screen import Screen
+from amili_async.cli.sources import open_client
+from amili_async.cli.tables import list_fields
+from amili_async.export.documents import as_document
+from amili_async.export.writers import NdjsonWriter
+
+
+def get_record(
+    resource: ResourceName,
+    id: Annotated[str, typer.Argument(metavar="ID", help="24 hexadecimal digits.", show_default=False)],  # noqa: A002
+    *,
+    json: JsonOption = False,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Show one record by its id, with every field that the API sends.
+
+    A field that is absent is not shown; one that is null says null.
+    """
+
+    async def show() -> None:
+        entry = find_entry(resource)
+        async with open_client(sandbox=sandbox) as amili:
+            record = await entry.of(amili).get(id, into=dict)
+        if json:
+            sys.stdout.buffer.write(NdjsonWriter().encode([record]))
+            sys.stdout.buffer.flush()
+        else:
+            Screen().print(list_fields(as_document(record)))
+
+    run(show())

@@ -1,0 +1,70 @@
+"""`amili sandbox`: an Amili with made-up records, until it is stopped."""
+
+import asyncio
+import errno
+import os
+import signal
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from amili_async.cli.endings import run
+from amili_async.errors import ConfigurationError
+from amili_async.sandbox import AMILI_LIMITS, Sandbox
+
+_TEN_YEARS = 10 * 365 * 86_400.0
+
+
+def serve_sandbox(
+    *,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65_535, help="Port on this machine; 0 is any free one.")
+    ] = 0,
+    payouts: Annotated[int, typer.Option(metavar="N", min=0, help="How many payouts.")] = 50,
+    specifications: Annotated[int, typer.Option(metavar="N", min=0, help="How many specifications.")] = 5_000,
+    payments: Annotated[int, typer.Option(metavar="N", min=0, help="How many creditor payments.")] = 40,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same records.")] = 1,
+    rate_limit: Annotated[
+        bool, typer.Option("--rate-limit/--no-rate-limit", help="Amili's limit: 10 requests a second, 100 a minute.")
+    ] = True,
+) -> None:
+    """Serve made-up records as Amili would, until Ctrl-C.
+
+    What it prints can be pasted into another shell; there, every command and program then uses this sandbox.
+    """
+    run(
+        _serve(
+            Sandbox(
+                port=port,
+                payouts=payouts,
+                specifications=specifications,
+                payments=payments,
+                seed=seed,
+                rate_limit=AMILI_LIMITS if rate_limit else None,
+                token_lifetime=_TEN_YEARS,
+            ),
+            f"{payouts:,} payouts, {specifications:,} specifications and {payments:,} payments",
+        )
+    )
+
+
+async def _serve(sandbox: Sandbox, contents: str) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows: there Ctrl-C interrupts
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        await sandbox.start()
+    except OSError as error:
+        raise ConfigurationError(f"the port cannot be used: {os.strerror(error.errno or errno.EADDRINUSE)}") from None
+    try:
+        typer.echo(
+            f"# {contents}, until Ctrl-C. In another shell:\n"
+            f"export AMILI_BASE_URL={sandbox.url}\n"
+            f"export AMILI_TOKEN={sandbox.token()}\n"
+            "amili list payouts"
+        )
+        await stopped.wait()
+    finally:
+        await sandbox.aclose()

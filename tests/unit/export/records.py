@@ -1,0 +1,38 @@
+"""Records that are awkward to write to a file."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from amili_async import Payout, PayoutSpecification, PayoutSummary
+
+AWKWARD = 'Åkerströms "Bygg", Örebro\nVåning 2\r\n=1+1; ünïcode'
+
+LINE = PayoutSpecification(
+    id="6774e8021e69178178006e27",
+    created=datetime(2025, 6, 13, 8, 0, tzinfo=UTC),
+    creditor_name=AWKWARD,
+    currency=None,
+    amount=Decimal("1064.0"),
+    vat_amount=Decimal("12345678901234567890.123456789"),
+    total_amount=Decimal("1064"),
+    invoice_numbers=("INV-1", "INV-2,B"),
+    references={"case": "6774858016253c18251af7f4"},
+)
+
+PAYOUT = Payout(
+    id="6776478033d4049c0400dd72",
+    ready_for_payout=True,
+    payout_date=datetime(2025, 1, 2, tzinfo=UTC),
+    finance_period_day=2,
+    summary={"capital": PayoutSummary(count=7, amount=Decimal("72055.990"))},
+)
+
+UNDOCUMENTED = {
+    "_id": "6774e8021e69178178006e27",
+    "booking_date": "Fri, 13 Jun 2025 08:00:00 GMT",
+    "payout_date": "not a date at all",
+    "creditor_name": "Fri, 13 Jun 2025 08:00:00 GMT",
+    "amount": Decimal("60.50"),
+    "state": None,
+    "campaign": "sommar-2025",
+}
