@@ -4,9 +4,11 @@ The law: a comparison that the server would answer with silence (no rows, no err
 `ConfigurationError` that names the field. No text made here shows a value that is being compared with.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from contextlib import suppress
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeAlias
@@ -64,7 +66,7 @@ class Condition(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Condition({describe(self.document)})"
 
-    __rich_repr__ = None  # rich would show what repr hides
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 Where: TypeAlias = Condition | Mapping[str, Any] | None
@@ -130,7 +132,7 @@ def _check_operand(name: str, value: object) -> Any:
 
 def _check_operator(name: str, operator: object, value: object) -> Any:
     if operator in _ORDERINGS and (value is None or isinstance(value, (bool, list, tuple))):
-        raise ConfigurationError(f"{name}: {operator} needs a date, a number or a text; anything else matches nothing")
+        raise ConfigurationError(f"{name}: {operator} needs a date, a number or a text")
     if operator in _COMPARISONS:
         return _check_value(name, value)
     if operator in _LISTS:
@@ -141,22 +143,16 @@ def _check_operator(name: str, operator: object, value: object) -> Any:
     if operator in {"$not", "$elemMatch"}:
         if not isinstance(value, Mapping):
             raise ConfigurationError(f"{name}: {operator} needs operators, such as {{'$gt': 1}}")
-        is_filter = operator == "$elemMatch" and _holds_fields(value)
+        is_filter = operator == "$elemMatch" and value and not any(str(key).startswith("$") for key in value)
         return check_where(value) if is_filter else _check_operand(name, value)
     if operator == "$exists" and not isinstance(value, bool):
         raise ConfigurationError(f"{name}: $exists needs True or False")
     return _check_plain(name, value)
 
 
-def _holds_fields(value: Mapping[Any, Any]) -> bool:
-    return bool(value) and not any(isinstance(key, str) and key.startswith("$") for key in value)
-
-
 def _check_value(name: str, value: object) -> Any:
     """Bring one value into its wire form and refuse what could never match the field."""
     value = value.value if isinstance(value, Enum) else value
-    if value is None:
-        return value
     if isinstance(value, bool):
         _refuse(name, "true or false")
         return value
@@ -168,8 +164,10 @@ def _check_value(name: str, value: object) -> Any:
         return _check_number(name, value)
     if isinstance(value, str):
         return _check_text(name, str(value))
-    if isinstance(value, (list, tuple)) and KINDS.get(name) is not None and name != "invoice_numbers":
-        raise ConfigurationError(f"{name} holds no list: to find any of several values, use is_in() or $in")
+    if isinstance(value, (list, tuple)):
+        if name in KINDS and name != "invoice_numbers":
+            raise ConfigurationError(f"{name} holds no list: to find any of several values, use is_in() or $in")
+        return [_check_value(name, part) for part in value]
     return _check_plain(name, value)
 
 
@@ -187,17 +185,19 @@ def _write_date(name: str, moment: date) -> str:
 
 
 def _check_number(name: str, value: int | float | Decimal) -> int | float | Decimal:
-    is_nan = value.is_nan() if isinstance(value, Decimal) else value != value  # noqa: PLR0124 - only NaN differs
-    if is_nan or abs(value) >= 2**63:
+    is_nan = value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and math.isnan(value)
+    if is_nan or not -(2**63) <= value < 2**63:
         raise ConfigurationError(f"{name} is compared with NaN, or with a number that is too large for the API")
-    return next(plain(value) for plain in (int, float, Decimal) if isinstance(value, plain))
+    return Decimal(value) if isinstance(value, Decimal) else float(value) if isinstance(value, float) else int(value)
 
 
 def _check_text(name: str, text: str) -> str:
     kind = KINDS.get(name)
     if kind == "an id":
         return check_id(text, what=name)
-    moment = _read_date(text)
+    moment = None
+    with suppress(ValueError):
+        moment = parse_date(text)
     if kind == "a date":
         if moment is None:
             raise ConfigurationError(
@@ -214,15 +214,8 @@ def _check_text(name: str, text: str) -> str:
     return text
 
 
-def _read_date(text: str) -> datetime | None:
-    try:
-        return parse_date(text)
-    except ValueError:
-        return None
-
-
 def _check_plain(name: str, value: object) -> Any:
-    """Values that no rule of ours is about: lists of plain JSON, for `$type`, `$mod`, whole arrays."""
+    """Values that no rule of ours is about: plain JSON, for `$type`, `$mod` and `$size`."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

@@ -87,7 +87,7 @@ class Query(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Query(where=<{self.description}>, sort={self.sort!r}, projection={self.projection!r})"
 
-    __rich_repr__ = None  # rich would show what repr hides
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 Sort: TypeAlias = str | Sequence[str] | None

@@ -1,4 +1,4 @@
-"""Clocks for tests: one that the test moves by hand, one that jumps to whatever is waited for, and a loop of that kind."""
+"""Clocks for tests: one that the test moves, one that jumps to whatever is waited for, and a loop of that kind."""
 
 import asyncio
 import heapq
@@ -78,7 +78,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         scheduled: Any = self._scheduled  # type: ignore[attr-defined]
         while scheduled and scheduled[0]._cancelled:
             heapq.heappop(scheduled)._scheduled = False
-            self._timer_cancelled_count -= 1
+            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
         if not self._ready and scheduled:  # type: ignore[attr-defined]
             self._jumped = max(self._jumped, scheduled[0]._when)
         super()._run_once()  # type: ignore[misc]

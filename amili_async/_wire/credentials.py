@@ -63,9 +63,7 @@ class ApiCodeCredentials:
     def __repr__(self) -> str:
         return f"ApiCodeCredentials(<hidden>, algorithm={self._algorithm!r})"
 
-    async def exchange(
-        self, call: Callable[[Request, Callable[[], str]], Awaitable[Response]], clock: Clock
-    ) -> Token:
+    async def exchange(self, call: Callable[[Request, Callable[[], str]], Awaitable[Response]], clock: Clock) -> Token:
         """Fetch a token; *call* sends the request with a credential that is made anew for each try.
 
         `AuthenticationError` where the API refuses the JWT or answers without a token.

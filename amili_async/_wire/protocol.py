@@ -40,7 +40,7 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     def __repr__(self) -> str:
         return f"Request({self.label})"
 
-    __rich_repr__ = None  # rich would show what repr hides
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 class Response(Struct, frozen=True, gc=False, kw_only=True):
@@ -56,7 +56,7 @@ class Response(Struct, frozen=True, gc=False, kw_only=True):
     def __repr__(self) -> str:
         return f"Response(status={self.status}, size={len(self.body)})"
 
-    __rich_repr__ = None  # rich would show what repr hides
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 def check_base_url(url: object) -> str:

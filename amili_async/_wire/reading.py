@@ -34,7 +34,7 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
     def __repr__(self) -> str:
         return f"Page(number={self.number}, items={len(self.items)}, total={self.total})"
 
-    __rich_repr__ = None  # rich would show what repr hides
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 class _Meta(Struct, frozen=True, gc=False):
@@ -81,7 +81,7 @@ class Reader(Generic[T]):
         if failure is None and listing.status != "ERR":
             meta = listing.meta or _Meta()
             return Page(items=items, number=number, max_results=meta.max_results, total=meta.total)
-        raise _explain(request, response, failure)
+        raise _explain(request, response, failure, place=r"$._items[\1]")
 
     def read_record(self, response: Response, *, request: str) -> T:
         """Decode one record, likewise."""
@@ -92,7 +92,7 @@ class Reader(Generic[T]):
                 return self._shape.convert([record])[0] if self._shape.converts else record
             except _FAILURES as error:
                 failure = error
-        raise _explain(request, response, failure)
+        raise _explain(request, response, failure, place="$")
 
 
 def _check_meta(meta: _Meta | UnsetType | None) -> Exception | None:
@@ -104,12 +104,15 @@ def _check_meta(meta: _Meta | UnsetType | None) -> Exception | None:
     return None
 
 
-def _explain(request: str, response: Response, failure: Exception | None) -> Exception:
-    """The error to raise; the library's own, which may quote a record, goes no further than here."""
+def _explain(request: str, response: Response, failure: Exception | None, *, place: str) -> Exception:
+    """The error to raise; the library's own, which may quote a record, goes no further than here.
+
+    *place* is where the record stands that was decoded as the *n*th, but could not be converted.
+    """
     if failure is None or says_error(response.body):
         return refusal_of(request, response.status, response.body)
     found = re.search(r" - at `(\$[^`]*)`$", str(failure))
-    location = re.sub(r"^\$\[", "$._items[", found[1]) if found else ""  # a record that was decoded, but not converted
+    location = re.sub(r"^\$\[([0-9]+)\]", place, found[1]) if found else ""
     reason = str(failure)[: found.start()] if found else str(failure)
     if not isinstance(failure, msgspec.ValidationError):
         reason = "the body is not valid JSON"

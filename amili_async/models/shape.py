@@ -8,6 +8,7 @@ uses neither is decoded directly.
 import typing
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union
 
@@ -40,11 +41,11 @@ class Shape(Struct, Generic[T], frozen=True, kw_only=True):
 
     def convert(self, decoded: Any) -> tuple[T, ...]:
         """Turn decoded records into the caller's; `msgspec.ValidationError` where one does not fit."""
-        fields = zip(msgspec.structs.fields(self.wire), msgspec.structs.fields(self.record), strict=True)  # type: ignore[type-var]
-        names = [(ours.encode_name, theirs.encode_name) for ours, theirs in fields]
-        documents = msgspec.to_builtins(decoded, builtin_types=(datetime, Decimal))
+        record: Any = self.record
+        names = tuple(zip(self.wire.__struct_encode_fields__, record.__struct_encode_fields__, strict=True))
+        documents = msgspec.to_builtins(decoded, builtin_types=(datetime, Decimal))  # leaves out what is absent
         renamed = [{theirs: row[ours] for ours, theirs in names if ours in row} for row in documents]
-        return msgspec.convert(renamed, tuple[self.record, ...])  # type: ignore[name-defined]
+        return msgspec.convert(renamed, tuple[record, ...])
 
 
 def shape_of(record: Any, *, is_projected: bool = False) -> Shape[Any]:
@@ -53,6 +54,11 @@ def shape_of(record: Any, *, is_projected: bool = False) -> Shape[Any]:
         return Shape(record=dict, wire=dict, projection=None)
     if not (isinstance(record, type) and issubclass(record, Struct)):
         raise ConfigurationError("into must be a msgspec.Struct type or dict")
+    return _shape_of_struct(record, is_projected)
+
+
+@lru_cache(maxsize=256)  # looking through the type hints of a struct costs as much as several pages
+def _shape_of_struct(record: type[Struct], is_projected: bool) -> Shape[Any]:  # noqa: FBT001
     try:
         twin = _twin(record, {}, is_outermost=True)
         msgspec.json.Decoder(twin)
@@ -77,7 +83,7 @@ def _twin(record: type[Struct], seen: dict[type, Any], *, is_outermost: bool = F
         if field.required:
             fields.append((field.name, type_, msgspec.field(name=name)))
         else:  # what is absent stays so, until the caller's struct puts its own default there
-            fields.append((field.name, Union[type_, UnsetType], msgspec.field(name=name, default=UNSET)))
+            fields.append((field.name, type_ | UnsetType, msgspec.field(name=name, default=UNSET)))
     if not is_same:
         seen[record] = msgspec.defstruct(record.__name__, fields, frozen=True, gc=False, kw_only=True)
     return seen[record]

@@ -7,22 +7,22 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.types import Options
 
 from .refusals import Refused
 
 UNAUTHORIZED = "Please provide proper credentials"
 LONGEST_JWT_LIFETIME = 3600.0
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-_ONLY_THE_SIGNATURE = Options(
-    verify_exp=False,  # by the sandbox's clock, not by the system's
-    verify_nbf=False,
-    verify_iat=False,
-    verify_aud=False,
-    verify_iss=False,
-    verify_sub=False,
-    verify_jti=False,
-)
+# The rest is judged by the sandbox's clock, not by the system's.
+_ONLY_THE_SIGNATURE: Any = {
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
 _RSA = ("RS256", "RS384", "RS512")
 
 
@@ -68,7 +68,7 @@ class TokenOffice:
     def exchange(self, signed: str | None, now: float) -> dict[str, Any]:
         """What the token endpoint answers to a JWT; Refused where it does not verify."""
         self._verify(signed, now)
-        return {"access_token": self.mint(now), "expires_in": int(self._lifetime)}
+        return {"access_token": self.mint(now), "expires_in": round(self._lifetime, 3)}
 
     def mint(self, now: float) -> str:
         """Give out a token that works until its lifetime is over."""

@@ -1,4 +1,4 @@
-"""This package, eight requests in flight."""
+"""The package, eight requests in flight."""
 
 from amili_async import AmiliClient
 

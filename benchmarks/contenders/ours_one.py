@@ -1,4 +1,4 @@
-"""This package, one request at a time."""
+"""The package, one request at a time."""
 
 from amili_async import AmiliClient
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from amili_async import PayoutSpecification, RateLimit, Timestamp, field
+from amili_async import AmiliClient, PayoutSpecification, RateLimit, Stream, Timestamp, field
 from amili_async.errors import ConfigurationError
 from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
@@ -113,56 +114,89 @@ async def test_nothing_is_sent_before_iteration(start_sandbox: StartSandbox, con
     assert sandbox.requests == []
 
 
-@pytest.mark.parametrize("way", ["break", "raise", "cancel", "aclose", "async with", "client"])
-async def test_leaving_early_leaves_nothing_behind(way: str, start_sandbox: StartSandbox, connect: Connect) -> None:
-    """However a stream is left, no task, no open request and no warning remains, and the client still works."""
-    sandbox = await start_sandbox(specifications=5000, latency=0.005)
-    amili = await connect(sandbox)
-    stream = amili.payout_specifications.stream()
-    before = asyncio.all_tasks()
+async def leave_by_breaking(stream: Stream[Any], amili: AmiliClient) -> None:
+    async for _ in stream:
+        break
 
-    async def consume(leave_by: str) -> None:
-        seen = 0
+
+async def leave_by_an_exception(stream: Stream[Any], amili: AmiliClient) -> None:
+    async def consume() -> None:
         async for _ in stream:
-            seen += 1
-            if seen == 450:
-                if leave_by == "break":
-                    break
-                if leave_by == "raise":
-                    raise KeyError
-                if leave_by == "cancel":
-                    await asyncio.Event().wait()
+            raise KeyError
 
-    if way == "break":
-        await consume(way)
-    elif way == "raise":
-        with pytest.raises(KeyError):
-            await consume(way)
-    elif way == "cancel":
-        task = asyncio.create_task(consume(way))
-        await asyncio.sleep(0.08)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    elif way == "aclose":
-        async with aclosing(stream.pages()) as pages:
-            await anext(pages)
-    elif way == "async with":
-        async with stream:
-            pages = stream.pages()
-            await anext(pages)
-        with pytest.raises(ConfigurationError):
-            await anext(pages)
-    else:
+    with pytest.raises(KeyError):
+        await consume()
+
+
+async def leave_by_cancellation(stream: Stream[Any], amili: AmiliClient) -> None:
+    async def consume() -> None:
+        async for _ in stream:
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def leave_while_waiting_for_a_page(stream: Stream[Any], amili: AmiliClient) -> None:
+    task = asyncio.create_task(stream.collect())
+    await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def leave_by_closing_the_iterator(stream: Stream[Any], amili: AmiliClient) -> None:
+    async with aclosing(stream.pages()) as pages:
+        await anext(pages)
+
+
+async def leave_by_closing_the_stream(stream: Stream[Any], amili: AmiliClient) -> None:
+    async with stream:
         pages = stream.pages()
         await anext(pages)
-        await amili.aclose()
-        with pytest.raises(ConfigurationError):
-            await anext(pages)
-        await amili.open()
+    with pytest.raises(ConfigurationError):
+        await anext(pages)
+
+
+async def leave_by_closing_the_client(stream: Stream[Any], amili: AmiliClient) -> None:
+    pages = stream.pages()
+    await anext(pages)
+    await amili.aclose()
+    with pytest.raises(ConfigurationError):
+        await anext(pages)
+    await amili.open()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        leave_by_breaking,
+        leave_by_an_exception,
+        leave_by_cancellation,
+        leave_while_waiting_for_a_page,
+        leave_by_closing_the_iterator,
+        leave_by_closing_the_stream,
+        leave_by_closing_the_client,
+    ],
+)
+async def test_leaving_early_leaves_nothing_behind(
+    leave: Callable[[Stream[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """However a stream is left, no task, no open request and no warning remains, and the client still works."""
+    sandbox = await start_sandbox(specifications=5000, latency=0.01)
+    amili = await connect(sandbox)
+    await amili.auth.get_valid_token()
+    stream = amili.payout_specifications.stream()
+    await leave(stream, amili)
+    assert count_pages(sandbox) >= 1
     gc.collect()
     await settle()
-    assert {task for task in asyncio.all_tasks() - before if "_fetch" in repr(task)} == set()
-    await asyncio.sleep(0.02)
+    assert not [task for task in asyncio.all_tasks() if "_fetch" in repr(task)]
+    assert amili._open_windows == set()
+    await asyncio.sleep(0.03)
     assert sandbox.in_flight == 0
     assert await amili.payouts.count() == 5
 

@@ -75,7 +75,7 @@ async def test_the_web_app_answers(sandbox: Sandbox) -> None:
 def test_every_block_is_one_of_those() -> None:
     """No Python block of the README is left out above."""
     covered = [block for block in BLOCKS if any(piece in block for piece in (*EXPECTED, "make_app"))]
-    assert BLOCKS == covered
+    assert covered == BLOCKS
     assert len(BLOCKS) == len(EXPECTED) + 1
 
 

@@ -156,4 +156,5 @@ def test_from_env_lets_overrides_win(tmp_path: Path) -> None:
     """Arguments count for more than the environment, and with auth given no variable is needed."""
     client = AmiliClient.from_env({"AMILI_BASE_URL": "http://example.com"}, base_url=SANDBOX_URL, auth="token")
     assert SANDBOX_URL in repr(client)
-    assert AmiliClient.from_env({"AMILI_TOKEN": "token"}, rate_limit=RateLimit(per_second=5))
+    limited = AmiliClient.from_env({"AMILI_TOKEN": "token"}, rate_limit=RateLimit(per_second=5))
+    assert SANDBOX_URL in repr(limited)

@@ -98,4 +98,4 @@ async def test_only_a_payment_can_be_registered(payment: Any) -> None:
         raise AssertionError
 
     with pytest.raises(ConfigurationError):
-        await register_payment(payment, path="creditor--payments", call=call, read=lambda *_: PAYMENT)  # type: ignore[arg-type,return-value]
+        await register_payment(payment, path="creditor--payments", call=call, read=lambda *_: PAYMENT)  # type: ignore[arg-type]

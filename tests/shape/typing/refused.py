@@ -12,6 +12,6 @@ async def misuse(amili: AmiliClient, payout: Payout) -> None:
     await amili.payouts.get(5)  # refused: call-overload
     await amili.creditor_payments.create({"amount": 5})  # refused: arg-type
     payout.amount = None  # refused: misc
-    print(payout.total_amount + 1)  # refused: operator
+    str(payout.total_amount + 1)  # refused: operator
     NewCreditorPayment(creditor="x")  # refused: call-arg
     RateLimit(50)  # refused: call-arg

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import deque
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -33,7 +34,7 @@ class StrictServer:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_strict_server_never_refuses_a_request_whatever_the_latencies(seed: int) -> None:
-    """Ten workers through the default budget never put one too many into a window of the server's, and waste no time."""
+    """Ten workers never put one too many into a window of the server's, and waste next to no time."""
     dice = random.Random(seed)
     server = StrictServer()
 
@@ -65,7 +66,7 @@ def test_a_strict_server_never_refuses_a_request_whatever_the_latencies(seed: in
 def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
     calls: list[tuple[float, float, float, bool]],
 ) -> None:
-    """However calls come, last and are cancelled, the server never sees more than the windows allow, and all get through."""
+    """However calls come, last and are cancelled, no window is exceeded, and whoever stays gets through."""
     server = StrictServer(((3, 1.0), (12, 20.0)))
     through = 0
 
@@ -193,7 +194,7 @@ async def test_after_a_429_the_pace_is_even() -> None:
     tasks = [asyncio.create_task(go()) for _ in range(5)]
     await clock.move(10)
     await asyncio.gather(*tasks)
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps == pytest.approx([60 / 99] * 4)
 
 

@@ -1,0 +1,335 @@
+"""Dates, money, open vocabularies, and absent, null and value kept apart."""
+
+import calendar
+import locale
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from amili_async._wire.protocol import Response
+from amili_async._wire.reading import Reader
+from amili_async.errors import ConfigurationError, UnreadableResponse
+from amili_async.models import (
+    Article,
+    CaseState,
+    CreditorPayment,
+    FinanceCategory,
+    PaymentStatus,
+    Payout,
+    PayoutSpecification,
+    encode,
+    format_date,
+    parse_date,
+)
+from amili_async.models.fields import _SeenDates, check_id, is_object_id
+from amili_async.models.shape import shape_of
+
+FRIDAY = datetime(2025, 6, 13, 8, 0, 0, tzinfo=UTC)
+FRIDAY_TEXT = "Fri, 13 Jun 2025 08:00:00 GMT"
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+FORM = re.compile(r"[A-Z][a-z]{2}, (\d\d) (" + "|".join(MONTHS) + r") (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
+
+seconds = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0))
+
+
+def expected_instant(text: str) -> datetime | None:
+    """What a text means by the rules of the calendar, worked out in another way than the package does."""
+    found = FORM.fullmatch(text)
+    if found is None:
+        return None
+    day, month, year = int(found[1]), MONTHS.index(found[2]) + 1, int(found[3])
+    hour, minute, second = int(found[4]), int(found[5]), int(found[6])
+    if year < 1 or not 1 <= day <= calendar.monthrange(year, month)[1] or hour > 23 or minute > 59 or second > 59:
+        return None
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+def read(record: Any, **fields: Any) -> Any:
+    """A record with these fields, read from JSON as the wire has it."""
+    body = msgspec.json.encode({"_id": "507f1f77bcf86cd799439099", **fields})
+    return Reader(shape_of(record)).read_record(Response(status=200, headers={}, body=body), request="GET /x")
+
+
+def read_json(record: Any, fields: str) -> Any:
+    """The same from text, for numbers whose digits matter."""
+    body = b'{"_id": "507f1f77bcf86cd799439099", %s}' % fields.encode()
+    return Reader(shape_of(record)).read_record(Response(status=200, headers={}, body=body), request="GET /x")
+
+
+# Dates
+
+
+@given(seconds)
+@example(datetime(1, 1, 1, tzinfo=UTC))
+@example(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+@example(datetime(2024, 2, 29, tzinfo=UTC))
+def test_a_date_survives_writing_and_reading(moment: datetime) -> None:
+    """Every second of the years 1 to 9999 comes back as the same aware instant in UTC."""
+    read_back = parse_date(format_date(moment))
+    assert read_back == moment
+    assert read_back.tzinfo is UTC
+
+
+@given(seconds)
+def test_dates_agree_with_the_standard_library(moment: datetime) -> None:
+    """What is written is what `email.utils` writes for an HTTP date, which reads it to the same instant."""
+    text = format_date(moment)
+    assert text == format_datetime(moment, usegmt=True)
+    if moment.year >= 1000:  # below, email.utils guesses a century
+        assert parsedate_to_datetime(text) == moment
+
+
+@st.composite
+def mutated_dates(draw: st.DrawFn) -> str:
+    """A good date with a few characters changed, doubled or gone."""
+    text = list(format_date(draw(seconds)))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(text) - 1))
+        text[at] = draw(st.sampled_from(["", text[at] * 2, *"0123456789 ,:GMTJFabenr+-\n٣é"]))
+    return "".join(text)
+
+
+@given(mutated_dates())
+@example("Thu, 31 Jun 2025 00:00:00 GMT")
+@example("Fri, 29 Feb 2025 00:00:00 GMT")
+@example("Fri, 13 Jun 0000 08:00:00 GMT")
+@example("Fri, 13 Jun 2025 24:00:00 GMT")
+@example("Fri, 13 Jun 2025 08:00:60 GMT")
+@example("Fri, 00 Jun 2025 08:00:00 GMT")
+@example("Fri, 13 Jun 2025 08:00:00 GMT\n")
+@example("Fri, 13 Jun 2025 08:00:00 UTC")
+@example("Fri, 13 Jun 2025 08:00:00 +0000")
+@example("Fri, 13 jun 2025 08:00:00 GMT")
+@example("Fri, 13 Maj 2025 08:00:00 GMT")
+@example("Friday, 13-Jun-25 08:00:00 GMT")
+@example("Fri, 1٣ Jun 2025 08:00:00 GMT")
+def test_reading_agrees_with_the_calendar(text: str) -> None:
+    """A text is read exactly if it has the form and stands in the calendar, and then to that instant."""
+    expected = expected_instant(text)
+    if expected is not None:
+        assert parse_date(text) == expected
+        return
+    with pytest.raises(ValueError, match="Expected an RFC 1123 date"):
+        parse_date(text)
+
+
+@pytest.mark.parametrize("weekday", ["Mon", "Tue", "Sun", "Xyz"])
+def test_a_wrong_weekday_is_read_and_mended(weekday: str) -> None:
+    """The weekday is not checked, as the API's own examples have wrong ones; it is written right."""
+    moment = parse_date(f"{weekday}, 13 Jun 2025 08:00:00 GMT")
+    assert moment == FRIDAY
+    assert format_date(moment) == FRIDAY_TEXT
+
+
+@pytest.mark.parametrize("text", ["CANARY", "Fri, 13 Can 2025 08:00:00 GMT", "Fri, 31 Jun 2025 08:00:00 GMT"])
+def test_an_unreadable_date_is_not_repeated(text: str) -> None:
+    """Neither the error nor what led to it shows the text."""
+    with pytest.raises(ValueError, match="RFC 1123") as caught:
+        parse_date(text)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert not set(re.findall(r"CANARY|Can|31", text)) & set(re.findall(r"\w+", str(caught.value)))
+
+
+@pytest.fixture
+def swedish() -> Iterator[None]:
+    """The process speaks Swedish: months and weekdays have other names."""
+    before = locale.setlocale(locale.LC_TIME)
+    for name in ("sv_SE.UTF-8", "sv_SE.utf8", "sv_SE", "swedish"):
+        try:
+            locale.setlocale(locale.LC_TIME, name)
+        except locale.Error:
+            continue
+        break
+    else:
+        pytest.skip("no Swedish locale on this machine")
+    yield
+    locale.setlocale(locale.LC_TIME, before)
+
+
+@pytest.mark.usefixtures("swedish")
+def test_the_locale_has_no_effect() -> None:
+    """Month and weekday are English whatever the process speaks."""
+    may = datetime(2025, 5, 12, tzinfo=UTC)
+    assert may.strftime("%b") == "maj"
+    assert format_date(may) == "Mon, 12 May 2025 00:00:00 GMT"
+    assert parse_date("Mon, 12 May 2025 00:00:00 GMT") == may
+
+
+def test_a_day_is_its_midnight_in_utc() -> None:
+    """A `date` is written as the first instant of the day, in no local time zone."""
+    assert format_date(date(2025, 6, 1)) == "Sun, 01 Jun 2025 00:00:00 GMT"
+
+
+@given(seconds, st.integers(-14 * 60, 14 * 60))
+def test_other_time_zones_are_converted(moment: datetime, offset: int) -> None:
+    """A datetime of any zone is written as its instant in GMT, or refused where that has no year."""
+    local = moment.replace(tzinfo=timezone(timedelta(minutes=offset)))
+    try:
+        utc = local.astimezone(UTC)
+    except OverflowError:
+        with pytest.raises(ConfigurationError, match="years 1 to 9999"):
+            format_date(local)
+    else:
+        assert parse_date(format_date(local)) == utc
+
+
+def test_a_naive_datetime_is_refused() -> None:
+    """Without a time zone it could mean any instant."""
+    with pytest.raises(ConfigurationError, match="without a time zone"):
+        format_date(datetime(2025, 6, 13, 8))  # noqa: DTZ001 - the naive one is the point
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(seconds=1, microseconds=500))])
+def test_a_fraction_of_a_second_is_refused(zone: timezone) -> None:
+    """The format cannot carry it, be it the datetime's own or its zone's."""
+    fraction = 1 if zone is UTC else 0
+    with pytest.raises(ConfigurationError, match="whole seconds"):
+        format_date(datetime(2025, 6, 13, 8, 0, 0, fraction, tzinfo=zone))
+
+
+def test_the_memory_for_dates_is_bounded() -> None:
+    """However many dates go by, only so many are kept, and each is still read right."""
+    seen = _SeenDates()
+    texts = [format_date(FRIDAY + timedelta(seconds=second)) for second in range(3 * seen.CAPACITY)]
+    assert [seen[text] for text in texts] == [parse_date(text) for text in texts]
+    assert len(seen) <= seen.CAPACITY
+    assert seen[texts[-1]] is seen[texts[-1]]
+
+
+@pytest.mark.parametrize("json", ["5", "true", "1.5", "[]", "{}", '"2025-06-13T08:00:00Z"', '""'])
+def test_what_is_no_date_is_unreadable_with_its_place(json: str) -> None:
+    """A date field that holds anything else names the field and the record."""
+    with pytest.raises(UnreadableResponse) as caught:
+        read_json(Payout, f'"payout_date": {json}')
+    assert caught.value.location == "$.payout_date"
+    assert caught.value.record_id == "507f1f77bcf86cd799439099"
+
+
+def test_dates_are_plain_datetimes() -> None:
+    """What a record holds is a `datetime`, no subclass that other libraries might treat in another way."""
+    moment = read(Payout, payout_date=FRIDAY_TEXT).payout_date
+    assert type(moment) is datetime
+    assert moment == FRIDAY
+
+
+# Money
+
+
+@pytest.mark.parametrize(
+    "digits",
+    ["1064", "1064.0", "0.1", "0.10", "-12.50", "0", "-0.0", "1E+2", "12345678901234567890.12", "0.000001"],
+)
+def test_money_is_exact(digits: str) -> None:
+    """An amount has the digits of the wire, as a number or as the text that stands for a Decimal128, both ways."""
+    for json in (digits, f'"{digits}"'):
+        payout = read_json(Payout, f'"amount": {json}')
+        assert type(payout.amount) is Decimal
+        assert str(payout.amount) == digits
+        assert encode(payout) == b'{"_id":"507f1f77bcf86cd799439099","amount":%s}' % digits.encode()
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False))
+def test_any_amount_survives(amount: Decimal) -> None:
+    """Whatever decimal number the server sends is written back digit for digit."""
+    body = encode(read_json(Payout, f'"amount": {amount}'))
+    assert str(read_json(Payout, body.decode()[1:-1].split(",", 1)[1]).amount) == str(amount)
+
+
+@pytest.mark.parametrize("json", ["true", "[]", "{}", '""', '"twelve"', '"1,50"'])
+def test_what_is_no_amount_is_unreadable(json: str) -> None:
+    """Money that is not a number is an error with its place, never a guess."""
+    with pytest.raises(UnreadableResponse) as caught:
+        read_json(Payout, f'"amount": {json}')
+    assert caught.value.location == "$.amount"
+
+
+# Absent, null, value
+
+
+@pytest.mark.parametrize("name", [name for name in Payout.__struct_encode_fields__ if name != "_id"])
+def test_absent_and_null_are_kept_apart(name: str) -> None:
+    """A field that is null is `None` and stays null; one that is not there is `UNSET` and stays away."""
+    attribute = dict(zip(Payout.__struct_encode_fields__, Payout.__struct_fields__, strict=True))[name]
+    null, absent = read(Payout, **{name: None}), read(Payout)
+    assert getattr(null, attribute) is None
+    assert getattr(absent, attribute) is UNSET
+    assert msgspec.json.decode(encode(null)) == {"_id": null.id, name: None}
+    assert msgspec.json.decode(encode(absent)) == {"_id": null.id}
+
+
+# Open vocabularies
+
+
+@pytest.mark.parametrize(
+    ("record", "name", "known"),
+    [
+        (Payout, "finance_category", FinanceCategory.CREDITOR_OUTLAY),
+        (PayoutSpecification, "article", Article.VERDICT_FEE),
+        (PayoutSpecification, "state", CaseState.DEBT_SURVEILLANCE),
+        (CreditorPayment, "status", PaymentStatus.WARNING),
+    ],
+)
+def test_vocabularies_are_open(record: Any, name: str, known: str) -> None:
+    """A known value equals its name in the vocabulary; one that is new arrives as it is."""
+    assert getattr(read(record, **{name: str(known)}), name) == known
+    assert getattr(read(record, **{name: "brand_new"}), name) == "brand_new"
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "values"),
+    [
+        (FinanceCategory, "capital interest creditor_commission creditor_outlay amili_commission"),
+        (
+            Article,
+            "capital interest reminder cost debt_collection invoice_fee late_payment_fee verdict_fee enforcement",
+        ),
+        (CaseState, "invoice initializing reminder debt_collection enforcement debt_surveillance"),
+        (PaymentStatus, "completed warning error"),
+    ],
+)
+def test_the_known_values(vocabulary: Any, values: str) -> None:
+    """The vocabularies hold what the API's pages list."""
+    assert [str(value) for value in vocabulary] == values.split()
+
+
+def test_unknown_fields_are_tolerated() -> None:
+    """A field that nobody documented does no harm, however it is made."""
+    assert read(Payout, export={"at": [1, None, {"deep": True}]}, currency="SEK").currency == "SEK"
+
+
+def test_unknown_fields_show_up_in_a_dict() -> None:
+    """Whoever asks for a `dict` gets everything, with exact numbers."""
+    document = read_json(dict, '"export": 1, "amount": 0.10')
+    assert document == {"_id": "507f1f77bcf86cd799439099", "export": 1, "amount": Decimal("0.10")}
+    assert str(document["amount"]) == "0.10"
+
+
+# Ids
+
+
+@pytest.mark.parametrize("text", ["507F1F77BCF86CD799439099", "507f1f77bcf86cd799439099"])
+def test_ids_are_lowered(text: str) -> None:
+    """The API's paths know lower case only."""
+    assert is_object_id(text)
+    assert check_id(text) == "507f1f77bcf86cd799439099"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "507f1f77bcf86cd79943909", "507f1f77bcf86cd799439099\n", "507f1f77bcf86cd79943909g", "../" * 8, None, 5],
+)
+def test_what_is_no_id_is_refused(text: Any) -> None:
+    """Anything but 24 hexadecimal digits is refused by what it was meant for, and not repeated."""
+    with pytest.raises(
+        ConfigurationError, match=r"^payout must be 24 hexadecimal digits, such as '507f1f77bcf86cd7994"
+    ):
+        check_id(text, what="payout")

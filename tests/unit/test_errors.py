@@ -1,0 +1,204 @@
+"""The error tree: as its docstring draws it, sound about another try, and fit to travel."""
+
+import copy
+import inspect
+import pickle
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+import amili_async
+from amili_async import errors
+from amili_async.errors import (
+    AmiliError,
+    ApiError,
+    AuthenticationError,
+    BadRequest,
+    BudgetExhausted,
+    ConfigurationError,
+    Conflict,
+    ConnectionFailed,
+    ExtractionInterrupted,
+    Forbidden,
+    NotFound,
+    PaymentOutcomeUnknown,
+    RateLimited,
+    ServerFault,
+    TimedOut,
+    UnreadableResponse,
+    ValidationFailed,
+)
+from amili_async.models import NewCreditorPayment
+
+PAYMENT = NewCreditorPayment(
+    creditor="674dbeb208847b9501cc9138",
+    case="68678eda88b9226bb78d7169",
+    amount=100,  # type: ignore[arg-type]  # becomes a Decimal
+    bank_transaction_date=datetime(2025, 7, 4, tzinfo=UTC),
+)
+
+EXAMPLES: list[AmiliError] = [
+    AmiliError("message"),
+    ConfigurationError("message"),
+    AuthenticationError("message", status=401),
+    ConnectionFailed("message", request="GET /x", was_sent=False, attempts=3),
+    TimedOut("message", request="POST /x", attempts=2),
+    ApiError("message", status=302, request="GET /x"),
+    BadRequest("message", status=400, code="bad", excerpt="text"),
+    Forbidden("message", status=403),
+    NotFound("message", status=404, attempts=1),
+    Conflict("message", status=412),
+    ValidationFailed("message", status=422, code=422, issues={"amount": ("min value is 0",)}, excerpt="no"),
+    RateLimited("message", status=429, attempts=5),
+    BudgetExhausted("message", status=429, attempts=0),
+    ServerFault("message", status=503),
+    UnreadableResponse("message", request="GET /x", location="$._items[3].amount", record_id="0" * 24),
+    PaymentOutcomeUnknown("message", payment=PAYMENT),
+    ExtractionInterrupted("message", checkpoint={"last": "0" * 24}),
+]
+
+
+def drawn_tree() -> Iterator[tuple[str, str | None, str]]:
+    """Name, parent and remark of each line of the tree in the module's docstring."""
+    path: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        found = re.match(r"^([│├└─ ]*)([A-Z]\w+)(?: {2,}(.*))?$", line)
+        if found is not None:
+            depth = len(found[1]) // 4
+            path = [*path[:depth], found[2]]
+            yield found[2], path[depth - 1] if depth else None, found[3] or ""
+
+
+def error_classes() -> dict[str, type[AmiliError]]:
+    """Every error that the module defines."""
+    return {
+        name: value for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, AmiliError)
+    }
+
+
+def test_the_tree_is_as_drawn() -> None:
+    """Each class stands in the docstring, under the class that it is derived from."""
+    drawn = {name: parent for name, parent, _ in drawn_tree()}
+    real = {name: error.__base__.__name__ for name, error in error_classes().items() if error.__base__ is not None}
+    assert drawn == real | {"AmiliError": None}
+
+
+def test_transience_is_as_drawn() -> None:
+    """Another try makes sense exactly for those that the docstring calls transient."""
+    drawn = {name for name, _, remark in drawn_tree() if "transient" in remark}
+    assert {name for name, error in error_classes().items() if error.transient} == drawn
+    assert drawn == {"ConnectionFailed", "TimedOut", "RateLimited", "ServerFault"}
+
+
+def test_every_error_has_an_example_here() -> None:
+    """No class is left out of the tests below."""
+    assert {type(error) for error in EXAMPLES} == set(error_classes().values())
+
+
+def test_the_root_is_a_public_name() -> None:
+    """Whoever catches `amili_async.AmiliError` catches everything."""
+    assert amili_async.AmiliError is AmiliError
+    assert issubclass(AmiliError, Exception)
+    assert not issubclass(AmiliError, OSError | ValueError)
+
+
+def travelled(error: AmiliError) -> list[AmiliError]:
+    """The error after each way of copying it."""
+    pickled: list[AmiliError] = [
+        pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    ]
+    return [*pickled, copy.copy(error), copy.deepcopy(error)]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_keeps_what_it_knows(error: AmiliError) -> None:
+    """Pickled or copied, it has the same class, text and attributes."""
+    if isinstance(error, ApiError):
+        error.retry_after = 2.5
+    for arrived in travelled(error):
+        assert type(arrived) is type(error)
+        assert (str(arrived), repr(arrived)) == (str(error), repr(error))
+        assert vars(arrived) == vars(error)
+        assert arrived.was_not_processed is error.was_not_processed
+
+
+def test_an_error_knows_what_it_was_given() -> None:
+    """What is given for an attribute is there."""
+    issues = {"amount": ("min value is 0",)}
+    error = ValidationFailed("x", status=422, request="POST /x", code=17, issues=issues, excerpt="no", attempts=2)
+    assert vars(error) == {
+        "status": 422,
+        "request": "POST /x",
+        "code": 17,
+        "issues": issues,
+        "excerpt": "no",
+        "attempts": 2,
+    }
+
+
+def test_a_copy_is_independent() -> None:
+    """What is changed on a copy does not change the original."""
+    error = RateLimited("message", status=429)
+    copy.copy(error).attempts = 7
+    assert error.attempts == 1
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_the_text_is_the_message_alone(error: AmiliError) -> None:
+    """What the server or the caller said is on attributes, never in `str` or `repr`."""
+    assert str(error) == "message"
+    assert repr(error) == f"{type(error).__name__}('message')"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (AmiliError("x"), False),
+        (ConfigurationError("x"), True),
+        (AuthenticationError("x"), True),
+        (ConnectionFailed("x"), False),
+        (ConnectionFailed("x", was_sent=False), True),
+        (TimedOut("x"), False),
+        (TimedOut("x", was_sent=False), True),
+        *[(ApiError("x", status=status), True) for status in (400, 403, 404, 409, 422, 499)],
+        *[(ApiError("x", status=status), False) for status in (200, 201, 302, 500, 503)],
+        (RateLimited("x", status=429), True),
+        (BudgetExhausted("x", status=429), True),
+        (ServerFault("x", status=500), False),
+        (UnreadableResponse("x"), False),
+        (PaymentOutcomeUnknown("x", payment=PAYMENT), False),
+        (ExtractionInterrupted("x", checkpoint=None), False),
+    ],
+)
+def test_whether_the_server_did_nothing(error: AmiliError, expected: Any) -> None:
+    """Only where it is certain that nothing was done may a payment be sent again."""
+    assert error.was_not_processed is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "attributes"),
+    [
+        (AuthenticationError("x"), {"status": None}),
+        (ConnectionFailed("x"), {"request": "", "was_sent": True, "attempts": 1}),
+        (
+            ApiError("x", status=418),
+            {
+                "status": 418,
+                "code": None,
+                "request": "",
+                "issues": {},
+                "excerpt": "",
+                "attempts": 1,
+                "retry_after": None,
+            },
+        ),
+        (UnreadableResponse("x"), {"request": "", "location": "", "record_id": None}),
+    ],
+)
+def test_what_is_not_known_is_said_so(error: AmiliError, attributes: dict[str, Any]) -> None:
+    """Every attribute is there, also where nothing was given for it."""
+    assert {name: getattr(error, name) for name in attributes} == attributes

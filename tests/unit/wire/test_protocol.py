@@ -1,0 +1,359 @@
+"""Requests as they are sent, and what status and headers of an answer say."""
+
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rich.pretty import pretty_repr
+
+from amili_async._wire.protocol import (
+    MAX_TARGET,
+    Request,
+    Response,
+    check_base_url,
+    create_request,
+    item_request,
+    judge,
+    list_request,
+    read_quota,
+    read_retry_after,
+    server_time,
+)
+from amili_async._wire.quota import Quota
+from amili_async._wire.throttle import Lane
+from amili_async.errors import (
+    AmiliError,
+    ApiError,
+    AuthenticationError,
+    BadRequest,
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    ServerFault,
+    ValidationFailed,
+)
+from amili_async.query import Query, build_query, field
+from tests.unit.wire.conftest import answer, told_by
+
+NOW = 1_750_000_000.0
+ID = "507f1f77bcf86cd799439099"
+CANARY = "CANARY"
+
+
+# Base URL
+
+
+@pytest.mark.parametrize(
+    ("url", "checked"),
+    [
+        ("https://api-sandbox.amili.se", "https://api-sandbox.amili.se"),
+        ("https://api-sandbox.amili.se/", "https://api-sandbox.amili.se"),
+        ("https://example.com:8443/api/v1//", "https://example.com:8443/api/v1"),
+        ("HTTPS://example.com", "https://example.com"),
+        ("http://localhost:5000", "http://localhost:5000"),
+        ("http://sandbox.localhost", "http://sandbox.localhost"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+        ("http://127.8.9.1", "http://127.8.9.1"),
+        ("http://[::1]:5000", "http://[::1]:5000"),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]"),
+    ],
+)
+def test_a_base_url_is_accepted(url: str, checked: str) -> None:
+    """Any https host and http on loopback, without the final slash."""
+    assert check_base_url(url) == checked
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://notlocalhost",
+        "http://0.0.0.0",
+        "http://128.0.0.1",
+        "http://[::ffff:127.0.0.1]",
+        "http://[::2]",
+        "http://127.1",
+        "ftp://example.com",
+        "example.com",
+        "//example.com",
+        "https://",
+        "https:///path",
+        "https:example.com",
+        "",
+        " https://example.com",
+        "https://example.com ",
+        "https://exam ple.com",
+        "https://example.com\n",
+        "https://example\t.com",
+        "https://example.com\\@evil.example",
+        "https://[::1",
+        "https://example.com:port",
+        "https://example.com:99999",
+        "https://example.com:0",
+        f"https://{CANARY}@example.com",
+        f"https://user:{CANARY}@example.com",
+        "https://@example.com",
+        "https://:@example.com",
+        f"https://example.com?token={CANARY}",
+        f"https://example.com/#{CANARY}",
+        None,
+        b"https://example.com",
+        5,
+    ],
+)
+def test_a_base_url_is_refused(url: Any) -> None:
+    """What would show the credential on the network, or is no URL, is refused, and not repeated."""
+    with pytest.raises(ConfigurationError, match=r"^base_url must") as caught:
+        check_base_url(url)
+    assert CANARY not in told_by(caught.value)
+
+
+@given(st.text())
+@example("https://[x]")
+@example("http://[")
+@example("https://\ud800")
+def test_no_text_breaks_the_check_of_the_base_url(url: str) -> None:
+    """Any text is either accepted or a `ConfigurationError`."""
+    for candidate in (url, f"https://{url}", f"http://{url}:80/"):
+        try:
+            checked = check_base_url(candidate)
+        except ConfigurationError:
+            continue
+        assert checked.startswith(("https://", "http://"))
+
+
+# Requests
+
+
+def test_a_list_request() -> None:
+    """Filter, sort, projection and page are in the query, percent-encoded, and the label has none of them."""
+    query = build_query(field("state") == "a b&c=d/ö+%", sort="-amount", projection=["amount"])
+    request = list_request("finance--payouts", query, page=3, max_results=50, lane=Lane.BULK)
+    assert (request.method, request.label, request.lane, request.body) == (
+        "GET",
+        "GET /finance--payouts",
+        Lane.BULK,
+        None,
+    )
+    assert request.target == (
+        "/finance--payouts?where=%7B%22state%22%3A%22a%20b%26c%3Dd%2F%C3%B6%2B%25%22%7D"
+        "&sort=-amount%2C_id&projection=%7B%22amount%22%3A1%7D&page=3&max_results=50"
+    )
+
+
+def test_a_list_request_without_a_filter() -> None:
+    """Nothing is sent for what was not asked; order, page and page size always are."""
+    assert list_request("creditor--payments", Query()).target == "/creditor--payments?sort=_id&page=1&max_results=100"
+
+
+@given(st.text(max_size=50), st.integers(1, 10**6), st.integers(1, 100))
+def test_the_query_arrives_as_it_was_meant(text: str, page: int, size: int) -> None:
+    """Whatever stands in a filter, the server reads the same parameters out of the target."""
+    if not text.isprintable():
+        text = repr(text)
+    query = Query(where=text or "{}", sort="-a,_id", projection='{"a":1}')
+    target = list_request("x", query, page=page, max_results=size).target
+    assert target.isascii()
+    assert dict(parse_qsl(urlsplit(target).query)) == {
+        "where": query.where,
+        "sort": "-a,_id",
+        "projection": '{"a":1}',
+        "page": str(page),
+        "max_results": str(size),
+    }
+
+
+def test_a_request_line_may_be_so_long_and_no_longer() -> None:
+    """A query that gateways would refuse is refused, without a word of it."""
+    rest = len(list_request("x", Query(where="{}")).target) - len("%7B%7D")
+    assert len(list_request("x", Query(where="a" * (MAX_TARGET - rest))).target) == MAX_TARGET
+    with pytest.raises(ConfigurationError, match="8001 bytes") as caught:
+        list_request("x", Query(where=CANARY + "a" * (MAX_TARGET - rest - len(CANARY) + 1)))
+    assert CANARY not in told_by(caught.value)
+
+
+def test_a_long_list_of_ids_is_refused() -> None:
+    """Some three hundred ids do not fit into one request."""
+    query = build_query(field("creditor").is_in([ID] * 300))
+    with pytest.raises(ConfigurationError, match="cut a long is_in"):
+        list_request("finance--payouts", query)
+
+
+def test_an_item_request() -> None:
+    """A record is asked for by its path; only a projection goes into the query."""
+    plain = item_request("finance--payouts", ID, Query())
+    assert (plain.method, plain.target, plain.lane) == ("GET", f"/finance--payouts/{ID}", Lane.SINGLE)
+    projected = item_request("finance--payouts", ID, Query(projection='{"amount":1}'))
+    assert projected.target == f"/finance--payouts/{ID}?projection=%7B%22amount%22%3A1%7D"
+    assert plain.label == projected.label == f"GET /finance--payouts/{ID}"
+
+
+def test_a_create_request() -> None:
+    """A new record is posted with its body."""
+    request = create_request("creditor--payments", b"{}")
+    assert (request.method, request.target, request.label, request.body) == (
+        "POST",
+        "/creditor--payments",
+        "POST /creditor--payments",
+        b"{}",
+    )
+
+
+def test_requests_and_answers_do_not_show_their_contents() -> None:
+    """A repr has method and path, or status and size; rich gets no more."""
+    request = Request(method="GET", target=f"/x?where={CANARY}", label="GET /x", lane=Lane.BULK, body=CANARY.encode())
+    response = Response(status=200, headers={"X-API-Key": CANARY}, body=CANARY.encode())
+    assert repr(request) == pretty_repr(request) == "Request(GET /x)"
+    assert repr(response) == pretty_repr(response) == "Response(status=200, size=6)"
+
+
+# Status
+
+REQUEST = Request(method="GET", target="/x", label="GET /x", lane=Lane.SINGLE)
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 299])
+def test_a_good_status_passes(status: int) -> None:
+    """All of 2xx is good; what the body says is looked at later."""
+    judge(REQUEST, answer(b"not looked at", status=status), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (301, ApiError),
+        (302, ApiError),
+        (304, ApiError),
+        (307, ApiError),
+        (400, BadRequest),
+        (401, AuthenticationError),
+        (402, ApiError),
+        (403, Forbidden),
+        (404, NotFound),
+        (405, ApiError),
+        (409, Conflict),
+        (412, Conflict),
+        (418, ApiError),
+        (422, ValidationFailed),
+        (428, Conflict),
+        (429, RateLimited),
+        (500, ServerFault),
+        (502, ServerFault),
+        (503, ServerFault),
+        (504, ServerFault),
+        (599, ServerFault),
+    ],
+)
+def test_each_status_is_its_error(status: int, error: type[AmiliError]) -> None:
+    """The class, the status and the request are on the error, and its text says both."""
+    with pytest.raises(AmiliError) as caught:
+        judge(REQUEST, answer(b"", status=status), now=NOW)
+    assert type(caught.value) is error
+    assert str(caught.value).startswith("GET /x was ")
+    assert str(status) in str(caught.value)
+    assert getattr(caught.value, "status", None) == status
+    if isinstance(caught.value, ApiError):
+        assert caught.value.request == "GET /x"
+
+
+@pytest.mark.parametrize("status", [429, 503, 400])
+def test_what_the_server_asks_for_is_on_the_error(status: int) -> None:
+    """`Retry-After` is read for whatever error it comes with."""
+    with pytest.raises(ApiError) as caught:
+        judge(REQUEST, answer(status=status, headers={"retry-after": "7"}), now=NOW)
+    assert caught.value.retry_after == 7.0
+
+
+# Retry-After
+
+
+def http_date(seconds: float) -> str:
+    """RFC 1123, as servers write it."""
+    return formatdate(seconds, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"Retry-After": "120"}, 120.0),
+        ({"RETRY-AFTER": " 5 "}, 5.0),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": ""}, None),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "+5"}, None),
+        ({"Retry-After": "1e3"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "inf"}, None),
+        ({"Retry-After": "٣"}, None),
+        ({"Retry-After": "9" * 10}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "5, 10"}, None),
+        ({"Retry-After": http_date(NOW + 30)}, 30.0),
+        ({"Retry-After": http_date(NOW - 30)}, 0.0),
+        ({"Retry-After": http_date(NOW + 30), "Date": http_date(NOW - 3600)}, 3630.0),
+        ({"Retry-After": http_date(NOW + 30), "Date": http_date(NOW + 3600)}, 0.0),
+        ({"Retry-After": http_date(NOW + 30), "Date": "yesterday"}, 30.0),
+        ({"Retry-After": "2025-06-15T15:06:40Z"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
+    """Seconds or an HTTP date by the server's own clock; what makes no sense is as if it were not there."""
+    assert read_retry_after(answer(headers=headers), now=NOW) == expected
+
+
+# X-RateLimit-*
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset", "expected"),
+    [
+        ("100", "99", str(int(NOW) + 60), Quota(limit=100, remaining=99, reset_in=60.0)),
+        ("100", "0", "30", Quota(limit=100, remaining=0, reset_in=30.0)),
+        (None, "5", "0", Quota(limit=None, remaining=5, reset_in=0.0)),
+        ("100, 100;w=60", "5", "1", Quota(limit=None, remaining=5, reset_in=1.0)),
+        (" 100 ", " 5 ", " 1 ", Quota(limit=100, remaining=5, reset_in=1.0)),
+        ("100", None, "1", None),
+        ("100", "5", None, None),
+        ("100", "-1", "1", None),
+        ("100", "5", "-1", None),
+        ("100", "five", "1", None),
+        ("100", "5", "1.5", None),
+        ("100", "5", "", None),
+        ("100", "5", str(int(NOW) - 1), None),
+        ("100", "5", f"{int(NOW)}000", None),
+        ("100", "\u0665", "1", None),
+    ],
+)
+def test_the_servers_quota(limit: str | None, remaining: str | None, reset: str | None, expected: Quota | None) -> None:
+    """Seconds since 1970 or from now; a header that is missing or makes no sense means that nothing is known."""
+    headers = {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset}
+    given_headers = {name.lower(): value for name, value in headers.items() if value is not None}
+    assert read_quota(answer(headers=given_headers), now=NOW) == expected
+
+
+def test_the_reset_is_judged_by_the_servers_clock() -> None:
+    """Ours may be wrong by an hour: the server's `Date` says how far away the reset is."""
+    headers = {
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": str(int(NOW) + 3660),
+        "Date": http_date(NOW + 3600),
+    }
+    assert read_quota(answer(headers=headers), now=NOW) == Quota(limit=None, remaining=0, reset_in=60.0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [({"Date": http_date(NOW + 5)}, NOW + 5), ({"date": "nonsense"}, NOW), ({}, NOW)],
+)
+def test_the_servers_time(headers: dict[str, str], expected: float) -> None:
+    """The server's `Date` where it can be read, else our own time."""
+    assert server_time(answer(headers=headers), default=NOW) == expected

@@ -1,0 +1,134 @@
+"""What the server's own count says about the others who use the same key."""
+
+import pytest
+
+from amili_async._wire.quota import Ledger, Quota
+
+
+def quota(remaining: int, *, limit: int | None = 100, reset_in: float = 60.0) -> Quota:
+    """What an answer's headers say."""
+    return Quota(limit=limit, remaining=remaining, reset_in=reset_in)
+
+
+def ledger_after(*answers: tuple[Quota, float]) -> Ledger:
+    """A ledger that has seen these answers, each to a request of ours, one at a time."""
+    ledger = Ledger()
+    for said, now in answers:
+        ledger.sent += 1
+        ledger.take_in(said, now, 0)
+    return ledger
+
+
+def test_nothing_is_known_at_first() -> None:
+    """Before the first answer there is no silence and no reset."""
+    ledger = Ledger()
+    assert (ledger.silence(0.0), ledger.reset_in(0.0)) == (0.0, 0.0)
+
+
+def test_a_quota_with_something_left_is_no_silence() -> None:
+    """Requests may go on while there is any left."""
+    ledger = ledger_after((quota(1), 0.0))
+    assert ledger.silence(0.0) == 0.0
+    assert ledger.reset_in(10.0) == 50.0
+
+
+@pytest.mark.parametrize("limit", [100, None])
+def test_a_quota_that_is_used_up_is_silence_until_the_reset(limit: int | None) -> None:
+    """At zero nothing goes until a little after the reset, whether or not the server tells its limit."""
+    ledger = ledger_after((quota(0, limit=limit, reset_in=30.0), 100.0))
+    assert ledger.silence(100.0) == 30.0 + Ledger.SLACK
+    assert ledger.silence(120.0) == 10.0 + Ledger.SLACK
+    assert ledger.silence(130.0) == Ledger.SLACK
+    assert ledger.silence(130.0 + Ledger.SLACK) == 0.0
+    assert ledger.reset_in(200.0) == 0.0
+
+
+def test_our_own_requests_use_up_what_the_others_left() -> None:
+    """Others took 90 of 100: after ten of ours it is silent, before the server says so."""
+    ledger = ledger_after((quota(9), 0.0))
+    for _ in range(8):
+        ledger.sent += 1
+        assert ledger.silence(1.0) == 0.0
+    ledger.sent += 1
+    assert ledger.silence(1.0) == 59.0 + Ledger.SLACK
+
+
+def test_requests_in_flight_count_as_ours() -> None:
+    """Those that the server has not counted yet are on their way to it."""
+    ledger = Ledger()
+    ledger.take_in(quota(5), 0.0, 5)
+    assert ledger.sent == 6
+    assert ledger.silence(0.0) == 0.0
+    ledger.take_in(quota(0), 0.0, 0)
+    assert ledger.silence(0.0) > 0
+
+
+def test_answers_in_any_order_end_at_the_same_sum() -> None:
+    """Of a burst the answer with the least left tells how much the others took."""
+    ledger = Ledger()
+    for in_flight, remaining in ((3, 40), (2, 37), (1, 39), (0, 38)):
+        ledger.take_in(quota(remaining), 0.0, in_flight)
+    # The others took 59, we took 4: 37 are left.
+    for _ in range(36):
+        ledger.sent += 1
+        assert ledger.silence(0.0) == 0.0
+    ledger.sent += 1
+    assert ledger.silence(0.0) > 0
+
+
+def test_the_start_of_a_silence_is_told_once() -> None:
+    """Only the answer that begins a silence says so, so that an observer hears of it once."""
+    ledger = Ledger()
+    assert ledger.take_in(quota(1), 0.0, 0) is False
+    assert ledger.take_in(quota(0), 1.0, 0) is True
+    assert ledger.take_in(quota(0), 2.0, 0) is False
+
+
+def test_a_new_period_forgets_the_old_one() -> None:
+    """After the reset the count starts anew, by the next answer."""
+    ledger = ledger_after((quota(0, reset_in=30.0), 0.0))
+    ledger.take_in(quota(99, reset_in=60.0), 31.0, 0)
+    assert ledger.silence(31.0) == 0.0
+    assert ledger.reset_in(31.0) == 60.0
+    assert ledger.sent == 1
+
+
+def test_a_short_period_after_the_reset_is_a_new_one_too() -> None:
+    """The old count ends at its reset, wherever the next one lies."""
+    ledger = ledger_after((quota(0, reset_in=30.0), 0.0))
+    ledger.take_in(quota(99, reset_in=0.5), 30.0, 0)
+    assert ledger.silence(30.0) == 0.0
+    assert ledger.reset_in(30.0) == 0.5
+
+
+def test_a_short_silence_is_told_too() -> None:
+    """Also a fraction of a second of silence is one."""
+    ledger = Ledger()
+    ledger.take_in(quota(1, reset_in=0.5), 0.0, 0)
+    assert ledger.take_in(quota(0, reset_in=0.5), 0.0, 0) is True
+
+
+def test_a_reset_that_moves_away_is_a_new_period() -> None:
+    """Some servers begin their period before the old one has ended by our clock."""
+    ledger = ledger_after((quota(0, reset_in=10.0), 0.0))
+    ledger.take_in(quota(99, reset_in=60.0), 5.0, 0)
+    assert ledger.silence(5.0) == 0.0
+
+
+def test_a_reset_that_moves_by_a_rounding_is_the_same_period() -> None:
+    """Headers have whole seconds: a second more or less is no new period."""
+    ledger = ledger_after((quota(50, reset_in=10.0), 0.0), (quota(49, reset_in=11.0), 0.5))
+    assert ledger.sent == 2
+    assert ledger.reset_in(0.0) == 10.0
+    ledger.take_in(quota(99, reset_in=11.0), 1.5, 0)
+    assert ledger.reset_in(1.5) == 11.0
+
+
+@pytest.mark.parametrize("remaining", [100, 5000])
+def test_more_left_than_the_limit_does_no_harm(remaining: int) -> None:
+    """Others cannot have used less than nothing."""
+    ledger = ledger_after((quota(remaining), 0.0))
+    ledger.sent += 98
+    assert ledger.silence(0.0) == 0.0
+    ledger.sent += 1
+    assert ledger.silence(0.0) > 0

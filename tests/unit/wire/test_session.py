@@ -1,0 +1,383 @@
+"""One try: what is sent, what is read, and what becomes of each failure of aiohttp's."""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from amili_async._wire import session as session_module
+from amili_async._wire.protocol import Request, create_request, list_request
+from amili_async._wire.session import Session
+from amili_async._wire.throttle import Lane
+from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+from amili_async.query import Query
+from tests.unit.wire.conftest import Server, told_by
+
+BASE_URL = "https://api.example.com"
+CANARY = "CANARY"
+CREDENTIAL = "the-token"
+GET = Request(method="GET", target="/x?where=%22CANARY%22", label="GET /x", lane=Lane.SINGLE)
+GET_URL = f"{BASE_URL}{GET.target}"
+POST = create_request("creditor--payments", b'{"amount":1.0}')
+POST_URL = f"{BASE_URL}/creditor--payments"
+
+
+def new_session(
+    base_url: str = BASE_URL, *, borrowed: aiohttp.ClientSession | None = None, timeout: float = 5
+) -> Session:
+    """A session that is not open yet."""
+    return Session(base_url, timeout=timeout, session=borrowed, user_agent="amili-async/test")
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[Session]:
+    """An open session of our own."""
+    opened = new_session()
+    opened.open()
+    yield opened
+    await opened.aclose()
+
+
+# What is sent
+
+
+async def test_a_get(session: Session, server: Server) -> None:
+    """URL to the letter, the credential in its header, no body, no redirect followed, the time bounded."""
+    server.answers(GET_URL, body=b"{}")
+    await session.send(GET, CREDENTIAL)
+    ((method, url, arguments),) = server.received
+    assert (method, url) == ("GET", GET_URL)
+    assert arguments["headers"] == {
+        "Accept": "application/json",
+        "User-Agent": "amili-async/test",
+        "X-API-Key": CREDENTIAL,
+    }
+    assert arguments["data"] is None
+    assert arguments["allow_redirects"] is False
+    assert arguments["timeout"] == aiohttp.ClientTimeout(total=5, sock_connect=5)
+
+
+async def test_a_post(session: Session, server: Server) -> None:
+    """The body goes as the bytes that it is, and is called JSON."""
+    server.answers(POST_URL, "POST", status=201, body=b"{}")
+    response = await session.send(POST, CREDENTIAL)
+    ((method, url, arguments),) = server.received
+    assert (method, url, arguments["data"]) == ("POST", POST_URL, POST.body)
+    assert arguments["headers"]["Content-Type"] == "application/json"
+    assert response.status == 201
+
+
+async def test_the_target_is_not_encoded_again(
+    session: Session, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Percent signs, slashes and plus signs of the query reach aiohttp, and leave it, as they were encoded."""
+    request = list_request("finance--payouts", Query(where='{"state":"a/b +%ö"}', sort="-amount,_id"))
+    server.answers(BASE_URL + request.target, body=b"{}")
+    urls: list[URL] = []
+    real = aiohttp.ClientSession.request
+
+    def watched(self: aiohttp.ClientSession, method: str, url: URL, **arguments: Any) -> Any:
+        urls.append(url)
+        return real(self, method, url, **arguments)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", watched)
+    await session.send(request, CREDENTIAL)
+    assert [url.raw_path_qs for url in urls] == [request.target]
+    assert "where=%7B%22state%22%3A%22a%2Fb%20%2B%25%C3%B6%22%7D" in request.target
+
+
+async def test_a_base_url_may_have_a_path(server: Server) -> None:
+    """The target is put behind it."""
+    session = new_session("http://localhost:5000/api/v1")
+    session.open()
+    server.answers("http://localhost:5000/api/v1/creditor--payments", "POST", body=b"{}")
+    await session.send(POST, CREDENTIAL)
+    await session.aclose()
+    assert server.received[0][1] == "http://localhost:5000/api/v1/creditor--payments"
+
+
+async def test_the_time_for_connecting_is_bounded() -> None:
+    """Of a long timeout only ten seconds are for the connection."""
+    assert new_session(timeout=60)._timeout == aiohttp.ClientTimeout(total=60, sock_connect=10)
+
+
+# What is read
+
+
+async def test_an_answer(session: Session, server: Server) -> None:
+    """Status, headers in any case, and the whole body."""
+    server.answers(GET_URL, status=418, body=b'{"a": 1}', headers={"X-RateLimit-Remaining": "5"})
+    response = await session.send(GET, CREDENTIAL)
+    assert (response.status, response.body) == (418, b'{"a": 1}')
+    assert response.headers["x-ratelimit-remaining"] == "5"
+
+
+async def test_an_empty_answer(session: Session, server: Server) -> None:
+    """No body is an empty one."""
+    server.answers(GET_URL, status=204, body=b"")
+    assert (await session.send(GET, CREDENTIAL)).body == b""
+
+
+async def test_a_redirect_is_an_answer(session: Session, server: Server) -> None:
+    """It is handed on and not followed: the credential would travel along."""
+    server.answers(GET_URL, status=302, headers={"Location": "https://evil.example/"})
+    assert (await session.send(GET, CREDENTIAL)).status == 302
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500])
+async def test_an_error_is_an_answer(server: Server, status: int) -> None:
+    """Also where a borrowed session raises for such a status, it is judged by us: a 422 is no broken connection."""
+    async with aiohttp.ClientSession(raise_for_status=True) as borrowed:
+        session = new_session(borrowed=borrowed)
+        session.open()
+        server.answers(GET_URL, status=status, body=b"{}")
+        assert (await session.send(GET, CREDENTIAL)).status == status
+        assert server.received[0][2]["raise_for_status"] is False
+
+
+@pytest.mark.parametrize(("excess", "is_read"), [(-1, True), (0, True), (1, False), (49_000, False)])
+async def test_a_body_beyond_the_cap_is_refused(
+    session: Session, server: Server, monkeypatch: pytest.MonkeyPatch, excess: int, is_read: bool
+) -> None:
+    """A body may grow to the cap and no further; the error names the request and shows nothing."""
+    monkeypatch.setattr(session_module, "MAX_BODY", 1000)
+    size = 1000 + excess
+    server.answers(GET_URL, body=(CANARY * size)[:size].encode())
+    if is_read:
+        assert len((await session.send(GET, CREDENTIAL)).body) == size
+        return
+    with pytest.raises(UnreadableResponse, match=r"^GET /x was answered with more than") as caught:
+        await session.send(GET, CREDENTIAL)
+    assert caught.value.request == "GET /x"
+    assert CANARY not in told_by(caught.value)
+
+
+async def test_the_cap_is_reached_while_the_body_streams_in() -> None:
+    """A body without an end is refused after 64 MB, not read on."""
+    read_any = AsyncMock(return_value=b"x" * 2**20)
+    with pytest.raises(UnreadableResponse, match=r"^GET /x was answered with more than 64 MB, which no page is$"):
+        await session_module._read_body(GET, Mock(content=Mock(readany=read_any)))
+    assert read_any.await_count == 65
+
+
+# Failures
+
+KEY = ConnectionKey("api.example.com", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+INFO = aiohttp.RequestInfo(URL(GET_URL), "GET", CIMultiDictProxy(CIMultiDict({"X-API-Key": CREDENTIAL})), URL(GET_URL))
+
+
+def os_error(number: int) -> OSError:
+    """A failure of the operating system's."""
+    return OSError(number, f"connect failed {CANARY}")
+
+
+FAILURES: list[tuple[BaseException, type[AmiliError], bool]] = [
+    # before anything was sent
+    (aiohttp.ClientConnectorError(KEY, os_error(errno.ECONNREFUSED)), ConnectionFailed, False),
+    (aiohttp.ClientConnectorDNSError(KEY, socket.gaierror(-2, CANARY)), ConnectionFailed, False),
+    (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, CANARY)), ConnectionFailed, False),
+    (aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError(1, CANARY)), ConnectionFailed, False),
+    (aiohttp.ClientProxyConnectionError(KEY, os_error(errno.ECONNREFUSED)), ConnectionFailed, False),
+    (aiohttp.ConnectionTimeoutError(f"Connection timeout to host {GET_URL}"), TimedOut, False),
+    (aiohttp.InvalidURL(GET_URL), ConnectionFailed, False),
+    # somewhere on the way
+    (aiohttp.ServerDisconnectedError(), ConnectionFailed, True),
+    (aiohttp.ClientOSError(errno.EPIPE, CANARY), ConnectionFailed, True),
+    (aiohttp.ClientConnectionResetError(CANARY), ConnectionFailed, True),
+    (aiohttp.ClientConnectionError("Connector is closed."), ConnectionFailed, True),
+    (aiohttp.ServerFingerprintMismatch(b"a", b"b", "host", 443), ConnectionFailed, True),
+    (aiohttp.UploadAbortedError(CANARY), ConnectionFailed, True),
+    (aiohttp.ServerConnectionError(CANARY), ConnectionFailed, True),
+    (aiohttp.ClientPayloadError(f"Response payload is not completed {CANARY}"), ConnectionFailed, True),
+    (aiohttp.ClientResponseError(INFO, (), status=400, message=CANARY), ConnectionFailed, True),
+    (aiohttp.ContentTypeError(INFO, (), status=200, message=CANARY), ConnectionFailed, True),
+    (aiohttp.TooManyRedirects(INFO, ()), ConnectionFailed, True),
+    (aiohttp.ClientError(CANARY), ConnectionFailed, True),
+    (aiohttp.SocketTimeoutError(f"Timeout on reading data from socket {CANARY}"), TimedOut, True),
+    (aiohttp.ServerTimeoutError(CANARY), TimedOut, True),
+    (TimeoutError(CANARY), TimedOut, True),
+    (asyncio.TimeoutError(), TimedOut, True),  # noqa: UP041 - the name that aiohttp's pages use
+    (TimeoutError(errno.ETIMEDOUT, CANARY), TimedOut, True),
+    (ConnectionResetError(errno.ECONNRESET, CANARY), ConnectionFailed, True),
+    (BrokenPipeError(errno.EPIPE, CANARY), ConnectionFailed, True),
+    (ssl.SSLError(1, CANARY), ConnectionFailed, True),
+    (os_error(errno.ENETUNREACH), ConnectionFailed, True),
+    (ValueError(f"Newline in headers {CANARY}"), ConnectionFailed, True),
+    (UnicodeError(CANARY), ConnectionFailed, True),
+]
+
+
+def shown(failure: BaseException) -> str:
+    """A name for the table's row."""
+    return type(failure).__name__
+
+
+@pytest.mark.parametrize(("failure", "kind", "was_sent"), FAILURES, ids=[shown(row[0]) for row in FAILURES])
+@pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
+async def test_every_failure_becomes_one_of_ours(
+    session: Session, server: Server, request_: Request, failure: BaseException, kind: type[AmiliError], was_sent: bool
+) -> None:
+    """Connecting, sending or reading: the error says whether anything was sent, and shows neither query nor key."""
+    server.answers(f"{BASE_URL}{request_.target}", request_.method, exception=failure)
+    with pytest.raises(AmiliError) as caught:
+        await session.send(request_, CREDENTIAL)
+    error = caught.value
+    assert type(error) is kind
+    assert isinstance(error, ConnectionFailed)
+    assert error.transient
+    assert (error.was_sent, error.request) == (was_sent, request_.label)
+    assert error.was_not_processed is not was_sent
+    assert str(error).startswith(f"{request_.label}: ")
+    assert error.__cause__ is error.__context__ is None
+    assert CANARY not in told_by(error)
+    assert CREDENTIAL not in told_by(error)
+
+
+def all_errors_of(root: type[BaseException]) -> set[type[BaseException]]:
+    """The class and everything derived from it."""
+    return {root}.union(*(all_errors_of(child) for child in root.__subclasses__()))
+
+
+def test_the_table_has_every_error_of_aiohttps_client() -> None:
+    """A new aiohttp with another kind of failure is noticed here."""
+    irrelevant = {
+        "ClientHttpProxyError",  # a proxy's answer to CONNECT: a ClientResponseError
+        "WSServerHandshakeError",  # websockets
+        "WSMessageTypeError",
+        "InvalidUrlClientError",  # kinds of InvalidURL or of redirects
+        "InvalidUrlRedirectClientError",
+        "NonHttpUrlClientError",
+        "NonHttpUrlRedirectClientError",
+        "RedirectClientError",
+        "ClientSSLError",  # the base of two that are in the table
+    }
+    tested = {shown(failure) for failure, _, _ in FAILURES}
+    public = {name for name in aiohttp.__all__ if isinstance(getattr(aiohttp, name), type)}
+    client_errors = {error.__name__ for error in all_errors_of(aiohttp.ClientError)} & public
+    assert client_errors <= tested | irrelevant
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), RuntimeError("ours")])
+async def test_what_is_no_failure_of_the_network_passes(
+    session: Session, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """A cancellation, an interrupt or a mistake in code is not taken for a broken connection."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", fail)
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            await session.send(GET, CREDENTIAL)
+        return
+    with pytest.raises(type(error)) as caught:
+        await session.send(GET, CREDENTIAL)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (aiohttp.ClientPayloadError(CANARY), ConnectionFailed),
+        (aiohttp.SocketTimeoutError(CANARY), TimedOut),
+        (TimeoutError(), TimedOut),
+    ],
+)
+async def test_a_body_that_breaks_off_is_a_failure_of_the_try(
+    session: Session, server: Server, monkeypatch: pytest.MonkeyPatch, failure: Exception, kind: type[AmiliError]
+) -> None:
+    """Reading belongs to the try: what fails there is mapped too, and something was sent."""
+    read_any = Mock(side_effect=failure)
+    monkeypatch.setattr(aiohttp.StreamReader, "readany", read_any)
+    server.answers(GET_URL, body=b"{}")
+    with pytest.raises(kind) as caught:
+        await session.send(GET, CREDENTIAL)
+    assert getattr(caught.value, "was_sent", None) is True
+    assert CANARY not in told_by(caught.value)
+    assert read_any.called
+
+
+# Own and borrowed
+
+
+async def test_an_own_session_is_closed() -> None:
+    """What we opened we close; it can be opened again; closing twice does nothing."""
+    session = new_session()
+    session.open()
+    first = session._session
+    assert first is not None
+    await session.aclose()
+    await session.aclose()
+    assert first.closed
+    session.open()
+    assert session._session is not first
+    await session.aclose()
+
+
+async def test_an_own_session_keeps_no_cookies() -> None:
+    """Requests are told apart by nothing but the key."""
+    session = new_session()
+    session.open()
+    assert session._session is not None
+    assert isinstance(session._session.cookie_jar, aiohttp.DummyCookieJar)
+    await session.aclose()
+
+
+async def test_a_borrowed_session_stays_open(server: Server) -> None:
+    """It is used as it is and left open, with headers of its own or not."""
+    async with aiohttp.ClientSession(headers={"X-Team": "finance"}) as borrowed:
+        session = new_session(borrowed=borrowed)
+        session.open()
+        server.answers(GET_URL, body=b"{}")
+        await session.send(GET, CREDENTIAL)
+        await session.aclose()
+        assert not borrowed.closed
+        session.open()
+        server.answers(GET_URL, body=b"{}")
+        assert (await session.send(GET, CREDENTIAL)).status == 200
+
+
+async def test_a_borrowed_session_that_is_closed_is_refused() -> None:
+    """It is said at once and in our words."""
+    borrowed = aiohttp.ClientSession()
+    await borrowed.close()
+    with pytest.raises(ConfigurationError, match="session that was given is closed"):
+        new_session(borrowed=borrowed).open()
+
+
+async def test_a_session_that_is_not_open_sends_nothing() -> None:
+    """Before opening and after closing, the caller is told what to do."""
+    session = new_session()
+    with pytest.raises(ConfigurationError, match="not open"):
+        await session.send(GET, CREDENTIAL)
+    session.open()
+    await session.aclose()
+    with pytest.raises(ConfigurationError, match="not open"):
+        await session.send(GET, CREDENTIAL)
+
+
+async def test_a_borrowed_session_that_was_closed_meanwhile_sends_nothing() -> None:
+    """A borrowed session closed by its owner is the caller's mistake, not a broken connection."""
+    borrowed = aiohttp.ClientSession()
+    session = new_session(borrowed=borrowed)
+    session.open()
+    await borrowed.close()
+    with pytest.raises(ConfigurationError, match="not open"):
+        await session.send(GET, CREDENTIAL)
+
+
+def test_a_session_can_be_made_outside_a_loop() -> None:
+    """Nothing of aiohttp's is made before it is opened."""
+    make: Callable[[], Session] = new_session
+    assert make()._session is None
