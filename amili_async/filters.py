@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from amili_async.errors import ConfigurationError
 from amili_async.models.fields import check_id, format_date, is_object_id, parse_date
+from amili_async.models.kinds import KINDS
 from amili_async.models.shape import SHORT_NAMES
 
 _ORDERINGS = frozenset({"$gt", "$gte", "$lt", "$lte"})
@@ -26,21 +27,6 @@ _OTHERS = frozenset({"$exists", "$not", "$size", "$type", "$mod", "$elemMatch"})
 _COMBINATIONS = frozenset({"$and", "$or", "$nor"})
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*", re.ASCII)
 
-_NAMES_OF_KIND = {
-    "an id": "_id creditor payout account case file_import_report "
-    "references.case references.debt_collection references.enforcement",
-    "a date": "_created _updated payout_date booking_date state_date bank_transaction_date client_registration_date "
-    "finance_period_start_date finance_period_end_date",
-    "a number": "amount vat_amount total_amount settled_amount finance_period_day",
-    "text": "_etag currency payout_reference finance_category finance_interval creditor_name article state "
-    "payout_interval reference_number invoice_number invoice_numbers origin status status_reason_locale "
-    "creditor_payment_reference case_invoice_number case_reference_number _status _payment_status",
-    "true or false": "ready_for_payout",
-    "an object": "summary references",
-}
-KINDS = {name: kind for kind, names in _NAMES_OF_KIND.items() for name in names.split()}
-"""What the documented fields hold; a value of another kind matches nothing, and the API does not say so."""
-
 
 class Condition(Struct, frozen=True):
     """A filter that can be combined with others by `&`, `|` and `~`."""
@@ -48,11 +34,17 @@ class Condition(Struct, frozen=True):
     document: Mapping[str, Any]
     """The filter in the API's own JSON, checked."""
 
-    def __and__(self, other: "Condition") -> "Condition":
-        return Condition({"$and": [*_parts(self, "$and"), *_parts(other, "$and")]})
+    def __and__(self, other: "Condition | Mapping[str, Any]") -> "Condition":
+        return _combine("$and", self, other)
 
-    def __or__(self, other: "Condition") -> "Condition":
-        return Condition({"$or": [*_parts(self, "$or"), *_parts(other, "$or")]})
+    def __rand__(self, other: Mapping[str, Any]) -> "Condition":
+        return _combine("$and", other, self)
+
+    def __or__(self, other: "Condition | Mapping[str, Any]") -> "Condition":
+        return _combine("$or", self, other)
+
+    def __ror__(self, other: Mapping[str, Any]) -> "Condition":
+        return _combine("$or", other, self)
 
     def __invert__(self) -> "Condition":
         return Condition({"$nor": [self.document]})
@@ -72,11 +64,15 @@ class Condition(Struct, frozen=True):
 Where: TypeAlias = Condition | Mapping[str, Any] | None
 
 
-def _parts(condition: object, combination: str) -> list[Any]:
-    if not isinstance(condition, Condition):
-        raise ConfigurationError("a condition can only be combined with another condition")
-    parts = condition.document.get(combination) if len(condition.document) == 1 else None
-    return list(parts) if parts is not None else [condition.document]
+def _combine(combination: str, *conditions: Condition | Mapping[str, Any]) -> Condition:
+    parts: list[Any] = []
+    for condition in conditions:
+        if not isinstance(condition, (Condition, Mapping)):
+            raise ConfigurationError("a condition can only be combined with another condition, or with a mapping")
+        document = filter_document(condition)
+        inner = document.get(combination) if len(document) == 1 else None
+        parts += inner if isinstance(inner, list) else [document]
+    return Condition({combination: parts})
 
 
 def filter_document(where: Where) -> Mapping[str, Any]:
@@ -136,7 +132,10 @@ def _check_operator(name: str, operator: object, value: object) -> Any:
     if operator in _COMPARISONS:
         return _check_value(name, value)
     if operator in _LISTS:
-        return [_check_value(name, part) for part in listed(value, what=f"{name}: {operator}")]
+        values = listed(value, what=f"{name}: {operator}")
+        if any(part is None for part in values):
+            raise ConfigurationError(f"{name}: the API cannot find null in a list; compare with None beside it")
+        return [_check_value(name, part) for part in values]
     if operator not in _OTHERS:
         known = _join(_COMPARISONS | _LISTS | _OTHERS)
         raise ConfigurationError(f"{name}: {_quote(operator)} is no operator that the API knows: {known}")

@@ -54,7 +54,10 @@ class Field:
 
     def between(self, start: object, end: object) -> Condition:
         """From *start*, included, to *end*, excluded: months and days then neither overlap nor leave a gap."""
-        return Condition(check_where({self.name: {"$gte": start, "$lt": end}}))
+        condition = Condition(check_where({self.name: {"$gte": start, "$lt": end}}))
+        if type(start) is type(end) and start >= end:  # type: ignore[operator]  # all that can be checked has an order
+            raise ConfigurationError(f"{self.name}: between() excludes its end, so nothing lies between these two")
+        return condition
 
     def _compare(self, operator: str | None, value: object) -> Condition:
         return Condition(check_where({self.name: value if operator is None else {operator: value}}))

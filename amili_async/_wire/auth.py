@@ -28,6 +28,8 @@ class Token(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Token(value=<hidden>, lifetime={self.lifetime})"
 
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
+
 
 TokenSource: TypeAlias = Callable[[], Awaitable[str | Token]]
 
@@ -41,6 +43,8 @@ class _Held(Struct, frozen=True, eq=False):
 
     def __repr__(self) -> str:
         return "Token(<hidden>)"
+
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 class TokenKeeper:

@@ -49,8 +49,8 @@ class ApiCodeCredentials:
         lifetime_name: str | None = None,
         lifetime: float = 600.0,
     ) -> None:
-        if not isinstance(api_code, str) or not api_code.strip():
-            raise ConfigurationError("api_code must be the code that Amili gave you, and not blank")
+        if not isinstance(api_code, str) or not api_code or api_code != api_code.strip():
+            raise ConfigurationError("api_code must be the code that Amili gave you, without blanks around it")
         if not lifetime > 0:
             raise ConfigurationError("lifetime must be more than zero seconds")
         self._api_code = api_code

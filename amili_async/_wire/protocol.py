@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 from msgspec import Struct
 
 from amili_async._wire.quota import Quota
-from amili_async._wire.refusals import refusal_of
+from amili_async._wire.refusals import refusal_of, says_error
 from amili_async._wire.throttle import Lane
 from amili_async.errors import ApiError, ConfigurationError
 from amili_async.models.fields import parse_date
@@ -19,6 +19,10 @@ from amili_async.query import Query
 
 MAX_PAGE_SIZE = 100
 """The API gives no more on one page, whatever it is asked for."""
+LARGEST_REFUSAL = 16_384
+"""Bytes of a body in which `_status: "ERR"` is looked for beside a good status; a page is larger or cheap to read."""
+LONGEST_PERIOD = 86_400
+"""Seconds: a quota that is said to be renewed later than that is not believed."""
 MAX_TARGET = 8000
 """Bytes of path and query: common gateways refuse a request line of more than some 8 kB."""
 
@@ -116,8 +120,13 @@ def create_request(path: str, body: bytes) -> Request:
 
 
 def judge(request: Request, response: Response, *, now: float) -> None:
-    """Raise the error that the status stands for; `now` is for a `Retry-After` that is a date."""
-    if not 200 <= response.status < 300:
+    """Raise the error that the status stands for, or the body where that says so although the status does not.
+
+    *now* is for a `Retry-After` that is a date.
+    """
+    is_good = 200 <= response.status < 300
+    may_say_error = len(response.body) < LARGEST_REFUSAL and b'"ERR"' in response.body
+    if not is_good or (may_say_error and says_error(response.body)):
         refusal = refusal_of(request.label, response.status, response.body)
         if isinstance(refusal, ApiError):
             refusal.retry_after = read_retry_after(response, now=now)
@@ -146,7 +155,7 @@ def read_quota(response: Response, *, now: float) -> Quota | None:
     if remaining is None or reset is None:
         return None
     reset_in = reset - server_time(response, default=now) if reset > 1_000_000_000 else float(reset)
-    if reset_in < 0:
+    if not 0 <= reset_in <= LONGEST_PERIOD:
         return None
     return Quota(limit=_read_count(response.headers.get("X-RateLimit-Limit")), remaining=remaining, reset_in=reset_in)
 

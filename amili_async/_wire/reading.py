@@ -61,11 +61,10 @@ class Reader(Generic[T]):
 
     def __init__(self, shape: Shape[T]) -> None:
         self._shape = shape
-        float_hook = Decimal if shape.record is dict else None  # money stays exact in a dict too
         listing: Any = _Listing
         hook: Any = operator.getitem  # asks the type itself: see models/fields.py
-        self._listing = msgspec.json.Decoder[Any](listing[shape.wire], dec_hook=hook, float_hook=float_hook)
-        self._record = msgspec.json.Decoder[Any](shape.wire, dec_hook=hook, float_hook=float_hook)
+        self._listing = msgspec.json.Decoder[Any](listing[shape.wire], dec_hook=hook, float_hook=Decimal)
+        self._record = msgspec.json.Decoder[Any](shape.wire, dec_hook=hook, float_hook=Decimal)  # also where untyped
 
     def read_page(self, response: Response, *, request: str, number: int) -> Page[T]:
         """Decode a page; *request* is method and path.

@@ -5,6 +5,8 @@ happens, no redirect is followed, and every failure of aiohttp's becomes one of 
 query. A session that was given is borrowed: it is never closed.
 """
 
+import os
+
 import aiohttp
 from yarl import URL
 
@@ -94,6 +96,14 @@ def _failure_of(request: Request, error: Exception, seconds: float) -> Connectio
         what = f"no whole answer within {seconds:g} s" if was_sent else "no connection could be made in time"
         return TimedOut(f"{request.label}: {what}", request=request.label, was_sent=was_sent)
     what = "the connection broke before the whole answer was read" if was_sent else "no connection could be made"
-    return ConnectionFailed(
-        f"{request.label}: {what} ({type(error).__name__})", request=request.label, was_sent=was_sent
-    )
+    return ConnectionFailed(f"{request.label}: {what} ({_reason(error)})", request=request.label, was_sent=was_sent)
+
+
+def _reason(error: Exception) -> str:
+    """Why, in words that cannot hold anything of the request."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host's name cannot be resolved"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "TLS failed; is the certificate the right one?"
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number).lower() if number is not None and number > 0 else type(error).__name__

@@ -10,7 +10,8 @@ import msgspec
 import typer
 
 from amili_async.errors import ConfigurationError
-from amili_async.filters import KINDS, check_name
+from amili_async.filters import check_name
+from amili_async.models.kinds import KINDS
 
 ResourceName: TypeAlias = Annotated[
     str, typer.Argument(metavar="RESOURCE", help="payouts, specifications or payments.", show_default=False)

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from amili_async.filters import KINDS
 from amili_async.models import parse_date
+from amili_async.models.kinds import KINDS
 
 
 def as_document(record: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import force_setattr
 
 from amili_async.errors import ConfigurationError
-from amili_async.models.fields import Maybe, Money, Timestamp, check_id, format_date
+from amili_async.models.fields import Maybe, Money, Timestamp, check_id, format_date, is_object_id, parse_date
 from amili_async.models.record import Record
 
 
@@ -126,6 +126,16 @@ def _check_amount(amount: object) -> Decimal:
 def _check_text(text: object, name: str) -> None:
     if not isinstance(text, str) or not text.strip():
         raise ConfigurationError(f"{name} must be a text that is not blank")
+    if name == "creditor_payment_reference" and (is_object_id(text) or _is_date(text)):
+        raise ConfigurationError(f"{name} looks like an id or a date to the API, which could not find it again")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        parse_date(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_moment(moment: object, name: str) -> None:

@@ -65,6 +65,12 @@ def _shape_of_struct(record: type[Struct], is_projected: bool) -> Shape[Any]:  #
     except (TypeError, ValueError, NameError) as error:
         raise ConfigurationError(f"{record.__name__} cannot be read from the API's JSON: {error}") from None
     names = tuple(field.encode_name for field in msgspec.structs.fields(twin))
+    if not names:
+        raise ConfigurationError(f"{record.__name__} has no fields, so there is nothing to ask for")
+    if record.__struct_config__.forbid_unknown_fields:
+        raise ConfigurationError(
+            f"{record.__name__} forbids unknown fields, but the API always sends _id, _created, _updated and _etag"
+        )
     return Shape(record=record, wire=twin, projection=names if is_projected else None)
 
 

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "amili_async"
 
 FLOORS = [
     {"errors"},
-    {"events", "models.fields", "_wire.clock", "_wire.cancellation"},
+    {"events", "models.fields", "_wire.clock", "_wire.cancellation", "models.kinds"},
     {"models.record", "models.shape", "models.encoding", "observers", "_paging.ordered"},
     {"models.payout", "models.payout_specification", "models.creditor_payment", "_wire.quota"},
     {"models", "filters", "_wire.throttle", "_wire.auth", "_wire.retry", "_wire.refusals"},

@@ -17,7 +17,7 @@ from msgspec import Struct
 from rich.pretty import pretty_repr
 
 from amili_async.errors import ConfigurationError
-from amili_async.filters import KINDS, Condition, check_where, filter_document
+from amili_async.filters import Condition, check_where, filter_document
 from amili_async.models import (
     Article,
     CreditorPayment,
@@ -27,6 +27,7 @@ from amili_async.models import (
     format_date,
     parse_date,
 )
+from amili_async.models.kinds import KINDS
 from amili_async.query import Field, build_query, field
 
 CREDITOR = "686e6ed854377058c2dd10bd"
@@ -147,6 +148,8 @@ def test_conditions_are_combined() -> None:
     assert (~one).document == {"$nor": [a]}
     assert (~(one | two)).document == {"$nor": [{"$or": [a, b]}]}
     assert one.document == {"state": "a"}
+    assert (one & {"amount": 5}).document == ({"state": "a"} & field("amount").__eq__(5)).document
+    assert ({"state": "b"} | one).document == {"$or": [b, a]}
 
 
 # What is refused
@@ -180,6 +183,11 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: field("invoice_numbers") == [PAYOUT], "^invoice_numbers holds text, but"),
     (lambda: field("amount").between(Decimal(1), None), r"^amount: \$lt needs a date, a number or a text"),
     (lambda: field("amount") >= None, r"^amount: \$gte needs"),
+    (lambda: field("amount").between(10, 10), r"^amount: between\(\) excludes its end"),
+    (lambda: field("booking_date").between(date(2025, 7, 1), date(2025, 6, 1)), r"^booking_date: between\(\)"),
+    # null in a list, which the server takes for a new id
+    (lambda: field("payout").is_in([PAYOUT, None]), "^payout: the API cannot find null in a list"),
+    (lambda: field("article").not_in([None]), "^article: the API cannot find null in a list"),
     (lambda: field("payout_date") < True, r"^payout_date: \$lt needs"),
     (lambda: field("invoice_numbers") > ["1"], r"^invoice_numbers: \$gt needs"),
     # numbers that JSON or the server does not have
@@ -249,7 +257,7 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: not (field("state") == "a"), "neither true nor false"),  # noqa: SIM201 - that is the point
     (lambda: 1 < field("amount") < 5, "neither true nor false"),
     (lambda: field("state") in ["a", "b"], "neither true nor false"),
-    (lambda: (field("state") == "a") & {"state": "b"}, "only be combined with another condition"),  # type: ignore[operator]
+    (lambda: (field("state") == "a") & None, "only be combined with another condition"),  # type: ignore[operator]
     (lambda: (field("state") == "a") | True, "only be combined with another condition"),  # type: ignore[operator]
 ]
 
@@ -338,6 +346,8 @@ NAMES = {
     "booking_date": st.integers(0, 5).map(lambda days: JUNE + timedelta(days=days)),
     "creditor": st.sampled_from(["0" * 24, "a" * 24]),
 }
+BEYOND = {"amount": 100, "state": "\uffff", "booking_date": JUNE + timedelta(days=99), "creditor": "f" * 24}
+"""Larger than anything above."""
 COMPARISONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], bool]]] = {
     "==": (lambda left, value: left == value, lambda held, value: bool(held == value)),
     "!=": (lambda left, value: left != value, lambda held, value: bool(held != value)),
@@ -347,7 +357,10 @@ COMPARISONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], boo
     ">=": (lambda left, value: left >= value, lambda held, value: bool(held >= value)),
     "in": (lambda left, value: left.is_in([value]), lambda held, value: held in [value]),
     "not in": (lambda left, value: left.not_in([value]), lambda held, value: held not in [value]),
-    "between": (lambda left, value: left.between(value, value), lambda _held, _value: False),
+    "between": (
+        lambda left, value: left.between(value, BEYOND[left.name]),
+        lambda held, value: bool(value <= held),
+    ),
 }
 MONGO: dict[str, Callable[[Any, Any], bool]] = {
     "$ne": lambda held, value: bool(held != value),

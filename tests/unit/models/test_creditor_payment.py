@@ -162,6 +162,8 @@ def test_other_amounts_are_refused(amount: Any) -> None:
         ({"case": UNSET, "invoice_number": 4711}, "^invoice_number must be a text"),
         ({"creditor_payment_reference": "  "}, "^creditor_payment_reference must be a text"),
         ({"creditor_payment_reference": None}, "^creditor_payment_reference must be a text"),
+        ({"creditor_payment_reference": "a" * 24}, "^creditor_payment_reference looks like an id or a date"),
+        ({"creditor_payment_reference": "Fri, 13 Jun 2025 08:00:00 GMT"}, "^creditor_payment_reference looks like"),
         ({"bank_transaction_date": datetime(2025, 7, 4)}, "^bank_transaction_date: .*time zone"),  # noqa: DTZ001
         ({"bank_transaction_date": date(2025, 7, 4)}, "^bank_transaction_date must be a datetime"),
         ({"bank_transaction_date": "Fri, 04 Jul 2025 16:20:41 GMT"}, "^bank_transaction_date must be a datetime"),

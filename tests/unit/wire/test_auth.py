@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from rich.pretty import pretty_repr
 
 from amili_async._wire.auth import Token, TokenKeeper, check_source
 from amili_async.errors import AuthenticationError, ConfigurationError, ServerFault
@@ -194,3 +195,4 @@ async def test_tokens_are_never_shown() -> None:
     keeper = TokenKeeper("s3cret", clock=MovedClock(), announce=Announcer())
     shown = f"{Token(value='s3cret')!r} {await keeper.token()!r} {await keeper.token()} {keeper!r}"
     assert "s3cret" not in shown
+    assert "s3cret" not in pretty_repr([Token(value="s3cret"), await keeper.token()])

@@ -144,6 +144,28 @@ async def test_a_second_rejection_is_an_error() -> None:
     assert call.session.credentials == ["token-1", "token-2"]
 
 
+def refusal(code: int) -> Response:
+    """An error that only the body tells of."""
+    body = b'{"_status": "ERR", "_error": {"code": %d, "message": "no"}}' % code
+    return Response(status=200, headers={}, body=body)
+
+
+async def test_an_error_in_the_body_counts_like_one_in_the_status() -> None:
+    """`_status: "ERR"` beside a 200 refreshes the token, pauses the budget or is retried, as its code says."""
+    unauthorized = Call(refusal(401), answer(200))
+    await unauthorized.run()
+    assert unauthorized.session.credentials == ["token-1", "token-2"]
+    limited = Call(refusal(429))
+    with pytest.raises(RateLimited):
+        await limited.run()
+    assert limited.turns.told == ["acquire", "settle", ("pause", None)]
+    failing = Call(refusal(503), answer(200), attempts=2)
+    task = asyncio.create_task(failing.run())
+    await settle()
+    await failing.clock.move(1)
+    assert (await task).body == b"{}"
+
+
 async def test_a_token_that_was_replaced_while_waiting_for_a_turn_is_not_sent() -> None:
     """The newest token goes out, not the one that was valid when the wait began."""
     call = Call(answer(200))

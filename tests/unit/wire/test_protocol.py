@@ -329,6 +329,8 @@ def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
         ("100", "5", "1.5", None),
         ("100", "5", "", None),
         ("100", "5", str(int(NOW) - 1), None),
+        ("100", "5", str(int(NOW) + 86_401), None),
+        ("100", "5", "86401", None),
         ("100", "5", f"{int(NOW)}000", None),
         ("100", "\u0665", "1", None),
     ],

@@ -196,7 +196,6 @@ FAILURES: list[tuple[BaseException, type[AmiliError], bool]] = [
     (aiohttp.ClientConnectionResetError(CANARY), ConnectionFailed, True),
     (aiohttp.ClientConnectionError("Connector is closed."), ConnectionFailed, True),
     (aiohttp.ServerFingerprintMismatch(b"a", b"b", "host", 443), ConnectionFailed, True),
-    (aiohttp.UploadAbortedError(CANARY), ConnectionFailed, True),
     (aiohttp.ServerConnectionError(CANARY), ConnectionFailed, True),
     (aiohttp.ClientPayloadError(f"Response payload is not completed {CANARY}"), ConnectionFailed, True),
     (aiohttp.ClientResponseError(INFO, (), status=400, message=CANARY), ConnectionFailed, True),
@@ -215,6 +214,8 @@ FAILURES: list[tuple[BaseException, type[AmiliError], bool]] = [
     (ValueError(f"Newline in headers {CANARY}"), ConnectionFailed, True),
     (UnicodeError(CANARY), ConnectionFailed, True),
 ]
+if hasattr(aiohttp, "UploadAbortedError"):  # newer than the oldest aiohttp that will do
+    FAILURES.append((aiohttp.UploadAbortedError(CANARY), ConnectionFailed, True))
 
 
 def shown(failure: BaseException) -> str:
