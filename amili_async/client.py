@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -87,9 +87,7 @@ class AmiliClient:
         self._base_url = check_base_url(base_url)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open_windows: set[Window[Any]] = set()
-        self._session = Session(
-            self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{version('amili-async')}"
-        )
+        self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=_user_agent())
         self._budget: RequestBudget
         if rate_limit is None or isinstance(rate_limit, RateLimit):
             self._budget = Budget(rate_limit, clock=clock, announce=announce)
@@ -175,6 +173,11 @@ class AmiliClient:
             raise ConfigurationError(
                 "the client was opened in another event loop: close it there, or make one client for each loop"
             )
+
+
+@cache
+def _user_agent() -> str:
+    return f"amili-async/{version('amili-async')}"
 
 
 def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from amili_async._paging.offset import Pace
 from amili_async._paging.ordered import Window
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response, item_request, list_request
-from amili_async._wire.reading import Page, Reader
+from amili_async._wire.reading import Page, reader_of
 from amili_async._wire.throttle import Lane
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.events import Announcer
@@ -61,7 +61,6 @@ class Resource(Generic[T]):
         self._path = path
         self._connection = connection
         self._record: Shape[T] = Shape(record=record, wire=record, projection=None)
-        self._readers: dict[Any, Reader[Any]] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._path})"
@@ -73,9 +72,8 @@ class Resource(Generic[T]):
     async def get(self, id: str, *, projection: Projection = None, into: Any = None) -> Any:  # noqa: A002
         """One record by its id (24 hexadecimal digits); `NotFound` where there is none."""
         shape = self._choose_shape(into, projection)
-        query = Query(projection=encode_projection(shape.projection or projection))
-        request = item_request(self._path, check_id(id), query)
-        return self._reader(shape).read_record(await self._connection.call(request), request=request.label)
+        request = item_request(self._path, check_id(id), encode_projection(shape.projection or projection))
+        return reader_of(shape).read_record(await self._connection.call(request), request=request.label)
 
     @overload
     async def page(
@@ -159,7 +157,7 @@ class Resource(Generic[T]):
         return await self._connection.call(request)
 
     def _read_page(self, shape: Shape[Any], response: Response, number: int) -> Page[Any]:
-        return self._reader(shape).read_page(response, request=f"GET /{self._path}", number=number)
+        return reader_of(shape).read_page(response, request=f"GET /{self._path}", number=number)
 
     def _choose_page_size(self, page_size: int | None) -> int:
         return self._connection.page_size if page_size is None else check_page_size(page_size)
@@ -171,11 +169,6 @@ class Resource(Generic[T]):
         if projection is not None and shape.projection is not None:
             raise ConfigurationError("the fields of the into struct are the projection: give one or the other")
         return shape
-
-    def _reader(self, shape: Shape[Any]) -> Reader[Any]:
-        if shape.record not in self._readers:
-            self._readers[shape.record] = Reader(shape)
-        return self._readers[shape.record]
 
 
 class Payouts(Resource[Payout]):
@@ -214,7 +207,7 @@ class CreditorPayments(Resource[CreditorPayment]):
             payment,
             path=self._path,
             call=self._connection.call,
-            read=lambda response, request: self._reader(self._created).read_record(response, request=request),
+            read=lambda response, request: reader_of(self._created).read_record(response, request=request),
         )
 
 

@@ -16,7 +16,7 @@ from amili_async._wire.reading import Reader
 from amili_async.models import PayoutSpecification
 from amili_async.models.shape import shape_of
 from benchmarks.rounds import Measure, print_table, run_rounds
-from benchmarks.serving import serve
+from benchmarks.serving import PATH, serve
 
 DATES = ("_created", "_updated", "booking_date", "state_date", "payout_date")
 
@@ -56,12 +56,11 @@ class PlainListing(msgspec.Struct, frozen=True):
     items: tuple[PlainSpecification, ...] = msgspec.field(name="_items")
 
 
-async def _fetch_pages(url: str, token: str, pages: int) -> list[bytes]:
-    async with aiohttp.ClientSession(headers={"X-API-Key": token}) as session:
+async def _fetch_pages(url: str, pages: int) -> list[bytes]:
+    async with aiohttp.ClientSession() as session:
         bodies = []
         for page in range(1, pages + 1):
-            parameters = {"page": str(page), "max_results": "100", "sort": "_id"}
-            async with session.get(f"{url}/finance--payout-specifications", params=parameters) as response:
+            async with session.get(f"{url}/{PATH}?page={page}") as response:
                 bodies.append(await response.read())
         return bodies
 
@@ -78,8 +77,8 @@ def _decode_by_hand(body: bytes) -> Any:
 def measure(*, quick: bool) -> dict[str, float]:
     """Median seconds for all pages by contender; fewer pages and rounds if *quick*."""
     pages, rounds = (5, 3) if quick else (30, 15)
-    with serve(specifications=pages * 100, latency=0) as (url, token):
-        bodies = asyncio.run(_fetch_pages(url, token, pages))
+    with serve(specifications=pages * 100, latency=0) as url:
+        bodies = asyncio.run(_fetch_pages(url, pages))
     reader = Reader(shape_of(PayoutSpecification))
 
     def read(body: bytes) -> object:

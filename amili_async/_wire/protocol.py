@@ -6,7 +6,7 @@ The law: nothing here does I/O, and no error made here quotes a query, a credent
 import ipaddress
 import re
 from collections.abc import Mapping
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from msgspec import Struct
 
@@ -96,9 +96,7 @@ def list_request(
     path: str, query: Query, *, page: int = 1, max_results: int = MAX_PAGE_SIZE, lane: Lane = Lane.SINGLE
 ) -> Request:
     """One page of a list; `ConfigurationError` for a query that makes too long a request line."""
-    parameters = {"where": query.where, "sort": query.sort, "projection": query.projection}
-    pairs = [(name, value) for name, value in parameters.items() if value]
-    target = f"/{path}?{urlencode([*pairs, ('page', page), ('max_results', max_results)], quote_via=quote)}"
+    target = f"/{path}?{query.encoded}&page={page}&max_results={max_results}"
     if len(target) > MAX_TARGET:
         raise ConfigurationError(
             f"the query makes a request line of {len(target)} bytes, and gateways refuse more than {MAX_TARGET}: "
@@ -107,11 +105,11 @@ def list_request(
     return Request(method="GET", target=target, label=f"GET /{path}", lane=lane)
 
 
-def item_request(path: str, record_id: str, query: Query) -> Request:
-    """One record."""
+def item_request(path: str, record_id: str, projection: str = "") -> Request:
+    """One record; the projection is JSON."""
     target = f"/{path}/{record_id}"
-    projection = f"?{urlencode({'projection': query.projection}, quote_via=quote)}" if query.projection else ""
-    return Request(method="GET", target=target + projection, label=f"GET {target}", lane=Lane.SINGLE)
+    parameters = f"?projection={quote(projection, safe='')}" if projection else ""
+    return Request(method="GET", target=target + parameters, label=f"GET {target}", lane=Lane.SINGLE)
 
 
 def create_request(path: str, body: bytes) -> Request:

@@ -3,6 +3,7 @@
 import operator
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -92,6 +93,12 @@ class Reader(Generic[T]):
             except _FAILURES as error:
                 failure = error
         raise _explain(request, response, failure, place="$")
+
+
+@lru_cache(maxsize=256)
+def reader_of(shape: Shape[T]) -> Reader[T]:
+    """The reader for a shape: building its decoder costs as much as reading a page."""
+    return Reader(shape)
 
 
 def _check_meta(meta: _Meta | UnsetType | None) -> Exception | None:

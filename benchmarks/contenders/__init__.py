@@ -1,1 +1,1 @@
-"""One file per contender; each has `LABEL` and `fetch_all(url, token) -> number of records`."""
+"""One file per contender; each has `LABEL` and `fetch_all(url) -> number of records`."""

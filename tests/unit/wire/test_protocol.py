@@ -188,9 +188,9 @@ def test_a_long_list_of_ids_is_refused() -> None:
 
 def test_an_item_request() -> None:
     """A record is asked for by its path; only a projection goes into the query."""
-    plain = item_request("finance--payouts", ID, Query())
+    plain = item_request("finance--payouts", ID)
     assert (plain.method, plain.target, plain.lane) == ("GET", f"/finance--payouts/{ID}", Lane.SINGLE)
-    projected = item_request("finance--payouts", ID, Query(projection='{"amount":1}'))
+    projected = item_request("finance--payouts", ID, '{"amount":1}')
     assert projected.target == f"/finance--payouts/{ID}?projection=%7B%22amount%22%3A1%7D"
     assert plain.label == projected.label == f"GET /finance--payouts/{ID}"
 
