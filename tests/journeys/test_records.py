@@ -10,13 +10,29 @@ import pytest
 from msgspec import UNSET
 
 from amili_async import AmiliClient, Resource, field
-from amili_async.errors import BadRequest, ConfigurationError, NotFound
+from amili_async.errors import BadRequest, ConfigurationError, NotFound, UnreadableResponse
 from amili_async.filters import Where
 from amili_async.models import to_document
 from amili_async.sandbox import Fault
 from tests.journeys.conftest import Connect, StartSandbox
 
 MISSING = "0" * 24
+
+
+class Total(msgspec.Struct):
+    """What a caller asks for."""
+
+    total_amount: Decimal
+
+
+class Nothing(msgspec.Struct):
+    """A struct without fields."""
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True):
+    """A struct that can never be filled: the API always sends more."""
+
+    total_amount: Decimal
 
 
 async def test_every_row_of_every_resource_survives_decoding_and_encoding(
@@ -82,6 +98,15 @@ async def test_pages_and_counts(start_sandbox: StartSandbox, connect: Connect) -
     assert len(sandbox.requests) == 1
 
 
+async def test_a_count_needs_a_total(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Where the server keeps the total to itself there is no count, and no guess either."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    sandbox.fail(Fault(status=200, body={"_items": [{"_id": MISSING}]}), path="finance--payouts")
+    with pytest.raises(UnreadableResponse, match="without a total"):
+        await amili.payouts.count()
+
+
 async def test_conditions_select_what_they_say(start_sandbox: StartSandbox, connect: Connect) -> None:
     """Conditions of every kind, as objects and as plain mappings, select what the same rule selects in Python."""
     sandbox = await start_sandbox(specifications=400)
@@ -133,6 +158,9 @@ async def test_conditions_select_what_they_say(start_sandbox: StartSandbox, conn
         lambda amili: amili.payouts.stream(field("creditor") == "Example AB").collect(),
         lambda amili: amili.payouts.stream(sort="amount,").collect(),
         lambda amili: amili.payouts.stream(into=int).collect(),
+        lambda amili: amili.payouts.stream(into=Nothing).collect(),
+        lambda amili: amili.payouts.stream(into=Strict).collect(),
+        lambda amili: amili.payouts.stream(into=Total, projection=["amount"]).collect(),
         lambda amili: amili.payouts.stream(field("_id").is_in([MISSING] * 400)).collect(),
         lambda amili: amili.payouts.specifications("5").collect(),
         lambda amili: amili.payouts.count("creditor"),

@@ -276,6 +276,20 @@ async def test_closing_fails_whoever_waits() -> None:
         await waiter
 
 
+async def test_closing_forgets_the_timer() -> None:
+    """Nothing wakes up after the client is gone."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(per_second=1), clock=clock)
+    await budget.acquire(Lane.SINGLE)
+    budget.settle()
+    waiter = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    await settle()
+    budget.close()
+    assert [timer for *_, timer in clock._timers if timer.callback is not None] == []
+    with pytest.raises(ConfigurationError):
+        await waiter
+
+
 @pytest.mark.parametrize("limit", [{"per_minute": 0}, {"per_second": 0}, {"max_wait": -1.0}, {"max_pause": -1.0}])
 def test_a_rate_limit_that_cannot_work_is_refused(limit: dict[str, float]) -> None:
     """Zero requests and negative times are refused."""
