@@ -82,12 +82,18 @@ class AmiliClient:
     ) -> None:
         if not timeout > 0:
             raise ConfigurationError("timeout must be more than zero seconds")
+        if not isinstance(retry, RetryPolicy):
+            raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) tries once")
+        if isinstance(rate_limit, type) or not all(callable(observer) for observer in _listed(observers)):
+            raise ConfigurationError("rate_limit must be a RateLimit or None, and observers a list of callables")
         clock = clock or SystemClock()
         announce = Announcer(observers)
         self._base_url = check_base_url(base_url)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closing = False
         self._open_windows: set[Window[Any]] = set()
         self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=_user_agent())
+        max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
         self._budget: RequestBudget
         if rate_limit is None or isinstance(rate_limit, RateLimit):
             self._budget = Budget(rate_limit, clock=clock, announce=announce)
@@ -96,14 +102,14 @@ class AmiliClient:
         self._pipeline = Pipeline(
             self._session,
             budget=self._budget,
-            retrier=Retrier(retry, clock=clock, announce=announce),
+            retrier=Retrier(retry, clock=clock, announce=announce, max_pause=max_wait),
             clock=clock,
             announce=announce,
         )
         source: Any = auth
         if isinstance(auth, ApiCodeCredentials):
             source = partial(auth.exchange, self._pipeline.call_with, clock)
-        self.auth = TokenKeeper(check_source(source), clock=clock, announce=announce)
+        self.auth = TokenKeeper(check_source(source), clock=clock, announce=announce, check_open=self._check_loop)
         connection = Connection(
             call=self._call,
             announce=announce,
@@ -116,11 +122,12 @@ class AmiliClient:
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], connection)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> "AmiliClient":
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
         """A client from `AMILI_BASE_URL`, and `AMILI_TOKEN` or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE`.
 
         *overrides* are arguments of `AmiliClient`, which win. `ConfigurationError` names the variable that is missing.
         """
+        environ = os.environ if environ is None else environ
         options: dict[str, Any] = {}
         if environ.get("AMILI_BASE_URL"):
             options["base_url"] = environ["AMILI_BASE_URL"]
@@ -134,6 +141,8 @@ class AmiliClient:
     async def open(self) -> "AmiliClient":
         """Get ready to send; nothing is sent yet. Opening an open client does nothing."""
         loop = asyncio.get_running_loop()
+        if self._is_closing:
+            raise ConfigurationError("the client is being closed: open it again when that is done")
         if self._loop is None:
             self._session.open()
             self._loop = loop
@@ -141,16 +150,25 @@ class AmiliClient:
         return self
 
     async def aclose(self) -> None:
-        """End all that is under way, streams too, and close the connections. Closing twice does nothing."""
+        """End all that is under way, streams too, and close the connections. Closing twice does nothing.
+
+        A call that waits for its next try sends nothing more: it ends with an error when the wait is over.
+        """
         if self._loop is None:
             return
         self._check_loop()
         self._loop = None
-        for window in tuple(self._open_windows):
-            await window.aclose()
-        self._budget.close()
-        await self.auth.aclose()
-        await self._session.aclose()
+        self._is_closing = True
+        try:
+            self._budget.close()
+            for window in tuple(self._open_windows):
+                await window.aclose()
+            await self.auth.aclose()
+        finally:
+            try:
+                await self._session.aclose()
+            finally:
+                self._is_closing = False
 
     async def __aenter__(self) -> "AmiliClient":
         return await self.open()
@@ -173,6 +191,12 @@ class AmiliClient:
             raise ConfigurationError(
                 "the client was opened in another event loop: close it there, or make one client for each loop"
             )
+
+
+def _listed(observers: object) -> Sequence[object]:
+    if not isinstance(observers, Sequence):
+        raise ConfigurationError("observers must be a list of callables, even where it is one")
+    return observers
 
 
 @cache

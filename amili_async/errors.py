@@ -25,6 +25,9 @@ words is on attributes (`issues`, `excerpt`), never in `str()` or `repr()`.
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+CERTAIN_REFUSALS = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 415, 422, 428, 429})
+"""HTTP statuses after which it is certain that the server did nothing; a 408, say, can come after the fact."""
+
 
 def _rebuild(error_type: type["AmiliError"], args: tuple[Any, ...]) -> "AmiliError":
     return error_type.__new__(error_type, *args)
@@ -57,14 +60,16 @@ class ConfigurationError(AmiliError):
 class AuthenticationError(AmiliError):
     """The credentials were refused, or no token could be read from the answer to them."""
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, answered: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        """The HTTP status, or `None` where the refusal was not one."""
+        """The HTTP status, or the code of a body that contradicts it; `None` where the refusal was neither."""
+        self.answered = answered if answered is not None else status
+        """The HTTP status itself."""
 
     @property
     def was_not_processed(self) -> bool:
-        return True
+        return self.answered is None or self.answered in CERTAIN_REFUSALS
 
 
 class ConnectionFailed(AmiliError):
@@ -110,10 +115,13 @@ class ApiError(AmiliError):
         issues: Mapping[str, tuple[str, ...]] | None = None,
         excerpt: str = "",
         attempts: int = 1,
+        answered: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
-        """The HTTP status."""
+        """The HTTP status, or the code of a body that says `ERR` although the status does not."""
+        self.answered = answered if answered is not None else status
+        """The HTTP status itself."""
         self.code = code
         """`_error.code` of the body, which can differ from the status."""
         self.request = request
@@ -127,7 +135,7 @@ class ApiError(AmiliError):
 
     @property
     def was_not_processed(self) -> bool:
-        return 400 <= self.status < 500
+        return self.answered in CERTAIN_REFUSALS
 
 
 class BadRequest(ApiError):

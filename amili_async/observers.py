@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from amili_async.errors import ConfigurationError
 from amili_async.events import (
     BudgetPaused,
     Event,
@@ -79,8 +80,10 @@ class TraceEvents:
     """
 
     def __init__(self, tracer: Any = None) -> None:
-        from opentelemetry import trace
-
+        try:
+            from opentelemetry import trace
+        except ModuleNotFoundError:
+            raise ConfigurationError("TraceEvents needs OpenTelemetry: install amili-async[otel]") from None
         self._trace = trace
         self._tracer = tracer or trace.get_tracer("amili_async")
 

@@ -129,8 +129,8 @@ class Resource(Generic[T]):
     ) -> Stream[Any]:
         """All records that match, in the order of *sort* (by `_id` unless it says otherwise), as a `Stream`.
 
-        *into* is a struct of yours, whose fields are then all that travels, or `dict`. *max_items* ends the stream
-        after so many records. Bad input is refused here, before anything is sent.
+        *into* is a `msgspec.Struct` type of yours, whose fields are then all that travels, or `dict`. *max_items* ends
+        the stream after so many records. Bad input is refused here, before anything is sent.
         """
         shape = self._choose_shape(into, projection)
         query = build_query(where, sort=sort, projection=shape.projection or projection)

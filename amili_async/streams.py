@@ -51,7 +51,7 @@ class Stream(Generic[T]):
         self.total: int | None = None
         """How many records match, by the latest page; `None` before the first, or where the server does not say."""
         self.drifted = False
-        """Whether rows came or went meanwhile, so that some may have been missed or repeated."""
+        """Whether rows came or went during any iteration, so that some may have been missed or repeated."""
 
     def __repr__(self) -> str:
         return f"Stream({self._path}, total={self.total}, drifted={self.drifted})"
@@ -94,7 +94,6 @@ class Stream(Generic[T]):
         await self.aclose()
 
     async def _walk(self, pace: Pace) -> AsyncGenerator[Page[T], None]:
-        self.drifted = False
         window = Window(lambda number: self._fetch(number, pace.page_size, Lane.BULK), width=pace.width)
         walk = OffsetWalk(window, self._read, pace=pace, tell_drift=self._note_drift)
         self._open_windows.add(window)

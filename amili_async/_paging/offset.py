@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from amili_async._paging.ordered import Window
 from amili_async._wire.reading import Page
+from amili_async.errors import UnreadableResponse
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -54,6 +55,8 @@ class OffsetWalk(Generic[R, T]):
         self._full = pace.width * LOOKAHEAD
         self._number = 0
         self._received = 0
+        self._size = pace.page_size
+        self._is_over = False
         self._previous: tuple[T, ...] = ()
         self.total: int | None = None
         """What the latest page said."""
@@ -68,33 +71,45 @@ class OffsetWalk(Generic[R, T]):
                 self._received += len(page.items)
                 self._plan(page)
                 self._window.top_up()  # before the yield: the next pages travel while the consumer works
-                yield self._cut(page)
+                if page.items or self._number == 1:
+                    yield self._cut(page)
+                if self._is_over:
+                    break
                 self._window.ahead = min(self._window.ahead * 2, self._full)  # a page was consumed
         finally:
             await self._window.aclose()
 
     def _plan(self, page: Page[T]) -> None:
         """Decide, from what this page said, how far to go, and from the first how far ahead to fetch."""
-        size = page.max_results or self._pace.page_size
-        last = self._find_last(page, size)
-        if self._pace.max_items is not None:
-            enough = ceil(self._pace.max_items / size)
-            last = enough if last is None else min(enough, last)
-        self._window.last = last
         if self._number == 1:
+            self._size = self._find_size(page)
             self._window.ahead = self._full if self._pace.opens_fully else 2
-        if last is not None and self._number >= last:
+        last = self._find_last(page)
+        limit = self._pace.max_items
+        if limit is not None:
+            self._is_over |= self._received >= limit
+            enough = max(ceil(limit / self._size), self._number + 1)
+            last = enough if last is None else min(enough, last)
+        self._is_over |= not page.items or (page.total is None and last == self._number)
+        self._window.last = self._number if self._is_over else last
+        if self._is_over or last == self._number:
             self._check_sum()
 
-    def _find_last(self, page: Page[T], size: int) -> int | None:
+    def _find_size(self, page: Page[T]) -> int:
+        """Records per page, by the first: a server may put fewer on it than it was asked for, and not say so."""
+        size = page.max_results or self._pace.page_size
+        has_more = page.total is not None and page.total > len(page.items)
+        return len(page.items) if page.items and has_more else size
+
+    def _find_last(self, page: Page[T]) -> int | None:
         """The number of the last page, as far as this one shows; `None` where it does not."""
-        if not page.items:
+        if not page.items or page.total == self._received:
             return self._number
-        if page.total is not None and page.total >= self._received:
-            return ceil(page.total / size)
+        if page.total is not None and page.total > self._received:
+            return max(ceil(page.total / self._size), self._number + 1)
         # No total, or one that cannot be true. A short page ends the list, but only against a size that the server
         # itself named: else it may have clamped the size without saying so.
-        if page.max_results is not None and len(page.items) < size:
+        if page.max_results is not None and len(page.items) < page.max_results:
             return self._number
         return None
 
@@ -104,12 +119,20 @@ class OffsetWalk(Generic[R, T]):
         if page.total is not None:
             self.total = page.total
         if self._previous and page.items:
-            first = page.items[0]
-            of: Callable[[Any], Any] = itemgetter("_id") if isinstance(first, dict) else attrgetter("id")
-            with suppress(AttributeError, KeyError):  # a caller's type without an id cannot tell
-                if of(first) in map(of, self._previous):
-                    self._tell_drift(self._number, "repeated")
+            self._look_for_repetition(page)
         self._previous = page.items
+
+    def _look_for_repetition(self, page: Page[T]) -> None:
+        identify = _identifier_of(page.items[0])
+        if identify is None:
+            return  # a caller's type without an id cannot tell
+        if page.total is None and page.items == self._previous:
+            raise UnreadableResponse(
+                f"page {self._number} is the same as the one before: the server seems to ignore the page number"
+            )
+        with suppress(KeyError):  # nor can a record that came without its id
+            if identify(page.items[0]) in map(identify, self._previous):
+                self._tell_drift(self._number, "repeated")
 
     def _check_sum(self) -> None:
         wants_all = self._pace.max_items is None or (self.total is not None and self._pace.max_items >= self.total)
@@ -121,4 +144,12 @@ class OffsetWalk(Generic[R, T]):
         limit = self._pace.max_items
         if limit is None or self._received <= limit:
             return page
-        return replace(page, items=page.items[: len(page.items) - (self._received - limit)])
+        return replace(page, items=page.items[: max(0, len(page.items) - (self._received - limit))])
+
+
+def _identifier_of(record: Any) -> Callable[[Any], Any] | None:
+    """What reads the `_id` of records like this one; `None` where a caller's type leaves it out."""
+    if isinstance(record, dict):
+        return itemgetter("_id")
+    names = zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True)
+    return next((attrgetter(name) for name, wire in names if wire in {"_id", "id"}), None)

@@ -45,6 +45,8 @@ class Window(Generic[R]):
             if task.cancelled() and not is_being_cancelled():
                 raise ConfigurationError(_CLOSED) from None
             raise
+        if self._is_closed:
+            raise ConfigurationError(_CLOSED)
         self._tasks.popleft()
         await asyncio.sleep(0)  # answers that have arrived meanwhile are read, and followed up, before this is decoded
         return page

@@ -34,12 +34,15 @@ class Token(Struct, frozen=True, kw_only=True):
 TokenSource: TypeAlias = Callable[[], Awaitable[str | Token]]
 
 
-class _Held(Struct, frozen=True, eq=False):
+class Held(Struct, frozen=True, eq=False):
     """A token in use; two are the same only if they came from the same refresh."""
 
     value: str
+    """What goes into `X-API-Key`."""
     lifetime: float | None
+    """Seconds from when it was fetched."""
     expires_at: float | None
+    """When it ends, by the client's clock."""
 
     def __repr__(self) -> str:
         return "Token(<hidden>)"
@@ -55,19 +58,28 @@ class TokenKeeper:
     PATIENCE = 5.0
     """Seconds between two early refreshes where the first failed."""
 
-    def __init__(self, source: str | TokenSource, *, clock: Clock, announce: Announcer) -> None:
+    def __init__(
+        self,
+        source: str | TokenSource,
+        *,
+        clock: Clock,
+        announce: Announcer,
+        check_open: Callable[[], None] = lambda: None,
+    ) -> None:
         self._source = source
+        self._check_open = check_open
         self._clock = clock
         self._announce = announce
-        self._held: _Held | None = None
-        self._refreshing: asyncio.Task[_Held] | None = None
+        self._held: Held | None = None
+        self._refreshing: asyncio.Task[Held] | None = None
         self._next_early_refresh = 0.0
 
     async def get_valid_token(self) -> str:
         """The access token itself, as in the API guide's `AuthTokenProvider`; fetched first where there is none."""
+        self._check_open()
         return (await self.token()).value
 
-    async def token(self, *, rejected: _Held | None = None) -> _Held:
+    async def token(self, *, rejected: Held | None = None) -> Held:
         """A token that is not *rejected* and not past its end.
 
         Whatever the token source raises is raised here; `AuthenticationError` where it can only give the rejected
@@ -91,9 +103,10 @@ class TokenKeeper:
                 raise ConfigurationError("the client was closed while this call waited for a token") from None
             raise
 
-    def newest(self, token: _Held) -> _Held:
-        """The token that replaced this one meanwhile, or itself."""
-        return self._held or token
+    def is_current(self, token: Held) -> bool:
+        """Whether this is the token to send now: neither replaced nor past its end."""
+        remaining = self._remaining(token)
+        return self._held is token and (remaining is None or remaining > 0)
 
     async def aclose(self) -> None:
         """End a refresh that is under way."""
@@ -102,10 +115,10 @@ class TokenKeeper:
             refreshing.cancel()
             await asyncio.gather(refreshing, return_exceptions=True)
 
-    def _remaining(self, held: _Held) -> float | None:
+    def _remaining(self, held: Held) -> float | None:
         return None if held.expires_at is None else held.expires_at - self._clock.now()
 
-    def _margin(self, held: _Held) -> float:
+    def _margin(self, held: Held) -> float:
         return min(self.MARGIN, (held.lifetime or 0.0) / 5)
 
     def _refresh_early(self) -> None:
@@ -113,7 +126,7 @@ class TokenKeeper:
             self._next_early_refresh = self._clock.now() + self.PATIENCE
             self._refresh(None)
 
-    def _refresh(self, rejected: _Held | None) -> asyncio.Task[_Held]:
+    def _refresh(self, rejected: Held | None) -> asyncio.Task[Held]:
         """The refresh that is under way, started if there is none."""
         if rejected is not None and self._held is rejected:
             self._held = None
@@ -122,7 +135,7 @@ class TokenKeeper:
             self._refreshing.add_done_callback(self._settle)
         return self._refreshing
 
-    async def _fetch(self) -> _Held:
+    async def _fetch(self) -> Held:
         """Ask the source; a token of theirs becomes one of ours."""
         answer = self._source if isinstance(self._source, str) else await self._source()
         token = Token(value=answer) if isinstance(answer, str) else answer
@@ -137,9 +150,9 @@ class TokenKeeper:
                 "the token source gave a token that has expired already: check this machine's clock"
             )
         expires_at = None if token.lifetime is None else self._clock.now() + token.lifetime
-        return _Held(token.value, token.lifetime, expires_at)
+        return Held(token.value, token.lifetime, expires_at)
 
-    def _settle(self, task: "asyncio.Task[_Held]") -> None:
+    def _settle(self, task: "asyncio.Task[Held]") -> None:
         """Take over what the refresh brought, or keep what there is."""
         if self._refreshing is task:
             self._refreshing = None

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 
-from amili_async._wire.auth import TokenKeeper
+from amili_async._wire.auth import Held, TokenKeeper
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, judge, read_quota
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
 from amili_async._wire.throttle import RequestBudget
-from amili_async.errors import AmiliError, AuthenticationError, ConnectionFailed, RateLimited
+from amili_async.errors import AmiliError, AuthenticationError, ConfigurationError, ConnectionFailed, RateLimited
 from amili_async.events import Announcer, TryFinished
+
+TOKENS_PER_TURN = 3
+"""Tokens that may end while a request waits for its turn, before it goes out with the latest all the same."""
 
 
 class Pipeline:
@@ -26,38 +29,58 @@ class Pipeline:
 
     async def call(self, request: Request, keeper: TokenKeeper) -> Response:
         """Send with a valid token; a token that is rejected is replaced once, and the request sent once more."""
+        opening = self._session.opening
+        is_repeatable = request.method == "GET"
 
         async def attempt(number: int) -> Response:
-            token = await keeper.token()
-            await self._budget.acquire(request.lane)
-            token = keeper.newest(token)
+            token = await self._take_turn(request, keeper, await keeper.token())
             try:
-                return await self._try(request, token.value, number)
-            except AuthenticationError:
-                token = await keeper.token(rejected=token)
-            await self._budget.acquire(request.lane)
-            return await self._try(request, token.value, number)
+                return await self._try(request, lambda: token.value, number, opening)
+            except AuthenticationError as error:
+                if not (is_repeatable or error.was_not_processed):
+                    raise
+            token = await self._take_turn(request, keeper, await keeper.token(rejected=token))
+            return await self._try(request, lambda: token.value, number, opening)
 
-        return await self._retrier.run(attempt, request=request.label, is_repeatable=request.method == "GET")
+        return await self._retrier.run(attempt, request=request.label, is_repeatable=is_repeatable)
 
     async def call_with(self, request: Request, credential: Callable[[], str]) -> Response:
         """Send with a credential that is no token, made anew for each try: this is how tokens are fetched."""
+        opening = self._session.opening
 
         async def attempt(number: int) -> Response:
             await self._budget.acquire(request.lane)
-            return await self._try(request, credential(), number)
+            return await self._try(request, credential, number, opening)
 
         return await self._retrier.run(attempt, request=request.label, is_repeatable=True)
 
-    async def _try(self, request: Request, credential: str, number: int) -> Response:
+    async def _take_turn(self, request: Request, keeper: TokenKeeper, token: Held) -> Held:
+        """Wait for a turn and return the token to send: the wait may have outlived the one that it began with.
+
+        No turn is held while a token is fetched: the fetch needs a turn itself.
+        """
+        for _ in range(TOKENS_PER_TURN):
+            await self._budget.acquire(request.lane)
+            if keeper.is_current(token):
+                return token
+            self._budget.give_back()
+            token = await keeper.token()
+        await self._budget.acquire(request.lane)
+        return token
+
+    async def _try(self, request: Request, credential: Callable[[], str], number: int, opening: object) -> Response:
         """One try, for which the budget has given a turn; the turn is always returned."""
         started = self._clock.now()
-        was_sent = True
+        was_sent = False
         response: Response | None = None
         try:
-            response = await self._session.send(request, credential)
+            if self._session.opening is not opening:
+                raise ConfigurationError(f"{request.label} was not sent: the client was closed meanwhile")
+            secret = credential()
+            was_sent = True
+            response = await self._session.send(request, secret)
         except AmiliError as error:
-            was_sent = not (isinstance(error, ConnectionFailed) and not error.was_sent)
+            was_sent &= not (isinstance(error, ConnectionFailed) and not error.was_sent)
             self._tell(request, started, number, error=error)
             raise
         finally:

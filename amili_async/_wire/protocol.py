@@ -87,9 +87,11 @@ def _split_url(url: object) -> SplitResult | None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+    # Pythons differ on whether an IPv4 address in IPv6 clothes is loopback.
+    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
 def list_request(

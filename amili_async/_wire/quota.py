@@ -28,17 +28,20 @@ class Ledger:
         self._limit = 0
         self._others = 0
         self._reset_at: float | None = None
+        self._silent_until = 0.0
         self._was_told = False
 
     def take_in(self, quota: Quota, now: float, in_flight: int) -> bool:
         """Note what the server said; true the first time in a period that it means silence."""
         reset_at = now + quota.reset_in
         if self._reset_at is None or now >= self._reset_at or reset_at > self._reset_at + 2.0:
-            self._reset_at = reset_at
+            self._reset_at = self._silent_until = reset_at
             self.sent = in_flight + 1
             self._others = 0
             self._was_told = False
             self._limit = quota.limit if quota.limit is not None else quota.remaining + self.sent
+        # Eve moves its reset back with each request, and only silence until the last of them ends the block.
+        self._silent_until = max(self._silent_until, reset_at)
         # The answers of one burst come in any order: the last of them in the server's order shows the true sum.
         self._others = max(self._others, self._limit - quota.remaining - self.sent)
         is_news = not self._was_told and self.silence(now) > 0
@@ -51,6 +54,6 @@ class Ledger:
 
     def silence(self, now: float) -> float:
         """Seconds until the next request, where the quota is used up."""
-        if self._reset_at is None or now >= self._reset_at + self.SLACK:
+        if self._reset_at is None or now >= self._silent_until + self.SLACK:
             return 0.0
-        return self._reset_at + self.SLACK - now if self._limit - self._others <= self.sent else 0.0
+        return self._silent_until + self.SLACK - now if self._limit - self._others <= self.sent else 0.0

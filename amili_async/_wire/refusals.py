@@ -27,7 +27,7 @@ from amili_async.errors import (
 _MEANINGS: Mapping[int, tuple[type[ApiError], str]] = {
     400: (BadRequest, "the server could not make sense of it; the API refuses unknown operators and malformed JSON"),
     403: (Forbidden, "these credentials may not do this"),
-    404: (NotFound, "there is no such record, or none that these credentials may see"),
+    404: (NotFound, "there is no such record or path, or none that these credentials may see"),
     409: (Conflict, "the record is not in the state that the request assumes"),
     412: (Conflict, "the record has changed meanwhile"),
     422: (ValidationFailed, "the document is not valid"),
@@ -36,6 +36,8 @@ _MEANINGS: Mapping[int, tuple[type[ApiError], str]] = {
 }
 _EXCERPT = 300
 _DEEPEST = 8
+_MOST_NAMED = 10
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z_.]{0,63}")
 
 
 def refusal_of(request: str, status: int, body: bytes) -> AmiliError:
@@ -44,13 +46,16 @@ def refusal_of(request: str, status: int, body: bytes) -> AmiliError:
     error = answer.get("_error")
     error = error if isinstance(error, dict) else {}
     code = error.get("code")
+    answered = status
     if status < 400 and isinstance(code, int) and 400 <= code < 600:
         status = code  # the body says ERR although the status does not
     if status == 401:
-        return AuthenticationError(f"{request} was refused with 401: the access token is not accepted", status=401)
+        message = f"{request} was refused with 401: the access token is not accepted"
+        return AuthenticationError(message, status=401, answered=answered)
     kind, meaning = _meaning_of(status)
     issues = {**_collect_issues(answer.get("_issues")), **_collect_issues(error.get("details"))}
-    named = f" (fields: {', '.join(sorted(issues))}; see .issues)" if issues else ""
+    names = sorted(name for name in issues if _FIELD_NAME.fullmatch(name))[:_MOST_NAMED]
+    named = f" (fields: {', '.join(names)}; see .issues)" if names else ""
     return kind(
         f"{request} was answered with {status}: {meaning}{named}",
         status=status,
@@ -58,6 +63,7 @@ def refusal_of(request: str, status: int, body: bytes) -> AmiliError:
         request=request,
         issues=issues,
         excerpt=_excerpt(error.get("message"), body),
+        answered=answered,
     )
 
 

@@ -5,6 +5,7 @@ repeated only where the server certainly did nothing (`was_not_processed`). The 
 entered only after it failed.
 """
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -31,7 +32,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     max_retry_after: float = 120.0
     """Seconds: the longest wait that the server may ask for; asked for more, the call fails at once."""
     max_elapsed: float = 300.0
-    """Seconds since the call began, beyond which no wait goes."""
+    """Seconds since the first try failed, beyond which no wait goes."""
     reserve: int = 20
     """Retries in hand for the whole client. A retry takes one, a call that succeeds gives half of one back: when
     the server is down, calls soon fail after one try each, and recover with it."""
@@ -46,36 +47,38 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 class Retrier:
     """Runs calls under one policy and keeps the reserve of retries that they share."""
 
-    def __init__(self, policy: RetryPolicy, *, clock: Clock, announce: Announcer) -> None:
+    def __init__(
+        self, policy: RetryPolicy, *, clock: Clock, announce: Announcer, max_pause: float | None = None
+    ) -> None:
         self._policy = policy
+        self._max_pause = math.inf if max_pause is None else max_pause
         self._clock = clock
         self._announce = announce
         self._reserve = float(policy.reserve)
 
     async def run(self, attempt: Callable[[int], Awaitable[T]], *, request: str, is_repeatable: bool) -> T:
         """Await *attempt(1)*, and after a failure that allows it further ones; raises the last error."""
-        started = self._clock.now()
         try:
             result = await attempt(1)
         except AmiliError as error:
-            if not _allows_another(error, is_repeatable=is_repeatable):
+            if not _allows_another(error, request, is_repeatable=is_repeatable):
                 raise
             failed = error
         else:
             self._reserve = min(self._reserve + 0.5, self._policy.reserve)
             return result
-        return await self._run_again(attempt, failed, started, request=request, is_repeatable=is_repeatable)
+        return await self._run_again(attempt, failed, request=request, is_repeatable=is_repeatable)
 
     async def _run_again(
         self,
         attempt: Callable[[int], Awaitable[T]],
         failed: AmiliError,
-        started: float,
         *,
         request: str,
         is_repeatable: bool,
     ) -> T:
         pending: list[AmiliError] = [failed]
+        started = self._clock.now()
 
         async def try_again() -> T:
             if pending:  # what the first try raised, so that tenacity counts and judges it like the others
@@ -92,7 +95,7 @@ class Retrier:
             sleep=self._clock.sleep,
             wait=self._choose_wait,
             stop=lambda state: self._is_enough(state, started),
-            retry=retry_if_exception(lambda error: _allows_another(error, is_repeatable=is_repeatable)),
+            retry=retry_if_exception(lambda error: _allows_another(error, request, is_repeatable=is_repeatable)),
             before_sleep=announce,
             reraise=True,
         )
@@ -114,6 +117,7 @@ class Retrier:
         return (
             state.attempt_number >= self._policy.attempts
             or (_asked_wait(state) or 0.0) > self._policy.max_retry_after
+            or (isinstance(_error_of(state), RateLimited) and wait > self._max_pause)
             or self._clock.now() - started + wait > self._policy.max_elapsed
             or (self._costs(state) and self._reserve < 1)
         )
@@ -127,8 +131,11 @@ class Retrier:
             self._reserve -= 1
 
 
-def _allows_another(error: BaseException, *, is_repeatable: bool) -> bool:
-    return isinstance(error, AmiliError) and error.transient and (is_repeatable or error.was_not_processed)
+def _allows_another(error: BaseException, request: str, *, is_repeatable: bool) -> bool:
+    """Whether to try again; a failure of another request, which was to bring a token, had its own tries."""
+    if not isinstance(error, AmiliError) or getattr(error, "request", "") not in {"", request}:
+        return False
+    return error.transient and (is_repeatable or error.was_not_processed)
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:

@@ -5,11 +5,13 @@ happens, no redirect is followed, and every failure of aiohttp's becomes one of 
 query. A session that was given is borrowed: it is never closed.
 """
 
+import asyncio
 import os
 
 import aiohttp
 from yarl import URL
 
+from amili_async._wire.cancellation import is_being_cancelled
 from amili_async._wire.protocol import Request, Response
 from amili_async.errors import ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
@@ -30,7 +32,9 @@ class Session:
     ) -> None:
         self._base_url = base_url
         self._borrowed = session
-        self._session = session
+        self._session: aiohttp.ClientSession | None = None
+        self.opening: object = None
+        """Another one each time the session is opened, `None` while it is closed."""
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, self.CONNECT_TIMEOUT))
         self._seconds = timeout
         self._headers = {"Accept": "application/json", "User-Agent": user_agent}
@@ -41,12 +45,15 @@ class Session:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         elif self._borrowed.closed:
             raise ConfigurationError("the aiohttp session that was given is closed")
+        else:
+            self._session = self._borrowed
+        self.opening = object()
 
     async def aclose(self) -> None:
         """Close our own session; a borrowed one stays open."""
-        if self._borrowed is None and self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session, self.opening = self._session, None, None
+        if self._borrowed is None and session is not None:
+            await session.close()
 
     async def send(self, request: Request, credential: str) -> Response:
         """Send and read; `ConnectionFailed` or `TimedOut` where no whole answer came."""
@@ -69,6 +76,10 @@ class Session:
             ) as response:
                 body = await _read_body(request, response)
                 return Response(status=response.status, headers=response.headers, body=body)
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            failure = ConnectionFailed(f"{request.label}: the client was closed meanwhile", request=request.label)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = _failure_of(request, error, self._seconds)
         raise failure  # out here, so that aiohttp's error, whose text may hold the query, is not even its context

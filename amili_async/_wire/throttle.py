@@ -69,6 +69,12 @@ class RequestBudget(Protocol):
         """Fail whoever still waits."""
 
 
+SHORTEST_PAUSE = 1.0
+"""Seconds: a 429 with `Retry-After: 0` would otherwise be answered by knocking again at once."""
+LONGEST_PAUSE = 3600.0
+"""Seconds: after a 429 that asks for more, one call may look again by then, whatever was asked for."""
+
+
 class _Window:
     """At most *limit* requests in any *period* seconds."""
 
@@ -147,6 +153,7 @@ class Budget:
             window.answered.append(now)
         if quota is not None and self._ledger.take_in(quota, now, self._in_flight):
             self._announce(BudgetPaused(seconds=self._ledger.silence(now), reason="quota"))
+            self._fail_where_too_long(self._ledger.silence(now))
         self._serve()
 
     def pause(self, seconds: float | None) -> float:
@@ -154,15 +161,15 @@ class Budget:
         now = self._clock.now()
         if seconds is None:
             seconds = self._ledger.reset_in(now) or 60.0
-        if now + seconds > self._closed_until:
-            self._closed_until = now + seconds
-            self._announce(BudgetPaused(seconds=seconds, reason="429"))
+        seconds = max(seconds, SHORTEST_PAUSE)
+        until = now + min(seconds, LONGEST_PAUSE)
+        if until > self._closed_until:
+            self._closed_until = until
+            self._announce(BudgetPaused(seconds=until - now, reason="429"))
         if self._windows:
             self._interval = 60.0 / max(1.0, self._limit.per_minute * 0.99)
-        if seconds > self._limit.max_pause:
-            for turn in self._waiting():
-                self._fail(turn, seconds)
-        return self._closed_until - now
+        self._fail_where_too_long(seconds)
+        return max(seconds, self._closed_until - now)
 
     def close(self) -> None:
         """Fail whoever still waits and forget the timer."""
@@ -231,6 +238,11 @@ class Budget:
         wait = self._wait(now, ahead)
         if wait is not None and wait > self._limit.max_wait:
             raise _exhausted(wait)
+
+    def _fail_where_too_long(self, silence: float) -> None:
+        if silence > self._limit.max_pause:
+            for turn in self._waiting():
+                self._fail(turn, silence)
 
     def _fail(self, turn: asyncio.Future[None], seconds: float) -> None:
         if not turn.done():

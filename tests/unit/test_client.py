@@ -1,6 +1,7 @@
 """The client itself: what it refuses, where it can be made, how it opens and closes."""
 
 import asyncio
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from amili_async import SANDBOX_URL, AmiliClient, ApiCodeCredentials, RateLimit
 from amili_async._wire.quota import Quota
 from amili_async._wire.throttle import Lane
-from amili_async.errors import ConfigurationError
-from amili_async.sandbox import Sandbox
+from amili_async.errors import AmiliError, ConfigurationError
+from amili_async.sandbox import Fault, Sandbox
+from tests.clock import HastyClock
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,10 @@ from amili_async.sandbox import Sandbox
         (SANDBOX_URL, {"timeout": 0}),
         (SANDBOX_URL, {"timeout": float("nan")}),
         (SANDBOX_URL, {"auth": ""}),
+        (SANDBOX_URL, {"retry": None}),
+        (SANDBOX_URL, {"observers": print}),
+        (SANDBOX_URL, {"observers": [1]}),
+        (SANDBOX_URL, {"rate_limit": RateLimit}),
         (SANDBOX_URL, {"auth": None}),
         (SANDBOX_URL, {"auth": "line\r\nbreak"}),
     ],
@@ -75,9 +81,6 @@ async def test_a_borrowed_session_is_used_and_not_closed() -> None:
 
 async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:
     """The response is released before the next try, whatever its size."""
-    from amili_async.sandbox import Fault
-    from tests.clock import HastyClock
-
     async with (
         Sandbox(payouts=2, specifications=0, payments=0) as sandbox,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
@@ -150,6 +153,24 @@ def test_from_env_names_what_is_missing(environ: dict[str, str], missing: str) -
     """A mistake in the environment is one clear sentence."""
     with pytest.raises(ConfigurationError, match=missing):
         AmiliClient.from_env(environ)
+
+
+def test_the_environment_stands_in_no_signature() -> None:
+    """help() of from_env shows no variable of the process."""
+    assert inspect.signature(AmiliClient.from_env).parameters["environ"].default is None
+
+
+async def test_closing_while_calls_wait_for_a_connection_tells_them_so() -> None:
+    """Nobody is cancelled by a client that is closed: each call that was under way gets an error."""
+    async with Sandbox(payouts=2, specifications=0, payments=0, rate_limit=None) as sandbox:
+        client = AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None, clock=HastyClock())
+        await client.open()
+        sandbox.fail(Fault(hang=True), times=None)
+        calls = [asyncio.create_task(client.payouts.count()) for _ in range(105)]
+        await asyncio.sleep(0.05)
+        await client.aclose()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(outcome, AmiliError) for outcome in outcomes), {type(outcome) for outcome in outcomes}
 
 
 def test_from_env_lets_overrides_win(tmp_path: Path) -> None:

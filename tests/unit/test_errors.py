@@ -137,6 +137,7 @@ def test_an_error_knows_what_it_was_given() -> None:
         "issues": issues,
         "excerpt": "no",
         "attempts": 2,
+        "answered": 422,
     }
 
 
@@ -164,8 +165,12 @@ def test_the_text_is_the_message_alone(error: AmiliError) -> None:
         (ConnectionFailed("x", was_sent=False), True),
         (TimedOut("x"), False),
         (TimedOut("x", was_sent=False), True),
-        *[(ApiError("x", status=status), True) for status in (400, 403, 404, 409, 422, 499)],
-        *[(ApiError("x", status=status), False) for status in (200, 201, 302, 500, 503)],
+        *[(ApiError("x", status=status), True) for status in (400, 403, 404, 409, 413, 422, 428)],
+        *[(ApiError("x", status=status), False) for status in (200, 201, 302, 408, 425, 499, 500, 503)],
+        (RateLimited("x", status=429, answered=200), False),
+        (ValidationFailed("x", status=422, answered=201), False),
+        (AuthenticationError("x", status=401, answered=200), False),
+        (AuthenticationError("x", status=401), True),
         (RateLimited("x", status=429), True),
         (BudgetExhausted("x", status=429), True),
         (ServerFault("x", status=500), False),

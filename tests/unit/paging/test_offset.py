@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from amili_async._paging.offset import OffsetWalk, Pace
 from amili_async._paging.ordered import Window
 from amili_async._wire.reading import Page
+from amili_async.errors import UnreadableResponse
 from tests.clock import settle
 
 Answer = Callable[[int, int], Page[Any]]
@@ -35,6 +37,7 @@ class Walk:
     def __init__(self, answer: Answer, **pace: Any) -> None:
         self.fetched: list[int] = []
         self.drift: list[tuple[int, str]] = []
+        self.pages = 0
         self.answer = answer
         self.pace = Pace(**({"page_size": 100, "width": 3} | pace))
         self.window: Window[Page[Any]] = Window(self.fetch, width=self.pace.width)
@@ -50,6 +53,7 @@ class Walk:
         received: list[int] = []
         generator = walk.pages()
         async for page in generator:
+            self.pages += 1
             received += [row["_id"] for row in page.items]
             if page.number == pages:
                 await settle(50)
@@ -92,6 +96,74 @@ async def test_a_total_that_is_too_small_loses_nothing() -> None:
     """A total below what was already received cannot be true and is not believed."""
     walk = Walk(listing(250, total=30))
     assert await walk.run() == list(range(250))
+
+
+def shorter(count: int, size: int, *, total: int | None) -> Answer:
+    """A server that puts fewer rows on a page than it is asked for and does not say so."""
+
+    def answer(number: int, asked: int) -> Page[Any]:
+        return Page(
+            items=rows((number - 1) * size, min(number * size, count)), number=number, max_results=None, total=total
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize("total", [250, None])
+async def test_pages_that_are_silently_shorter_lose_nothing(total: int | None) -> None:
+    """What was received counts: the walk goes on while the total says that there is more."""
+    walk = Walk(shorter(250, 50, total=total))
+    assert await walk.run() == list(range(250))
+    assert walk.drift == []
+
+
+@pytest.mark.parametrize("total", [1000, None])
+@pytest.mark.parametrize("size", [50, 70])
+async def test_max_items_holds_whatever_the_size_of_the_pages(size: int, total: int | None) -> None:
+    """Not fewer where pages are short, and not more."""
+    walk = Walk(shorter(1000, size, total=total), max_items=300)
+    assert await walk.run() == list(range(300))
+    walk = Walk(shorter(1000, 100, total=total), max_items=60, page_size=25)
+    assert await walk.run() == list(range(60))
+
+
+async def test_the_end_of_a_list_without_a_total_ends_the_fetching() -> None:
+    """What was fetched past the end is thrown away, and no empty page is handed on."""
+    walk = Walk(listing(1000, total=None), width=10)
+    assert await walk.run() == list(range(1000))
+    assert walk.pages == 10
+
+
+async def test_a_server_that_repeats_one_page_for_ever_is_found_out() -> None:
+    """A page that is the same as the one before ends the walk with an error instead of never."""
+
+    def answer(number: int, size: int) -> Page[Any]:
+        return Page(items=rows(0, 1), number=number, max_results=None, total=None)
+
+    with pytest.raises(UnreadableResponse, match="page 2"):
+        await Walk(answer).run()
+
+
+async def test_an_id_under_another_name_is_not_taken_for_one() -> None:
+    """Rows of a caller's type that share what it calls `id` are no drift."""
+
+    class Line(msgspec.Struct):
+        id: str = msgspec.field(name="payout")
+        number: int = 0
+
+    def answer(number: int, size: int) -> Page[Any]:
+        items = tuple(Line(id="same", number=each) for each in range((number - 1) * 100, number * 100))
+        return Page(items=items, number=number, max_results=100, total=300)
+
+    walk = OffsetWalk(
+        Window(Walk(answer).fetch, width=1), lambda page, _: page, pace=Pace(page_size=100, width=1), tell_drift=fail
+    )
+    assert [page.number async for page in walk.pages()] == [1, 2, 3]
+
+
+def fail(page: int, reason: str) -> None:
+    """No drift is to be told."""
+    raise AssertionError(reason)
 
 
 async def test_a_total_that_is_too_large_is_noticed() -> None:

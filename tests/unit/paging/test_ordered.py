@@ -125,6 +125,20 @@ async def test_who_waits_while_somebody_else_closes_is_told_so() -> None:
         await consumer
 
 
+async def test_a_page_that_arrives_as_the_window_closes_is_told_as_closed() -> None:
+    """Closing in the same step in which a page arrives is no IndexError."""
+    pages = Pages()
+    window = make_window(pages, width=1, ahead=1, last=1)
+    consumer = asyncio.create_task(window.take())
+    await settle()
+    (task,) = window._tasks
+    task.add_done_callback(lambda _: window._tasks.clear())
+    window._is_closed = True
+    pages.finish(1)
+    with pytest.raises(ConfigurationError):
+        await consumer
+
+
 async def test_a_consumer_that_is_cancelled_stays_cancelled() -> None:
     """Cancelling the consumer is not turned into an error."""
     window = make_window(Pages(), width=1, ahead=1, last=1)

@@ -12,7 +12,14 @@ from amili_async._wire.protocol import Request, Response
 from amili_async._wire.quota import Quota
 from amili_async._wire.retry import Retrier, RetryPolicy
 from amili_async._wire.throttle import Lane
-from amili_async.errors import AmiliError, AuthenticationError, ConnectionFailed, NotFound, RateLimited
+from amili_async.errors import (
+    AmiliError,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailed,
+    NotFound,
+    RateLimited,
+)
 from amili_async.events import Announcer, Event, TryFinished
 from tests.clock import MovedClock, settle
 
@@ -28,6 +35,7 @@ class ScriptedSession:
     """Plays one outcome per try and notes the credentials."""
 
     def __init__(self, *outcomes: Outcome) -> None:
+        self.opening: object = "the first opening"
         self.outcomes = list(outcomes)
         self.credentials: list[str] = []
 
@@ -177,6 +185,74 @@ async def test_a_token_that_was_replaced_while_waiting_for_a_turn_is_not_sent() 
     call.turns.acquire = acquire  # type: ignore[method-assign]
     await call.run()
     assert call.session.credentials == ["token-2"]
+
+
+async def test_a_replay_after_a_wait_carries_the_token_of_that_moment() -> None:
+    """Where the new token was replaced while the replay waited for its turn, its successor goes out."""
+    call = Call(answer(401), answer(200))
+    turns = 0
+
+    async def acquire(lane: Lane) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 2:
+            await call.keeper.token(rejected=await call.keeper.token())
+
+    call.turns.acquire = acquire  # type: ignore[method-assign]
+    await call.run()
+    assert call.session.credentials == ["token-1", "token-3"]
+
+
+async def test_a_post_that_a_body_contradicts_is_not_sent_again() -> None:
+    """Only an HTTP 401 or 429 is a certain refusal: a 201 that says ERR may have been carried out."""
+    post = Request(method="POST", target="/x", label="POST /x", lane=Lane.SINGLE, body=b"{}")
+    for code in (401, 429, 422):
+        call = Call(refusal(code), answer(201), attempts=3)
+        with pytest.raises(AmiliError) as caught:
+            await call.pipeline.call(post, call.keeper)
+        assert not caught.value.was_not_processed
+        assert len(call.session.credentials) == 1
+
+
+async def test_a_turn_is_not_lost_where_no_credential_can_be_made() -> None:
+    """A signature that fails gives the turn back."""
+
+    def fail() -> str:
+        raise KeyError
+
+    call = Call()
+    with pytest.raises(KeyError):
+        await call.pipeline.call_with(REQUEST, fail)
+    assert call.turns.told == ["acquire", "give back"]
+
+
+async def test_a_call_does_not_outlive_its_client() -> None:
+    """What waited for its next try while the client was closed, and perhaps opened anew, sends nothing."""
+    call = Call(ConnectionFailed("cut"), answer(200), attempts=2)
+    task = asyncio.create_task(call.run())
+    await settle()
+    call.session.opening = "another"
+    await call.clock.move(1)
+    with pytest.raises(ConfigurationError, match="closed meanwhile"):
+        await task
+    assert len(call.session.credentials) == 1
+    assert call.turns.told == ["acquire", "settle", "acquire", "give back"]
+
+
+async def test_a_failure_to_get_a_token_is_not_tried_again_around_its_own_tries() -> None:
+    """The token request had its tries: the call that needed it adds none."""
+    call = Call()
+    asked = 0
+
+    async def source() -> str:
+        nonlocal asked
+        asked += 1
+        raise ConnectionFailed("down", request="GET /authenticates/api-code")
+
+    call.keeper = TokenKeeper(source, clock=call.clock, announce=Announcer())
+    with pytest.raises(ConnectionFailed):
+        await call.run()
+    assert asked == 1
 
 
 async def test_each_try_is_told_without_its_query() -> None:

@@ -25,6 +25,15 @@ def test_nothing_is_known_at_first() -> None:
     assert (ledger.silence(0.0), ledger.reset_in(0.0)) == (0.0, 0.0)
 
 
+def test_a_reset_that_moves_back_prolongs_the_silence() -> None:
+    """Eve moves its reset back with each request: silence lasts until the latest, or the block never ends."""
+    ledger = Ledger()
+    for sent in range(3):
+        ledger.sent = sent + 1
+        ledger.take_in(Quota(limit=3, remaining=2 - sent, reset_in=60.0), 0.5 * sent, 0)
+    assert ledger.silence(1.0) == pytest.approx(60.25)
+
+
 def test_a_quota_with_something_left_is_no_silence() -> None:
     """Requests may go on while there is any left."""
     ledger = ledger_after((quota(1), 0.0))

@@ -171,6 +171,16 @@ async def test_a_wait_beyond_the_cap_fails_at_once_and_tells_the_wait() -> None:
     assert clock.waits == []
 
 
+async def test_a_429_fails_at_once_for_who_does_not_want_to_wait() -> None:
+    """With RateLimit(max_wait=…) a call neither waits in the queue nor for the end of a 429."""
+    clock = InstantClock()
+    retrier = Retrier(RetryPolicy(), clock=clock, announce=Announcer(), max_pause=2.0)
+    with pytest.raises(RateLimited) as caught:
+        await retrier.run(fail_times(1, lambda: rate_limited(60.0)), request="GET /x", is_repeatable=True)
+    assert caught.value.retry_after == 60.0
+    assert clock.waits == []
+
+
 async def test_no_wait_goes_past_max_elapsed() -> None:
     """A call ends rather than wait beyond the time it may take."""
     clock = InstantClock()

@@ -268,11 +268,24 @@ def test_the_table_has_every_error_of_aiohttps_client() -> None:
     assert client_errors <= tested | irrelevant
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), RuntimeError("ours")])
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aiohttp cancels who waits for a connection when it is closed; the caller was not cancelled, and is told why."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", fail)
+    with pytest.raises(ConnectionFailed, match="client was closed"):
+        await session.send(GET, CREDENTIAL)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("ours")])
 async def test_what_is_no_failure_of_the_network_passes(
     session: Session, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    """A cancellation, an interrupt or a mistake in code is not taken for a broken connection."""
+    """An interrupt or a mistake in code is not taken for a broken connection."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise error

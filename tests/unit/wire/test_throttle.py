@@ -265,6 +265,35 @@ async def test_a_pause_beyond_max_pause_fails_calls_instead_of_hanging_them() ->
             await call
 
 
+async def test_a_quota_silence_beyond_max_pause_fails_those_who_wait() -> None:
+    """Whoever waits already is not left hanging for an hour."""
+    budget = Budget(RateLimit(per_second=1, max_pause=100), clock=MovedClock())
+    await budget.acquire(Lane.SINGLE)
+    waiter = asyncio.create_task(budget.acquire(Lane.SINGLE))
+    await settle()
+    budget.settle(Quota(limit=100, remaining=0, reset_in=3600.0))
+    with pytest.raises(BudgetExhausted):
+        await waiter
+
+
+async def test_an_absurd_pause_does_not_last_for_ever() -> None:
+    """The error tells what the server asked for; after an hour at most, one call may look again."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    await budget.acquire(Lane.SINGLE)
+    budget.settle()
+    assert budget.pause(999_999_999.0) == 999_999_999.0
+    with pytest.raises(BudgetExhausted):
+        await budget.acquire(Lane.SINGLE)
+    clock._now += 3601
+    await asyncio.wait_for(budget.acquire(Lane.SINGLE), 0.05)
+
+
+async def test_a_pause_of_nothing_is_still_a_second() -> None:
+    """`Retry-After: 0` does not make all workers knock again at once."""
+    assert Budget(RateLimit(), clock=MovedClock()).pause(0.0) == 1.0
+
+
 async def test_closing_fails_whoever_waits() -> None:
     """A waiter does not outlive the client."""
     budget = Budget(RateLimit(per_second=1), clock=MovedClock())
