@@ -165,7 +165,8 @@ async def leave_by_closing_the_client(stream: Stream[Any], amili: AmiliClient) -
     pages = stream.pages()
     await anext(pages)
     await amili.aclose()
-    with pytest.raises(ConfigurationError):
+    assert not [task for task in asyncio.all_tasks() if "_fetch" in repr(task)]
+    with pytest.raises(ConfigurationError, match="the stream, or its client, was closed"):
         await anext(pages)
     await amili.open()
 

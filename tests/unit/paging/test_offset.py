@@ -1,5 +1,6 @@
 """Walking by page number: what is fetched, when it ends, and what counts as drift."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -132,6 +133,20 @@ async def test_the_end_of_a_list_without_a_total_ends_the_fetching() -> None:
     walk = Walk(listing(1000, total=None), width=10)
     assert await walk.run() == list(range(1000))
     assert walk.pages == 10
+
+
+async def test_the_end_of_a_list_does_not_wait_for_what_lies_beyond() -> None:
+    """Pages past the end that are still on their way are dropped, not awaited."""
+
+    class Slow(Walk):
+        async def fetch(self, number: int) -> Page[Any]:
+            if number > 3:
+                await asyncio.Event().wait()
+            return await super().fetch(number)
+
+    walk = Slow(listing(250, total=None), width=10)
+    async with asyncio.timeout(1):
+        assert await walk.run() == list(range(250))
 
 
 async def test_a_server_that_repeats_one_page_for_ever_is_found_out() -> None:

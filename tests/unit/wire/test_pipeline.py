@@ -241,7 +241,7 @@ async def test_a_call_does_not_outlive_its_client() -> None:
 
 async def test_a_failure_to_get_a_token_is_not_tried_again_around_its_own_tries() -> None:
     """The token request had its tries: the call that needed it adds none."""
-    call = Call()
+    call = Call(attempts=3)
     asked = 0
 
     async def source() -> str:
@@ -250,8 +250,11 @@ async def test_a_failure_to_get_a_token_is_not_tried_again_around_its_own_tries(
         raise ConnectionFailed("down", request="GET /authenticates/api-code")
 
     call.keeper = TokenKeeper(source, clock=call.clock, announce=Announcer())
+    task = asyncio.create_task(call.run())
+    await settle()
+    await call.clock.move(60)
     with pytest.raises(ConnectionFailed):
-        await call.run()
+        await task
     assert asked == 1
 
 
