@@ -8,6 +8,7 @@ from amili_async._wire.retry import RetryPolicy
 from amili_async._wire.throttle import RateLimit, RequestBudget
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.errors import AmiliError
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
 from amili_async.filters import Condition
 from amili_async.models import (
     CreatedPayment,
@@ -27,14 +28,18 @@ __all__ = [
     "AmiliClient",
     "AmiliError",
     "ApiCodeCredentials",
+    "Checkpoint",
     "Condition",
     "CreatedPayment",
     "CreditorPayment",
+    "Extraction",
+    "Manifest",
     "NewCreditorPayment",
     "Page",
     "Payout",
     "PayoutSpecification",
     "PayoutSummary",
+    "Plan",
     "RateLimit",
     "RequestBudget",
     "Resource",
@@ -42,6 +47,7 @@ __all__ = [
     "Stream",
     "Timestamp",
     "Token",
+    "Verdict",
     "errors",
     "events",
     "field",

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from amili_async._paging.ordered import Window
 from amili_async._wire.auth import TokenKeeper, TokenSource, check_source
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.credentials import ApiCodeCredentials
@@ -18,17 +17,12 @@ from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.retry import Retrier, RetryPolicy
 from amili_async._wire.session import Session
 from amili_async._wire.throttle import Budget, RateLimit, RequestBudget
+from amili_async.connection import Connection, Walk, check_count, check_page_size
+from amili_async.endpoints import CreditorPayments, Payouts
 from amili_async.errors import ConfigurationError
 from amili_async.events import Announcer, Observer
 from amili_async.models import PayoutSpecification
-from amili_async.resources import (
-    Connection,
-    CreditorPayments,
-    Payouts,
-    Resource,
-    check_count,
-    check_page_size,
-)
+from amili_async.resources import Resource
 
 if TYPE_CHECKING:
     import aiohttp
@@ -91,7 +85,7 @@ class AmiliClient:
         self._base_url = check_base_url(base_url)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closing = False
-        self._open_windows: set[Window[Any]] = set()
+        self._open_walks: set[Walk] = set()
         self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=_user_agent())
         max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
         self._budget: RequestBudget
@@ -113,9 +107,11 @@ class AmiliClient:
         connection = Connection(
             call=self._call,
             announce=announce,
-            open_windows=self._open_windows,
+            open_walks=self._open_walks,
             page_size=check_page_size(page_size),
             concurrency=check_count(concurrency, "concurrency"),
+            wall=clock.wall,
+            forecast=self._forecast,
         )
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, connection)
         self.payouts = Payouts(PATHS["payouts"], connection, self.payout_specifications)
@@ -161,8 +157,8 @@ class AmiliClient:
         self._is_closing = True
         try:
             self._budget.close()
-            for window in tuple(self._open_windows):
-                await window.aclose()
+            for walk in tuple(self._open_walks):
+                await walk.aclose()
             await self.auth.aclose()
         finally:
             try:
@@ -181,6 +177,10 @@ class AmiliClient:
     async def _call(self, request: Request) -> Response:
         self._check_loop()
         return await self._pipeline.call(request, self.auth)
+
+    def _forecast(self, requests: int) -> float | None:
+        """Seconds until the last of so many requests can be sent; a budget of the caller's own need not know."""
+        return self._budget.forecast(requests) if isinstance(self._budget, Budget) else None
 
     def _check_loop(self) -> None:
         if self._loop is None:

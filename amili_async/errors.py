@@ -16,7 +16,8 @@ AmiliError
 │   └── ServerFault             5xx, transient
 ├── UnreadableResponse          answered, but not in the agreed shape
 ├── PaymentOutcomeUnknown       a payment may have been registered, or not
-└── ExtractionInterrupted       carries where to go on
+├── ExtractionInterrupted       carries where to go on
+└── ExportFailed                a file could not be written, or a record not be put into it
 
 The law: no text here holds a credential, a filter value or the contents of a record. What the server said in its own
 words is on attributes (`issues`, `excerpt`), never in `str()` or `repr()`.
@@ -209,3 +210,17 @@ class ExtractionInterrupted(AmiliError):
         super().__init__(message)
         self.checkpoint = checkpoint
         """Covers exactly what was taken."""
+
+
+class ExportFailed(AmiliError):
+    """A file could not be written while an export was under way: the disk is full, or a value does not fit the format.
+
+    What was written before stays, and the export can be resumed.
+    """
+
+    def __init__(self, message: str, *, path: Any, record_id: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        """The file, as the caller named it."""
+        self.record_id = record_id
+        """The `_id` of the record that does not fit; `None` where the file is at fault."""

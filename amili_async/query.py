@@ -2,7 +2,7 @@
 
 import keyword
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from msgspec import Struct
@@ -98,6 +98,30 @@ class Query(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Query(where=<{self.description}>, sort={self.sort!r}, projection={self.projection!r})"
+
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
+
+
+class RangedQuery(Struct, frozen=True, kw_only=True):
+    """What to ask of a list that is walked by ranges of its `_id`."""
+
+    document: Mapping[str, Any]
+    """The filter in the API's JSON, checked."""
+    projection: str = ""
+    """JSON, or empty for all fields."""
+
+    def whole(self) -> Query:
+        """All that match."""
+        return Query(where=encode_json(self.document) if self.document else "", projection=self.projection)
+
+    def between(self, after: str, end: str, *, projection: str | None = None) -> Query:
+        """Those of them with `after < _id <= end`."""
+        ids = {"_id": {"$gt": after, "$lte": end}}
+        document = {"$and": [self.document, ids]} if "_id" in self.document else {**self.document, **ids}
+        return Query(where=encode_json(document), projection=self.projection if projection is None else projection)
+
+    def __repr__(self) -> str:
+        return f"RangedQuery({describe(self.document)})"
 
     __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 

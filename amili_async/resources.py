@@ -1,42 +1,26 @@
-"""One object per endpoint: single records, pages, counts and streams of one type of record."""
+"""What every endpoint can do: single records, pages, counts, streams and extractions of one type of record."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
+from contextlib import aclosing
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
-from msgspec import Struct
-
 from amili_async._paging.offset import Pace
-from amili_async._paging.ordered import Window
-from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response, item_request, list_request
+from amili_async._wire.protocol import Response, item_request, list_request
 from amili_async._wire.reading import Page, reader_of
 from amili_async._wire.throttle import Lane
+from amili_async.connection import Connection, check_count, check_page_size
 from amili_async.errors import ConfigurationError, UnreadableResponse
-from amili_async.events import Announcer
-from amili_async.filters import Condition, Where, filter_document
-from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment, Payout, PayoutSpecification
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan
+from amili_async.extraction.planning import make_plan
+from amili_async.extraction.source import choose_source, choose_start, last_id
+from amili_async.filters import Where, filter_document
 from amili_async.models.fields import check_id
 from amili_async.models.shape import Shape, shape_of
-from amili_async.payments import register_payment
-from amili_async.query import Projection, Query, Sort, build_query, encode_projection, field
+from amili_async.query import Projection, Query, Sort, build_query, encode_projection
 from amili_async.streams import Stream
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-
-class Connection(Struct, frozen=True, kw_only=True):
-    """What a resource is given by its client."""
-
-    call: Callable[[Request], Awaitable[Response]]
-    """Carries a request to the server and brings the answer."""
-    announce: Announcer
-    """Tells the observers."""
-    open_windows: set[Window[Any]]
-    """Where each stream notes what it has under way, so that the client can end it."""
-    page_size: int
-    """Records per page, unless a call says otherwise."""
-    concurrency: int
-    """Requests in flight per stream, unless a call says otherwise."""
 
 
 class PageOptions(TypedDict, total=False):
@@ -54,16 +38,28 @@ class StreamOptions(PageOptions, total=False):
     concurrency: int | None
 
 
+class ExtractOptions(TypedDict, total=False):
+    """What can be said of an extraction."""
+
+    projection: Projection
+    checkpoint: Checkpoint | None
+    since: Manifest | Checkpoint | None
+    parts: int | None
+
+
 class Resource(Generic[T]):
     """One endpoint of the API."""
 
     def __init__(self, path: str, record: type[T], connection: Connection) -> None:
-        self._path = path
+        self.path = path
+        """What the API calls it."""
+        self.record = record
+        """The type of its records."""
         self._connection = connection
-        self._record: Shape[T] = Shape(record=record, wire=record, projection=None)
+        self._shape: Shape[T] = Shape(record=record, wire=record, projection=None)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._path})"
+        return f"{type(self).__name__}({self.path})"
 
     @overload
     async def get(self, id: str, *, projection: Projection = None, into: None = None) -> T: ...
@@ -72,7 +68,7 @@ class Resource(Generic[T]):
     async def get(self, id: str, *, projection: Projection = None, into: Any = None) -> Any:  # noqa: A002
         """One record by its id (24 hexadecimal digits); `NotFound` where there is none."""
         shape = self._choose_shape(into, projection)
-        request = item_request(self._path, check_id(id), encode_projection(shape.projection or projection))
+        request = item_request(self.path, check_id(id), encode_projection(shape.projection or projection))
         return reader_of(shape).read_record(await self._connection.call(request), request=request.label)
 
     @overload
@@ -108,7 +104,7 @@ class Resource(Generic[T]):
         page = await self.page(1, where, projection=("_id",), into=dict, page_size=1)
         if page.total is None:
             raise UnreadableResponse(
-                f"GET /{self._path} was answered without a total (_meta.total)", request=f"GET /{self._path}"
+                f"GET /{self.path} was answered without a total (_meta.total)", request=f"GET /{self.path}"
             )
         return page.total
 
@@ -137,89 +133,88 @@ class Resource(Generic[T]):
         size = self._choose_page_size(page_size)
         if max_items is not None:
             size = min(size, check_count(max_items, "max_items"))
-        list_request(self._path, query)  # refuses a query that is too long before the stream is handed out
+        list_request(self.path, query)  # refuses a query that is too long before the stream is handed out
         pace = Pace(
             page_size=size,
             width=self._connection.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             max_items=max_items,
         )
         return Stream(
-            self._path,
+            self.path,
             lambda number, max_results, lane: self._fetch(query, number, max_results, lane),
             lambda response, number: self._read_page(shape, response, number),
             pace=pace,
             announce=self._connection.announce,
-            open_windows=self._connection.open_windows,
+            open_walks=self._connection.open_walks,
         )
 
+    @overload
+    def extract(
+        self, where: Where = None, *, into: None = None, **options: Unpack[ExtractOptions]
+    ) -> Extraction[T]: ...
+    @overload
+    def extract(self, where: Where = None, *, into: type[U], **options: Unpack[ExtractOptions]) -> Extraction[U]: ...
+    def extract(
+        self,
+        where: Where = None,
+        *,
+        into: Any = None,
+        projection: Projection = None,
+        checkpoint: Checkpoint | None = None,
+        since: Manifest | Checkpoint | None = None,
+        parts: int | None = None,
+    ) -> Extraction[Any]:
+        """Every record that matches, exactly once, although rows come, change and go meanwhile: an `Extraction`.
+
+        *checkpoint* goes on where an earlier one, with the same filter, was interrupted. *parts* is how many ranges
+        are walked at once; the client's `concurrency`, unless it is less.
+
+        *since* limits it to what was created or changed after an earlier extraction with the same filter, by
+        `_updated`, looking back five minutes further for rows that were stored late; those of them that the earlier
+        one delivered in the very same version (`_id` and `_etag`) are left out. It cannot see what was deleted, what
+        changed so that it no longer matches the filter, and changes for which the API does not renew `_updated`:
+        `sweep()` finds the first two. To resume one that was interrupted give both, *since* and *checkpoint*.
+        """
+        document, shape = filter_document(where), self._choose_shape(into, projection)
+        source = choose_source(
+            self.path, document, shape, self._connection, projection=projection, since=since, parts=parts
+        )
+        return Extraction(source, start=choose_start(self.path, document, checkpoint=checkpoint, since=since))
+
+    async def sweep(self, ids: Iterable[str], where: Where = None) -> frozenset[str]:
+        """Which of these ids are gone: deleted, or no longer among what matches. Costs a request per hundred rows.
+
+        Ids made less than ten seconds before the server's time are never among them: they may not be visible yet.
+        """
+        gone = {check_id(each) for each in ids}
+        extraction = self.extract(where, projection=("_id",), into=dict)
+        async with aclosing(extraction.batches()) as batches:
+            async for batch in batches:
+                gone.difference_update(row["_id"] for row in batch)
+        bound = extraction.checkpoint.bound
+        return frozenset(each for each in gone if bound is not None and each <= last_id(bound))
+
+    async def plan(self, where: Where = None) -> Plan:
+        """What an extraction will cost: one request, for a count.
+
+        `UnreadableResponse` where the server does not count.
+        """
+        return make_plan(await self.count(where), self._connection)
+
     async def _fetch(self, query: Query, number: int, max_results: int, lane: Lane) -> Response:
-        request = list_request(self._path, query, page=number, max_results=max_results, lane=lane)
+        request = list_request(self.path, query, page=number, max_results=max_results, lane=lane)
         return await self._connection.call(request)
 
     def _read_page(self, shape: Shape[Any], response: Response, number: int) -> Page[Any]:
-        return reader_of(shape).read_page(response, request=f"GET /{self._path}", number=number)
+        return reader_of(shape).read_page(response, request=f"GET /{self.path}", number=number)
 
     def _choose_page_size(self, page_size: int | None) -> int:
         return self._connection.page_size if page_size is None else check_page_size(page_size)
 
     def _choose_shape(self, into: Any, projection: Projection) -> Shape[Any]:
         if into is None:
-            return self._record
+            return self._shape
         shape = shape_of(into, is_projected=True)
         if projection is not None and shape.projection is not None:
             raise ConfigurationError("the fields of the into struct are the projection: give one or the other")
         return shape
-
-
-class Payouts(Resource[Payout]):
-    """The payouts, and the way from each to its specifications."""
-
-    def __init__(self, path: str, connection: Connection, specifications: Resource[PayoutSpecification]) -> None:
-        super().__init__(path, Payout, connection)
-        self._specifications = specifications
-
-    def specifications(
-        self, payout: Payout | str, where: Where = None, **options: Unpack[StreamOptions]
-    ) -> Stream[PayoutSpecification]:
-        """The specifications of one payout, given the payout or its id."""
-        payout_id = payout.id if isinstance(payout, Payout) else payout
-        condition = field("payout") == check_id(payout_id, what="payout")
-        if where is not None:
-            condition &= Condition(filter_document(where))
-        return self._specifications.stream(condition, **options)
-
-
-class CreditorPayments(Resource[CreditorPayment]):
-    """The payments that debtors made to creditors directly."""
-
-    def __init__(self, path: str, connection: Connection) -> None:
-        super().__init__(path, CreditorPayment, connection)
-        self._created = Shape[CreatedPayment](record=CreatedPayment, wire=CreatedPayment, projection=None)
-
-    async def create(self, payment: NewCreditorPayment) -> CreatedPayment:
-        """Register a payment, never twice.
-
-        Look at `status` of what comes back: a payment can be registered and yet not settled as meant.
-        `ValidationFailed` where the API refuses a field; `PaymentOutcomeUnknown` where it was sent and no usable
-        answer came: it is then not sent again.
-        """
-        return await register_payment(
-            payment,
-            path=self._path,
-            call=self._connection.call,
-            read=lambda response, request: reader_of(self._created).read_record(response, request=request),
-        )
-
-
-def check_count(number: object, name: str) -> int:
-    """Return a whole number of at least 1; `ConfigurationError` for anything else."""
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ConfigurationError(f"{name} must be a whole number of at least 1")
-    return number
-
-
-def check_page_size(page_size: object) -> int:
-    """Return a page size that the API honours: it would silently clamp a larger one."""
-    if check_count(page_size, "page_size") > MAX_PAGE_SIZE:
-        raise ConfigurationError(f"page_size must be at most {MAX_PAGE_SIZE}: the API puts no more on a page")
-    return check_count(page_size, "page_size")

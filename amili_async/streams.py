@@ -12,6 +12,7 @@ from amili_async._paging.ordered import Window
 from amili_async._wire.protocol import Response
 from amili_async._wire.reading import Page
 from amili_async._wire.throttle import Lane
+from amili_async.connection import Walk
 from amili_async.events import Announcer, PageReceived, StreamDrifted
 
 T = TypeVar("T")
@@ -39,14 +40,14 @@ class Stream(Generic[T]):
         *,
         pace: Pace,
         announce: Announcer,
-        open_windows: set[Window[Any]],
+        open_walks: set[Walk],
     ) -> None:
         self._path = path
         self._fetch = fetch
         self._read = read
         self._pace = pace
         self._announce = announce
-        self._open_windows = open_windows
+        self._open_walks = open_walks
         self._own_windows: set[Window[Any]] = set()
         self.total: int | None = None
         """How many records match, by the latest page; `None` before the first, or where the server does not say."""
@@ -96,7 +97,7 @@ class Stream(Generic[T]):
     async def _walk(self, pace: Pace) -> AsyncGenerator[Page[T], None]:
         window = Window(lambda number: self._fetch(number, pace.page_size, Lane.BULK), width=pace.width)
         walk = OffsetWalk(window, self._read, pace=pace, tell_drift=self._note_drift)
-        self._open_windows.add(window)
+        self._open_walks.add(window)
         self._own_windows.add(window)
         try:
             async with aclosing(walk.pages()) as pages:
@@ -108,7 +109,7 @@ class Stream(Generic[T]):
                         )
                     yield page
         finally:
-            self._open_windows.discard(window)
+            self._open_walks.discard(window)
             self._own_windows.discard(window)
 
     def _note_drift(self, page: int, reason: str) -> None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from amili_async._wire.clock import Clock, SystemClock, Timer
 from amili_async._wire.quota import Ledger, Quota
+from amili_async._wire.windows import Window, forecast
 from amili_async.errors import BudgetExhausted, ConfigurationError
 from amili_async.events import Announcer, BudgetPaused
 
@@ -75,29 +76,6 @@ LONGEST_PAUSE = 3600.0
 """Seconds: after a 429 that asks for more, one call may look again by then, whatever was asked for."""
 
 
-class _Window:
-    """At most *limit* requests in any *period* seconds."""
-
-    MARGIN = 0.005
-    """Seconds added to the period: clocks differ in their last digits."""
-
-    def __init__(self, limit: int, period: float) -> None:
-        self.limit = limit
-        self.period = period + self.MARGIN
-        self.answered: deque[float] = deque()
-
-    def wait_for(self, nth: int, in_flight: int, now: float) -> float | None:
-        """Seconds until the *nth* of those waiting (0 is the next) can go; `None` where that needs an answer first."""
-        while self.answered and self.answered[0] + self.period <= now:
-            self.answered.popleft()
-        missing = in_flight + len(self.answered) + nth - self.limit
-        if missing < 0:
-            return 0.0
-        if missing < len(self.answered):
-            return self.answered[missing] + self.period - now
-        return None
-
-
 class Budget:
     """Both windows, the gate and the queues, for one client."""
 
@@ -105,7 +83,7 @@ class Budget:
         self, limit: RateLimit | None = None, *, clock: Clock | None = None, announce: Announcer | None = None
     ) -> None:
         self._limit = limit or RateLimit()
-        self._windows = [_Window(limit.per_second, 1.0), _Window(limit.per_minute, 60.0)] if limit else []
+        self._windows = [Window(limit.per_second, 1.0), Window(limit.per_minute, 60.0)] if limit else []
         self._clock = clock or SystemClock()
         self._announce = announce or Announcer()
         self._queues: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in Lane)
@@ -178,6 +156,18 @@ class Budget:
             self._timer = None
         for turn in self._waiting():
             turn.set_exception(ConfigurationError("the client was closed while this call waited for its turn"))
+
+    def forecast(self, requests: int) -> float:
+        """Seconds until the last of so many requests can go, if each is answered at once."""
+        now = self._clock.now()
+        return forecast(
+            self._windows,
+            requests,
+            in_flight=self._in_flight,
+            now=now,
+            start=max(self._silence(now), self._next_at - now if self._interval else 0.0),
+            interval=self._interval,
+        )
 
     def _waiting(self) -> list[asyncio.Future[None]]:
         return [turn for queue in self._queues for turn in queue if not turn.done()]

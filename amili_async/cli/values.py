@@ -7,9 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from amili_async.models.encoding import encode_json
-
-MONEY = frozenset({"amount", "vat_amount", "total_amount", "settled_amount"})
-"""The fields that hold money."""
+from amili_async.models.kinds import MONEY
 
 
 def show_value(name: str, value: Any) -> Text:

@@ -14,3 +14,6 @@ _NAMES_OF_KIND = {
 }
 KINDS = {name: kind for kind, names in _NAMES_OF_KIND.items() for name in names.split()}
 """What the documented fields hold; a value of another kind matches nothing, and the API does not say so."""
+
+MONEY = ("amount", "vat_amount", "total_amount", "settled_amount")
+"""The fields that hold money."""

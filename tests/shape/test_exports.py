@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 LISTING = ["amili_async", "amili_async.models", "amili_async.sandbox"]
 PROMISED = {
     "AmiliClient": {"open", "aclose", "from_env", "payouts", "payout_specifications", "creditor_payments", "auth"},
-    "Resource": {"get", "page", "count", "stream"},
+    "Resource": {"get", "page", "count", "stream", "extract", "sweep", "plan"},
+    "Extraction": {"batches", "checkpoint", "manifest", "aclose", "__aiter__", "__aenter__"},
     "Stream": {"pages", "first", "collect", "aclose", "__aiter__", "__aenter__"},
 }
 """What the design promises of each; `auth` and the resources are attributes of the instance."""

@@ -21,6 +21,7 @@ from amili_async.errors import (
     ConfigurationError,
     Conflict,
     ConnectionFailed,
+    ExportFailed,
     ExtractionInterrupted,
     Forbidden,
     NotFound,
@@ -58,6 +59,7 @@ EXAMPLES: list[AmiliError] = [
     UnreadableResponse("message", request="GET /x", location="$._items[3].amount", record_id="0" * 24),
     PaymentOutcomeUnknown("message", payment=PAYMENT),
     ExtractionInterrupted("message", checkpoint={"last": "0" * 24}),
+    ExportFailed("message", path="payouts.csv", record_id="0" * 24),
 ]
 
 
@@ -177,6 +179,7 @@ def test_the_text_is_the_message_alone(error: AmiliError) -> None:
         (UnreadableResponse("x"), False),
         (PaymentOutcomeUnknown("x", payment=PAYMENT), False),
         (ExtractionInterrupted("x", checkpoint=None), False),
+        (ExportFailed("x", path="x.csv"), False),
     ],
 )
 def test_whether_the_server_did_nothing(error: AmiliError, expected: Any) -> None:

@@ -1,0 +1,184 @@
+"""Which ids are still to be fetched: a partition into ranges, each walked from its last id, and how it is cut.
+
+The law: the ranges partition all ids up to the frozen bound, from each cut on and whatever the server's rows do
+meanwhile. What a page brings beyond its range is dropped, since it belongs to another; so no row that is there
+throughout is missed or comes twice.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from math import ceil
+
+from msgspec import Struct
+
+LOWEST = "0" * 24
+"""The id that stands before all others."""
+
+
+class Cut(Struct, eq=False):
+    """A page asked for from the middle of a range, which will be cut where that page begins."""
+
+    rows_before: int
+    """How many rows of the range lie between what was fetched of it and that page."""
+
+
+class IdRange(Struct, eq=False):
+    """The rows with `fetched < _id <= end`, and those before them that the consumer has yet to take."""
+
+    fetched: str
+    """Up to this id all rows were fetched."""
+    end: str
+    """The last id that belongs to the range."""
+    taken: str
+    """Up to this id the consumer took all rows."""
+    remaining: int | None = None
+    """How many rows are left to fetch, by the latest page; `None` where that is not known."""
+    is_in_flight: bool = False
+    """Whether its next page is being fetched."""
+    waiting: int = 0
+    """How many of its pages were fetched but not taken."""
+    cuts: list[Cut] = []
+    """The cuts under way, whose places are not known yet."""
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether nothing is left to fetch."""
+        return self.fetched >= self.end
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether nothing is left for the consumer either."""
+        return self.is_fetched and not self.waiting
+
+    def pages_to_share(self, size: int) -> int:
+        """Pages of *size* up to the first cut that nobody asked for; 0 where they are too few to be shared.
+
+        The part between two cuts is at least two pages long: only its last page, asked for with its end, shows that
+        no row was missed between them.
+        """
+        rows = min([self.remaining or 0, *(cut.rows_before for cut in self.cuts)])
+        pages = ceil(rows / size) - self.is_in_flight
+        return pages if pages >= self.least_share + 1 else 0
+
+    @property
+    def least_share(self) -> int:
+        """How many pages a part that is cut off has at least."""
+        return 2 if self.cuts else 1
+
+    def note_page(self, rows: int, *, total: int | None) -> None:
+        """Take its next page in; *total* is how many rows there were to fetch, those of the page included."""
+        self.is_in_flight = False
+        self.remaining = None if total is None else max(0, total - rows)
+        for cut in self.cuts:
+            cut.rows_before -= rows
+
+    def can_go_on(self, size: int) -> bool:
+        """Whether its next page can be asked for.
+
+        The last one before a cut waits until the cut's place is known: asked for without its end, it would not show
+        that the range is over.
+        """
+        return not (
+            self.is_fetched or self.is_in_flight or (self.cuts and min(cut.rows_before for cut in self.cuts) <= size)
+        )
+
+
+class Partition:
+    """The ranges of one walk, in the order of their ids."""
+
+    def __init__(self, ranges: Sequence[tuple[str, str]]) -> None:
+        self._ranges = [IdRange(fetched=after, taken=after, end=end) for after, end in ranges]
+
+    @property
+    def first(self) -> IdRange:
+        """The range of the lowest ids."""
+        return self._ranges[0]
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether nothing is left to fetch."""
+        return all(each.is_fetched for each in self._ranges)
+
+    @property
+    def remaining(self) -> int | None:
+        """How many rows are left to fetch; `None` where that is not known of every range."""
+        rows = [0 if each.is_fetched else each.remaining for each in self._ranges]
+        return None if None in rows else sum(filter(None, rows))
+
+    def outstanding(self) -> tuple[tuple[str, str], ...]:
+        """What the consumer has not taken, as pairs of `after` and `end`; neighbours are joined."""
+        pairs: list[tuple[str, str]] = []
+        for each in self._ranges:
+            if each.is_taken:
+                continue
+            if pairs and pairs[-1][1] == each.taken:
+                pairs[-1] = (pairs[-1][0], each.end)
+            else:
+                pairs.append((each.taken, each.end))
+        return tuple(pairs)
+
+    def next_to_walk(self, size: int) -> IdRange | None:
+        """The first range whose next page can be asked for."""
+        return next((each for each in self._ranges if each.can_go_on(size)), None)
+
+    def largest_to_cut(self, size: int) -> IdRange | None:
+        """The range with the most pages that nobody asked for; `None` where none has enough."""
+        largest = max(self._ranges, key=lambda each: each.pages_to_share(size), default=None)
+        return largest if largest is not None and largest.pages_to_share(size) else None
+
+    def plan_cut(self, owner: IdRange, *, idle: int, size: int) -> tuple[Cut, int]:
+        """A cut that leaves the owner and each of *idle* workers an equal share; and the page to ask for."""
+        pages = owner.pages_to_share(size)
+        before = pages - max(owner.least_share, pages // (idle + 1)) + owner.is_in_flight
+        cut = Cut(rows_before=before * size)
+        owner.cuts.append(cut)
+        return cut, before + 1
+
+    def cut_at(self, cut: Cut, ids: Sequence[str], *, end: str, remaining: int | None) -> IdRange | None:
+        """Cut where a page begins; the new range from there on, or `None` where all of it was fetched already.
+
+        *remaining* is how many rows follow the page up to *end*, which was asked for.
+        """
+        owner = next(each for each in self._ranges if any(other is cut for other in each.cuts))
+        owner.cuts.remove(cut)
+        found = self._find(ids[0]) if ids else None
+        first = None if found is None else next((each for each in ids if found.fetched < each <= found.end), None)
+        if found is None or first is None:
+            owner.remaining = None if owner.remaining is None else min(owner.remaining, cut.rows_before)
+            return None
+        place = f"{int(first, 16) - 1:024x}"
+        upper = IdRange(fetched=place, taken=place, end=found.end)
+        if found is owner:
+            self._share(owner, upper, cut, len(ids), remaining=remaining if owner.end == end else None)
+        else:
+            found.remaining = None  # rows moved: the next page tells
+        found.end = place
+        self._ranges.insert(self._ranges.index(found) + 1, upper)
+        return upper
+
+    def _share(self, owner: IdRange, upper: IdRange, cut: Cut, rows: int, *, remaining: int | None) -> None:
+        """Divide what is known of a range between its two parts."""
+        if remaining is None and owner.remaining is not None:
+            remaining = max(0, owner.remaining - cut.rows_before - rows)
+        upper.remaining, owner.remaining = remaining, cut.rows_before
+        upper.cuts = [other for other in owner.cuts if other.rows_before > cut.rows_before]
+        for other in upper.cuts:
+            owner.cuts.remove(other)
+            other.rows_before -= cut.rows_before + rows
+
+    def _find(self, record_id: str) -> IdRange | None:
+        """The range in which an id lies; `None` past the last."""
+        place = bisect_left(self._ranges, record_id, key=lambda each: each.end)
+        return self._ranges[place] if place < len(self._ranges) else None
+
+    def cut_by_time(self, *, idle: int) -> bool:
+        """Cut the range that spans the most time, without knowing its rows; whether there was one to cut."""
+        spans = [(int(each.end, 16) - int(each.fetched, 16), each) for each in self._ranges if not each.is_fetched]
+        span, widest = max(spans, key=lambda pair: pair[0], default=(0, None))
+        if widest is None or span < 1 << 64:  # within a second there is no telling where rows lie
+            return False
+        middle = f"{int(widest.end, 16) - span // (idle + 1):024x}"
+        upper = IdRange(fetched=middle, taken=middle, end=widest.end)
+        widest.end = middle
+        self._ranges.insert(self._ranges.index(widest) + 1, upper)
+        return True

@@ -1,0 +1,239 @@
+"""What `extract()` returns: every record exactly once, although rows come, change and go meanwhile.
+
+The law: the checkpoint covers what the consumer has taken, neither more nor less; a record counts as taken when the
+next one is asked for. The bound is frozen before the first record is handed out.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from math import ceil
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from amili_async._paging.keyed import Batch, Findings
+from amili_async._paging.keyset import KeysetWalk
+from amili_async._paging.ranges import LOWEST
+from amili_async.errors import AmiliError, ConfigurationError, ExtractionInterrupted
+from amili_async.events import PageReceived
+from amili_async.extraction.checkpoints import (
+    Checkpoint,
+    Manifest,
+    Verdict,
+    make_manifest,
+    mark_of,
+)
+from amili_async.extraction.source import OVERLAP, Source, last_id
+from amili_async.extraction.sums import add_money
+
+__all__ = ["Checkpoint", "Extraction", "Manifest", "Verdict"]
+
+T = TypeVar("T")
+
+
+class _Taken(Struct, Generic[T]):
+    """The batch that the consumer is at, and how far it came."""
+
+    batch: Batch[T]
+    items: tuple[T, ...]
+    places: range | list[int]
+    count: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the batch were taken, those left out before the last of them included."""
+        return 0 if self.count == 0 else self.places[self.count - 1] + 1
+
+
+class Extraction(Generic[T]):
+    """Every record that matches, exactly once, in no particular order. Nothing is sent until it is iterated.
+
+    It walks ranges of `_id`, several at once, up to a bound that is frozen at the start, ten seconds before the
+    server's time: rows made later are left for the next time, and so is what the API cannot show in a moment's view.
+    A row that is there throughout comes exactly once; one that is deleted or made meanwhile comes once or not at all,
+    one that is changed meanwhile in one of its versions.
+
+    Leaving early, by `break`, an exception or a cancellation, ends what is under way; iterating again goes on where
+    that was. An error of the API becomes an `ExtractionInterrupted`, which carries the checkpoint.
+    """
+
+    def __init__(self, source: Source[T], *, start: Checkpoint) -> None:
+        self._source = source
+        self._base = start
+        self._findings = Findings()
+        self._walk: KeysetWalk[T] | None = None
+        self._is_running = False
+        self._taken: _Taken[T] | None = None
+        self._pages = 0
+        self._recent = set(start.marks)
+
+    def __repr__(self) -> str:
+        return f"Extraction({self._source.path}, rows={self.rows}, total={self.total})"
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """How far the consumer came: covers each record before the one that it was handed last."""
+        base, walk, found, taken = self._base, self._walk, self._findings, self._taken
+        if walk is None:
+            return base
+        if taken is not None:
+            taken.batch.take(taken.rows)
+            base = self._add(base, taken, taken.rows)
+        return replace(
+            base,
+            recent="".join(self._recent),
+            ranges=walk.outstanding(),
+            requests=found.requests,
+            doubled=found.doubled,
+            has_moved=found.has_moved,
+            before=found.before,
+            newer=found.newer,
+            after=found.after,
+        )
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was done so far; its verdict is `partial` until everything was taken."""
+        return make_manifest(self.checkpoint, filter=self._source.filter)
+
+    @property
+    def rows(self) -> int:
+        """How many records were taken, those before the checkpoint that it began with included."""
+        return self._base.rows + (self._taken.count if self._taken is not None else 0)
+
+    @property
+    def total(self) -> int | None:
+        """How many rows match up to the bound, by the server's count at the start; `None` before it is known."""
+        return self._base.before if self._walk is None else self._findings.before
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the request budget needs at least for the pages that are left; `None` where it can't be told."""
+        left = None if self._walk is None else self._walk.rows_left
+        return (
+            None
+            if left is None
+            else self._source.connection.forecast(ceil(left / self._source.connection.page_size) + 1)
+        )
+
+    async def __aiter__(self) -> AsyncGenerator[T, None]:
+        async with aclosing(self._run()) as batches:
+            async for taken in batches:
+                for taken.count, record in enumerate(taken.items):  # noqa: B020 - the count is what was taken before
+                    yield record
+                taken.count = len(taken.items)
+
+    async def batches(self) -> AsyncGenerator[tuple[T, ...], None]:
+        """The same records, those of a page at a time: each batch by `_id`, and no two interleave."""
+        async with aclosing(self._run()) as batches:
+            async for taken in batches:
+                yield taken.items
+                taken.count = len(taken.items)
+
+    async def aclose(self) -> None:
+        """End the iteration that is under way."""
+        if self._walk is not None:
+            await self._walk.aclose()
+
+    async def __aenter__(self) -> "Extraction[T]":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _run(self) -> AsyncGenerator[_Taken[T], None]:
+        """The batches; when the next one is asked for, all of the one before has been taken."""
+        if self._is_running:
+            raise ConfigurationError("the extraction is being iterated already: make another one with extract()")
+        self._is_running = True
+        try:
+            walk = self._walk = await self._begin()
+            self._source.connection.open_walks.add(walk)
+            while (batch := await self._take(walk)) is not None:
+                self._taken = self._open_batch(batch)
+                if self._taken.items:
+                    yield self._taken
+                self._close_batch(self._taken)
+        finally:
+            self._base, self._taken, ended, self._walk = self.checkpoint, None, self._walk, None
+            self._is_running = False
+            if ended is not None:
+                self._source.connection.open_walks.discard(ended)
+                await ended.aclose()
+
+    async def _begin(self) -> KeysetWalk[T]:
+        """A walk over what the checkpoint leaves; without one, the first page and the bound come first."""
+        base = self._base
+        if base.bound is not None:
+            after = base.after if base.is_finished else None
+            return self._make_walk(base.bound, base.ranges, after=after)
+        page, bound = await self._source.fetch_beginning()
+        walk = self._make_walk(bound, ((LOWEST, last_id(bound)),), after=None)
+        walk.begin_with(page)
+        self._base = replace(base, bound=bound)
+        return walk
+
+    def _make_walk(self, bound: datetime, ranges: tuple[tuple[str, str], ...], *, after: int | None) -> KeysetWalk[T]:
+        base = self._base
+        self._findings = Findings(
+            requests=base.requests,
+            doubled=base.doubled,
+            has_moved=base.has_moved,
+            before=base.before,
+            newer=base.newer,
+            after=after,
+        )
+        return KeysetWalk(
+            self._source.fetch,
+            ranges,
+            end=last_id(bound),
+            width=self._source.width,
+            page_size=self._source.connection.page_size,
+            findings=self._findings,
+        )
+
+    async def _take(self, walk: KeysetWalk[T]) -> Batch[T] | None:
+        try:
+            return await walk.take()
+        except AmiliError as error:
+            if not walk.is_honoured:
+                raise  # nothing was handed out, and there is nothing to go on from
+            raise ExtractionInterrupted(
+                f"the extraction of {self._source.path} was interrupted after {self.rows} records: {error}",
+                checkpoint=self.checkpoint,
+            ) from error
+
+    def _open_batch(self, batch: Batch[T]) -> _Taken[T]:
+        page, known = batch.page, self._source.known
+        self._pages += 1
+        self._source.connection.announce(
+            PageReceived(path=self._source.path, number=self._pages, items=len(page.items), total=self.total)
+        )
+        if not known:
+            return _Taken(batch=batch, items=page.items, places=range(len(page.items)))
+        places = [place for place, key in enumerate(page.keys) if mark_of(key) not in known]
+        return _Taken(batch=batch, items=tuple(page.items[place] for place in places), places=places)
+
+    def _close_batch(self, taken: _Taken[T]) -> None:
+        taken.count, rows = len(taken.items), len(taken.batch.page.keys)
+        taken.batch.take(rows)
+        self._base, self._taken = self._add(self._base, taken, rows), None
+
+    def _add(self, base: Checkpoint, taken: _Taken[T], rows: int) -> Checkpoint:
+        """What is known once the first *rows* of a batch have been taken too; the marks of recent ones are kept."""
+        items = taken.items[: taken.count]
+        oldest = (base.bound or datetime.max.replace(tzinfo=UTC)) - OVERLAP
+        for key in taken.batch.page.keys[:rows]:
+            if isinstance(key.updated, datetime) and key.updated >= oldest:
+                self._recent.add(mark_of(key))
+        return replace(
+            base,
+            rows=base.rows + len(items),
+            known=base.known + rows - len(items),
+            sums=add_money(base.sums, items, self._source.shape.record),
+        )

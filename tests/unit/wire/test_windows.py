@@ -1,0 +1,67 @@
+"""How long many requests take under two windows: the forecast against the budget itself, on a clock that jumps."""
+
+import asyncio
+
+import pytest
+
+from amili_async import RateLimit
+from amili_async._wire.throttle import Budget, Lane
+from tests.clock import MovedClock
+
+
+async def measure(budget: Budget, clock: MovedClock, requests: int) -> float:
+    """Seconds until the last of so many requests can go, each answered at once."""
+    began, times = clock.now(), []
+
+    async def ask() -> None:
+        await budget.acquire(Lane.BULK)
+        times.append(clock.now() - began)
+        budget.settle()
+
+    tasks = [asyncio.create_task(ask()) for _ in range(requests)]
+    while len(times) < requests:
+        await clock.move(0.25)
+    await asyncio.gather(*tasks)
+    return max(times, default=0.0)
+
+
+@pytest.mark.parametrize("requests", [1, 10, 11, 99, 100, 101, 250, 305, 1_000])
+@pytest.mark.parametrize("used", [0, 7, 130])
+async def test_a_forecast_is_what_comes_true(requests: int, used: int) -> None:
+    """Whatever was sent before, the last of so many requests goes when it was said to."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    await measure(budget, clock, used)
+    await clock.move(0.4)
+    said = budget.forecast(requests)
+    assert await measure(budget, clock, requests) == pytest.approx(said, abs=0.1)
+
+
+async def test_a_pause_and_the_even_pace_after_it_are_counted() -> None:
+    """After a 429 nothing goes for as long as it said, and then one request at a time."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    budget.pause(20.0)
+    said = budget.forecast(30)
+    assert said == pytest.approx(20 + 29 * 60 / 99, abs=0.1)
+    assert await measure(budget, clock, 30) == pytest.approx(said, abs=0.1)
+
+
+def test_nothing_takes_no_time_and_no_budget_never_waits() -> None:
+    """No request needs no time; without windows no number of them does."""
+
+    async def ask() -> tuple[float, float, float]:
+        clock = MovedClock()
+        return (
+            Budget(RateLimit(), clock=clock).forecast(0),
+            Budget(None, clock=clock).forecast(0),
+            Budget(None, clock=clock).forecast(10_000_000),
+        )
+
+    assert asyncio.run(ask()) == (0.0, 0.0, 0.0)
+
+
+async def test_a_million_records_take_as_long_as_the_limit_says() -> None:
+    """Ten thousand requests at a hundred a minute: the formula of two sliding windows, to the second."""
+    budget = Budget(RateLimit(), clock=MovedClock())
+    assert budget.forecast(10_000) == pytest.approx(60 * 99 + 9, abs=2)
