@@ -16,6 +16,17 @@ T = TypeVar("T")
 _ID = re.compile("[0-9a-f]{24}")
 
 
+class NotHonoured(UnreadableResponse):
+    """The server brings other rows than those of the range asked for, or does not find those that it shows."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an answer does not keep to the range of _id that was asked for, or is not sorted by _id: the server does "
+            "not honour what extract() relies on to know that it has every record. Use stream() instead: it pages by "
+            "number, and says in `drifted` whether rows moved meanwhile"
+        )
+
+
 class Keyed(Struct, Generic[T], frozen=True, kw_only=True):
     """A page with what identifies its records."""
 
@@ -33,11 +44,11 @@ class Keyed(Struct, Generic[T], frozen=True, kw_only=True):
     def check(self, after: str, end: str) -> "Keyed[T]":
         """The page without what came twice, nor a total that can't be.
 
-        `UnreadableResponse` unless the ids are those of `after < _id <= end`, in their order.
+        `NotHonoured` unless the ids are those of `after < _id <= end`, in their order.
         """
         ids = [key.id for key in self.keys]
         if ids and not (after < ids[0] and ids[-1] <= end and ids == sorted(ids) and all(map(_ID.fullmatch, ids))):
-            raise not_honoured()
+            raise NotHonoured
         page = self
         if self.total is not None and self.total < len(ids):
             page = replace(page, total=None)
@@ -53,12 +64,12 @@ class Keyed(Struct, Generic[T], frozen=True, kw_only=True):
         high = bisect_right(self.keys, end, key=lambda key: key.id)
         return self.pick(range(low, high))
 
-    def is_last(self, *, rank: int) -> bool:
-        """Whether no row of the range follows, where *rank* rows of it stand before this page."""
+    def is_last(self, *, rank: int | None) -> bool:
+        """Whether no row of the range follows, where *rank* rows of it stand before this page, if that is known."""
         if not self.keys:
             return True
         if self.total is not None:
-            return self.total <= rank + len(self.keys)
+            return rank is not None and self.total <= rank + len(self.keys)
         # Only against a size that the server named: it may have clamped the size without saying so.
         return self.max_results is not None and self.received < self.max_results
 
@@ -108,12 +119,3 @@ class FetchRange(Protocol[T]):
     def __call__(
         self, after: str, end: str, *, page: int = 1, is_count: bool = False
     ) -> Coroutine[Any, Any, Keyed[T]]: ...
-
-
-def not_honoured() -> UnreadableResponse:
-    """What is wrong with a server that brings other rows than those of the range asked for."""
-    return UnreadableResponse(
-        "an answer does not keep to the range of _id that was asked for, or is not sorted by _id: the server does not "
-        "honour what extract() relies on to know that it has every record. Use stream() instead: it pages by number, "
-        "and says in `drifted` whether rows moved meanwhile"
-    )

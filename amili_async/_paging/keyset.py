@@ -7,12 +7,12 @@ nothing is handed out before one has been seen that does. Whoever makes a walk c
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from amili_async._paging.keyed import Batch, FetchRange, Findings, Keyed, not_honoured
+from amili_async._paging.keyed import Batch, FetchRange, Findings, Keyed, NotHonoured
 from amili_async._paging.ranges import LOWEST, IdRange, Partition
 from amili_async.errors import ConfigurationError
 
@@ -24,12 +24,17 @@ HIGHEST = "f" * 24
 """The id that stands behind all others."""
 
 
+FetchWhole: TypeAlias = Callable[[], Awaitable[Keyed[Any]]]
+"""Fetches the first page of the list, without a range."""
+
+
 class _Opening(Struct, frozen=True):
     """What the page showed that was fetched before the bound was known."""
 
-    fetched: str
-    kept: int
-    total: int | None
+    ids: tuple[str, ...]
+    total: int
+    rest: tuple[str, str]
+    look_again: FetchWhole
 
 
 class KeysetWalk(Generic[T]):
@@ -61,6 +66,7 @@ class KeysetWalk(Generic[T]):
         """Whether the server has shown that it keeps to ranges of ids; an earlier walk over the list has seen it."""
         self._opening: _Opening | None = None
         self._says_total: bool | None = None
+        self._must_count_before = False
         self._cuts_by_time = 2 * width
 
     @property
@@ -72,21 +78,21 @@ class KeysetWalk(Generic[T]):
         """The ranges of ids that the consumer has not taken."""
         return self._partition.outstanding()
 
-    def begin_with(self, page: Keyed[T]) -> None:
+    def begin_with(self, page: Keyed[T], look_again: FetchWhole) -> None:
         """Take in the page with which the whole list begins: asked for without a range, before the bound was known."""
         page = self._receive(page, LOWEST, HIGHEST)
         first = self._partition.first
+        ids = tuple(key.id for key in page.between(LOWEST, first.end).keys)
         first.remaining = None if page.total is None else page.total - len(page.keys)
-        kept = len(page.between(LOWEST, first.end).keys)
         self._advance(first, page, rank=0)
-        self._opening = _Opening(first.fetched, kept, page.total)
+        self._opening = _Opening(ids, page.total or 0, (first.fetched, first.end), look_again)
         self.is_honoured = False
-        if first.is_fetched and page.total is not None:
-            self._findings.before, self._findings.newer = kept, page.total - kept
-        if kept:
-            self._span = (page.keys[0].id, first.end)
-        else:
-            self._findings.after, self._is_counted = self._findings.before, first.is_fetched
+        if ids:
+            self._span = (ids[0], first.end)
+        if page.total is not None and first.is_fetched:
+            self._note_before(len(ids), seen=len(page.keys))
+        if not ids and first.is_fetched:
+            self._findings.after, self._is_counted = self._findings.before, True
 
     async def take(self) -> Batch[T] | None:
         """The next records, of any range; `None` after the last. Raises what a fetch raised."""
@@ -135,9 +141,12 @@ class KeysetWalk(Generic[T]):
         if self._says_total is False and self._cuts_by_time and self._partition.cut_by_time(idle=idle):
             self._cuts_by_time -= 1
             return self._find_job()
+        if self._must_count_before:
+            self._must_count_before = False
+            return self._count(is_after=False)
         if self._partition.is_fetched and not self._tasks and not self._is_counted:
             self._is_counted = True
-            return self._count()
+            return self._count(is_after=True)
         return None
 
     def _settle(self, task: asyncio.Task[None]) -> None:
@@ -162,26 +171,36 @@ class KeysetWalk(Generic[T]):
     def _walk_from_the_middle(self, owner: IdRange, idle: int) -> Coroutine[Any, Any, None]:
         """Fetch a page from the middle of a range, and cut the range there."""
         cut, number = self._partition.plan_cut(owner, idle=idle, size=self._size)
-        after, end, expected, rank = owner.fetched, owner.end, self._expect(owner), (number - 1) * self._size
+        after, end, expected = owner.fetched, owner.end, self._expect(owner)
 
         async def walk() -> None:
             page = await self._ask(after, end, page=number, expected=expected)
-            left = None if page.total is None else max(0, page.total - rank - len(page.keys))
+            # Where the server's pages are of another size than it says, there is no telling where this one stands.
+            rank = (number - 1) * self._size if page.max_results == self._size else None
+            left = None if page.total is None or rank is None else max(0, page.total - rank - len(page.keys))
             upper = self._partition.cut_at(cut, [key.id for key in page.keys], end=end, remaining=left)
             if upper is not None:
                 self._advance(upper, page, rank=rank)
 
         return walk()
 
-    async def _count(self) -> None:
-        """Ask how many rows there are, now that all were fetched."""
+    async def _count(self, *, is_after: bool) -> None:
+        """Ask how many rows there are up to the bound: at the start, where that is open, or at the end."""
         after, end = self._span
         page = self._receive(await self._fetch(after, end, is_count=True), after, end)
-        if not (self.is_honoured or page.keys) and self._opening is not None and self._opening.kept > 1:
-            raise not_honoured()  # it does not find what it showed before
-        self.is_honoured = True
-        if page.total is not None:
-            self._findings.after = page.total + (self._opening is not None and after != LOWEST)
+        if not (self.is_honoured or page.keys) and self._opening is not None:
+            seen = set(self._opening.ids[1:])
+            still = await self._opening.look_again() if seen else None
+            if still is not None and any(key.id in seen for key in still.keys):
+                raise NotHonoured  # it does not find what it shows before and after
+        self.is_honoured |= is_after or bool(page.keys)
+        if page.total is None:
+            return
+        total = page.total + (after != LOWEST)  # the span begins behind the first row
+        if is_after:
+            self._findings.after = total
+        elif self._opening is not None:
+            self._findings.before, self._findings.newer = total, max(0, self._opening.total - total)
 
     async def _ask(self, after: str, end: str, *, page: int = 1, expected: int | None = None) -> Keyed[T]:
         answer = self._receive(await self._fetch(after, end, page=page), after, end)
@@ -189,14 +208,19 @@ class KeysetWalk(Generic[T]):
         if answer.total is not None:
             self._findings.has_moved |= expected not in (None, answer.total)
             opening = self._opening
-            if (
-                opening is not None
-                and self._findings.before is None
-                and (after, end) == (opening.fetched, self._span[1])
-            ):
-                self._findings.before = opening.kept + answer.total
-                self._findings.newer = max(0, (opening.total or 0) - self._findings.before)
+            if opening is not None and self._findings.before is None and (after, end) == opening.rest:
+                rows = len(opening.ids) + answer.total
+                self._note_before(rows, seen=rows)
         return answer
+
+    def _note_before(self, rows: int, *, seen: int) -> None:
+        """Note how many rows up to the bound there were, by what has been *seen*.
+
+        Where the list has more, they lie past the bound, or were left out of a page: only a count can tell.
+        """
+        total = 0 if self._opening is None else self._opening.total
+        self._findings.before, self._findings.newer = rows, max(0, total - rows)
+        self._must_count_before = total > seen
 
     def _expect(self, walked: IdRange) -> int | None:
         """The total that the next answer for a range must show, unless rows move."""
@@ -212,7 +236,7 @@ class KeysetWalk(Generic[T]):
             self._size = page.received if has_more else page.max_results or self._size
         return page
 
-    def _advance(self, walked: IdRange, page: Keyed[T], *, rank: int) -> None:
+    def _advance(self, walked: IdRange, page: Keyed[T], *, rank: int | None) -> None:
         """Move a range forward by a page, of which only what belongs to it is kept."""
         kept = page.between(walked.fetched, walked.end)
         is_over = page.is_last(rank=rank) or page.keys[-1].id >= walked.end

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from amili_async._paging.keyed import Batch, Findings
+from amili_async._paging.keyed import Batch, Findings, NotHonoured
 from amili_async._paging.keyset import KeysetWalk
 from amili_async._paging.ranges import LOWEST
 from amili_async.errors import AmiliError, ConfigurationError, ExtractionInterrupted
@@ -174,7 +174,7 @@ class Extraction(Generic[T]):
             return self._make_walk(base.bound, base.ranges, after=after)
         page, bound = await self._source.fetch_beginning()
         walk = self._make_walk(bound, ((LOWEST, last_id(bound)),), after=None)
-        walk.begin_with(page)
+        walk.begin_with(page, self._source.look_again)
         self._base = replace(base, bound=bound)
         return walk
 
@@ -200,9 +200,9 @@ class Extraction(Generic[T]):
     async def _take(self, walk: KeysetWalk[T]) -> Batch[T] | None:
         try:
             return await walk.take()
+        except NotHonoured:
+            raise  # there is nothing to go on from
         except AmiliError as error:
-            if not walk.is_honoured:
-                raise  # nothing was handed out, and there is nothing to go on from
             raise ExtractionInterrupted(
                 f"the extraction of {self._source.path} was interrupted after {self.rows} records: {error}",
                 checkpoint=self.checkpoint,

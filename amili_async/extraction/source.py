@@ -55,6 +55,10 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         now = floor(server_time(response, default=self.connection.wall()))
         return self._read(response), datetime.fromtimestamp(now, UTC) - SETTLING
 
+    async def look_again(self) -> Keyed[T]:
+        """The first page of all that match by now."""
+        return (await self.fetch_beginning())[0]
+
     async def fetch(self, after: str, end: str, *, page: int = 1, is_count: bool = False) -> Keyed[T]:
         """A page of those with `after < _id <= end`; for a count only the first of them, without its record."""
         if is_count:

@@ -14,9 +14,7 @@ from amili_async.models.kinds import MONEY
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 
 
-def add_money(
-    sums: Mapping[str, Decimal | None], records: Sequence[Any], record: Any
-) -> dict[str, Decimal | None]:
+def add_money(sums: Mapping[str, Decimal | None], records: Sequence[Any], record: Any) -> dict[str, Decimal | None]:
     """The sums with those of *records* added; `None` for a column with a value that cannot be summed exactly.
 
     The columns are those of the *record* type; of dicts, those that occur.

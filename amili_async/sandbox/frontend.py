@@ -8,8 +8,10 @@ from aiohttp import web
 
 from .answers import Answer, error_answer
 from .connections import close, pause, reset, send_part, wait_until_gone
+from .dates import at_epoch, write_date
 from .endpoints import Asked, Endpoints
 from .faults import Fault, FaultPlan
+from .interference import Interference
 from .limits import Budget, limit_headers
 from .received import Journal, ReceivedRequest
 from .refusals import Refused
@@ -29,12 +31,12 @@ class Frontend:
         latency: float,
         shows_limits: bool,
     ) -> None:
-        self._endpoints = endpoints
         self._office = office
         self._budget = budget
         self._clock = clock
         self._latency = latency
         self._shows_limits = shows_limits
+        self.interference = Interference(endpoints.answer)
         self.plan = FaultPlan()
         self.journal = Journal()
         self.closing = asyncio.Event()
@@ -56,13 +58,13 @@ class Frontend:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
-            answer = await self._play(request, asked)
+            answer = await self._play(request, asked, received)
         finally:
             self.open -= 1
         if answer is None:
             return web.Response()  # goes nowhere: the connection is closed already
         self.journal.note_answer(received, status=answer.status, sent_at=self._clock())
-        return _as_response(answer)
+        return _as_response(self._stamp(answer))
 
     async def _read(self, request: web.BaseRequest) -> Asked:
         return Asked(
@@ -74,7 +76,7 @@ class Frontend:
             now=self._clock(),
         )
 
-    async def _play(self, request: web.BaseRequest, asked: Asked) -> Answer | None:
+    async def _play(self, request: web.BaseRequest, asked: Asked, received: ReceivedRequest) -> Answer | None:
         """What is answered, or None where the connection does not live to see it."""
         headers, refusal = self._count(asked.now)
         await pause(self._latency, self.closing)
@@ -82,8 +84,8 @@ class Frontend:
             return refusal.with_headers(headers)
         fault = self.plan.take(asked.method, asked.path)
         if fault is None:
-            return self._carry_out(asked).with_headers(headers)
-        return await self._misbehave(request, asked, fault, headers)
+            return self._carry_out(asked, received).with_headers(headers)
+        return await self._misbehave(request, fault, lambda: self._carry_out(asked, received), headers)
 
     def _count(self, now: float) -> tuple[dict[str, str], Answer | None]:
         """Count a request; the headers that tell of it, and the refusal if there were too many."""
@@ -93,11 +95,15 @@ class Frontend:
         headers = limit_headers(verdict, now) if self._shows_limits else {}
         return headers, None if verdict.allowed else error_answer(Refused(429, "Rate limit exceeded"))
 
-    def _carry_out(self, asked: Asked) -> Answer:
-        return self._endpoints.answer(replace(asked, now=self._clock()))
+    def _carry_out(self, asked: Asked, received: ReceivedRequest) -> Answer:
+        return self.interference.carry_out(replace(asked, now=self._clock()), received)
+
+    def _stamp(self, answer: Answer) -> Answer:
+        """The answer with the sandbox's time on it, unless it names one of its own."""
+        return replace(answer, headers={"Date": write_date(at_epoch(self._clock())), **answer.headers})
 
     async def _misbehave(
-        self, request: web.BaseRequest, asked: Asked, fault: Fault, headers: dict[str, str]
+        self, request: web.BaseRequest, fault: Fault, carry_out: Callable[[], Answer], headers: dict[str, str]
     ) -> Answer | None:
         await pause(fault.delay, self.closing)
         if fault.revoke:
@@ -111,7 +117,7 @@ class Frontend:
             return None
         false_answer = fault.answer()
         if false_answer is None or fault.carried_out:
-            true_answer = self._carry_out(asked)
+            true_answer = carry_out()
         if fault.reset == "after":
             reset(request)
             return None
@@ -122,7 +128,7 @@ class Frontend:
         return None
 
     async def _send_part(self, request: web.BaseRequest, answer: Answer, length: int, *, hangs: bool) -> None:
-        send_part(request, answer, length)
+        send_part(request, self._stamp(answer), length)
         if hangs:
             await wait_until_gone(request, self.closing)
         close(request)

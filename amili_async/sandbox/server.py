@@ -15,6 +15,7 @@ from .endpoints import PAYMENTS, Endpoints
 from .faults import Fault
 from .frontend import Frontend
 from .identity import IdMint
+from .interference import FalsePage, FalseQuery, Meanwhile
 from .limits import AMILI_LIMITS, Budget, RateWindow
 from .received import Journal
 from .seeding import Books
@@ -30,10 +31,10 @@ class Sandbox:
 
     `async with`, or `await start()` and `await aclose()`. Rows are made when the first request needs them, the same
     for the same numbers and *seed*. *clock* gives epoch seconds and rules expiries, rate windows and the dates of new
-    rows; *latency* and the delays of faults are real seconds. *rate_limit* is what Amili documents unless it is given,
-    and None switches it off; every request counts, refused ones only if *refusals_count*. *rate_limit_headers* adds
-    `X-RateLimit-*` to every answer and `Retry-After` to a 429: off, as in Eve, whose bare 429 is the harder case for a
-    client. *public_key* (PEM) is registered in place of that of a key made here.
+    rows and of answers; *latency* and the delays of faults are real seconds. *rate_limit* is what Amili documents
+    unless it is given, and None switches it off; every request counts, refused ones only if *refusals_count*.
+    *rate_limit_headers* adds `X-RateLimit-*` to every answer and `Retry-After` to a 429: off, as in Eve, whose bare 429
+    is the harder case for a client. *public_key* (PEM) is registered in place of that of a key made here.
     """
 
     def __init__(
@@ -154,6 +155,21 @@ class Sandbox:
     def stop_failing(self) -> None:
         """Forget every fault that is still planned."""
         self._frontend.plan.clear()
+
+    def meanwhile(self, callback: Meanwhile | None) -> None:
+        """Call *callback* with each request right before it is carried out: what it does, somebody else did meanwhile.
+
+        It may insert, update and delete. None takes it away.
+        """
+        self._frontend.interference.meanwhile = callback
+
+    def falsify(self, *, query: FalseQuery | None = None, page: FalsePage | None = None) -> None:
+        """Make the server lie, until this is called again; with nothing it is honest.
+
+        *query* gives the query that is carried out in place of the one received. *page* is called with the request
+        and a page of a list as decoded JSON, and gives the one that is sent instead.
+        """
+        self._frontend.interference.query, self._frontend.interference.page = query, page
 
     def rows(self, resource: str) -> list[dict[str, Any]]:
         """Copies of all rows as the API shows them, in stored order; numbers are int or Decimal."""

@@ -1,0 +1,703 @@
+"""Extraction against the sandbox: what it costs, how it goes on, how it ends, and whom it refuses."""
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import ceil
+from typing import Any
+
+import msgspec
+import pytest
+
+from amili_async import AmiliClient, RateLimit, RetryPolicy, Timestamp, field
+from amili_async.errors import (
+    AmiliError,
+    ConfigurationError,
+    ExtractionInterrupted,
+    ServerFault,
+    UnreadableResponse,
+)
+from amili_async.extraction import Checkpoint, Extraction, Verdict
+from amili_async.sandbox import Fault, ReceivedRequest
+from tests.clock import HastyClock, settle
+from tests.journeys.conftest import Connect, StartSandbox
+from tests.rows import (
+    SPECIFICATIONS,
+    count_pages,
+    crowd_a_month,
+    crowd_a_second,
+    fill,
+    make_id,
+    spread_evenly,
+)
+
+SHAPES = [spread_evenly, crowd_a_month, crowd_a_second]
+
+
+async def take_all(extraction: Extraction[Any], *, into: list[str] | None = None) -> list[str]:
+    """The ids of all records that are left, put *into* a list that is there if the extraction fails."""
+    taken = [] if into is None else into
+    async for record in extraction:
+        taken.append(record.id)
+    return taken
+
+
+async def leave_after(extraction: Extraction[Any], count: int) -> list[str]:
+    """The records taken before the extraction is left; the one in hand at that moment was not."""
+    taken: list[str] = []
+    async with aclosing(aiter(extraction)) as records:
+        async for record in records:
+            if len(taken) == count:
+                break
+            taken.append(record.id)
+    return taken
+
+
+# What it costs
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 250, 1000, 5000])
+async def test_it_costs_a_request_a_page_and_few_more(
+    shape: Callable[[int], list[str]], count: int, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Quiet rows cost a request per hundred, and at most two and one per part besides, wherever they lie in time."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, shape(count))
+    amili = await connect(sandbox)
+    for parts in (None, 1, 4, 8):
+        sandbox.requests.clear()
+        extraction = amili.payout_specifications.extract(parts=parts)
+        assert sorted(await take_all(extraction)) == ids
+        assert count_pages(sandbox) <= ceil(count / 100) + 2 + (parts or 10)
+        assert extraction.manifest.requests == count_pages(sandbox)
+        assert (extraction.rows, extraction.total) == (count, count)
+        assert extraction.manifest.verdict is Verdict.COMPLETE
+
+
+async def test_nothing_is_sent_before_iteration(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Making an extraction costs nothing, and it says that nothing is known yet."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    extraction = amili.payout_specifications.extract()
+    await asyncio.sleep(0.01)
+    assert sandbox.requests == []
+    assert (extraction.rows, extraction.total, extraction.checkpoint.is_finished) == (0, None, False)
+    assert extraction.manifest.verdict is Verdict.PARTIAL
+    await extraction.aclose()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_no_worker_is_idle(
+    shape: Callable[[int], list[str]], start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Never more requests are in flight than the concurrency, and mostly that many, though a month holds all rows."""
+    sandbox = await start_sandbox(specifications=0, latency=0.005)
+    ids = fill(sandbox, shape(6000))
+    in_flight: list[int] = []
+    sandbox.meanwhile(lambda _: in_flight.append(sandbox.in_flight))
+    amili = await connect(sandbox, concurrency=8, auth=sandbox.token())
+    assert sorted(await take_all(amili.payout_specifications.extract())) == ids
+    assert sandbox.most_in_flight == 8
+    stretches = [in_flight[place : place + 8] for place in range(1, len(in_flight) - 16)]
+    assert min(map(max, stretches)) >= 7  # requests sent together are answered one by one, so each sees fewer
+
+
+async def test_a_slow_consumer_stops_the_fetching(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Whoever looks at one batch has no more than three pages per request in flight waiting."""
+    sandbox = await start_sandbox(specifications=0)
+    fill(sandbox, spread_evenly(10_000))
+    amili = await connect(sandbox, concurrency=4)
+    async with aclosing(amili.payout_specifications.extract().batches()) as batches:
+        await anext(batches)
+        await asyncio.sleep(0.05)
+        waiting = count_pages(sandbox)
+        assert waiting <= 3 * 4 + 1
+        for taken in range(1, 20):
+            await anext(batches)
+            await asyncio.sleep(0.002)
+            assert count_pages(sandbox) <= 3 * 4 + 1 + taken
+
+
+# What comes
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_batches_are_ranges_of_ids(
+    shape: Callable[[int], list[str]], start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A batch is a page, never empty, in order of id, and no other batch has an id between its first and its last."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, shape(2345))
+    amili = await connect(sandbox)
+    async with aclosing(amili.payout_specifications.extract().batches()) as batches:
+        found = [[record.id for record in batch] async for batch in batches]
+    assert all(1 <= len(batch) <= 100 and batch == sorted(batch) for batch in found)
+    assert [row_id for batch in sorted(found) for row_id in batch] == ids
+
+
+async def test_only_what_matches_comes(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A filter is combined with the ranges, also one about ids, and one of several alternatives."""
+    sandbox = await start_sandbox(specifications=1500)
+    amili = await connect(sandbox)
+    rows = sandbox.rows(SPECIFICATIONS)
+    middle = sorted(row["_id"] for row in rows)[700]
+    for where, matches in (
+        (field("article") == "capital", lambda row: row["article"] == "capital"),
+        (field("id") >= middle, lambda row: row["_id"] >= middle),
+        ({"_id": {"$in": [middle]}}, lambda row: row["_id"] == middle),
+        (
+            (field("state") == "reminder") | (field("amount") > 1000),
+            lambda row: row.get("state") == "reminder" or row["amount"] > 1000,
+        ),
+    ):
+        extraction = amili.payout_specifications.extract(where)
+        assert sorted(await take_all(extraction)) == sorted(row["_id"] for row in rows if matches(row))
+        assert extraction.manifest.verdict is Verdict.COMPLETE
+
+
+async def test_rows_made_after_the_bound_are_left_for_the_next_time(
+    start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """The bound is ten seconds before the server's clock, whatever ours says; what is newer is told of, not brought."""
+    ahead = 3600.0
+    sandbox = await start_sandbox(specifications=0, clock=lambda: clock.wall() + ahead)
+    now = int(clock.wall() + ahead)
+    old = fill(sandbox, [make_id(now - 60, 1), make_id(now - 11, 1), *spread_evenly(300)])
+    fill(sandbox, [make_id(now - 5, 1), make_id(now - 5, 2), make_id(now, 1)])
+    amili = await connect(sandbox, auth=sandbox.token())
+    extraction = amili.payout_specifications.extract()
+    assert sorted(await take_all(extraction)) == sorted(old)
+    manifest = extraction.manifest
+    assert (manifest.newer, manifest.before, manifest.after, manifest.rows) == (3, 302, 302, 302)
+    assert manifest.verdict is Verdict.COMPLETE
+    bound = manifest.bound
+    assert bound is not None
+    assert abs(bound - datetime.fromtimestamp(now - 10, UTC)) <= timedelta(seconds=2)
+
+
+class Line(msgspec.Struct):
+    """What a report needs."""
+
+    total_amount: Decimal | None = None
+    booking_date: datetime | None = None
+
+
+class FastLine(msgspec.Struct, frozen=True):
+    """The same with the id, in the form that is decoded directly."""
+
+    id: str
+    total_amount: Decimal | None = None
+    booking_date: Timestamp | None = None
+
+
+async def test_into_a_struct_or_a_dict(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A struct needs no id to be extracted into; a dict has every field; and every record arrives once in any form."""
+    sandbox = await start_sandbox(specifications=550)
+    amili = await connect(sandbox)
+    rows = {row["_id"]: row for row in sandbox.rows(SPECIFICATIONS)}
+    lines = [line async for line in amili.payout_specifications.extract(into=Line)]
+    assert {type(line) for line in lines} == {Line}
+    assert sorted(line.total_amount or 0 for line in lines) == sorted(row["total_amount"] for row in rows.values())
+    assert all(line.booking_date.tzinfo is UTC for line in lines if line.booking_date)
+    fast = [line async for line in amili.payout_specifications.extract(into=FastLine)]
+    assert {line.id: line.total_amount for line in fast} == {each: rows[each]["total_amount"] for each in rows}
+    found: list[dict[str, Any]] = [record async for record in amili.payout_specifications.extract(into=dict)]
+    assert {record["_id"]: record for record in found} == rows
+    some: list[dict[str, Any]] = [
+        record async for record in amili.payout_specifications.extract(into=dict, projection=["amount"])
+    ]
+    assert sorted(record["amount"] for record in some) == sorted(row["amount"] for row in rows.values())
+
+
+async def test_every_resource_can_be_extracted(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Payouts and payments as well."""
+    sandbox = await start_sandbox(payouts=120, payments=130)
+    amili = await connect(sandbox)
+    payouts = amili.payouts.extract()
+    payments = amili.creditor_payments.extract()
+    assert len(await take_all(payouts)) == 120
+    assert len(await take_all(payments)) == 130
+    assert payouts.manifest.resource == payouts.checkpoint.resource == amili.payouts.path == "finance--payouts"
+    assert payments.manifest.resource == amili.creditor_payments.path == "creditor--payments"
+
+
+# Servers that are different
+
+
+def without(*names: str) -> Callable[[ReceivedRequest, dict[str, Any]], dict[str, Any]]:
+    """A page that says nothing of these."""
+    return lambda _, page: page | {"_meta": {key: each for key, each in page["_meta"].items() if key not in names}}
+
+
+@pytest.mark.parametrize("names", [("total",), ("total", "max_results"), ("max_results",)])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_server_without_totals(
+    shape: Callable[[int], list[str]], names: tuple[str, ...], start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Where the server does not count, every row arrives once all the same, for few more requests."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, shape(1500))
+    amili = await connect(sandbox)
+    sandbox.falsify(page=without(*names))
+    extraction = amili.payout_specifications.extract()
+    assert sorted(await take_all(extraction)) == ids
+    assert count_pages(sandbox) <= 15 + 2 + 3 * 10
+    if "total" in names:
+        assert (extraction.total, extraction.manifest.before, extraction.manifest.after) == (None, None, None)
+
+
+async def test_a_server_that_says_nothing_of_its_pages(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Without `_meta` at all every row arrives once."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(750))
+    amili = await connect(sandbox)
+    sandbox.falsify(page=lambda _, page: {"_items": page["_items"]})
+    assert sorted(await take_all(amili.payout_specifications.extract())) == ids
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_server_that_puts_fewer_on_a_page(
+    shape: Callable[[int], list[str]], says_so: bool, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A page size that is clamped silently costs requests, not rows."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, shape(700))
+    amili = await connect(sandbox)
+
+    def show(_: ReceivedRequest, page: dict[str, Any]) -> dict[str, Any]:
+        return page if says_so else page | {"_meta": page["_meta"] | {"max_results": 100}}
+
+    sandbox.falsify(
+        query=lambda received: {**received.query, "max_results": str(min(25, int(received.query["max_results"])))},
+        page=show,
+    )
+    extraction = amili.payout_specifications.extract()
+    assert sorted(await take_all(extraction)) == ids
+    assert extraction.manifest.verdict is Verdict.COMPLETE
+    assert count_pages(sandbox) <= 28 + 2 + 10
+
+
+def ignore_ranges(received: ReceivedRequest) -> dict[str, str]:
+    return {name: text for name, text in received.query.items() if name != "where"}
+
+
+def match_nothing(received: ReceivedRequest) -> dict[str, str]:
+    has_range = "_id" in received.query.get("where", "")
+    return {**received.query, **({"where": '{"_id": 5}'} if has_range else {})}
+
+
+def ignore_sort(received: ReceivedRequest) -> dict[str, str]:
+    return {name: text for name, text in received.query.items() if name != "sort"}
+
+
+def sort_the_other_way(received: ReceivedRequest) -> dict[str, str]:
+    return {**received.query, "sort": '[("_id", -1)]'}
+
+
+@pytest.mark.parametrize("count", [150, 1000, 5000])
+@pytest.mark.parametrize("lie", [ignore_ranges, match_nothing, ignore_sort, sort_the_other_way])
+async def test_a_server_that_does_not_honour_ranges_is_noticed(
+    lie: Callable[[ReceivedRequest], dict[str, str]], count: int, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Before the first record is delivered, an error says so and names stream() as the way out."""
+    sandbox = await start_sandbox(specifications=count)
+    amili = await connect(sandbox)
+    sandbox.falsify(query=lie)
+    extraction = amili.payout_specifications.extract()
+    with pytest.raises(AmiliError, match=r"_id.*stream\(\)"):
+        await anext(aiter(extraction))
+    assert extraction.rows == 0
+    assert extraction.manifest.verdict is Verdict.PARTIAL
+    assert count_pages(sandbox) <= 3 + 10
+
+
+async def test_a_server_that_ignores_page_numbers_loses_nothing(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Pages asked for by number only serve to cut ranges: where they are wrong, each row still arrives once."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(1000))
+    amili = await connect(sandbox)
+    sandbox.falsify(query=lambda received: {**received.query, "page": "1"})
+    extraction = amili.payout_specifications.extract()
+    assert sorted(await take_all(extraction)) == ids
+
+
+# Checkpoints and resuming
+
+
+async def test_a_checkpoint_covers_what_was_taken(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """In the body of the loop a checkpoint covers all records before the present one, to the record."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(420))
+    amili = await connect(sandbox, concurrency=3)
+    for count in (0, 1, 50, 99, 100, 101, 333, 419):
+        extraction = amili.payout_specifications.extract()
+        taken = await leave_after(extraction, count)
+        assert len(taken) == extraction.rows == count
+        checkpoint = Checkpoint.from_json(extraction.checkpoint.to_json())
+        assert not checkpoint.is_finished
+        rest = amili.payout_specifications.extract(checkpoint=checkpoint)
+        assert sorted(taken + await take_all(rest)) == ids
+        assert rest.rows == 420
+        assert rest.checkpoint.is_finished
+
+
+async def test_a_checkpoint_covers_batches_too(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """In the body of a loop over batches, those before the present one are covered and that one is not."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, crowd_a_month(1000))
+    amili = await connect(sandbox)
+    extraction = amili.payout_specifications.extract()
+    taken: list[str] = []
+    checkpoints: list[tuple[int, str]] = []
+    async with aclosing(extraction.batches()) as batches:
+        async for batch in batches:
+            checkpoints.append((len(taken), extraction.checkpoint.to_json()))
+            assert extraction.rows == len(taken)
+            taken += [record.id for record in batch]
+    for count, checkpoint in checkpoints:
+        rest = amili.payout_specifications.extract(checkpoint=Checkpoint.from_json(checkpoint.encode()))
+        assert sorted(taken[:count] + await take_all(rest)) == ids
+
+
+async def test_resuming_repeats_only_what_was_not_taken(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """What is resumed costs a request per hundred rows left, one for each range left, and no more than few besides."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(5000))
+    amili = await connect(sandbox, concurrency=4)
+    for count in (50, 1234, 2500, 4990):
+        extraction = amili.payout_specifications.extract()
+        taken = await leave_after(extraction, count)
+        sandbox.requests.clear()
+        rest = amili.payout_specifications.extract(checkpoint=extraction.checkpoint)
+        assert sorted(taken + await take_all(rest)) == ids
+        assert count_pages(sandbox) <= ceil((5000 - count) / 100) + 2 + 2 * 4
+
+
+async def test_resuming_what_is_finished_sends_nothing(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A finished checkpoint has nothing left, and the manifest of its extraction stays what it was."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    extraction = amili.payout_specifications.extract()
+    await take_all(extraction)
+    sandbox.requests.clear()
+    again = amili.payout_specifications.extract(checkpoint=extraction.checkpoint)
+    assert await take_all(again) == []
+    assert await take_all(extraction) == []
+    assert count_pages(sandbox) == 0
+    assert (again.rows, again.checkpoint.is_finished) == (250, True)
+    assert again.manifest.verdict is Verdict.COMPLETE
+
+
+async def test_a_resumed_extraction_keeps_its_bound(
+    start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """What is created between leaving and resuming is left for the next time."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(400))
+    amili = await connect(sandbox)
+    extraction = amili.payout_specifications.extract()
+    taken = await leave_after(extraction, 150)
+    created = sandbox.insert(SPECIFICATIONS, {"amount": 1})
+    await clock.move(3600)
+    rest = amili.payout_specifications.extract(checkpoint=extraction.checkpoint)
+    found = await take_all(rest)
+    assert sorted(taken + found) == ids
+    assert created not in found
+    assert rest.manifest.bound == extraction.manifest.bound == rest.checkpoint.bound
+    assert rest.manifest.verdict is Verdict.COMPLETE
+
+
+async def test_a_checkpoint_is_small_and_tells_nothing(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A few hundred bytes for each range, whatever was taken, and neither a filter's value nor a record's contents."""
+    sandbox = await start_sandbox(specifications=0)
+    fill(sandbox, crowd_a_month(5000))
+    amili = await connect(sandbox, concurrency=8)
+    where = (field("article") == "capital") & (field("reference_number") != "canary-4711")
+    extraction = amili.payout_specifications.extract(where)
+    sizes = []
+    async with aclosing(extraction.batches()) as batches:
+        async for _ in batches:
+            text = extraction.checkpoint.to_json()
+            sizes.append(len(text))
+            assert "canary" not in text
+            assert "capital" not in text
+    assert max(sizes) <= 300 * (8 + 2)
+    assert "canary" not in repr(extraction) + repr(extraction.checkpoint) + repr(extraction.manifest)
+    assert "canary" not in extraction.manifest.to_json()
+
+
+async def test_a_checkpoint_of_something_else_is_refused(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Another filter, another resource, another version, and what is no checkpoint at all, each before a request."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    where = field("article") == "capital"
+    extraction = amili.payout_specifications.extract(where)
+    await leave_after(extraction, 10)
+    sandbox.requests.clear()
+    checkpoint = extraction.checkpoint
+    for other in (None, field("article") == "reminder", {"article": "capital", "amount": 1}):
+        with pytest.raises(ConfigurationError, match="filter"):
+            amili.payout_specifications.extract(other, checkpoint=checkpoint)
+    with pytest.raises(ConfigurationError, match="finance--payout-specifications"):
+        amili.payouts.extract(where, checkpoint=checkpoint)
+    fields = msgspec.json.decode(checkpoint.to_json())
+    assert "version" in fields
+    for text in (
+        msgspec.json.encode(fields | {"version": 99}),
+        b"",
+        b"[]",
+        b"{}",
+        b"null",
+        checkpoint.to_json()[:-20],
+        extraction.manifest.to_json(),
+    ):
+        with pytest.raises(ConfigurationError):
+            Checkpoint.from_json(text)
+    assert sandbox.requests == []
+    equal = amili.payout_specifications.extract({"article": {"$eq": "capital"}}, checkpoint=None)
+    assert equal.checkpoint.resource == SPECIFICATIONS
+
+
+# How it ends
+
+
+async def test_iterating_again_goes_on(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """After a break the next loop brings the rest, and the records of both are all."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(700))
+    amili = await connect(sandbox)
+    extraction = amili.payout_specifications.extract()
+    taken = []
+    for count in (0, 1, 120, 300):
+        taken += await leave_after(extraction, count)
+    assert sorted(taken + await take_all(extraction)) == ids
+    assert extraction.manifest.verdict is Verdict.COMPLETE
+    assert extraction.manifest.rows == 700
+
+
+async def test_an_outage_interrupts_and_carries_the_checkpoint(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """When the retries are used up, what was taken is on the error, and going on from there completes the set."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(2000))
+    amili = await connect(sandbox, retry=RetryPolicy(attempts=2), concurrency=3)
+    extraction = amili.payout_specifications.extract()
+    taken: list[str] = []
+
+    async def take() -> None:
+        async for record in extraction:
+            taken.append(record.id)
+            if len(taken) == 350:
+                sandbox.fail(Fault.unavailable(), times=None)
+
+    with pytest.raises(ExtractionInterrupted) as caught:
+        await take()
+    assert isinstance(caught.value.__cause__, ServerFault)
+    assert extraction.manifest.verdict is Verdict.PARTIAL
+    sandbox.stop_failing()
+    checkpoint = caught.value.checkpoint
+    assert checkpoint == extraction.checkpoint
+    rest = amili.payout_specifications.extract(checkpoint=Checkpoint.from_json(checkpoint.to_json()))
+    assert sorted(taken + await take_all(rest)) == ids
+    assert 350 <= len(taken) < 2000
+
+
+async def test_an_outage_can_be_waited_out_in_the_same_extraction(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """An extraction that was interrupted goes on when it is iterated again."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(1000))
+    amili = await connect(sandbox, retry=RetryPolicy(attempts=1))
+    extraction = amili.payout_specifications.extract()
+    taken: list[str] = []
+
+    for after in (3, 2):
+        sandbox.fail(Fault.unavailable(), path=SPECIFICATIONS, after=after)
+        with pytest.raises(ExtractionInterrupted):
+            await take_all(extraction, into=taken)
+    await take_all(extraction, into=taken)
+    assert sorted(taken) == ids
+
+
+async def test_a_row_that_cannot_be_read_is_named(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The error names the row and not its contents; once that is mended, going on completes the set."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(1000))
+    for bad in (ids[130], ids[230], ids[555], ids[-1]):
+        sandbox.update(SPECIFICATIONS, bad, {"amount": {"canary": "4711"}})
+        amili = await connect(sandbox, concurrency=3)
+        taken: list[str] = []
+
+        with pytest.raises(ExtractionInterrupted) as caught:
+            await take_all(amili.payout_specifications.extract(), into=taken)
+        cause = caught.value.__cause__
+        assert isinstance(cause, UnreadableResponse)
+        assert cause.record_id == bad
+        assert bad in str(caught.value)
+        assert "canary" not in str(caught.value) + str(cause)
+        assert bad not in taken
+        sandbox.update(SPECIFICATIONS, bad, {"amount": 1})
+        rest = await take_all(amili.payout_specifications.extract(checkpoint=caught.value.checkpoint))
+        assert sorted(taken + rest) == ids
+
+
+async def test_a_row_that_cannot_be_read_at_once_is_named_too(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """On the first page nothing is there yet to go on from, and the error is the plain one."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(300))
+    for bad in (ids[0], ids[30]):
+        sandbox.update(SPECIFICATIONS, bad, {"amount": {"canary": "4711"}})
+        amili = await connect(sandbox, concurrency=1)
+        extraction = amili.payout_specifications.extract()
+        with pytest.raises(UnreadableResponse, match=bad) as caught:
+            await take_all(extraction)
+        assert caught.value.record_id == bad
+        sandbox.update(SPECIFICATIONS, bad, {"amount": 1})
+        assert sorted(await take_all(extraction)) == ids
+
+
+async def test_a_page_that_fails_now_and_then_is_fetched_again(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A reset, a cut body, a 503, a 429 and a revoked token on the way lose nothing and double nothing."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(2000))
+    amili = await connect(sandbox)
+    faults = [Fault(reset="before"), Fault(cut=50), Fault.unavailable(), Fault.too_many_requests(), Fault(revoke=True)]
+    for place, fault in enumerate(faults):
+        sandbox.fail(fault, path=SPECIFICATIONS, after=place * 2)
+    extraction = amili.payout_specifications.extract()
+    assert sorted(await take_all(extraction)) == ids
+    assert extraction.manifest.verdict is Verdict.COMPLETE
+
+
+async def leave_by_breaking(extraction: Extraction[Any], amili: AmiliClient) -> None:
+    async for _ in extraction:
+        break
+
+
+async def leave_by_an_exception(extraction: Extraction[Any], amili: AmiliClient) -> None:
+    async def consume() -> None:
+        async for _ in extraction:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await consume()
+
+
+async def leave_by_cancellation(extraction: Extraction[Any], amili: AmiliClient) -> None:
+    async def consume() -> None:
+        async for _ in extraction:
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def leave_while_waiting_for_a_page(extraction: Extraction[Any], amili: AmiliClient) -> None:
+    task = asyncio.create_task(take_all(extraction))
+    await asyncio.sleep(0.015)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def leave_by_closing_the_iterator(extraction: Extraction[Any], amili: AmiliClient) -> None:
+    async with aclosing(extraction.batches()) as batches:
+        await anext(batches)
+
+
+async def leave_by_closing_the_extraction(extraction: Extraction[Any], amili: AmiliClient) -> None:
+    async with extraction:
+        batches = extraction.batches()
+        await anext(batches)
+    with pytest.raises(AmiliError):
+        await anext(batches)
+
+
+async def leave_by_closing_the_client(extraction: Extraction[Any], amili: AmiliClient) -> None:
+    batches = extraction.batches()
+    await anext(batches)
+    await amili.aclose()
+    with pytest.raises(AmiliError):
+        await anext(batches)
+    await amili.open()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        leave_by_breaking,
+        leave_by_an_exception,
+        leave_by_cancellation,
+        leave_while_waiting_for_a_page,
+        leave_by_closing_the_iterator,
+        leave_by_closing_the_extraction,
+        leave_by_closing_the_client,
+    ],
+)
+async def test_leaving_early_leaves_nothing_behind(
+    leave: Callable[[Extraction[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """However an extraction is left, no task, no open request and no warning remains, and it can go on later."""
+    sandbox = await start_sandbox(specifications=0, latency=0.01)
+    ids = fill(sandbox, spread_evenly(3000))
+    amili = await connect(sandbox, auth=sandbox.token())
+    before = asyncio.all_tasks()
+    extraction = amili.payout_specifications.extract()
+    await leave(extraction, amili)
+    assert count_pages(sandbox) >= 1
+    gc.collect()
+    await settle()
+    await asyncio.sleep(0.03)
+    ours = {task for task in asyncio.all_tasks() - before if "amili_async/_" in repr(task) or "extract" in repr(task)}
+    assert ours == set()
+    assert amili._open_walks == set()
+    assert sandbox.in_flight == 0
+    rest = amili.payout_specifications.extract(checkpoint=extraction.checkpoint)
+    assert extraction.rows + len(await take_all(rest)) == len(ids)
+    assert rest.manifest.verdict is Verdict.COMPLETE
+
+
+# What it tells on the way
+
+
+async def test_progress_is_told(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The total is known with the first batch, the rows go up to it, and the time left goes down to nothing."""
+    sandbox = await start_sandbox(specifications=0)
+    fill(sandbox, spread_evenly(3000))
+    amili = await connect(sandbox, concurrency=2)
+    extraction = amili.payout_specifications.extract()
+    rows = []
+    async with aclosing(extraction.batches()) as batches:
+        async for _ in batches:
+            assert extraction.total == 3000
+            rows.append(extraction.rows)
+    assert rows == sorted(rows)
+    assert rows[0] == 0
+    assert extraction.rows == 3000
+
+
+async def test_the_time_left_is_what_the_budget_allows(
+    start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """With a hundred requests a minute, three hundred pages need some two minutes more, and at the end none."""
+    sandbox = await start_sandbox(specifications=0)
+    fill(sandbox, spread_evenly(3000))
+    amili = await connect(sandbox, concurrency=4, page_size=10, rate_limit=RateLimit())
+    extraction = amili.payout_specifications.extract()
+    async with aclosing(extraction.batches()) as batches:
+        left = [(clock.now(), extraction.seconds_left) async for _ in batches]
+    began, ended = left[0][0], clock.now()
+    known = [(now, seconds) for now, seconds in left if seconds is not None]
+    assert len(known) > 250
+    assert 90 <= known[0][1] <= 190
+    assert all(seconds <= ended - now + 15 for now, seconds in known)
+    assert known[-1][1] <= 60
+    assert ended - began >= 120
