@@ -55,6 +55,7 @@ class KeysetWalk(Generic[T]):
         self._span = (LOWEST, end)
         self._width = width
         self._size = page_size
+        self._is_size_sure = False
         self._findings = findings
         self._tasks: set[asyncio.Task[None]] = set()
         self._batches: deque[Batch[T]] = deque()
@@ -134,6 +135,9 @@ class KeysetWalk(Generic[T]):
     def _find_job(self) -> Coroutine[Any, Any, None] | None:
         """What an idle worker does next: walk on, else cut the largest range, else count what there was."""
         idle = self._width - len(self._tasks)
+        if self._must_count_before:
+            self._must_count_before = False
+            return self._count(is_after=False)
         if (found := self._partition.next_to_walk(self._size)) is not None:
             return self._walk_on(found)
         if self._says_total and (largest := self._partition.largest_to_cut(self._size)) is not None:
@@ -141,9 +145,6 @@ class KeysetWalk(Generic[T]):
         if self._says_total is False and self._cuts_by_time and self._partition.cut_by_time(idle=idle):
             self._cuts_by_time -= 1
             return self._find_job()
-        if self._must_count_before:
-            self._must_count_before = False
-            return self._count(is_after=False)
         if self._partition.is_fetched and not self._tasks and not self._is_counted:
             self._is_counted = True
             return self._count(is_after=True)
@@ -175,8 +176,8 @@ class KeysetWalk(Generic[T]):
 
         async def walk() -> None:
             page = await self._ask(after, end, page=number, expected=expected)
-            # Where the server's pages are of another size than it says, there is no telling where this one stands.
-            rank = (number - 1) * self._size if page.max_results == self._size else None
+            # Where the server's pages may be of another size than it says, there is no telling where this one stands.
+            rank = (number - 1) * self._size if self._is_size_sure and page.max_results == self._size else None
             left = None if page.total is None or rank is None else max(0, page.total - rank - len(page.keys))
             upper = self._partition.cut_at(cut, [key.id for key in page.keys], end=end, remaining=left)
             if upper is not None:
@@ -234,6 +235,7 @@ class KeysetWalk(Generic[T]):
             self._says_total = page.total is not None
             has_more = page.total is not None and page.total > page.received > 0
             self._size = page.received if has_more else page.max_results or self._size
+        self._is_size_sure |= page.received == page.max_results == self._size
         return page
 
     def _advance(self, walked: IdRange, page: Keyed[T], *, rank: int | None) -> None:
