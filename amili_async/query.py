@@ -92,6 +92,8 @@ class Query(Struct, frozen=True, kw_only=True):
     """The first three for a URL; made here once, since for each page anew it would cost a tenth of the sending."""
 
     def __post_init__(self) -> None:
+        if self.encoded:
+            return
         parameters = {"where": self.where, "sort": self.sort, "projection": self.projection}
         chosen = {name: value for name, value in parameters.items() if value}
         force_setattr(self, "encoded", urlencode(chosen, quote_via=quote))
@@ -103,22 +105,32 @@ class Query(Struct, frozen=True, kw_only=True):
 
 
 class RangedQuery(Struct, frozen=True, kw_only=True):
-    """What to ask of a list that is walked by ranges of its `_id`."""
+    """What to ask of a list that is walked by ranges of its `_id`: encoded once but for the ids."""
 
     document: Mapping[str, Any]
     """The filter in the API's JSON, checked."""
     projection: str = ""
     """JSON, or empty for all fields."""
+    around: tuple[str, ...] = ()
+    """What stands before, between and behind the two ids in a URL; made here once."""
+
+    def __post_init__(self) -> None:
+        after, end = "0" * 24, "f" * 24
+        ids = {"_id": {"$gt": after, "$lte": end}}
+        document = {"$and": [self.document, ids]} if "_id" in self.document else {**self.document, **ids}
+        query = Query(where=encode_json(document), projection=self.projection)
+        head, between, tail = quote(f'"{after}'), quote('","$lte":"'), quote(f'{end}"')
+        before, _, behind = query.encoded.rpartition(f"{head}{between}{tail}")  # the ids stand last in the filter
+        force_setattr(self, "around", (before + quote('"'), between, quote('"') + behind))
 
     def whole(self) -> Query:
         """All that match."""
         return Query(where=encode_json(self.document) if self.document else "", projection=self.projection)
 
-    def between(self, after: str, end: str, *, projection: str | None = None) -> Query:
+    def between(self, after: str, end: str) -> Query:
         """Those of them with `after < _id <= end`."""
-        ids = {"_id": {"$gt": after, "$lte": end}}
-        document = {"$and": [self.document, ids]} if "_id" in self.document else {**self.document, **ids}
-        return Query(where=encode_json(document), projection=self.projection if projection is None else projection)
+        before, between, behind = self.around
+        return Query(projection=self.projection, encoded=f"{before}{after}{between}{end}{behind}")
 
     def __repr__(self) -> str:
         return f"RangedQuery({describe(self.document)})"

@@ -186,13 +186,13 @@ class Resource(Generic[T]):
 
         Ids made less than ten seconds before the server's time are never among them: they may not be visible yet.
         """
-        gone = {check_id(each) for each in ids}
+        gone = {bytes.fromhex(check_id(each)) for each in ids}  # a third of the memory that texts would take
         extraction = self.extract(where, projection=("_id",), into=dict)
         async with aclosing(extraction.batches()) as batches:
             async for batch in batches:
-                gone.difference_update(row["_id"] for row in batch)
+                gone.difference_update(bytes.fromhex(row["_id"]) for row in batch)
         bound = extraction.checkpoint.bound
-        return frozenset(each for each in gone if bound is not None and each <= last_id(bound))
+        return frozenset(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
 
     async def plan(self, where: Where = None) -> Plan:
         """What an extraction will cost: one request, for a count.

@@ -3,6 +3,8 @@
 import re
 from bisect import bisect_right
 from collections.abc import Coroutine, Iterable
+from itertools import islice
+from operator import lt
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -13,7 +15,7 @@ from amili_async.errors import UnreadableResponse
 
 T = TypeVar("T")
 
-_ID = re.compile("[0-9a-f]{24}")
+_IDS = re.compile("(?:[0-9a-f]{24})+")
 
 
 class NotHonoured(UnreadableResponse):
@@ -47,13 +49,15 @@ class Keyed(Struct, Generic[T], frozen=True, kw_only=True):
         `NotHonoured` unless the ids are those of `after < _id <= end`, in their order.
         """
         ids = [key.id for key in self.keys]
-        if ids and not (after < ids[0] and ids[-1] <= end and ids == sorted(ids) and all(map(_ID.fullmatch, ids))):
-            raise NotHonoured
         page = self
         if self.total is not None and self.total < len(ids):
             page = replace(page, total=None)
-        if len(set(ids)) < len(ids):
+        if ids and not all(map(lt, ids, islice(ids, 1, None))):
             page = page.pick([place for place, each in enumerate(ids) if place == 0 or each != ids[place - 1]])
+            if ids != sorted(ids):
+                raise NotHonoured
+        if ids and not (after < ids[0] and ids[-1] <= end and _IDS.fullmatch("".join(ids))):
+            raise NotHonoured
         return page
 
     def between(self, after: str, end: str) -> "Keyed[T]":

@@ -4,6 +4,8 @@ The law: neither holds a filter value, a credential or anything of a record but 
 """
 
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -144,6 +146,15 @@ def fingerprint(resource: str, document: object) -> str:
 def mark_of(key: Any) -> str:
     """What stands for one version of one row."""
     return urlsafe_b64encode(blake2b(f"{key.id} {key.etag}".encode(), digest_size=12).digest()).decode()
+
+
+def find_recent(keys: Sequence[Any], oldest: datetime) -> list[str]:
+    """The marks of the rows that changed at *oldest* or later; a row that does not say when is not found by it."""
+    moments = [key.updated for key in keys]
+    with suppress(TypeError):  # absent or null somewhere
+        if not moments or max(moments) < oldest:
+            return []
+    return [mark_of(key) for key in keys if isinstance(key.updated, datetime) and key.updated >= oldest]
 
 
 def check_same(given: Checkpoint | Manifest, *, resource: str, fingerprint: str, what: str) -> None:

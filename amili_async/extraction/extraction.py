@@ -6,7 +6,7 @@ next one is asked for. The bound is frozen before the first record is handed out
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from math import ceil
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -23,6 +23,7 @@ from amili_async.extraction.checkpoints import (
     Checkpoint,
     Manifest,
     Verdict,
+    find_recent,
     make_manifest,
     mark_of,
 )
@@ -211,9 +212,8 @@ class Extraction(Generic[T]):
     def _open_batch(self, batch: Batch[T]) -> _Taken[T]:
         page, known = batch.page, self._source.known
         self._pages += 1
-        self._source.connection.announce(
-            PageReceived(path=self._source.path, number=self._pages, items=len(page.items), total=self.total)
-        )
+        if announce := self._source.connection.announce:
+            announce(PageReceived(path=self._source.path, number=self._pages, items=len(page.items), total=self.total))
         if not known:
             return _Taken(batch=batch, items=page.items, places=range(len(page.items)))
         places = [place for place, key in enumerate(page.keys) if mark_of(key) not in known]
@@ -227,10 +227,8 @@ class Extraction(Generic[T]):
     def _add(self, base: Checkpoint, taken: _Taken[T], rows: int) -> Checkpoint:
         """What is known once the first *rows* of a batch have been taken too; the marks of recent ones are kept."""
         items = taken.items[: taken.count]
-        oldest = (base.bound or datetime.max.replace(tzinfo=UTC)) - OVERLAP
-        for key in taken.batch.page.keys[:rows]:
-            if isinstance(key.updated, datetime) and key.updated >= oldest:
-                self._recent.add(mark_of(key))
+        if base.bound is not None:
+            self._recent.update(find_recent(taken.batch.page.keys[:rows], base.bound - OVERLAP))
         return replace(
             base,
             rows=base.rows + len(items),

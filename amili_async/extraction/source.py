@@ -28,7 +28,6 @@ OVERLAP = timedelta(minutes=5)
 """How far `since` looks back behind the bound: a row stamped before it may have been stored after it."""
 
 _KEYS = Shape[Record](record=Record, wire=Record, projection=None)
-_COUNTED = '{"_id":1}'
 
 
 class Source(Struct, Generic[T], frozen=True, kw_only=True):
@@ -38,6 +37,8 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
     """The API's path of the resource."""
     asked: RangedQuery
     """The filter, `since` included, and the projection."""
+    counted: RangedQuery
+    """The same for a count, for which no field is needed."""
     shape: Shape[T]
     """What the records are read into."""
     filter: str
@@ -62,7 +63,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
     async def fetch(self, after: str, end: str, *, page: int = 1, is_count: bool = False) -> Keyed[T]:
         """A page of those with `after < _id <= end`; for a count only the first of them, without its record."""
         if is_count:
-            response = await self._call(self.asked.between(after, end, projection=_COUNTED), max_results=1)
+            response = await self._call(self.counted.between(after, end), max_results=1)
         else:
             response = await self._call(self.asked.between(after, end), page, max_results=self.connection.page_size)
         return self._read(response, is_count=is_count)
@@ -108,6 +109,7 @@ def choose_source(
     source = Source(
         path=path,
         asked=RangedQuery(document=asked, projection=encode_projection(shape.projection or projection)),
+        counted=RangedQuery(document=asked, projection=encode_projection(("_id",))),
         shape=shape,
         filter=describe(document),
         width=width,

@@ -5,6 +5,7 @@ import json
 import pickle
 from datetime import date
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
 from amili_async.errors import ConfigurationError
-from amili_async.query import Query, build_query, encode_projection, field
+from amili_async.query import Query, RangedQuery, build_query, encode_projection, field
 
 CREDITOR = "686e6ed854377058c2dd10bd"
 CANARY = "CANARY"
@@ -201,3 +202,30 @@ def test_a_query_is_a_value() -> None:
 def test_a_field_shows_its_name() -> None:
     """The name is the API's, whatever it was called."""
     assert repr(field("created")) == "field('_created')"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"creditor": "5" * 24, "amount": {"$gte": 1}},
+        {"creditor_name": 'Å & B "ffffffffffffffffffffffff"'},
+        {"_id": {"$lte": "f" * 24, "$gt": "0" * 24}},
+        {"$or": [{"_id": "0" * 24}, {"article": "capital"}]},
+    ],
+)
+def test_a_range_of_ids_is_added_to_any_filter(document: dict[str, Any]) -> None:
+    """The server reads the filter, with the range beside it and both as they were given."""
+    asked = RangedQuery(document=document, projection='{"amount":1}')
+    sent = dict(parse_qsl(asked.between("a" * 24, "b" * 24).encoded))
+    ids = {"_id": {"$gt": "a" * 24, "$lte": "b" * 24}}
+    where = json.loads(sent.pop("where"))
+    assert where == ({"$and": [document, ids]} if "_id" in document else document | ids)
+    assert sent == {"sort": "_id", "projection": '{"amount":1}'}
+    assert "creditor" not in repr(asked) or "5" * 24 not in repr(asked)
+
+
+def test_the_whole_of_a_range_query_has_no_range() -> None:
+    """What is asked for before the bound is known is the filter alone."""
+    asked = RangedQuery(document={"article": "capital"})
+    assert dict(parse_qsl(asked.whole().encoded)) == {"where": '{"article":"capital"}', "sort": "_id"}
