@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -15,8 +14,8 @@ from amili_async._wire.protocol import Response
 from amili_async._wire.reading import Reader
 from amili_async.models import PayoutSpecification
 from amili_async.models.shape import shape_of
-from benchmarks.rounds import Measure, print_table, run_rounds
-from benchmarks.serving import PATH, serve
+from benchmarks.rounds import Cost, Measure, print_table, run_rounds, timed
+from benchmarks.serving import PATH, make_rows, serve
 
 DATES = ("_created", "_updated", "booking_date", "state_date", "payout_date")
 
@@ -60,7 +59,7 @@ async def _fetch_pages(url: str, pages: int) -> list[bytes]:
     async with aiohttp.ClientSession() as session:
         bodies = []
         for page in range(1, pages + 1):
-            async with session.get(f"{url}/{PATH}?page={page}") as response:
+            async with session.get(f"{url}/{PATH}?page={page}&max_results=100") as response:
                 bodies.append(await response.read())
         return bodies
 
@@ -74,10 +73,10 @@ def _decode_by_hand(body: bytes) -> Any:
     return listing
 
 
-def measure(*, quick: bool) -> dict[str, float]:
-    """Median seconds for all pages by contender; fewer pages and rounds if *quick*."""
+def measure(*, quick: bool) -> dict[str, Cost]:
+    """Medians for all pages by contender; fewer pages and rounds if *quick*."""
     pages, rounds = (5, 3) if quick else (30, 15)
-    with serve(specifications=pages * 100, latency=0) as url:
+    with serve(make_rows(pages * 100), latency=0) as url:
         bodies = asyncio.run(_fetch_pages(url, pages))
     reader = Reader(shape_of(PayoutSpecification))
 
@@ -85,25 +84,21 @@ def measure(*, quick: bool) -> dict[str, float]:
         response = Response(status=200, headers={}, body=body)
         return reader.read_page(response, request="GET /finance--payout-specifications", number=1)
 
-    def timed(decode: Callable[[bytes], object]) -> Measure:
-        def run() -> float:
-            began = time.process_time()
-            for body in bodies:
-                decode(body)
-            return time.process_time() - began
-
-        return run
+    def decoding(decode: Callable[[bytes], object]) -> Measure:
+        return timed(lambda: [decode(body) for body in bodies])
 
     ours, base = "amili_async: aware dates, exact Decimal", "struct, dates as text, float"
     medians = run_rounds(
         {
-            ours: timed(read),
-            base: timed(msgspec.json.Decoder(PlainListing).decode),
-            "json.loads to dicts": timed(json.loads),
-            "json.loads + Decimal + email.utils": timed(_decode_by_hand),
+            ours: decoding(read),
+            base: decoding(msgspec.json.Decoder(PlainListing).decode),
+            "json.loads to dicts": decoding(json.loads),
+            "json.loads + Decimal + email.utils": decoding(_decode_by_hand),
         },
         rounds=rounds,
     )
-    print_table(f"Decoding {pages} pages of 100 specifications (CPU, medians of {rounds})", medians, baseline=base)
-    print(f"  ours: {medians[ours] / pages / 100 * 1e6:.2f} µs per record")
+    print_table(
+        f"Decoding {pages} pages of 100 specifications (CPU, medians of {rounds})", medians, baseline=base, by="cpu"
+    )
+    print(f"  ours: {medians[ours].cpu / pages / 100 * 1e6:.2f} µs per record")
     return medians

@@ -1,29 +1,42 @@
-"""A server that costs next to nothing: it replays the sandbox's pages from a process of its own.
+"""A server that costs next to nothing, in a process of its own, however many rows it has.
 
-The sandbox does per request what a real server does, which on two cores would be measured along with the client.
+The sandbox does per request what a real server does, which on two cores would be measured along with the client. This
+one knows lists sorted by `_id`, ranges of `_id` and page numbers, and refuses whatever else it is asked.
 """
 
 import asyncio
+import json
 import multiprocessing
-import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from typing import Any
+from urllib.parse import parse_qsl
 
 import aiohttp
+import msgspec
 
 from amili_async.sandbox import Sandbox
+from amili_async.sandbox.dates import at_epoch, write_date
+from benchmarks.rows import Rows
 
 PATH = "finance--payout-specifications"
-_PAGE = re.compile(rb"[?&]page=([0-9]+)")
+TEMPLATES = 1_000
+"""Specifications that differ in more than what follows from their number."""
+
+
+def make_rows(count: int) -> Rows:
+    """So many specifications, made from a sandbox's."""
+    return Rows(asyncio.run(_fetch_templates()), count)
 
 
 @contextmanager
-def serve(*, specifications: int, latency: float) -> Iterator[str]:
-    """Url of a server that answers every request with a page of 100 specifications, sorted by id, after *latency*."""
+def serve(rows: Rows, *, latency: float) -> Iterator[str]:
+    """Url of a server that has these rows and answers each request after *latency* seconds."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, specifications, latency), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, rows, latency), daemon=True)
     process.start()
     try:
         yield ours.recv()
@@ -32,11 +45,11 @@ def serve(*, specifications: int, latency: float) -> Iterator[str]:
         process.join()
 
 
-class _Replay(asyncio.Protocol):
+class _Listing(asyncio.Protocol):
     """One connection: requests without a body, answered in order after the latency."""
 
-    def __init__(self, answers: list[bytes], latency: float) -> None:
-        self._answers = answers
+    def __init__(self, rows: Rows, latency: float) -> None:
+        self._rows = rows
         self._latency = latency
         self._received = b""
 
@@ -45,17 +58,68 @@ class _Replay(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
+        loop = asyncio.get_running_loop()
         while b"\r\n\r\n" in self._received:
             request, _, self._received = self._received.partition(b"\r\n\r\n")
-            found = _PAGE.search(request)
-            answer = self._answers[int(found[1]) if found else 0]
-            asyncio.get_running_loop().call_later(self._latency, self._transport.write, answer)
+            # put together only after all requests that came at once were noticed: then that is part of the latency
+            loop.call_soon(self._answer, request.split(b" ", 2)[1].decode(), loop.time() + self._latency)
+
+    def _answer(self, target: str, due: float) -> None:
+        answer = answer_list(self._rows, target)
+        asyncio.get_running_loop().call_at(due, self._transport.write, answer)
 
 
-def _serve(pipe: Connection, specifications: int, latency: float) -> None:
+def answer_list(rows: Rows, target: str) -> bytes:
+    """The whole answer to a request for a page of the list; 400 for what this server does not know."""
+    try:
+        status, body = "200 OK", _write_page(rows, dict(parse_qsl(target.partition("?")[2])))
+    except ValueError:
+        status, body = "400 BAD REQUEST", b'{"_status":"ERR","_error":{"code":400,"message":"not known here"}}'
+    head = (
+        f"HTTP/1.1 {status}\r\nDate: {write_date(at_epoch(time.time()))}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _write_page(rows: Rows, parameters: dict[str, str]) -> bytes:
+    if parameters.get("sort", "_id") != "_id":
+        raise ValueError
+    low, high = _find_range(rows, json.loads(parameters.get("where", "{}")))
+    number, size = int(parameters.get("page", "1")), min(int(parameters.get("max_results", "25")), 100)
+    start = low + (number - 1) * size
+    heads_only = json.loads(parameters.get("projection", "{}")) == {"_id": 1}
+    items = rows.write(start, min(start + size, high), heads_only=heads_only)
+    meta = b'{"page":%d,"max_results":%d,"total":%d}' % (number, size, max(0, high - low))
+    return b'{"_items":[' + items + b'],"_meta":' + meta + b"}"
+
+
+def _find_range(rows: Rows, where: dict[str, Any]) -> tuple[int, int]:
+    """The first row that matches, and the one after the last."""
+    low, high = 0, rows.count
+    for name, operand in where.items():
+        if name == "$and":
+            found = [_find_range(rows, part) for part in operand]
+        elif name == "_id" and isinstance(operand, dict):
+            found = [_find_bound(rows, operator, record_id) for operator, record_id in operand.items()]
+        else:
+            raise ValueError
+        low = max([low, *(first for first, _ in found)])
+        high = min([high, *(last for _, last in found)])
+    return low, high
+
+
+def _find_bound(rows: Rows, operator: str, record_id: str) -> tuple[int, int]:
+    if operator in {"$gt", "$gte"}:
+        return rows.count_below(record_id, included=operator == "$gt"), rows.count
+    if operator in {"$lt", "$lte"}:
+        return 0, rows.count_below(record_id, included=operator == "$lte")
+    raise ValueError
+
+
+def _serve(pipe: Connection, rows: Rows, latency: float) -> None:
     async def run() -> None:
-        answers = await _record(specifications)
-        server = await asyncio.get_running_loop().create_server(lambda: _Replay(answers, latency), "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(lambda: _Listing(rows, latency), "127.0.0.1", 0)
         pipe.send("http://{}:{}".format(*server.sockets[0].getsockname()))
         await asyncio.to_thread(pipe.recv)
         server.close()
@@ -63,15 +127,14 @@ def _serve(pipe: Connection, specifications: int, latency: float) -> None:
     asyncio.run(run())
 
 
-async def _record(specifications: int) -> list[bytes]:
-    """Every page as the sandbox answers it, at the place of its number; the first place is never asked for."""
-    answers = [b""]
-    async with Sandbox(specifications=specifications, rate_limit=None) as sandbox, aiohttp.ClientSession() as session:
-        for page in range(1, specifications // 100 + 1):
+async def _fetch_templates() -> list[bytes]:
+    """What the sandbox answers, cut into single records."""
+    templates: list[bytes] = []
+    async with Sandbox(specifications=TEMPLATES, rate_limit=None) as sandbox, aiohttp.ClientSession() as session:
+        for page in range(1, TEMPLATES // 100 + 1):
             parameters = {"page": str(page), "max_results": "100", "sort": "_id"}
             headers = {"X-API-Key": sandbox.token()}
             async with session.get(f"{sandbox.url}/{PATH}", params=parameters, headers=headers) as response:
-                body = await response.read()
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            answers.append(head.encode() + body)
-    return answers
+                listing = msgspec.json.decode(await response.read(), type=dict[str, msgspec.Raw])
+            templates += map(bytes, msgspec.json.decode(listing["_items"], type=list[msgspec.Raw]))
+    return templates

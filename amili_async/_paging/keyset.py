@@ -32,7 +32,8 @@ class _Opening(Struct, frozen=True):
     """What the page showed that was fetched before the bound was known."""
 
     ids: tuple[str, ...]
-    total: int
+    total: int | None
+    newer: int
     rest: tuple[str, str]
     look_again: FetchWhole
 
@@ -52,7 +53,7 @@ class KeysetWalk(Generic[T]):
     ) -> None:
         self._fetch = fetch
         self._partition = Partition(ranges)
-        self._span = (LOWEST, end)
+        self._end = end
         self._width = width
         self._size = page_size
         self._is_size_sure = False
@@ -79,19 +80,23 @@ class KeysetWalk(Generic[T]):
         """The ranges of ids that the consumer has not taken."""
         return self._partition.outstanding()
 
-    def begin_with(self, page: Keyed[T], look_again: FetchWhole) -> None:
-        """Take in the page with which the whole list begins: asked for without a range, before the bound was known."""
+    def begin_with(self, page: Keyed[T], look_again: FetchWhole, *, is_honoured: bool = False) -> None:
+        """Take in the page with which the whole list begins: asked for without a range, before the bound was known.
+
+        Unless an earlier walk has shown that ranges are honoured (*is_honoured*), one is asked for next, even where
+        nothing can be left: only that shows it.
+        """
         page = self._receive(page, LOWEST, HIGHEST)
         first = self._partition.first
         ids = tuple(key.id for key in page.between(LOWEST, first.end).keys)
-        first.remaining = None if page.total is None else page.total - len(page.keys)
         self._advance(first, page, rank=0)
-        self._opening = _Opening(ids, page.total or 0, (first.fetched, first.end), look_again)
-        self.is_honoured = False
-        if ids:
-            self._span = (ids[0], first.end)
-        if page.total is not None and first.is_fetched:
-            self._note_before(len(ids), seen=len(page.keys))
+        if ids and not is_honoured:
+            first.fetched = ids[-1]
+        first.remaining = None if page.total is None else page.total - len(page.keys)
+        self._opening = _Opening(ids, page.total, len(page.keys) - len(ids), (first.fetched, first.end), look_again)
+        self.is_honoured = is_honoured
+        if first.is_fetched:
+            self._note_before(self._opening, rest=0)
         if not ids and first.is_fetched:
             self._findings.after, self._is_counted = self._findings.before, True
 
@@ -187,41 +192,36 @@ class KeysetWalk(Generic[T]):
 
     async def _count(self, *, is_after: bool) -> None:
         """Ask how many rows there are up to the bound: at the start, where that is open, or at the end."""
-        after, end = self._span
-        page = self._receive(await self._fetch(after, end, is_count=True), after, end)
+        page = self._receive(await self._fetch(LOWEST, self._end, is_count=True), LOWEST, self._end)
         if not (self.is_honoured or page.keys) and self._opening is not None:
-            seen = set(self._opening.ids[1:])
-            still = await self._opening.look_again() if seen else None
-            if still is not None and any(key.id in seen for key in still.keys):
+            still = await self._opening.look_again()
+            if any(key.id in self._opening.ids for key in still.keys):
                 raise NotHonoured  # it does not find what it shows before and after
         self.is_honoured |= is_after or bool(page.keys)
-        if page.total is None:
-            return
-        total = page.total + (after != LOWEST)  # the span begins behind the first row
         if is_after:
-            self._findings.after = total
-        elif self._opening is not None:
-            self._findings.before, self._findings.newer = total, max(0, self._opening.total - total)
+            self._findings.after = page.total
+        elif page.total is not None and self._opening is not None:
+            self._findings.before = page.total
+            self._findings.newer = max(0, (self._opening.total or 0) - page.total)
 
     async def _ask(self, after: str, end: str, *, page: int = 1, expected: int | None = None) -> Keyed[T]:
         answer = self._receive(await self._fetch(after, end, page=page), after, end)
         self.is_honoured |= bool(answer.keys)
         if answer.total is not None:
             self._findings.has_moved |= expected not in (None, answer.total)
-            opening = self._opening
-            if opening is not None and self._findings.before is None and (after, end) == opening.rest:
-                rows = len(opening.ids) + answer.total
-                self._note_before(rows, seen=rows)
+            if self._findings.before is None and self._opening is not None and (after, end) == self._opening.rest:
+                self._note_before(self._opening, rest=answer.total)
         return answer
 
-    def _note_before(self, rows: int, *, seen: int) -> None:
-        """Note how many rows up to the bound there were, by what has been *seen*.
+    def _note_before(self, opening: _Opening, *, rest: int) -> None:
+        """Note how many rows up to the bound there were.
 
-        Where the list has more, they lie past the bound, or were left out of a page: only a count can tell.
+        Where the list has more than were seen, they lie past the bound, or were left out: only a count can tell.
         """
-        total = 0 if self._opening is None else self._opening.total
-        self._findings.before, self._findings.newer = rows, max(0, total - rows)
-        self._must_count_before = total > seen
+        if opening.total is not None:
+            rows = self._findings.before = len(opening.ids) + rest
+            self._findings.newer = max(0, opening.total - rows)
+            self._must_count_before = opening.total > rows + opening.newer
 
     def _expect(self, walked: IdRange) -> int | None:
         """The total that the next answer for a range must show, unless rows move."""

@@ -39,7 +39,10 @@ SandboxOption: TypeAlias = Annotated[
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON, one document per line, with exact digits.")]
 OutputOption: TypeAlias = Annotated[
-    Path, typer.Option("--output", "-o", metavar="FILE", help="The file: .ndjson, .jsonl or .csv.", show_default=False)
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="The file: .ndjson, .jsonl, .csv or .parquet.", show_default=False
+    ),
 ]
 
 

@@ -72,5 +72,5 @@ async def _fetch_all(amili: AmiliClient) -> tuple[tuple[Payout, ...], Books]:
             async for page in pages:
                 book(books, page.items)
                 rows += len(page.items)
-                tell(rows, stream.total)
+                tell(rows, stream.total, None)
     return stated, books

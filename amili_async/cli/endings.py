@@ -6,17 +6,17 @@ The law: no traceback, no secret and no filter value is shown; the errors of the
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
 
-from amili_async.errors import AmiliError, ConfigurationError
+from amili_async.errors import AmiliError, ConfigurationError, ExportFailed
 
 GOOD = 0
 NOT_RIGHT = 1
-"""The sums do not agree, or rows came and went during an export."""
+"""The sums do not agree, or an export does not have what the API counted."""
 USAGE = 2
 """The call, the configuration or a file is at fault."""
 REFUSED = 3
@@ -25,14 +25,17 @@ INTERRUPTED = 130
 """Ctrl-C."""
 
 
-def run(command: Coroutine[Any, Any, int | None]) -> NoReturn:
-    """Run a command, which returns its exit code (`None` is good), and end with it."""
+def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] = str) -> NoReturn:
+    """Run a command, which returns its exit code (`None` is good), and end with it.
+
+    *advice* says what to do after a failure, if there is something.
+    """
     try:
         code = asyncio.run(command) or GOOD
         sys.stdout.flush()
     except AmiliError as error:
-        complain(str(error))
-        code = USAGE if isinstance(error, ConfigurationError) else REFUSED
+        complain("; ".join(filter(None, (str(error), advice()))))
+        code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else REFUSED
     except BrokenPipeError:
         _abandon_stdout()  # whoever read has read enough: `amili list … | head -1`
         code = GOOD
@@ -41,7 +44,7 @@ def run(command: Coroutine[Any, Any, int | None]) -> NoReturn:
         complain(f"the output cannot be written: {error.strerror or type(error).__name__}")
         code = USAGE
     except KeyboardInterrupt:
-        complain("interrupted")
+        complain("; ".join(filter(None, ("interrupted", advice()))))
         code = INTERRUPTED
     raise typer.Exit(code)
 

@@ -12,7 +12,7 @@ from amili_async.cli.screen import Screen
 from amili_async.cli.sources import open_client
 from amili_async.cli.tables import list_fields
 from amili_async.export.documents import as_document
-from amili_async.export.writers import NdjsonWriter
+from amili_async.export.lines import Ndjson
 
 
 def get_record(
@@ -32,7 +32,7 @@ def get_record(
         async with open_client(sandbox=sandbox) as amili:
             record = await entry.of(amili).get(id, into=dict)
         if json:
-            sys.stdout.buffer.write(NdjsonWriter().encode([record]))
+            sys.stdout.buffer.write(Ndjson().encode([record]))
             sys.stdout.buffer.flush()
         else:
             Screen().print(list_fields(as_document(record)))

@@ -23,7 +23,7 @@ from amili_async.cli.screen import Screen
 from amili_async.cli.sources import open_client
 from amili_async.cli.tables import tabulate
 from amili_async.export.documents import as_document
-from amili_async.export.writers import NdjsonWriter
+from amili_async.export.lines import Ndjson
 from amili_async.streams import Stream
 
 
@@ -56,7 +56,7 @@ def list_records(
 
 
 async def _write_lines(records: Stream[dict[str, Any]], names: tuple[str, ...] | None) -> None:
-    writer = NdjsonWriter(names)
+    writer = Ndjson(names)
     async with aclosing(records.pages()) as pages:
         async for page in pages:
             sys.stdout.buffer.write(writer.encode(page.items))

@@ -1,11 +1,14 @@
-"""A record as plain values under the API's names, with dates as `datetime` whatever the record is."""
+"""Records as plain values under the API's names, one by one or as columns; a date is always a `datetime`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from amili_async.models import parse_date
 from amili_async.models.kinds import KINDS
@@ -25,6 +28,34 @@ def pick(document: Mapping[str, Any], name: str) -> Any:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def columns_of(records: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
+    """The values of each field, dotted ones too; `None` where it is absent."""
+    record: Any = type(records[0]) if records else dict
+    if not issubclass(record, msgspec.Struct) or any(type(other) is not record for other in records):
+        documents = [as_document(one) for one in records]
+        return [[pick(document, name) for document in documents] for name in names]
+    columns = []
+    for name in names:
+        get = _getter(record, name)
+        if get is not None:
+            columns.append([None if value is UNSET else value for value in map(get, records)])
+        else:
+            columns.append([pick(as_document(one), name) if "." in name else None for one in records])
+    return columns
+
+
+def id_of(record: Any) -> str | None:
+    """The record's `_id`, for an error that names it."""
+    found = pick(as_document(record), "_id")
+    return found if isinstance(found, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _getter(record: Any, name: str) -> Callable[[Any], Any] | None:
+    names = {field.encode_name: field.name for field in msgspec.structs.fields(record)}
+    return attrgetter(names[name]) if name in names else None
 
 
 def _read_date(value: Any) -> Any:

@@ -1,86 +1,120 @@
-"""From a stream to a file: page by page, so that memory stays bounded whatever the number of records."""
+"""`export`: records into one file that is whole or not there."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from msgspec import Struct
-
-from amili_async.export.target import Target
-from amili_async.export.writers import Writer, writer_for
+from amili_async.errors import ConfigurationError
+from amili_async.export.beside import Places, failing, find_places, remove
+from amili_async.export.exported import Exported, Progress
+from amili_async.export.finishing import build, commit_alone
+from amili_async.export.formats import Format, check_fields, format_for, suffix_of
+from amili_async.export.misfits import encode
+from amili_async.export.opening import Order, open_alone
+from amili_async.export.resumable import export_resource
+from amili_async.export.spool import KEY_SIZE, Spool
+from amili_async.export.state import Plan
+from amili_async.export.threads import in_thread
+from amili_async.filters import Where
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 
 BATCH = 500
 """How many records of a plain async iterable are written at a time."""
 
-Progress: TypeAlias = Callable[[int, int | None], object]
-"""Called after each page with the records written so far, and with how many there are in all where that is known."""
-
-
-class Exported(Struct, frozen=True, kw_only=True):
-    """What an export left behind."""
-
-    path: Path
-    """The file, as it was named by the caller."""
-    rows: int
-    """How many records are in it."""
-    drifted: bool
-    """Whether rows came or went meanwhile, so that the file may miss some or hold some twice."""
-
 
 async def export(
     records: Resource[Any] | Stream[Any] | AsyncIterable[Any],
     path: Path | str,
     *,
+    where: Where = None,
     fields: Sequence[str] | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    since: bool = False,
+    sweep: bool = False,
     tell_progress: Progress | None = None,
 ) -> Exported:
-    """Write all *records*, structs or dicts, to *path*; its suffix (`.ndjson`, `.jsonl`, `.csv`) is the format.
+    """Write all *records* to *path*; its suffix (`.ndjson`, `.jsonl`, `.csv`, `.parquet`) is the format.
 
-    The file appears under its name only when it is whole; until then there is a `.part` beside it, which goes away
-    with any failure. *fields* are the API's names in the order of the columns, dotted ones too; without them a csv
-    has the fields of the first record's type, and no header if there is no record.
+    The file appears under its name only when it is whole. *fields* are the API's names in the order of the columns,
+    dotted ones too; without them a table has the fields of the records' type.
 
-    `ConfigurationError` names the file that exists already (unless *overwrite*), cannot be written or has another
-    suffix; the first and the last of these before anything is asked of the API.
+    A **resource** is extracted: each record that matches *where* is in the file exactly once, sorted by `_id`. Until
+    the end the rows lie in `PATH.part`, and `PATH.checkpoint.json` says how far it came: both stay when the export is
+    interrupted, by whatever it be, and *resume* goes on from there (or begins, where there is nothing unfinished). The
+    file is then the same, byte for byte, as without the interruption. *overwrite* replaces an existing file; alone, it
+    also forgets an unfinished export. `PATH.manifest.json` is left beside the finished file.
+
+    With *since* a file that was made so is brought up to date: what is new or has changed is put in its place. Where
+    there is no file yet, it is made. Rows that are gone are left out only with *sweep*, which asks for a hundred ids
+    at a time.
+
+    A **stream**, or any async iterable of structs or dicts, is written in its own order, whole or not at all.
+
+    `ConfigurationError` is raised before anything is asked of the API: an existing or unfinished file, one that cannot
+    be written, another suffix, an export that differs from the unfinished one. Later it is `ExportFailed` if the disk
+    is full or a record does not fit, or `ExtractionInterrupted`; what was written then stays, and can be resumed.
     """
     path = Path(path)
-    writer = writer_for(path, fields)
-    target = Target(path, overwrite=overwrite)
-    stream = records.stream() if isinstance(records, Resource) else records
-    rows = 0
+    format_for(path, fields)  # another suffix, or a name that cannot be, is refused before all else
+    if not isinstance(records, Resource):
+        if where is not None or resume or since or sweep:
+            raise ConfigurationError("where, resume, since and sweep are for a resource, such as client.payouts")
+        return await _export_stream(records, path, fields, overwrite=overwrite, tell_progress=tell_progress)
+    if sweep and not since:
+        raise ConfigurationError("sweep goes with since: a file that is made anew holds nothing that is gone")
+    order = Order(
+        places=find_places(path),
+        plan=Plan(resource=records.path, format=suffix_of(path), fields=check_fields(fields)),
+        overwrite=overwrite,
+        resume=resume,
+        since=since,
+    )
+    return await export_resource(records, order, where=where, sweep=sweep, tell_progress=tell_progress)
+
+
+async def _export_stream(
+    records: Stream[Any] | AsyncIterable[Any],
+    path: Path,
+    fields: Sequence[str] | None,
+    *,
+    overwrite: bool,
+    tell_progress: Progress | None,
+) -> Exported:
+    places = find_places(path)
+    form: Format | None = None
+    spool = await in_thread(open_alone, places, overwrite=overwrite)
     try:
-        await _in_thread(_begin, target, writer)
-        async with aclosing(_pages(stream)) as pages:
+        async with aclosing(_pages(records)) as pages:
             async for page in pages:
-                await _in_thread(_write_page, target, writer, page)
-                rows += len(page)
+                form = form or format_for(path, fields, type(page[0]))
+                await in_thread(_append, spool, form, page, places)
                 if tell_progress is not None:
-                    tell_progress(rows, getattr(stream, "total", None))
-        await _in_thread(target.keep)
-    finally:
-        target.discard()
-    return Exported(path=path, rows=rows, drifted=bool(getattr(stream, "drifted", False)))
+                    tell_progress(spool.rows, getattr(records, "total", None), None)
+        await in_thread(build, places, spool, form or format_for(path, fields))
+        await in_thread(commit_alone, places, spool, overwrite=overwrite)
+    except BaseException:
+        with suppress(OSError):  # what went wrong first is what is told
+            remove(places.whole)
+            spool.remove()
+        raise
+    return Exported(path=path, rows=spool.rows, drifted=bool(getattr(records, "drifted", False)))
 
 
-def _begin(target: Target, writer: Writer) -> None:
-    target.open()
-    target.write(writer.encode(()))
-
-
-def _write_page(target: Target, writer: Writer, page: Sequence[Any]) -> None:
-    target.write(writer.encode(page))
+def _append(spool: Spool, form: Format, records: Sequence[Any], places: Places) -> None:
+    payload = encode(form, records, path=places.named)
+    with failing(places.named):
+        spool.append(spool.rows.to_bytes(KEY_SIZE, "big"), len(records), payload)
 
 
 async def _pages(records: Stream[Any] | AsyncIterable[Any]) -> AsyncGenerator[Sequence[Any], None]:
     if isinstance(records, Stream):
         async with aclosing(records.pages()) as pages:
             async for page in pages:
-                yield page.items
+                if page.items:
+                    yield page.items
         return
     batch: list[Any] = []
     async for record in records:
@@ -90,15 +124,3 @@ async def _pages(records: Stream[Any] | AsyncIterable[Any]) -> AsyncGenerator[Se
             batch = []
     if batch:
         yield batch
-
-
-async def _in_thread(work: Callable[..., None], *arguments: Any) -> None:
-    """Run blocking *work* beside the event loop; a cancellation waits for it: what it writes to is closed next."""
-    writing = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await asyncio.wait((writing,))
-        if not writing.cancelled():
-            writing.exception()  # looked at, so that asyncio does not report it as forgotten
-        raise

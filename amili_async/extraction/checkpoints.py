@@ -3,6 +3,7 @@
 The law: neither holds a filter value, a credential or anything of a record but its id, hashed where it can be.
 """
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from amili_async.errors import ConfigurationError
 VERSION = 1
 """Of both formats; another one is refused."""
 _MARK = 16
+_ID = re.compile("[0-9a-f]{24}")
 
 _encoder = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
@@ -101,6 +103,13 @@ class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     ranges: tuple[tuple[str, str], ...] = ()
     """What is left: pairs of ids, the first excluded, the second included."""
+
+    def __post_init__(self) -> None:
+        ids = [each for pair in self.ranges for each in pair]
+        if ids != sorted(ids) or not all(map(_ID.fullmatch, ids)):
+            raise ValueError("Expected ranges of ids that ascend")
+        if (self.bound is None and ids) or (self.bound is not None and self.bound.tzinfo is None):
+            raise ValueError("Expected a bound with a time zone where there are ranges")
 
     @property
     def is_finished(self) -> bool:

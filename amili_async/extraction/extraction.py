@@ -175,7 +175,7 @@ class Extraction(Generic[T]):
             return self._make_walk(base.bound, base.ranges, after=after)
         page, bound = await self._source.fetch_beginning()
         walk = self._make_walk(bound, ((LOWEST, last_id(bound)),), after=None)
-        walk.begin_with(page, self._source.look_again)
+        walk.begin_with(page, self._source.look_again, is_honoured=base.since is not None)
         self._base = replace(base, bound=bound)
         return walk
 

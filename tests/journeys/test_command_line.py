@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from amili_async import AmiliClient
-from amili_async.cli import demo, exporting
+from amili_async.cli import demo, exporting, sources
 from amili_async.cli.app import app
 from amili_async.export import Exported
 from amili_async.sandbox import Fault, Sandbox
@@ -178,13 +178,24 @@ def test_get_says_null_and_leaves_absent_fields_out() -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "ndjson", "jsonl"])
 def test_an_export_holds_every_record(suffix: str, tmp_path: Path) -> None:
-    """All records are in the file, nothing else is in the folder, and nothing is said where nobody watches."""
+    """All records are in the file, by id, with its manifest beside it; how many there are is said on stderr."""
     file = tmp_path / f"lines.{suffix}"
     result = amili("export", "specifications", "-o", str(file), "--sandbox")
-    assert (result.exit_code, result.output) == (0, "")
-    assert len(set(re.findall(r'^(?:\{"_id":")?([0-9a-f]{24})', file.read_text(), re.MULTILINE))) == 500
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"500 specifications in {file}\n"
+    ids = re.findall(r'^(?:\{"_id":")?([0-9a-f]{24})', file.read_text(), re.MULTILINE)
+    assert ids == sorted(set(ids))
+    assert len(ids) == 500
     assert file.read_text().count("\n") == 500 + (suffix == "csv")
-    assert names_in(tmp_path) == [file.name]
+    assert names_in(tmp_path) == [file.name, f"{file.name}.manifest.json"]
+
+
+def test_a_quiet_export_says_nothing(tmp_path: Path) -> None:
+    """Where all is well, --quiet leaves stdout and stderr empty."""
+    file = tmp_path / "lines.parquet"
+    result = amili("export", "specifications", "-o", str(file), "--sandbox", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    assert file.read_bytes().startswith(b"PAR1")
 
 
 def test_an_export_of_chosen_fields_has_these_columns(tmp_path: Path) -> None:
@@ -203,7 +214,7 @@ def test_an_existing_file_is_replaced_only_by_force(tmp_path: Path) -> None:
     """Without --force it is left alone and the sentence says what to do."""
     file = tmp_path / "a.csv"
     file.write_text("precious")
-    assert_one_sentence(amili("export", "payouts", "-o", str(file), "--sandbox"), 2, "exists already; --force")
+    assert_one_sentence(amili("export", "payouts", "-o", str(file), "--sandbox"), 2, "exists already; --force.*--since")
     assert file.read_text() == "precious"
     assert amili("export", "payouts", "-o", str(file), "--sandbox", "--force").exit_code == 0
     assert file.read_text().startswith("_id,")
@@ -216,8 +227,80 @@ def test_rows_that_change_during_an_export_are_told(tmp_path: Path, monkeypatch:
         return Exported(path=path, rows=1, drifted=True)
 
     monkeypatch.setattr(exporting, "export", drift)
-    result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet")
+    result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet", "--sort", "amount")
     assert_one_sentence(result, 1, "may lack some payouts or hold some twice")
+
+
+def test_an_export_that_lacks_rows_is_told(tmp_path: Path) -> None:
+    """Where fewer rows came than the API counted: exit code 1, and both numbers in one sentence, quiet or not."""
+
+    class ForgetfulSandbox(Sandbox):
+        async def start(self) -> None:
+            await super().start()
+            self.falsify(page=_forget_the_third_row)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "Sandbox", ForgetfulSandbox)
+        result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet")
+    assert_one_sentence(result, 1, "not to be relied on: 49 payouts came, but the API counted 50 before and 50 after")
+
+
+def _forget_the_third_row(_: Any, listing: dict[str, Any]) -> dict[str, Any]:
+    return {**listing, "_items": listing["_items"][:2] + listing["_items"][3:]}
+
+
+def test_an_order_of_ones_own_cannot_be_resumed(tmp_path: Path) -> None:
+    """--sort pages by number, so what needs the order of ids is refused beside it."""
+    options = ("-o", str(tmp_path / "a.csv"), "--sandbox", "--sort", "amount")
+    for flag in ("--resume", "--since"):
+        assert_one_sentence(amili("export", "payouts", *options, flag), 2, "--sort cannot go with")
+
+
+async def test_a_file_is_brought_up_to_date(tmp_path: Path) -> None:
+    """--since fetches what changed, puts it in its place, and --sweep leaves out what is gone."""
+    file = tmp_path / "payouts.csv"
+    async with Sandbox(payouts=20, rate_limit=None) as sandbox:
+        first, second, *_ = sandbox.rows("finance--payouts")
+        for more in ((), ("--since",), ("--since", "--sweep")):
+            async with started("export", "payouts", "-o", str(file), *more, **access(sandbox)) as process:
+                _, err = await process.communicate()
+            assert process.returncode == 0, err
+            says = {
+                (): b"20 payouts in ",
+                ("--since",): b"; 1 of them new or changed",
+                ("--since", "--sweep"): b"19 payouts",
+            }
+            assert says[more] in err
+            if not more:
+                sandbox.update("finance--payouts", first["_id"], {"payout_reference": "brought up to date"})
+            else:
+                assert file.read_text().count("brought up to date") == 1
+                sandbox.delete("finance--payouts", second["_id"]) if len(more) == 1 else None
+    assert second["_id"] not in file.read_text()
+    assert file.read_text().count("\n") == 20
+
+
+async def test_an_interrupted_export_goes_on(tmp_path: Path) -> None:
+    """The sentence says how; --resume completes the file and asks for nothing that was written already."""
+    file = tmp_path / "lines.ndjson"
+    async with Sandbox(specifications=2000, rate_limit=None) as sandbox:
+        sandbox.fail(Fault(status=403), path="finance--payout-specifications", after=12, times=None)
+        async with started("export", "specifications", "-o", str(file), **access(sandbox)) as process:
+            _, err = await process.communicate()
+        assert process.returncode == 3
+        assert re.fullmatch(rb"amili: [^\n]*403[^\n]*the same command with --resume goes on\n", err), err
+        assert not file.exists()
+        async with started("export", "specifications", "-o", str(file), **access(sandbox)) as process:
+            _, err = await process.communicate()
+        assert (process.returncode, b"unfinished export" in err, b"--resume" in err) == (2, True, True)
+        sandbox.stop_failing()
+        sandbox.requests.clear()
+        async with started("export", "specifications", "-o", str(file), "--resume", **access(sandbox)) as process:
+            _, err = await process.communicate()
+        assert (process.returncode, b"2,000 specifications in" in err) == (0, True)
+        assert len(sandbox.requests) <= 12
+        assert file.read_bytes().count(b"\n") == 2000
+        assert names_in(tmp_path) == [file.name, f"{file.name}.manifest.json"]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +313,7 @@ def test_rows_that_change_during_an_export_are_told(tmp_path: Path, monkeypatch:
         (("list", "payouts", "--sandbox", "--where", f'{{"amount": {{"$near": "{SECRET}"}}}}'), "no operator"),
         (("list", "payouts", "--sandbox", "--sort", "a b"), "field's name"),
         (("get", "payouts", SECRET, "--sandbox"), "24 hexadecimal digits"),
-        (("export", "payouts", "-o", "a.xlsx", "--sandbox"), r"\.ndjson, \.jsonl or \.csv"),
+        (("export", "payouts", "-o", "a.xlsx", "--sandbox"), r"\.ndjson, \.jsonl, \.csv or \.parquet"),
         (("export", "payouts", "-o", "/missing/a.csv", "--sandbox"), "/missing/a.csv cannot be written"),
     ],
 )
@@ -274,20 +357,21 @@ async def test_variables_of_the_environment_lead_to_the_api() -> None:
         assert out.endswith(b"3 of 3 payouts\n")
 
 
-async def test_ctrl_c_during_an_export_leaves_no_file(tmp_path: Path) -> None:
-    """Exit code 130, one sentence, and neither the file nor a part of it."""
-    async with Sandbox(specifications=300) as sandbox:
-        sandbox.fail(Fault(hang=True), after=1, times=None)
-        file = str(tmp_path / "lines.csv")
-        async with started("export", "specifications", "-o", file, **access(sandbox)) as process:
+async def test_ctrl_c_during_an_export_keeps_what_was_written(tmp_path: Path) -> None:
+    """Exit code 130 and one sentence that says how to go on; nothing lies under the file's own name."""
+    async with Sandbox(specifications=1500, rate_limit=None) as sandbox:
+        sandbox.fail(Fault(hang=True), path="finance--payout-specifications", after=6, times=None)
+        file = tmp_path / "lines.csv"
+        async with started("export", "specifications", "-o", str(file), **access(sandbox)) as process:
             async with asyncio.timeout(20):
-                while len(sandbox.requests) < 2:  # noqa: ASYNC110 - the sandbox has no event to wait for
+                part = file.with_name(f"{file.name}.part")
+                while not part.exists() or part.stat().st_size < 80_000:  # noqa: ASYNC110 - a file has no event
                     await asyncio.sleep(0.01)
-            assert [name.endswith(".part") for name in names_in(tmp_path)] == [True]
             process.send_signal(signal.SIGINT)
             out, err = await process.communicate()
-        assert (process.returncode, out, err) == (130, b"", b"amili: interrupted\n")
-        assert names_in(tmp_path) == []
+        assert (process.returncode, out) == (130, b"")
+        assert re.fullmatch(rb"amili: interrupted; [^\n]* --resume goes on\n", err), err
+        assert names_in(tmp_path) == [f"{file.name}.checkpoint.json", f"{file.name}.part"]
 
 
 async def test_a_reader_who_leaves_ends_the_list_in_silence() -> None:

@@ -21,6 +21,7 @@ from amili_async.errors import (
     UnreadableResponse,
 )
 from amili_async.extraction import Checkpoint, Extraction, Verdict
+from amili_async.filters import Where
 from amili_async.sandbox import Fault, ReceivedRequest
 from tests.clock import HastyClock, settle
 from tests.journeys.conftest import Connect, StartSandbox
@@ -145,7 +146,7 @@ async def test_only_what_matches_comes(start_sandbox: StartSandbox, connect: Con
     amili = await connect(sandbox)
     rows = sandbox.rows(SPECIFICATIONS)
     middle = sorted(row["_id"] for row in rows)[700]
-    for where, matches in (
+    cases: list[tuple[Where, Callable[[dict[str, Any]], bool]]] = [
         (field("article") == "capital", lambda row: row["article"] == "capital"),
         (field("id") >= middle, lambda row: row["_id"] >= middle),
         ({"_id": {"$in": [middle]}}, lambda row: row["_id"] == middle),
@@ -153,7 +154,8 @@ async def test_only_what_matches_comes(start_sandbox: StartSandbox, connect: Con
             (field("state") == "reminder") | (field("amount") > 1000),
             lambda row: row.get("state") == "reminder" or row["amount"] > 1000,
         ),
-    ):
+    ]
+    for where, matches in cases:
         extraction = amili.payout_specifications.extract(where)
         assert sorted(await take_all(extraction)) == sorted(row["_id"] for row in rows if matches(row))
         assert extraction.manifest.verdict is Verdict.COMPLETE

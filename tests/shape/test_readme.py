@@ -16,7 +16,8 @@ BLOCKS = re.findall(r"^### .*?$|^```python\n(.*?)^```$", README, flags=re.MULTIL
 EXPECTED = {
     "max_items=3": r"(?s)(?:[0-9a-f]{24} .* SEK\n(?: +20.*\n){2}){3}",
     "june = field": r"\d+ specifications in June\n(?:20\S+ .*\n){1,5}",
-    "class Line": r"\d+ lines, \d+(?:\.\d+)? SEK \n5 payouts in payouts.csv\n",
+    "class Line": r"(\d+) rows in \d+ requests\ncomplete - \1 lines, \d+(?:\.\d+)? SEK\n0 created or changed since\n",
+    "payouts.parquet": r"5 payouts in payouts.parquet\n0 of them new or changed\n",
     "booked: dict": r"500 lines booked: \d+(?:\.\d+)?\n",
     "NewCreditorPayment(": r"[0-9a-f]{24} completed\n",
 }

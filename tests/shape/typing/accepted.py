@@ -9,13 +9,17 @@ from msgspec import Struct, UnsetType
 
 from amili_async import (
     AmiliClient,
+    Checkpoint,
     Condition,
     CreatedPayment,
     CreditorPayment,
+    Extraction,
+    Manifest,
     NewCreditorPayment,
     Page,
     Payout,
     PayoutSpecification,
+    Plan,
     Stream,
     Token,
     field,
@@ -59,3 +63,14 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
         assert_type(payout.payout_date, datetime | UnsetType | None)
     async for line in amili.payouts.stream(into=Line):
         assert_type(line.total_amount, Decimal)
+    extraction = amili.payouts.extract(condition, parts=4)
+    assert_type(extraction, Extraction[Payout])
+    assert_type(extraction.checkpoint, Checkpoint)
+    assert_type(extraction.manifest, Manifest)
+    assert_type(extraction.batches(), AsyncGenerator[tuple[Payout, ...], None])
+    assert_type(Checkpoint.from_json(extraction.checkpoint.to_json()), Checkpoint)
+    assert_type(amili.payouts.extract(into=Line, since=extraction.manifest), Extraction[Line])
+    async for row in amili.payouts.extract(into=dict[str, Any], checkpoint=extraction.checkpoint):
+        assert_type(row, dict[str, Any])
+    assert_type(await amili.payouts.sweep(["x"]), frozenset[str])
+    assert_type(await amili.payouts.plan(condition), Plan)

@@ -15,3 +15,5 @@ async def misuse(amili: AmiliClient, payout: Payout) -> None:
     str(payout.total_amount + 1)  # refused: operator
     NewCreditorPayment(creditor="x")  # refused: call-arg
     RateLimit(50)  # refused: call-arg
+    amili.payouts.extract(checkpoint="x")  # refused: call-overload
+    amili.payouts.extract(sort="amount")  # refused: call-overload

@@ -1,11 +1,11 @@
-"""Records that are awkward to write to a file."""
+"""Records that are awkward to write to a file, and as many as wanted of plain ones."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from amili_async import Payout, PayoutSpecification, PayoutSummary
 
-AWKWARD = 'Åkerströms "Bygg", Örebro\nVåning 2\r\n=1+1; ünïcode'
+AWKWARD = 'Åkerströms "Bygg", Örebro\nVåning 2\r\n=1+1; ünïcode\rslut'
 
 LINE = PayoutSpecification(
     id="6774e8021e69178178006e27",
@@ -36,3 +36,17 @@ UNDOCUMENTED = {
     "state": None,
     "campaign": "sommar-2025",
 }
+
+
+def make_line(place: int, version: int = 0) -> PayoutSpecification:
+    """One of many, of which each has its own id; another version of it differs in all else."""
+    seed = place * 7 + version
+    return PayoutSpecification(
+        id=f"{place:024x}",
+        updated=datetime(2025, 6, 13, tzinfo=UTC) + timedelta(seconds=seed),
+        creditor_name=AWKWARD if seed % 5 == 0 else None,
+        amount=Decimal(seed) / 8,
+        article=("capital", "interest", "reminder")[seed % 3],
+        invoice_numbers=(f"INV-{seed}",) * (seed % 3),
+        references={"case": f"{seed:024x}", "other": {"a": [seed, None]}} if seed % 4 else None,
+    )

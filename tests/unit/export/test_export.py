@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from amili_async import AmiliClient, PayoutSpecification
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import Exported, export, exporting
-from amili_async.export.target import Target
+from amili_async.export.spool import Spool, open_spool
 from amili_async.sandbox import Sandbox
 from tests.unit.export.records import LINE
 
@@ -62,24 +62,18 @@ async def test_a_stream_arrives_whole_and_exact(sandbox: Sandbox, amili: AmiliCl
     ]
 
 
-async def test_a_resource_stands_for_its_stream(amili: AmiliClient, tmp_path: Path) -> None:
-    """A resource is exported with all its records."""
-    assert (await export(amili.payouts, str(tmp_path / "payouts.csv"))).rows == 5
-    assert (tmp_path / "payouts.csv").read_text().startswith("_id,_created,")
-
-
 async def test_progress_is_told_page_by_page(amili: AmiliClient, tmp_path: Path) -> None:
     """The callback gets the rows so far and the total that the server names."""
-    told: list[tuple[int, int | None]] = []
+    told: list[tuple[int, int | None, float | None]] = []
     stream = amili.payout_specifications.stream()
-    await export(stream, tmp_path / "a.csv", tell_progress=lambda rows, total: told.append((rows, total)))
-    assert told == [(100, 250), (200, 250), (250, 250)]
+    await export(stream, tmp_path / "a.csv", tell_progress=lambda *progress: told.append(progress))
+    assert told == [(100, 250, None), (200, 250, None), (250, 250, None)]
 
 
 async def test_any_async_iterable_is_written_in_batches(tmp_path: Path) -> None:
     """Records from elsewhere are written a batch at a time, the last one too."""
     told: list[int] = []
-    exported = await export(lines(1_001), tmp_path / "a.ndjson", tell_progress=lambda rows, _: told.append(rows))
+    exported = await export(lines(1_001), tmp_path / "a.ndjson", tell_progress=lambda rows, *_: told.append(rows))
     assert told == [500, 1_000, 1_001]
     assert exported.rows == (tmp_path / "a.ndjson").read_bytes().count(b"\n") == 1_001
 
@@ -94,7 +88,7 @@ async def test_rows_that_go_meanwhile_are_told(sandbox: Sandbox, amili: AmiliCli
     """A file that may miss rows says so in the result."""
     first = sandbox.rows(LINES)[0]["_id"]
 
-    def delete_once(rows: int, total: int | None) -> None:
+    def delete_once(rows: int, *_: object) -> None:
         if rows == 10:
             sandbox.delete(LINES, first)
 
@@ -109,9 +103,18 @@ async def test_an_existing_file_is_refused_before_anything_is_sent(
     path = tmp_path / "a.csv"
     path.write_text("precious")
     with pytest.raises(ConfigurationError, match=r"a\.csv exists already"):
-        await export(amili.payouts, path)
+        await export(amili.payouts.stream(), path)
     assert path.read_text() == "precious"
+    assert names_in(tmp_path) == [path.name]
     assert len(sandbox.requests) == 0
+
+
+@pytest.mark.parametrize("option", [{"where": {"amount": 1}}, {"resume": True}, {"since": True}, {"sweep": True}])
+async def test_what_only_a_resource_can_is_refused(option: dict[str, Any], tmp_path: Path) -> None:
+    """Records from elsewhere can be neither filtered nor resumed, and are not begun."""
+    with pytest.raises(ConfigurationError, match="for a resource"):
+        await export(lines(1), tmp_path / "a.csv", **option)
+    assert names_in(tmp_path) == []
 
 
 async def test_an_existing_file_is_replaced_when_asked_for(tmp_path: Path) -> None:
@@ -159,16 +162,15 @@ async def test_a_cancellation_waits_for_the_write_that_has_begun(
 ) -> None:
     """The file is not closed under a thread that still writes to it, and then goes away."""
     begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
-    write = Target.write
+    append = Spool.append
 
-    def write_slowly(target: Target, chunk: bytes) -> None:
-        if b"6774e8021e69178178006e27" in chunk:
-            begun.set()
-            may_end.wait(5)
-            write(target, chunk)
-            ended.set()
+    def append_slowly(spool: Spool, *frame: Any) -> None:
+        begun.set()
+        may_end.wait(5)
+        append(spool, *frame)
+        ended.set()
 
-    monkeypatch.setattr(Target, "write", write_slowly)
+    monkeypatch.setattr(Spool, "append", append_slowly)
     exporting_task = asyncio.ensure_future(export(lines(1), tmp_path / "a.ndjson"))
     await asyncio.to_thread(begun.wait, 5)
     exporting_task.cancel()
@@ -183,14 +185,30 @@ async def test_a_cancellation_waits_for_the_write_that_has_begun(
 async def test_until_it_is_whole_the_file_is_a_part(tmp_path: Path) -> None:
     """While it grows, the only file there is clearly named `.part`."""
     seen: list[str] = []
+    await export(lines(1), tmp_path / "a.csv", tell_progress=lambda *_: seen.extend(names_in(tmp_path)))
+    assert seen == ["a.csv.part"]
 
-    def look(*_: Any) -> None:
-        seen.extend(names_in(tmp_path))
 
-    await export(lines(1), tmp_path / "a.csv", tell_progress=look)
-    assert len(seen) == 1
-    assert seen[0].startswith("a.csv.")
-    assert seen[0].endswith(".part")
+async def test_what_a_killed_one_left_is_no_obstacle(tmp_path: Path) -> None:
+    """Rows of an export that can't be resumed are written over."""
+    spool = open_spool(tmp_path / "a.csv.part")
+    spool.clear()
+    spool.append(bytes(12), 1, b"lost")
+    spool.close()
+    assert (await export(lines(2), tmp_path / "a.csv")).rows == 2
+    assert names_in(tmp_path) == ["a.csv"]
+
+
+async def test_two_exports_to_one_file_do_not_mix(tmp_path: Path) -> None:
+    """The second one is refused while the first is at it, and the first ends well."""
+
+    async def lines_meanwhile() -> AsyncIterator[PayoutSpecification]:
+        with pytest.raises(ConfigurationError, match=r"a\.csv\.part is being written by another export"):
+            await export(lines(1), tmp_path / "a.csv", overwrite=True)
+        yield LINE
+
+    assert (await export(lines_meanwhile(), tmp_path / "a.csv")).rows == 1
+    assert names_in(tmp_path) == ["a.csv"]
 
 
 @pytest.mark.parametrize("name", ["missing/a.csv", "folder.csv", f"{'x' * 300}.csv"])
@@ -201,13 +219,34 @@ async def test_a_place_that_cannot_be_written_is_named(name: str, tmp_path: Path
         await export(lines(1), tmp_path / name)
 
 
-async def test_a_disk_that_fills_up_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that fails at the very end is an error that names the file, and nothing is kept."""
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("suffix", ["csv", "ndjson", "parquet"])
+async def test_a_disk_that_fills_up_leaves_no_file(
+    call: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that fails while rows are written, or at the very end, is an error that names the file."""
 
-    def fail(_: int) -> None:
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(ConfigurationError, match=r"a\.csv cannot be written: No space left on device"):
-        await export(lines(1), tmp_path / "a.csv")
+    path = tmp_path / f"a.{suffix}"
+    with pytest.raises(ExportFailed, match="cannot be written: No space left on device") as caught:
+        await export(lines(501), path, tell_progress=lambda *_: monkeypatch.setattr(os, call, fail))
+    monkeypatch.undo()
+    assert caught.value.path == path
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", ["csv", "ndjson"])
+async def test_a_record_that_cannot_be_written_is_named(suffix: str, tmp_path: Path) -> None:
+    """A value that no format can hold: the error has the record's id, and nothing of the record."""
+
+    async def records() -> AsyncIterator[dict[str, Any]]:
+        yield {"_id": "6774e8021e69178178006e27", "amount": Decimal(1)}
+        yield {"_id": "6774e8021e69178178006e28", "creditor_name": {"secret": {object(): "a" * 3}}}
+
+    with pytest.raises(ExportFailed) as caught:
+        await export(records(), tmp_path / f"a.{suffix}", fields=("_id", "amount", "creditor_name"))
+    assert str(caught.value).endswith("record 6774e8021e69178178006e28 cannot be put into it")
+    assert caught.value.record_id == "6774e8021e69178178006e28"
     assert names_in(tmp_path) == []

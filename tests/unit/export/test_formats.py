@@ -1,8 +1,9 @@
-"""What the two formats make of records."""
+"""What the formats of text make of records, and which suffix stands for which format."""
 
 import csv
 import io
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,20 @@ import pytest
 from amili_async import CreditorPayment, Payout, PayoutSpecification
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
-from amili_async.export.writers import CsvWriter, NdjsonWriter, writer_for
+from amili_async.export.formats import format_for
+from amili_async.export.lines import Ndjson
+from amili_async.export.parquet import Parquet
+from amili_async.export.spool import Frame
+from amili_async.export.table import Csv
 from tests.unit.export.records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED
+
+
+def write_csv(*batches: Sequence[Any], fields: Sequence[str] | None = None) -> bytes:
+    form = Csv(fields, type(batches[0][0]) if batches else None)
+    file = io.BytesIO()
+    rows = form.write(file, lambda: iter([Frame(len(batch), form.encode(batch)) for batch in batches]))
+    assert rows == sum(map(len, batches))
+    return file.getvalue()
 
 
 def read_csv(written: bytes) -> list[dict[str, str]]:
@@ -22,7 +35,7 @@ def read_csv(written: bytes) -> list[dict[str, str]]:
 
 def test_ndjson_is_one_document_per_line_with_the_names_of_the_api() -> None:
     """Each record is one line; absent fields are absent, null is null, dates are ISO 8601 in UTC."""
-    lines = NdjsonWriter().encode([LINE, PAYOUT]).decode().splitlines()
+    lines = Ndjson().encode([LINE, PAYOUT]).decode().splitlines()
     first, second = (json.loads(line, parse_float=str) for line in lines)
     assert first["_id"] == LINE.id
     assert first["_created"] == "2025-06-13T08:00:00Z"
@@ -34,7 +47,7 @@ def test_ndjson_is_one_document_per_line_with_the_names_of_the_api() -> None:
 
 def test_ndjson_keeps_the_exact_digits_of_money() -> None:
     """`1064`, `1064.0` and thirty digits stay what they were, as JSON numbers."""
-    line = NdjsonWriter().encode([LINE])
+    line = Ndjson().encode([LINE])
     assert b'"amount":1064.0,' in line
     assert b'"vat_amount":12345678901234567890.123456789,' in line
     assert b'"total_amount":1064,' in line
@@ -42,20 +55,20 @@ def test_ndjson_keeps_the_exact_digits_of_money() -> None:
 
 def test_ndjson_of_a_dict_keeps_fields_that_nobody_documented() -> None:
     """An unknown field survives; only documented dates that are dates are rewritten."""
-    document = json.loads(NdjsonWriter().encode([UNDOCUMENTED]), parse_float=str)
+    document = json.loads(Ndjson().encode([UNDOCUMENTED]), parse_float=str)
     assert document == UNDOCUMENTED | {"booking_date": "2025-06-13T08:00:00Z", "amount": "60.50"}
 
 
 @pytest.mark.parametrize("record", [LINE, UNDOCUMENTED])
 def test_ndjson_of_chosen_fields_holds_only_these(record: Any) -> None:
     """A dotted name keeps what it lies in; a chosen field that is absent stays absent."""
-    document = json.loads(NdjsonWriter(("amount", "references.case", "_id", "article")).encode([record]))
+    document = json.loads(Ndjson(("amount", "references.case", "_id", "article")).encode([record]))
     assert list(document) == (["amount", "references", "_id"] if record is LINE else ["amount", "_id"])
 
 
 def test_csv_reads_back_as_it_was() -> None:
     """Quotes, commas, line ends and å ä ö survive; what Python's own reader returns is what was written."""
-    (row,) = read_csv(CsvWriter().encode([LINE]))
+    (row,) = read_csv(write_csv([LINE]))
     assert row["creditor_name"] == AWKWARD
     assert Decimal(row["vat_amount"]) == LINE.vat_amount
     assert (row["amount"], row["total_amount"]) == ("1064.0", "1064")
@@ -66,59 +79,57 @@ def test_csv_reads_back_as_it_was() -> None:
 
 def test_csv_writes_nested_values_as_json_and_truth_in_words() -> None:
     """A summary is JSON with its exact digits, a boolean `true`."""
-    (row,) = read_csv(CsvWriter().encode([PAYOUT]))
+    (row,) = read_csv(write_csv([PAYOUT]))
     assert row["summary"] == '{"capital":{"count":7,"amount":72055.990}}'
     assert (row["ready_for_payout"], row["finance_period_day"]) == ("true", "2")
 
 
 @pytest.mark.parametrize("record", [Payout, PayoutSpecification, CreditorPayment])
 def test_the_header_has_every_field_in_declared_order(record: Any) -> None:
-    """The header stands once, also where there is no record; `_id` is the name, not `id`."""
-    writer = CsvWriter(fields_of(record))
-    header = writer.encode(()).decode()
+    """The header stands there, also where there is no record; `_id` is the name, not `id`."""
+    file = io.BytesIO()
+    assert Csv(record=record).write(file, lambda: iter(())) == 0
+    header = file.getvalue().decode()
     assert header.splitlines() == [",".join(fields_of(record))]
     assert header.startswith("_id,_created,_updated,_etag,")
-    assert writer.encode(()) == b""
 
 
 def test_csv_of_chosen_fields_has_these_columns_in_this_order() -> None:
-    """A dotted field is looked up inside; an absent one is empty."""
-    writer = CsvWriter(("references.case", "campaign", "amount"))
-    written = writer.encode([LINE]) + writer.encode([UNDOCUMENTED])
-    assert written.decode().splitlines() == [
-        "references.case,campaign,amount",
-        "6774858016253c18251af7f4,,1064.0",
-        ",sommar-2025,60.50",
-    ]
+    """A dotted field is looked up inside; an absent one is empty; records of several kinds are all read."""
+    fields = ("references.case", "campaign", "amount")
+    expected = ["references.case,campaign,amount", "6774858016253c18251af7f4,,1064.0", ",sommar-2025,60.50"]
+    assert write_csv([LINE], [UNDOCUMENTED], fields=fields).decode().splitlines() == expected
+    assert write_csv([LINE, UNDOCUMENTED], fields=fields).decode().splitlines() == expected
 
 
 def test_a_row_of_one_empty_cell_is_still_a_row() -> None:
     """A reader skips empty lines, so an empty cell that is alone is quoted."""
-    assert len(read_csv(CsvWriter(("article",)).encode([LINE, LINE]))) == 2
+    assert len(read_csv(write_csv([LINE, LINE], fields=("article",)))) == 2
 
 
 def test_csv_of_dicts_needs_its_fields_told() -> None:
     """What a dict lacks is not known, so a header made from the first one could lose columns."""
     with pytest.raises(ConfigurationError, match="needs fields"):
-        CsvWriter().encode([UNDOCUMENTED])
+        Csv(record=dict)
 
 
 @pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.csv.gz", "."])
 def test_another_suffix_is_refused_with_the_known_ones(name: str) -> None:
     """The sentence names all formats there are."""
-    with pytest.raises(ConfigurationError, match=r"\.ndjson, \.jsonl or \.csv"):
-        writer_for(Path(name))
+    with pytest.raises(ConfigurationError, match=r"\.ndjson, \.jsonl, \.csv or \.parquet"):
+        format_for(Path(name))
 
 
 def test_the_suffix_chooses_the_format() -> None:
     """Capitals in the suffix do not matter, and both names of the line format are known."""
-    assert isinstance(writer_for(Path("a.CSV")), CsvWriter)
-    assert isinstance(writer_for(Path("a.ndjson")), NdjsonWriter)
-    assert isinstance(writer_for(Path("a.jsonl")), NdjsonWriter)
+    assert isinstance(format_for(Path("a.CSV")), Csv)
+    assert isinstance(format_for(Path("a.Parquet")), Parquet)
+    assert isinstance(format_for(Path("a.ndjson")), Ndjson)
+    assert isinstance(format_for(Path("a.jsonl")), Ndjson)
 
 
-@pytest.mark.parametrize("fields", [(), ("",), ("a b",)])
+@pytest.mark.parametrize("fields", [(), ("",), ("a b",), "amount"])
 def test_fields_that_cannot_be_are_refused(fields: tuple[str, ...]) -> None:
-    """None at all, or a name that the API cannot have."""
+    """None at all, a name that the API cannot have, or a text that would be read letter by letter."""
     with pytest.raises(ConfigurationError):
-        writer_for(Path("a.csv"), fields)
+        format_for(Path("a.csv"), fields)

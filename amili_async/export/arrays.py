@@ -1,0 +1,115 @@
+"""Values into Arrow arrays, exact or not at all.
+
+While an export is under way money has room for 18 decimals and text is plain; the finished file has the scale that is
+needed, and vocabularies as dictionaries. pyarrow is imported here and in `parquet`, when a Parquet file is written.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Context, Decimal, DefaultContext, Inexact
+from functools import lru_cache
+from typing import Any
+
+from amili_async.errors import ConfigurationError
+from amili_async.export.columns import Column, Keyed, Kind, Leaf, Named, Several
+from amili_async.export.documents import columns_of
+from amili_async.export.lines import encoder
+from amili_async.export.misfits import Misfit
+
+PRECISION = 38
+"""Digits of money in all."""
+SCALE = 18
+"""Digits of money after the point, at most."""
+
+_REASONS: Mapping[Kind, str] = {
+    Leaf.MONEY: f"has more than {SCALE} decimals, more than {PRECISION - SCALE} digits before them, or is no number",
+    Leaf.MOMENT: "is no date that the file can hold",
+    Leaf.COUNT: "is no whole number of 64 bits",
+    Leaf.TRUTH: "is neither true nor false",
+}
+_EXACT = Context(prec=2000, traps=[*(signal for signal, is_on in DefaultContext.traps.items() if is_on), Inexact])
+
+
+def load_arrow() -> Any:
+    """pyarrow; `ConfigurationError` where it is not installed."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise ConfigurationError("a .parquet file needs pyarrow: pip install 'amili-async[parquet]'") from None
+    return pyarrow
+
+
+@lru_cache(maxsize=64)
+def type_of(kind: Kind) -> Any:
+    """The Arrow type of values that are on their way."""
+    pa = load_arrow()
+    if isinstance(kind, Several):
+        return pa.list_(type_of(kind.of))
+    if isinstance(kind, Keyed):
+        return pa.map_(pa.string(), type_of(kind.of))
+    if isinstance(kind, Named):
+        return pa.struct([(name, type_of(part)) for name, part in kind.of])
+    leaves = {
+        Leaf.MONEY: pa.decimal128(PRECISION, SCALE),
+        Leaf.MOMENT: pa.timestamp("us", tz="UTC"),
+        Leaf.TRUTH: pa.bool_(),
+        Leaf.COUNT: pa.int64(),
+        Leaf.FLOAT: pa.float64(),
+    }
+    return leaves.get(kind, pa.string())
+
+
+def build_array(column: Column, values: Sequence[Any]) -> Any:
+    """The values of a column as an array; `Misfit` where one of them does not fit its kind."""
+    try:
+        return _build(column.kind, values)
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        raise Misfit(column.name, _REASONS.get(column.kind, "holds what the file cannot")) from None
+
+
+def _build(kind: Kind, values: Sequence[Any]) -> Any:
+    pa = load_arrow()
+    if isinstance(kind, Several):
+        parts = [part for value in values if value is not None for part in value]
+        return pa.ListArray.from_arrays(_offsets(values), _build(kind.of, parts), type=type_of(kind))
+    if isinstance(kind, Keyed):
+        objects = [value for value in values if value is not None]
+        names = [name for value in objects for name in value]
+        parts = [part for value in objects for part in value.values()]
+        return pa.MapArray.from_arrays(_offsets(values), pa.array(names, pa.string()), _build(kind.of, parts))
+    if isinstance(kind, Named):
+        return _build_struct(kind, values)
+    if kind is Leaf.MOMENT and None in {value.tzinfo for value in values if value is not None}:
+        raise ValueError("a datetime without a time zone could mean any instant")
+    try:
+        return pa.array(values, type_of(kind))
+    except (TypeError, ValueError):
+        return pa.array([_tidy(kind, value) for value in values], type_of(kind))
+
+
+def _build_struct(kind: Named, values: Sequence[Any]) -> Any:
+    pa = load_arrow()
+    present = [value for value in values if value is not None]
+    columns = columns_of(present, [name for name, _ in kind.of])
+    if len(present) < len(values):
+        places = [iter(column) for column in columns]
+        columns = [[None if value is None else next(place) for value in values] for place in places]
+    arrays = [_build(part, column) for (_, part), column in zip(kind.of, columns, strict=True)]
+    missing = pa.array([value is None for value in values], pa.bool_())
+    return pa.StructArray.from_arrays(arrays, fields=list(type_of(kind)), mask=missing)
+
+
+def _offsets(values: Sequence[Any]) -> Any:
+    """Where the parts of each value begin; null where the value is."""
+    offsets: list[int | None] = []
+    count = 0
+    for value in values:
+        offsets.append(None if value is None else count)
+        count += 0 if value is None else len(value)
+    return load_arrow().array([*offsets, count], load_arrow().int32())
+
+
+def _tidy(kind: Kind, value: Any) -> Any:
+    """Text is made of what is no text, and money loses the zeros at its end."""
+    if kind in (Leaf.TEXT, Leaf.WORD) and value is not None and not isinstance(value, str):
+        return encoder.encode(value).decode()
+    return _EXACT.normalize(value) if kind is Leaf.MONEY and isinstance(value, Decimal) else value

@@ -1,0 +1,160 @@
+"""Which columns a file has, and what each holds: read off the record type, or off the documented names.
+
+A name that is documented nowhere, and a value of any shape, become text: a string as it is, anything else as JSON.
+"""
+
+import typing
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeAlias, Union
+
+import msgspec
+from msgspec import Struct, UnsetType
+
+from amili_async.errors import ConfigurationError
+from amili_async.models import CreditorPayment, Payout, PayoutSpecification, Timestamp
+
+VOCABULARIES = frozenset(
+    {
+        *("article", "currency", "finance_category", "finance_interval", "origin", "payout_interval", "state"),
+        *("status", "_status", "_payment_status"),
+    }
+)
+"""The fields that hold one of a few words."""
+
+
+class Leaf(StrEnum):
+    """What a value can be that has no parts."""
+
+    TEXT = "text"
+    """Text, or JSON where the API sent something else."""
+    WORD = "word"
+    """One of a few texts."""
+    MONEY = "money"
+    """A `Decimal`."""
+    MOMENT = "moment"
+    """An aware `datetime`."""
+    TRUTH = "truth"
+    """A `bool`."""
+    COUNT = "count"
+    """An `int`."""
+    FLOAT = "float"
+    """A `float`, which only a struct of the caller's can ask for."""
+
+
+class Several(Struct, frozen=True):
+    """A list."""
+
+    of: "Kind"
+    """What is in it."""
+
+
+class Keyed(Struct, frozen=True):
+    """An object whose names are not known before."""
+
+    of: "Kind"
+    """What its values are."""
+
+
+class Named(Struct, frozen=True):
+    """An object of known fields."""
+
+    of: tuple[tuple[str, "Kind"], ...]
+    """The API's name of each, and what it is."""
+
+
+Kind: TypeAlias = Leaf | Several | Keyed | Named
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """One column of a table."""
+
+    name: str
+    """The API's name, dotted ones too."""
+    kind: Kind
+    """What it holds."""
+
+
+_LEAVES: Mapping[Any, Leaf] = {
+    str: Leaf.TEXT,
+    Decimal: Leaf.MONEY,
+    datetime: Leaf.MOMENT,
+    Timestamp: Leaf.MOMENT,
+    bool: Leaf.TRUTH,
+    int: Leaf.COUNT,
+    float: Leaf.FLOAT,
+}
+
+
+def fields_of(record: type[Any]) -> tuple[str, ...]:
+    """The API's names of a record type's fields, in the order in which it declares them."""
+    if not issubclass(record, Struct):
+        raise ConfigurationError(
+            "a table of records that are not structs needs fields: a dict does not tell what it lacks"
+        )
+    return tuple(field.encode_name for field in msgspec.structs.fields(record))
+
+
+@lru_cache(maxsize=64)
+def find_columns(fields: tuple[str, ...] | None, record: Any) -> tuple[Column, ...]:
+    """The columns of a table of *fields*, or of all that the record type has."""
+    if fields is None:
+        fields = () if record is None else fields_of(record)
+    known = (record,) if record is not None and issubclass(record, Struct) else ()
+    places = [_hints(place) for place in (*known, Payout, PayoutSpecification, CreditorPayment)]
+    return tuple(Column(name=name, kind=_find_kind(name, places)) for name in fields)
+
+
+def _find_kind(name: str, places: Sequence[Mapping[str, Any]]) -> Kind:
+    first, *rest = name.split(".")
+    for hints in places:
+        if first not in hints:
+            continue
+        type_ = hints[first]
+        for part in rest:
+            type_ = _enter(type_, part)
+        kind = _read_kind(type_)
+        return Leaf.WORD if kind is Leaf.TEXT and name in VOCABULARIES else kind
+    return Leaf.TEXT
+
+
+def _enter(type_: Any, part: str) -> Any:
+    """The type of what lies under a name within an object."""
+    type_ = _strip(type_)
+    if isinstance(type_, type) and issubclass(type_, Struct):
+        return _hints(type_).get(part, Any)
+    return typing.get_args(type_)[1] if typing.get_origin(type_) is dict else Any
+
+
+def _read_kind(type_: Any) -> Kind:
+    type_ = _strip(type_)
+    if type_ in _LEAVES:
+        return _LEAVES[type_]
+    if isinstance(type_, type) and issubclass(type_, StrEnum):
+        return Leaf.WORD
+    if isinstance(type_, type) and issubclass(type_, Struct):
+        return Named(tuple((name, _read_kind(hint)) for name, hint in _hints(type_).items()))
+    origin, arguments = typing.get_origin(type_), typing.get_args(type_)
+    if origin in (list, tuple, set, frozenset):
+        return Several(_read_kind(arguments[0]))
+    return Keyed(_read_kind(arguments[1])) if origin is dict else Leaf.TEXT
+
+
+def _strip(type_: Any) -> Any:
+    """The type without `None`, absence and annotations; `Any` where several are left."""
+    if typing.get_origin(type_) is Annotated:
+        return _strip(typing.get_args(type_)[0])
+    if typing.get_origin(type_) in (Union, UnionType):
+        left = [part for part in typing.get_args(type_) if part not in (NoneType, UnsetType)]
+        return _strip(left[0]) if len(left) == 1 else Any
+    return type_
+
+
+def _hints(record: type[Struct]) -> dict[str, Any]:
+    """The API's name of each field to its type."""
+    hints = typing.get_type_hints(record, include_extras=True)
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(record)}

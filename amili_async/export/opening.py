@@ -1,0 +1,118 @@
+"""Before the first request: whether an export may begin, or where it goes on."""
+
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from amili_async.errors import ConfigurationError
+from amili_async.export.beside import Places, refusing, remove
+from amili_async.export.ledger import Ledger, let_go
+from amili_async.export.spool import Spool, open_spool
+from amili_async.export.state import AGAIN, Plan, State, Summary, check_same, load
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    places: Places
+    """Where."""
+    plan: Plan
+    """What."""
+    overwrite: bool
+    """Whether an existing target may be replaced, and an unfinished export be forgotten."""
+    resume: bool
+    """Whether an unfinished export goes on."""
+    since: bool
+    """Whether an existing target is brought up to date."""
+
+
+def open_alone(places: Places, *, overwrite: bool) -> Spool:
+    """An empty spool for an export that cannot be resumed."""
+    with refusing(places.named):
+        spool = open_spool(places.spool)
+        try:
+            if places.state.exists() and not overwrite:
+                raise _unfinished(places.named)
+            places.check_free(may_replace=overwrite)
+            _clear(spool, places)
+        except BaseException:
+            let_go(spool, places)
+            raise
+        return spool
+
+
+def open_ledger(order: Order) -> tuple[Ledger, Summary | None]:
+    """What is written from now on, and what the target holds already where it is brought up to date."""
+    places = order.places
+    with refusing(places.named):
+        spool = open_spool(places.spool)
+        try:
+            if order.overwrite and not order.resume:
+                return _begin(order, spool)
+            before = load(places.state, State)
+            if before is None:
+                return _begin(order, spool)
+            if not order.resume:
+                raise _unfinished(places.named)
+            return _go_on(order, spool, before)
+        except BaseException:
+            let_go(spool, places)
+            raise
+
+
+def _begin(order: Order, spool: Spool) -> tuple[Ledger, Summary | None]:
+    base = _find_base(order)
+    order.places.check_free(may_replace=order.overwrite or base is not None)
+    _clear(spool, order.places)
+    plan = order.plan if base is None else base.plan
+    state = State(plan=plan, overwrite=order.overwrite, since=base is not None, length=spool.length)
+    return Ledger(order.places, spool, state), base
+
+
+def _go_on(order: Order, spool: Spool, before: State) -> tuple[Ledger, Summary | None]:
+    state = replace(before, overwrite=before.overwrite or order.overwrite)
+    if state.finished is not None:
+        check_same(_filled(order, state), state.plan, what=order.places.state)
+        return Ledger(order.places, spool, state), None
+    base = _find_base(order)
+    if state.since != (base is not None):
+        asked = "brings the file up to date: say since" if state.since else "makes the whole file: leave out since"
+        raise ConfigurationError(f"the unfinished export of {order.places.named} {asked} (--since)")
+    check_same(_filled(order, state), state.plan, what=order.places.state)
+    order.places.check_free(may_replace=state.overwrite or state.since)
+    spool.take_up(state.length)
+    return Ledger(order.places, spool, state), base
+
+
+def _filled(order: Order, state: State) -> Plan:
+    """The plan of an order; bringing a file up to date may leave its fields unsaid."""
+    if order.since and order.plan.fields is None:
+        return replace(order.plan, fields=state.plan.fields)
+    return order.plan
+
+
+def _find_base(order: Order) -> Summary | None:
+    """What the target holds, where it is there and is to be brought up to date."""
+    places = order.places
+    if not order.since or not places.target.exists():
+        return None
+    base = load(places.summary, Summary)
+    if base is None:
+        raise ConfigurationError(
+            f"{places.named} cannot be brought up to date: {places.summary.name} is not beside it; export it anew"
+        )
+    plan = order.plan if order.plan.fields is not None else replace(order.plan, fields=base.plan.fields)
+    check_same(plan, base.plan, what=places.named)
+    if places.target.stat().st_size != base.size:
+        raise ConfigurationError(f"{places.named} was changed since its export, so it cannot be brought up to date")
+    return base
+
+
+def _clear(spool: Spool, places: Places) -> None:
+    remove(places.state, places.whole)
+    spool.clear()
+
+
+def _unfinished(path: Path) -> ConfigurationError:
+    return ConfigurationError(f"{path} is an unfinished export: {AGAIN}")

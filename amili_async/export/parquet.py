@@ -1,0 +1,177 @@
+"""The format `.parquet`: money as `decimal128`, dates as instants in UTC, vocabularies as dictionaries.
+
+The law: the bytes of a file depend on its rows alone, not on the frames in which they came: row groups, and the batches
+in them, are always of the same size. Memory holds one row group, however many there are.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from amili_async.errors import ConfigurationError
+from amili_async.export.arrays import PRECISION, SCALE, build_array, load_arrow, type_of
+from amili_async.export.columns import Leaf, find_columns
+from amili_async.export.documents import columns_of
+from amili_async.export.merging import Frames
+from amili_async.export.splicing import splice
+from amili_async.export.spool import Frame
+
+ROW_GROUP = 32_768
+"""Rows per row group."""
+BATCH = 8_192
+"""Rows that are put together at a time; a row group is a multiple of it."""
+LEAST_SCALE = 2
+"""Decimals of money, if no amount has more."""
+_UNIQUE = frozenset({"_id", "_etag", "invoice_number", "reference_number", "creditor_payment_reference"})
+"""Fields whose values hardly ever come twice, so that a dictionary of them is of no use."""
+
+
+class Parquet:
+    """A column for each of *fields*, or of the record type's; absent and `null` are both null.
+
+    Money has as many decimals as the amount with the most of them, and at least two; those in nested objects have 18.
+    """
+
+    def __init__(self, fields: Sequence[str] | None = None, record: Any = None) -> None:
+        load_arrow()
+        self._columns = find_columns(None if fields is None else tuple(fields), record)
+        self._names = [column.name for column in self._columns]
+
+    def encode(self, records: Sequence[Any]) -> bytes:
+        values = columns_of(records, self._names)
+        arrays = [build_array(column, of_column) for column, of_column in zip(self._columns, values, strict=True)]
+        return bytes(load_arrow().RecordBatch.from_arrays(arrays, schema=self._schema).serialize())
+
+    def write(self, file: BinaryIO, frames: Frames) -> int:
+        from pyarrow import parquet
+
+        schema = self._final_schema(self._measure(frames()))
+        rows = 0
+        with parquet.ParquetWriter(
+            file, schema, compression="zstd", use_dictionary=self._repeating(), write_page_index=True
+        ) as writer:
+            for group in _regroup(self._rebatch(frames()), ROW_GROUP // BATCH):
+                table = load_arrow().Table.from_batches(group)
+                rows += table.num_rows
+                writer.write_table(_convert(table, schema), row_group_size=ROW_GROUP)
+                load_arrow().default_memory_pool().release_unused()
+        return rows
+
+    def merge(self, path: Path, frames: Iterator[Frame], gone: frozenset[str]) -> Iterator[Frame]:
+        for table in splice(self._read(path), map(self._open, frames), gone=gone):
+            yield from self._close(table)
+
+    def read_ids(self, path: Path) -> Iterator[str]:
+        for batch in _read_batches(path, columns=["_id"]):
+            yield from batch.column(0).to_pylist()
+
+    def check(self, path: Path) -> None:
+        from pyarrow import ArrowException, parquet
+
+        if "_id" not in self._names:
+            raise ConfigurationError(f"{path} cannot be brought up to date: it has no column _id")
+        try:
+            names = parquet.read_schema(path).names
+        except ArrowException:
+            raise ConfigurationError(f"{path} cannot be brought up to date: it is not a Parquet file") from None
+        if names != self._names:
+            raise ConfigurationError(f"{path} cannot be brought up to date: it has other columns")
+
+    @cached_property
+    def _schema(self) -> Any:
+        """Of rows that are on their way."""
+        return load_arrow().schema([(column.name, type_of(column.kind)) for column in self._columns])
+
+    def _final_schema(self, scales: dict[str, int]) -> Any:
+        pa = load_arrow()
+        words = {column.name: pa.dictionary(pa.int32(), pa.string()) for column in self._columns_of(Leaf.WORD)}
+        money = {name: pa.decimal128(PRECISION, scale) for name, scale in scales.items()}
+        return pa.schema([(field.name, (words | money).get(field.name, field.type)) for field in self._schema])
+
+    def _columns_of(self, leaf: Leaf) -> list[Any]:
+        return [column for column in self._columns if column.kind is leaf]
+
+    def _repeating(self) -> list[str]:
+        return [column.name for column in self._columns if isinstance(column.kind, Leaf) and column.name not in _UNIQUE]
+
+    def _open(self, frame: Frame) -> Any:
+        """The rows of a frame as a table of one batch."""
+        pa = load_arrow()
+        return pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(frame.payload), self._schema)])
+
+    def _close(self, table: Any) -> Iterator[Frame]:
+        for batch in table.combine_chunks().to_batches():
+            yield Frame(batch.num_rows, bytes(batch.serialize()))
+
+    def _measure(self, frames: Iterable[Frame]) -> dict[str, int]:
+        """The decimals that each column of money needs; zeros at the end do not count."""
+        pa = load_arrow()
+        scales = {column.name: LEAST_SCALE for column in self._columns_of(Leaf.MONEY)}
+        for frame in frames:
+            table = self._open(frame)
+            for name, scale in scales.items():
+                column = table[name]
+                while scale < SCALE and not _fits(column, pa.decimal128(PRECISION, scale)):
+                    scale += 1
+                scales[name] = scale
+        return scales
+
+    def _rebatch(self, frames: Iterable[Frame]) -> Iterator[Any]:
+        """The same rows in batches of one size, the last one aside."""
+        pa = load_arrow()
+        waiting: list[Any] = []
+        rows = 0
+        for frame in frames:
+            waiting.append(self._open(frame))
+            rows += frame.rows
+            while rows >= BATCH:
+                table = pa.concat_tables(waiting)
+                yield from table.slice(0, BATCH).combine_chunks().to_batches()
+                waiting, rows = [table.slice(BATCH)], rows - BATCH
+        if rows:
+            yield from pa.concat_tables(waiting).combine_chunks().to_batches()
+
+    def _read(self, path: Path) -> Iterator[Any]:
+        """An older file in the form of rows that are on their way."""
+        for batch in _read_batches(path):
+            yield load_arrow().Table.from_batches([batch]).cast(self._schema)
+
+
+def _read_batches(path: Path, *, columns: list[str] | None = None) -> Iterator[Any]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        if file.num_row_groups:  # without any, some versions fail
+            yield from file.iter_batches(batch_size=BATCH, columns=columns, use_threads=False)
+
+
+def _regroup(batches: Iterator[Any], count: int) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == count:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _convert(table: Any, schema: Any) -> Any:
+    """The types of the finished file; a vocabulary has one dictionary per row group, in the order of its rows."""
+    pa = load_arrow()
+    columns = []
+    for column, field in zip(table.columns, schema, strict=True):
+        if pa.types.is_dictionary(field.type):
+            columns.append(column.combine_chunks().dictionary_encode())
+        else:
+            columns.append(column.cast(field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _fits(column: Any, type_: Any) -> bool:
+    try:
+        column.cast(type_)
+    except load_arrow().ArrowInvalid:
+        return False
+    return True

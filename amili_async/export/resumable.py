@@ -1,0 +1,93 @@
+"""A resource into a file: every record exactly once, whatever interrupts it."""
+
+from contextlib import aclosing
+from typing import Any
+
+from msgspec import Raw
+
+from amili_async.export.exported import Exported, Progress
+from amili_async.export.finishing import build, commit
+from amili_async.export.formats import Format, format_for
+from amili_async.export.ledger import Ledger, let_go
+from amili_async.export.opening import Order, open_ledger
+from amili_async.export.state import NOTHING, Summary
+from amili_async.export.threads import in_thread
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
+from amili_async.filters import Where
+from amili_async.resources import Resource
+
+
+async def export_resource(
+    resource: Resource[Any], order: Order, *, where: Where, sweep: bool, tell_progress: Progress | None
+) -> Exported:
+    """See `export`."""
+    ledger, base = await in_thread(open_ledger, order)
+    try:
+        summary = ledger.state.finished
+        if summary is None:
+            form = _format_of(resource, ledger)
+            extraction = _extraction_of(resource, ledger, base, where)
+            await _fill(ledger, extraction, form, tell_progress)
+            gone = await _sweep(resource, ledger, form, where) if sweep and base is not None else frozenset[str]()
+            summary = await in_thread(_put_together, ledger, form, extraction, gone)
+        return await in_thread(_conclude, ledger, summary)
+    finally:
+        let_go(ledger.spool, ledger.places)
+
+
+def _format_of(resource: Resource[Any], ledger: Ledger) -> Format:
+    fields = ledger.state.plan.fields
+    form = format_for(ledger.places.target, fields, resource.record)
+    if ledger.state.since:
+        form.check(ledger.places.target)
+    return form
+
+
+def _extraction_of(resource: Resource[Any], ledger: Ledger, base: Summary | None, where: Where) -> Extraction[Any]:
+    """The typed records, or, where fields are chosen, dicts: they hold fields that nobody documented, too."""
+    state = ledger.state
+    since = None if base is None else Manifest.from_json(bytes(base.manifest))
+    checkpoint = None if state.checkpoint is NOTHING else Checkpoint.from_json(bytes(state.checkpoint))
+    if state.plan.fields is None:
+        return resource.extract(where, checkpoint=checkpoint, since=since)
+    return resource.extract(where, into=dict, projection=state.plan.fields, checkpoint=checkpoint, since=since)
+
+
+async def _fill(ledger: Ledger, extraction: Extraction[Any], form: Format, tell_progress: Progress | None) -> None:
+    """Bring all records into the spool, and save where the extraction ended."""
+    try:
+        async with aclosing(extraction.batches()) as batches:
+            async for batch in batches:
+                await in_thread(ledger.append, form, batch, ledger.cover(extraction))
+                if tell_progress is not None:
+                    tell_progress(ledger.spool.rows, extraction.total, extraction.seconds_left)
+        ledger.cover(extraction)
+        await in_thread(ledger.save, extraction.checkpoint)
+    except BaseException:
+        ledger.leave(extraction)
+        raise
+
+
+async def _sweep(resource: Resource[Any], ledger: Ledger, form: Format, where: Where) -> frozenset[str]:
+    """Which rows of the file are gone."""
+    return await resource.sweep(await in_thread(list, form.read_ids(ledger.places.target)), where)
+
+
+def _put_together(ledger: Ledger, form: Format, extraction: Extraction[Any], gone: frozenset[str]) -> Summary:
+    state, places = ledger.state, ledger.places
+    rows, size = build(places, ledger.spool, form, base=places.target if state.since else None, gone=gone)
+    summary = Summary(plan=state.plan, rows=rows, size=size, manifest=Raw(extraction.manifest.to_json().encode()))
+    ledger.finish(summary, changed=ledger.spool.rows if state.since else None)
+    return summary
+
+
+def _conclude(ledger: Ledger, summary: Summary) -> Exported:
+    commit(ledger, summary)
+    manifest = Manifest.from_json(bytes(summary.manifest))
+    return Exported(
+        path=ledger.places.named,
+        rows=summary.rows,
+        drifted=manifest.verdict is not Verdict.COMPLETE,
+        manifest=manifest,
+        changed=ledger.state.changed,
+    )

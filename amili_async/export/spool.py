@@ -1,0 +1,153 @@
+"""The rows of an export that is under way: frames in one file, in the order in which they came.
+
+The law: a spool is known by its length. What lies beyond the length that was last noted elsewhere, be it half a frame,
+is cut off when the spool is taken up again. Frames come out in the order of their keys, whatever order they came in.
+One process at a time: whoever has opened a spool holds its lock.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from struct import Struct as Layout
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from amili_async.errors import ConfigurationError
+
+MAGIC = b"rows of an amili export, unfinished; version 1\n"
+KEY_SIZE = 12
+"""Bytes of a key: as many as an ObjectId has."""
+_HEADER = Layout(f">{KEY_SIZE}sII")
+
+
+class Frame(Struct, frozen=True):
+    """Some rows, as bytes that the format understands."""
+
+    rows: int
+    """How many."""
+    payload: bytes
+    """The bytes."""
+
+
+class Spool:
+    """One file of frames, open and locked."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path = path
+        self._file = file
+        self._index: list[tuple[bytes, int]] = []  # 10,000 for a million rows
+        self.length = 0
+        """Bytes, up to the end of the last whole frame."""
+        self.rows = 0
+        """In all frames."""
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._index.clear()
+        self.rows = 0
+        self._file.truncate(0)
+        self.length = 0
+        self._write(MAGIC)
+        self.length = len(MAGIC)
+
+    def take_up(self, length: int) -> None:
+        """Go on with the frames in the first *length* bytes; `ConfigurationError` where they are not there."""
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(0)
+        position, self.rows = len(MAGIC), 0
+        self._index.clear()
+        if size < length or self._file.read(len(MAGIC)) != MAGIC:
+            raise ConfigurationError(f"{self._path} lacks rows that it held: begin anew with overwrite (--force)")
+        while position < length:
+            key, rows, payload = self._read_header(position)
+            self._index.append((key, position))
+            self.rows += rows
+            position += _HEADER.size + payload
+        self.cut(length)
+
+    def append(self, key: bytes, rows: int, payload: bytes) -> None:
+        """Add a frame; it is on the disk after the next `sync`."""
+        self._write(_HEADER.pack(key, rows, len(payload)) + payload)
+        self._index.append((key, self.length))
+        self.rows += rows
+        self.length += _HEADER.size + len(payload)
+
+    def cut(self, length: int) -> None:
+        """Forget the frames past *length*."""
+        while self._index and self._index[-1][1] >= length:
+            self.rows -= self._read_header(self._index.pop()[1])[1]
+        self._file.truncate(length)
+        self.length = length
+
+    def sync(self) -> None:
+        """Wait until all frames are on the disk."""
+        os.fsync(self._file.fileno())
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames, ascending by key."""
+        for _, position in sorted(self._index):
+            _, rows, size = self._read_header(position)
+            yield Frame(rows, self._file.read(size))
+
+    def remove(self) -> None:
+        """Remove the file while it is still ours, and let go of it."""
+        if self._file.closed:
+            return
+        with suppress(PermissionError):  # some systems do not remove what is open
+            self._path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file, and of the lock."""
+        self._file.close()
+
+    def _read_header(self, position: int) -> tuple[bytes, int, int]:
+        self._file.seek(position)
+        key, rows, size = _HEADER.unpack(self._file.read(_HEADER.size))
+        return key, rows, size
+
+    def _write(self, content: bytes) -> None:
+        self._file.seek(self.length)
+        rest = memoryview(content)
+        while rest:  # a disk that is nearly full takes a part of it
+            rest = rest[os.write(self._file.fileno(), rest) :]
+
+
+def open_spool(path: Path) -> Spool:
+    """The spool at *path*, made if it is not there, empty or not.
+
+    `ConfigurationError` where another process has it, or where the file is none of ours; `OSError` where it cannot be.
+    """
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", 0)
+        try:
+            _lock(file, path)
+            if not _is_still(path, file):  # its owner removed it between our two steps
+                file.close()
+                continue
+            opening = file.read(len(MAGIC))
+            if not MAGIC.startswith(opening):
+                raise ConfigurationError(f"{path} is in the way: it is not an unfinished export")
+        except BaseException:
+            file.close()
+            raise
+        return Spool(path, file)
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover - there is none on Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigurationError(f"{path} is being written by another export") from None
+
+
+def _is_still(path: Path, file: BinaryIO) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    return False

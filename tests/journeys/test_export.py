@@ -1,0 +1,569 @@
+"""Export of a resource against the sandbox: what is in the file, how it goes on, and how it is kept in sync."""
+
+import asyncio
+import csv
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from amili_async import AmiliClient, RateLimit, RetryPolicy, field
+from amili_async.errors import ConfigurationError, ExportFailed, ExtractionInterrupted, ServerFault
+from amili_async.export import export
+from amili_async.extraction import Verdict
+from amili_async.sandbox import Fault, Sandbox
+from tests.journeys.conftest import Connect, StartSandbox
+from tests.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
+
+SUFFIXES = ["ndjson", "csv", "parquet"]
+MONEY = ("amount", "vat_amount", "total_amount")
+
+
+@pytest.fixture
+async def sandbox(start_sandbox: StartSandbox) -> Sandbox:
+    """A few hundred rows."""
+    return await start_sandbox(payouts=40, specifications=250)
+
+
+@pytest.fixture
+async def amili(sandbox: Sandbox, connect: Connect) -> AmiliClient:
+    """A client that asks for small pages, and does not try again."""
+    return await connect(sandbox, page_size=20, concurrency=3, retry=RetryPolicy(attempts=1))
+
+
+@pytest.fixture
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder beside the test's own."""
+    return tmp_path_factory.mktemp("other")
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of any format, as it has them."""
+    if path.suffix == ".parquet":
+        return list(parquet.read_table(path).to_pylist())
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    return [json.loads(line, parse_float=Decimal) for line in path.read_bytes().splitlines()]
+
+
+def read_ids(path: Path) -> list[str]:
+    return [row["_id"] for row in read_rows(path)]
+
+
+def ids_of(sandbox: Sandbox) -> list[str]:
+    return sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
+
+
+async def export_whole(amili: AmiliClient, folder: Path, suffix: str, **options: Any) -> bytes:
+    """What an export that nothing interrupts makes."""
+    path = folder / f"whole.{suffix}"
+    await export(amili.payout_specifications, path, overwrite=True, **options)
+    return path.read_bytes()
+
+
+def stop_after(rows: int) -> Callable[..., None]:
+    """Ends an export from within, once so many rows were written."""
+
+    def stop(so_far: int, *_: object) -> None:
+        if so_far >= rows:
+            raise KeyError("enough")
+
+    return stop
+
+
+async def interrupt(amili: AmiliClient, path: Path, *, rows: int = 100, **options: Any) -> None:
+    with pytest.raises(KeyError, match="enough"):
+        await export(amili.payout_specifications, path, tell_progress=stop_after(rows), **options)
+
+
+# What is in the file
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", ["payouts", "payout_specifications", "creditor_payments"])
+async def test_every_row_is_there_exactly(
+    name: str, suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """Each row of the server once, by `_id`; the sums of all money columns are the server's to the öre."""
+    resource, path = getattr(amili, name), tmp_path / f"rows.{suffix}"
+    exported = await export(resource, path)
+    stored, written = sorted(sandbox.rows(resource.path), key=lambda row: row["_id"]), read_rows(path)
+    assert [row["_id"] for row in written] == [row["_id"] for row in stored]
+    for money in (*MONEY, "settled_amount"):
+        amounts = [Decimal(row[money]) for row in written if row.get(money) not in (None, "")]
+        assert sum(amounts, Decimal(0)) == total_of(stored, money)
+    assert exported.manifest is not None
+    assert (exported.path, exported.rows, exported.drifted, exported.changed) == (path, len(stored), False, None)
+    assert (exported.manifest.verdict, exported.manifest.distinct) == (Verdict.COMPLETE, len(stored))
+    assert names_in(tmp_path) == [path.name, f"{path.name}.manifest.json"]
+
+
+async def test_parquet_has_the_same_decimals_and_instants(amili: AmiliClient, tmp_path: Path) -> None:
+    """Read back with pyarrow, each value is the record's."""
+    path = tmp_path / "rows.parquet"
+    await export(amili.payout_specifications, path)
+    records = await amili.payout_specifications.stream().collect()
+    for record, row in zip(records, read_rows(path), strict=True):
+        assert [row[name] for name in MONEY] == [record.amount, record.vat_amount, record.total_amount]
+        assert (row["_created"], row["booking_date"]) == (record.created, record.booking_date)
+        assert row["_created"].tzinfo is not None
+
+
+async def test_rows_that_go_meanwhile_are_told(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """What was there throughout is in the file once, and the result says that something moved."""
+    path, ids = tmp_path / "rows.csv", ids_of(sandbox)
+
+    def delete_some(rows: int, *_: object) -> None:
+        if rows == 20:
+            for place in (3, 120, 240):
+                sandbox.delete(SPECIFICATIONS, ids[place])
+
+    exported = await export(amili.payout_specifications, path, tell_progress=delete_some)
+    assert exported.drifted
+    assert exported.manifest is not None
+    assert exported.manifest.verdict is Verdict.DRIFTED
+    assert set(ids_of(sandbox)) <= set(read_ids(path)) <= set(ids)
+    assert read_ids(path) == sorted(set(read_ids(path)))
+
+
+async def test_digits_and_undocumented_fields_stay(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """Chosen fields may be ones that nobody documented; money has the digits with which it came."""
+    first = ids_of(sandbox)[0]
+    sandbox.update(SPECIFICATIONS, first, {"campaign": "sommar", "amount": Decimal("60.50")})
+    path = tmp_path / "rows.csv"
+    await export(amili.payout_specifications, path, fields=("id", "campaign", "amount"), where={"campaign": "sommar"})
+    assert path.read_text() == f"_id,campaign,amount\n{first},sommar,60.50\n"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_no_row_at_all_makes_a_valid_file(suffix: str, amili: AmiliClient, tmp_path: Path) -> None:
+    """A table has its columns all the same."""
+    path = tmp_path / f"rows.{suffix}"
+    exported = await export(amili.payouts, path, where=field("amount") == 7)
+    assert (exported.rows, read_rows(path)) == (0, [])
+    if suffix == "csv":
+        assert path.read_text().startswith("_id,_created,")
+    if suffix == "parquet":
+        assert "summary" in parquet.read_schema(path).names
+
+
+async def test_progress_tells_rows_total_and_time(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    """The rows grow up to the total, and the time that the budget needs goes down."""
+    told: list[tuple[int, int | None, float | None]] = []
+    amili = await connect(sandbox, page_size=10, concurrency=1, rate_limit=RateLimit())
+    await export(amili.payout_specifications, tmp_path / "a.csv", tell_progress=lambda *told_: told.append(told_))
+    rows, totals, left = zip(*told, strict=True)
+    assert list(rows) == sorted(set(rows))
+    assert (rows[-1], set(totals)) == (250, {250})
+    assert all(seconds is not None for seconds in left)
+
+
+# Going on
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("rows", [20, 100, 240])
+async def test_an_interrupted_export_goes_on(
+    rows: int, suffix: str, amili: AmiliClient, tmp_path: Path, other: Path
+) -> None:
+    """What is there meanwhile is no whole file, and in the end it is the one that an uninterrupted run makes."""
+    path = tmp_path / f"rows.{suffix}"
+    await interrupt(amili, path, rows=rows)
+    if rows > 20:  # the batch at hand does not count as taken
+        assert names_in(tmp_path) == [f"{path.name}.checkpoint.json", f"{path.name}.part"]
+        with pytest.raises(ConfigurationError, match=r"is an unfinished export: go on with resume \(--resume\)"):
+            await export(amili.payout_specifications, path)
+    exported = await export(amili.payout_specifications, path, resume=True)
+    assert (exported.rows, exported.manifest and exported.manifest.verdict) == (250, Verdict.COMPLETE)
+    assert path.read_bytes() == await export_whole(amili, other, suffix)
+    assert names_in(tmp_path) == [path.name, f"{path.name}.manifest.json"]
+
+
+async def test_no_page_is_asked_for_twice(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """After a fault of the server, all that was written counts."""
+    path = tmp_path / "rows.csv"
+    sandbox.fail(Fault.server_error(), times=None, path=SPECIFICATIONS, after=7)
+    with pytest.raises(ExtractionInterrupted) as caught:
+        await export(amili.payout_specifications, path)
+    sandbox.stop_failing()
+    taken = caught.value.checkpoint.rows
+    assert taken > 0
+    state = json.loads((tmp_path / "rows.csv.checkpoint.json").read_text())
+    assert state["checkpoint"]["rows"] == taken
+    told: list[int] = []
+    await export(amili.payout_specifications, path, resume=True, tell_progress=lambda rows, *_: told.append(rows))
+    assert told[0] <= taken + 20
+    assert read_ids(path) == ids_of(sandbox)
+
+
+async def test_a_cancelled_export_goes_on(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """Cancelled while it waits for the next page: the rows are kept."""
+    path, told = tmp_path / "rows.ndjson", asyncio.Event()
+    sandbox.fail(Fault(hang=True), times=None, path=SPECIFICATIONS, after=6)
+    running = asyncio.ensure_future(
+        export(amili.payout_specifications, path, tell_progress=lambda rows, *_: told.set() if rows >= 60 else None)
+    )
+    await told.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    sandbox.stop_failing()
+    await export(amili.payout_specifications, path, resume=True)
+    assert read_ids(path) == ids_of(sandbox)
+
+
+async def test_nothing_is_left_where_nothing_was_taken(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """An export that ends before its first row is no unfinished one."""
+    sandbox.fail(Fault.server_error(), times=None)
+    with pytest.raises(ServerFault):
+        await export(amili.payout_specifications, tmp_path / "rows.csv")
+    assert names_in(tmp_path) == []
+
+
+async def test_resume_begins_where_nothing_is_unfinished(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """The same command line does for both; an existing file is still not replaced."""
+    path = tmp_path / "rows.csv"
+    await export(amili.payout_specifications, path, resume=True)
+    assert read_ids(path) == ids_of(sandbox)
+    with pytest.raises(ConfigurationError, match="exists already"):
+        await export(amili.payout_specifications, path, resume=True)
+
+
+async def test_overwrite_begins_anew(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """What is unfinished is forgotten, and what is there is replaced, once the new file is whole."""
+    path = tmp_path / "rows.csv"
+    path.write_text("old")
+    await interrupt(amili, path, overwrite=True)
+    assert path.read_text() == "old"
+    sandbox.requests.clear()
+    told: list[int] = []
+    await export(amili.payout_specifications, path, overwrite=True, tell_progress=lambda rows, *_: told.append(rows))
+    assert told[0] == 20
+    assert read_ids(path) == ids_of(sandbox)
+
+
+async def test_a_resumed_export_may_replace_what_the_first_one_might(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """Resuming needs no second leave to overwrite."""
+    path = tmp_path / "rows.csv"
+    path.write_text("old")
+    await interrupt(amili, path, overwrite=True)
+    await export(amili.payout_specifications, path, resume=True)
+    assert read_ids(path) == ids_of(sandbox)
+
+
+async def test_overwrite_needs_nothing_of_what_was(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """A state that cannot be read is told of, and is no obstacle to beginning anew."""
+    path, state = tmp_path / "rows.csv", tmp_path / "rows.csv.checkpoint.json"
+    await interrupt(amili, path)
+    for content, said in ((b'{"version":2}', "another version"), (b"{", "is not the state"), (None, "lacks rows")):
+        if content is None:
+            await export(amili.payout_specifications, path, overwrite=True)
+            await interrupt(amili, path, overwrite=True)
+            (tmp_path / "rows.csv.part").write_bytes(b"")
+        else:
+            state.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=rf"{said}.*begin anew with overwrite \(--force\)"):
+            await export(amili.payout_specifications, path, resume=True)
+    await export(amili.payout_specifications, path, overwrite=True)
+    assert read_ids(path) == ids_of(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"fields": ("_id", "amount")}, "fields was not chosen, and is _id,amount now"),
+        ({"where": {"currency": "SEK"}}, "another filter"),
+        ({"since": True}, None),
+    ],
+)
+async def test_another_export_does_not_go_on(
+    options: dict[str, Any], said: str | None, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """What differs is named before anything is asked; `since` without a file is the same as without it."""
+    path = tmp_path / "rows.csv"
+    await interrupt(amili, path)
+    before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
+    sandbox.requests.clear()
+    if said is None:
+        assert (await export(amili.payout_specifications, path, resume=True, **options)).rows == 250
+        return
+    with pytest.raises(ConfigurationError, match=said):
+        await export(amili.payout_specifications, path, resume=True, **options)
+    with pytest.raises(
+        ConfigurationError, match="resource was finance--payout-specifications, and is finance--payouts"
+    ):
+        await export(amili.payouts, path, resume=True)
+    assert len(sandbox.requests) == 0
+    assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)} == before
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+@pytest.mark.parametrize("calls", [1, 4])
+async def test_a_full_disk_is_named_and_can_be_emptied(
+    calls: int, call: str, suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
+) -> None:
+    """While rows are written or the file is put together: what was written before stays, and goes on."""
+    path, original, done = tmp_path / f"rows.{suffix}", getattr(os, call), 0
+
+    def fill_up(*arguments: Any) -> Any:
+        nonlocal done
+        done += 1
+        if done > calls:
+            raise OSError(28, "No space left on device")
+        return original(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, call, fill_up)
+        with pytest.raises((ExportFailed, ConfigurationError), match="cannot be written: No space left on device"):
+            await export(amili.payout_specifications, path)
+    whole = await export_whole(amili, other, suffix)
+    assert path.name not in names_in(tmp_path) or path.read_bytes() == whole
+    await export(amili.payout_specifications, path, resume=True)
+    assert path.read_bytes() == whole
+
+
+async def test_a_record_that_does_not_fit_is_named(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """An amount that Parquet cannot hold ends the export; once the row is mended, it goes on."""
+    path, wrong = tmp_path / "rows.parquet", ids_of(sandbox)[130]
+    sandbox.update(SPECIFICATIONS, wrong, {"vat_amount": Decimal("0.1234567890123456789")})
+    with pytest.raises(
+        ExportFailed, match=f"record {wrong} cannot be put into it: vat_amount has more than 18"
+    ) as caught:
+        await export(amili.payout_specifications, path)
+    assert (caught.value.record_id, caught.value.path) == (wrong, path)
+    assert "12345" not in str(caught.value)
+    sandbox.update(SPECIFICATIONS, wrong, {"vat_amount": Decimal("0.123")})
+    await export(amili.payout_specifications, path, resume=True)
+    assert read_ids(path) == ids_of(sandbox)
+    assert parquet.read_schema(path).field("vat_amount").type.scale == 3
+
+
+async def test_a_row_that_does_not_decode_is_named(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """The error has the row's id; what was written before it is kept."""
+    path, wrong = tmp_path / "rows.csv", ids_of(sandbox)[130]
+    sandbox.update(SPECIFICATIONS, wrong, {"amount": [1]})
+    with pytest.raises(ExtractionInterrupted, match=wrong):
+        await export(amili.payout_specifications, path)
+    sandbox.update(SPECIFICATIONS, wrong, {"amount": 1})
+    await export(amili.payout_specifications, path, resume=True)
+    assert read_ids(path) == ids_of(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("folder.csv", {}, "is a directory"),
+        ("there.csv", {}, "exists already"),
+        ("missing/a.csv", {}, "cannot be written"),
+        ("a.xlsx", {}, "must end in"),
+        ("a.csv", {"fields": ()}, "at least one field"),
+        ("a.csv", {"where": {"$where": 1}}, "where"),
+        ("a.csv", {"sweep": True}, "sweep goes with since"),
+        ("there.csv", {"since": True}, r"there\.csv\.manifest\.json is not beside it"),
+    ],
+)
+async def test_what_cannot_be_is_refused_before_anything_is_asked(
+    name: str, options: dict[str, Any], said: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """One sentence, no request, and nothing left behind."""
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "there.csv").write_text("precious")
+    with pytest.raises(ConfigurationError, match=said):
+        await export(amili.payouts, tmp_path / name, **options)
+    assert len(sandbox.requests) == 0
+    assert names_in(tmp_path) == ["folder.csv", "there.csv"]
+    assert (tmp_path / "there.csv").read_text() == "precious"
+
+
+async def test_a_file_that_comes_to_be_meanwhile_is_not_replaced(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """Somebody else's file stays, and so does what was written: it goes on once it may replace it."""
+    path = tmp_path / "rows.csv"
+    with pytest.raises(ConfigurationError, match="exists already"):
+        await export(amili.payout_specifications, path, tell_progress=lambda *_: path.write_text("theirs"))
+    assert path.read_text() == "theirs"
+    with pytest.raises(ConfigurationError, match="exists already"):
+        await export(amili.payout_specifications, path, resume=True)
+    assert path.read_text() == "theirs"
+    sandbox.requests.clear()
+    await export(amili.payout_specifications, path, resume=True, overwrite=True)
+    assert read_ids(path) == ids_of(sandbox)
+    assert len(sandbox.requests) == 0
+
+
+async def test_two_exports_to_one_file_do_not_mix(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """The second one is refused, whatever it is allowed, and the first goes on to its end."""
+    path, refused = tmp_path / "rows.csv", []
+
+    async def try_too(**options: Any) -> None:
+        with pytest.raises(ConfigurationError, match="is being written by another export"):
+            await export(amili.payout_specifications, path, **options)
+        refused.append(options)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def meanwhile(rows: int, *_: object) -> None:
+        if rows == 40:
+            tasks.extend(asyncio.ensure_future(try_too(**{name: True})) for name in ("resume", "overwrite", "since"))
+
+    await export(amili.payout_specifications, path, tell_progress=meanwhile)
+    await asyncio.gather(*tasks)
+    assert len(refused) == 3
+    assert read_ids(path) == ids_of(sandbox)
+
+
+async def test_a_link_keeps_pointing_to_what_is_replaced(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """The file behind a symbolic link is replaced, the link is not; what lies beside lies beside the file."""
+    (tmp_path / "real").mkdir()
+    real, link = tmp_path / "real" / "rows.csv", tmp_path / "link.csv"
+    link.symlink_to(real)
+    await interrupt(amili, link)
+    assert names_in(tmp_path / "real") == ["rows.csv.checkpoint.json", "rows.csv.part"]
+    await export(amili.payout_specifications, link, resume=True)
+    assert link.is_symlink()
+    assert read_ids(real) == ids_of(sandbox)
+
+
+# In sync
+
+
+def change_rows(sandbox: Sandbox) -> None:
+    """Some rows change, one is made between two old ones, one at the very beginning, one in the end."""
+    ids = ids_of(sandbox)
+    now = datetime.now(UTC).replace(microsecond=0)
+    for place in (0, 17, 18, 130, 249):
+        sandbox.update(
+            SPECIFICATIONS, ids[place], {"creditor_name": f'New "{place}", AB\n', "amount": Decimal("0.125")}
+        )
+    for number, second in enumerate((1, BEGINNING + 86_400, BEGINNING + 300 * 86_400)):
+        sandbox.insert(SPECIFICATIONS, make_row(make_id(second, number), _updated=now))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("fields", [None, ("creditor_name", "_id", "amount", "booking_date")])
+async def test_a_file_is_brought_up_to_date(
+    fields: tuple[str, ...] | None, suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
+) -> None:
+    """It becomes the file that an export of all would make, for the price of what changed; again, nothing changes."""
+    path = tmp_path / f"rows.{suffix}"
+    first = await export(amili.payout_specifications, path, fields=fields, since=True)
+    assert (first.rows, first.changed) == (250, None)
+    change_rows(sandbox)
+    sandbox.requests.clear()
+    second = await export(amili.payout_specifications, path, since=True)
+    assert (second.rows, second.changed) == (253, 8)
+    assert len(sandbox.requests) < 8
+    assert path.read_bytes() == await export_whole(amili, other, suffix, fields=fields)
+    third = await export(amili.payout_specifications, path, fields=fields, since=True)
+    assert (third.rows, third.changed) == (253, 0)
+    assert path.read_bytes() == await export_whole(amili, other, suffix, fields=fields)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_a_sweep_leaves_out_what_is_gone(
+    suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """Deleted rows stay in the file until it is swept, and so do rows that no longer match."""
+    path, ids = tmp_path / f"rows.{suffix}", ids_of(sandbox)
+    await export(amili.payout_specifications, path, where={"creditor_name": {"$ne": "Gone AB"}})
+    for place in (0, 17, 249):
+        sandbox.delete(SPECIFICATIONS, ids[place])
+    sandbox.update(SPECIFICATIONS, ids[30], {"creditor_name": "Gone AB"})
+    for sweep, count in ((False, 250), (True, 246)):
+        exported = await export(
+            amili.payout_specifications, path, where={"creditor_name": {"$ne": "Gone AB"}}, since=True, sweep=sweep
+        )
+        assert exported.rows == len(read_rows(path)) == count
+    assert read_ids(path) == [row_id for row_id in ids_of(sandbox) if row_id != ids[30]]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_bringing_up_to_date_can_be_interrupted(
+    suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
+) -> None:
+    """The old file stays until the new one is whole; going on needs to be told that it is since."""
+    path = tmp_path / f"rows.{suffix}"
+    await export(amili.payout_specifications, path)
+    old = path.read_bytes()
+    for row_id in ids_of(sandbox)[::2]:
+        sandbox.update(SPECIFICATIONS, row_id, {"creditor_name": "New AB"})
+    await interrupt(amili, path, rows=60, since=True)
+    assert path.read_bytes() == old
+    with pytest.raises(ConfigurationError, match="brings the file up to date: say since"):
+        await export(amili.payout_specifications, path, resume=True)
+    with pytest.raises(ConfigurationError, match="is an unfinished export"):
+        await export(amili.payout_specifications, path, since=True)
+    exported = await export(amili.payout_specifications, path, since=True, resume=True)
+    assert (exported.rows, exported.changed) == (250, 125)
+    assert path.read_bytes() == await export_whole(amili, other, suffix)
+
+
+async def test_bringing_up_to_date_can_begin_anew(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
+) -> None:
+    """Overwrite forgets what is unfinished, not the file: it is still brought up to date from where it is."""
+    path = tmp_path / "rows.csv"
+    await export(amili.payout_specifications, path)
+    for row_id in ids_of(sandbox)[::2]:
+        sandbox.update(SPECIFICATIONS, row_id, {"creditor_name": "New AB"})
+    await interrupt(amili, path, rows=60, since=True)
+    exported = await export(amili.payout_specifications, path, since=True, overwrite=True)
+    assert (exported.rows, exported.changed) == (250, 125)
+    assert path.read_bytes() == await export_whole(amili, other, "csv")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_a_file_that_cannot_be_brought_up_to_date_is_refused(
+    suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """Another size, other fields, another filter, no `_id`, no summary: said before anything is asked."""
+    path, bare = tmp_path / f"rows.{suffix}", tmp_path / f"bare.{suffix}"
+    await export(amili.payout_specifications, path)
+    await export(amili.payout_specifications, bare, fields=("amount",))
+    sandbox.requests.clear()
+
+    async def refuse(path: Path, said: str, **options: Any) -> None:
+        with pytest.raises(ConfigurationError, match=said):
+            await export(amili.payout_specifications, path, since=True, **options)
+
+    await refuse(path, "fields was not chosen, and is _id now", fields=("_id",))
+    await refuse(path, "another filter", where={"currency": "SEK"})
+    await refuse(bare, "cannot be brought up to date: .*_id")
+    with path.open("ab") as file:
+        file.write(b"\n")
+    await refuse(path, "was changed since its export")
+    (tmp_path / f"bare.{suffix}.manifest.json").write_text("{}")
+    await refuse(bare, "is not the summary of an export")
+    assert len(sandbox.requests) == 0
+    assert [name for name in names_in(tmp_path) if name.endswith((".part", ".checkpoint.json"))] == []
+
+
+async def test_a_changed_file_of_the_same_size_is_not_merged(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """Rows that somebody sorted otherwise are noticed, and the file stays as it is."""
+    path = tmp_path / "rows.ndjson"
+    await export(amili.payout_specifications, path)
+    rows = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(reversed(rows)))
+    with pytest.raises(ExportFailed, match="was changed since its export"):
+        await export(amili.payout_specifications, path, since=True)
+    assert path.read_bytes() == b"".join(reversed(rows))

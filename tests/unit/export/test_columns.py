@@ -1,0 +1,82 @@
+"""Which columns a table has, and what each holds."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+import pytest
+from msgspec import Meta, Struct, field
+
+from amili_async import CreditorPayment, Payout, PayoutSpecification
+from amili_async.errors import ConfigurationError
+from amili_async.export import fields_of
+from amili_async.export.columns import VOCABULARIES, Keyed, Leaf, Named, Several, find_columns
+from amili_async.models.kinds import KINDS
+
+_KINDS_OF_LEAVES = {
+    Leaf.TEXT: {"text", "an id"},
+    Leaf.WORD: {"text"},
+    Leaf.MONEY: {"a number"},
+    Leaf.COUNT: {"a number"},
+    Leaf.MOMENT: {"a date"},
+    Leaf.TRUTH: {"true or false"},
+}
+
+
+@pytest.mark.parametrize("record", [Payout, PayoutSpecification, CreditorPayment])
+def test_each_documented_field_holds_what_is_documented(record: Any) -> None:
+    """The record types and the table of kinds agree on every field."""
+    columns = find_columns(None, record)
+    assert [column.name for column in columns] == list(fields_of(record))
+    for column in columns:
+        if isinstance(column.kind, Leaf):
+            assert KINDS[column.name] in _KINDS_OF_LEAVES[column.kind]
+        elif not isinstance(column.kind, Several):
+            assert KINDS[column.name] == "an object"
+
+
+def test_vocabularies_are_documented_texts() -> None:
+    """No word field is misspelt."""
+    assert {KINDS[name] for name in VOCABULARIES} == {"text"}
+
+
+def test_chosen_fields_are_found_without_a_record_type() -> None:
+    """Documented names have their types, dotted ones too; all others are text."""
+    fields = ("_id", "amount", "booking_date", "article", "summary.capital.count", "summary.capital.amount", "summary")
+    kinds = [column.kind for column in find_columns((*fields, "references.case", "campaign", "_id.x"), dict)]
+    money = tuple((name, Leaf.MONEY) for name in ("amount", "vat_amount", "total_amount"))
+    assert kinds[:6] == [Leaf.TEXT, Leaf.MONEY, Leaf.MOMENT, Leaf.WORD, Leaf.COUNT, Leaf.MONEY]
+    assert kinds[6] == Keyed(Named((("count", Leaf.COUNT), *money)))
+    assert kinds[7:] == [Leaf.TEXT, Leaf.TEXT, Leaf.TEXT]
+
+
+def test_a_struct_of_the_callers_says_what_its_columns_hold() -> None:
+    """Its own types count, also where a documented field is something else."""
+
+    class Size(StrEnum):
+        SMALL = "small"
+
+    class Line(Struct):
+        id: str = field(name="_id")
+        amount: float
+        made: Annotated[datetime, Meta(tz=True)] | None
+        size: Size
+        sums: list[Decimal]
+        either: int | str
+
+    kinds = {column.name: column.kind for column in find_columns(None, Line)}
+    assert kinds == {
+        "_id": Leaf.TEXT,
+        "amount": Leaf.FLOAT,
+        "made": Leaf.MOMENT,
+        "size": Leaf.WORD,
+        "sums": Several(Leaf.MONEY),
+        "either": Leaf.TEXT,
+    }
+
+
+def test_a_dict_has_no_fields_of_its_own() -> None:
+    """What a dict lacks is not known."""
+    with pytest.raises(ConfigurationError, match="needs fields"):
+        find_columns(None, dict)

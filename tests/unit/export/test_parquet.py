@@ -1,0 +1,195 @@
+"""What a Parquet file holds, read back, and what cannot be put into one."""
+
+import io
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
+from pyarrow import parquet as pq
+
+from amili_async import CreditorPayment, Payout, PayoutSpecification, PayoutSummary
+from amili_async.errors import ConfigurationError, ExportFailed
+from amili_async.export import export, fields_of
+from amili_async.export.formats import format_for
+from amili_async.export.misfits import encode
+from amili_async.export.spool import Frame
+from tests.unit.export.records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED, make_line
+
+PATH = Path("a.parquet")
+MONEY = ("amount", "vat_amount", "total_amount")
+
+
+def write(*batches: Sequence[Any], fields: Sequence[str] | None = None, record: Any = None) -> Any:
+    """The table that these batches make, read back."""
+    form = format_for(PATH, fields, record or type(batches[0][0]))
+    frames = [Frame(len(batch), encode(form, batch, path=PATH)) for batch in batches]
+    file = io.BytesIO()
+    assert form.write(file, lambda: iter(frames)) == sum(map(len, batches))
+    return pq.read_table(io.BytesIO(file.getvalue()))
+
+
+def test_a_record_comes_back_as_it_was() -> None:
+    """Decimals and instants are equal, lists and objects nested, absent and null are null."""
+    moment = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    (row,) = write([replace(LINE, updated=moment)]).to_pylist()
+    assert row["_updated"] == moment
+    assert [row[name] for name in MONEY] == [getattr(LINE, name) for name in MONEY]
+    assert row["_created"] == LINE.created
+    assert row["_created"].utcoffset() == timedelta(0)
+    assert row["creditor_name"] == AWKWARD
+    assert row["invoice_numbers"] == ["INV-1", "INV-2,B"]
+    assert dict(row["references"]) == {"case": "6774858016253c18251af7f4"}
+    assert (row["currency"], row["article"]) == (None, None)
+
+
+def test_a_summary_is_nested() -> None:
+    """Each article has its sums, exactly; a payout without summary has none."""
+    other = replace(PAYOUT, summary={"cost": PayoutSummary(vat_amount=Decimal("0.5")), "interest": PayoutSummary()})
+    rows = write([PAYOUT, replace(PAYOUT, summary=UNSET)], [other, replace(PAYOUT, summary={})]).to_pylist()
+    nothing = {"count": None, "amount": None, "vat_amount": None, "total_amount": None}
+    assert [row["summary"] and dict(row["summary"]) for row in rows] == [
+        {"capital": nothing | {"count": 7, "amount": Decimal("72055.99")}},
+        None,
+        {"cost": nothing | {"vat_amount": Decimal("0.5")}, "interest": nothing},
+        [],
+    ]
+    assert (rows[0]["ready_for_payout"], rows[0]["finance_period_day"]) == (True, 2)
+
+
+def test_a_reference_that_is_no_text_is_json() -> None:
+    """Whatever lies in references is kept."""
+    line = replace(LINE, references={"case": "x", "other": {"amount": Decimal("1.50")}, "none": None})
+    (row,) = write([line]).to_pylist()
+    assert dict(row["references"]) == {"case": "x", "other": '{"amount":1.50}', "none": None}
+
+
+def test_a_file_with_summaries_can_be_merged(tmp_path: Path) -> None:
+    """Nested columns survive being read, merged and written again."""
+    form, path = format_for(PATH, None, Payout), tmp_path / "a.parquet"
+    payouts = [replace(PAYOUT, id=f"{place:024x}", summary=PAYOUT.summary if place % 2 else None) for place in range(9)]
+    with path.open("wb") as file:
+        form.write(file, lambda: iter([Frame(5, form.encode(payouts[::2]))]))
+    merged = io.BytesIO()
+    frame = Frame(4, form.encode(payouts[1::2]))
+    assert form.write(merged, lambda: form.merge(path, iter([frame]), frozenset())) == 9
+    assert pq.read_table(merged).equals(write(payouts))
+
+
+@pytest.mark.parametrize(
+    ("amounts", "scale"),
+    [
+        (["1064.0", "1"], 2),
+        (["1E+3", "-0.10"], 2),
+        (["0.125", "1"], 3),
+        (["1.50000"], 2),
+        (["1E-18", "99999999999999999999"], 18),
+        (["1." + "0" * 40], 2),
+    ],
+)
+def test_money_has_the_decimals_that_it_needs(amounts: list[str], scale: int) -> None:
+    """At least two, and as many as the amount with the most of them; zeros at the end do not count."""
+    values = [Decimal(amount) for amount in amounts]
+    table = write(*([replace(LINE, vat_amount=None, amount=value)] for value in values))
+    assert (table.schema.field("amount").type.scale, table.schema.field("vat_amount").type.scale) == (scale, 2)
+    assert table["amount"].to_pylist() == values
+
+
+def test_vocabularies_are_dictionaries() -> None:
+    """A column of a few words has them once; the rest is plain text."""
+    table = write([make_line(place) for place in range(9)])
+    assert str(table.schema.field("article").type) == "dictionary<values=string, indices=int32, ordered=0>"
+    assert table["article"].to_pylist() == ["capital", "interest", "reminder"] * 3
+    assert str(table.schema.field("_id").type) == "string"
+
+
+@pytest.mark.parametrize("record", [Payout, PayoutSpecification, CreditorPayment])
+def test_no_record_at_all_makes_a_file_with_all_columns(record: Any) -> None:
+    """The types are those of a file with rows."""
+    empty = write(record=record)
+    assert empty.schema.names == list(fields_of(record))
+    assert empty.num_rows == 0
+    assert empty.schema == write([record(id="6774e8021e69178178006e27")]).schema
+
+
+def test_chosen_fields_of_dicts_are_columns() -> None:
+    """Documented ones have their types, dotted ones too; any other is text, and JSON where it is none."""
+    record = {
+        "_id": "a",
+        "amount": 7,
+        "booking_date": "Fri, 13 Jun 2025 08:00:00 GMT",
+        "campaign": {"a": Decimal("1.0")},
+    }
+    fields = ("_id", "amount", "booking_date", "campaign", "references.case")
+    rows = write([record, record | {"campaign": "sommar", "references": {"case": "x"}}], fields=fields).to_pylist()
+    moment = datetime(2025, 6, 13, 8, tzinfo=UTC)
+    assert [list(row.values()) for row in rows] == [
+        ["a", Decimal(7), moment, '{"a":1.0}', None],
+        ["a", Decimal(7), moment, "sommar", "x"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("amount", Decimal("1E-19")),
+        ("amount", Decimal("1E+20")),
+        ("amount", Decimal("1E+999999")),
+        ("amount", Decimal("1." + "0" * 3000 + "1")),
+        ("amount", Decimal("NaN")),
+        ("amount", Decimal("sNaN")),
+        ("amount", Decimal("-Infinity")),
+        ("booking_date", datetime(2025, 1, 1)),  # noqa: DTZ001 - that is what is wrong with it
+        ("invoice_numbers", 5),
+        ("references", "text"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(field: str, value: Any) -> None:
+    """The error has file, record and field, and not the value."""
+    wrong = replace(make_line(3), **{field: value})
+    with pytest.raises(ExportFailed) as caught:
+        write([make_line(1), make_line(2), wrong, make_line(4)])
+    assert str(caught.value).startswith(f"a.parquet: record {wrong.id} cannot be put into it: {field} ")
+    assert str(value) not in str(caught.value)
+    assert (caught.value.record_id, caught.value.path) == (wrong.id, PATH)
+
+
+def test_an_undocumented_shape_of_a_documented_field_is_named() -> None:
+    """A dict may hold anything: a date that is none does not become null."""
+    with pytest.raises(ExportFailed, match=r"record 6774e8021e69178178006e27 .*: payout_date is no date"):
+        write([UNDOCUMENTED], fields=("_id", "payout_date"))
+
+
+async def no_lines() -> AsyncIterator[PayoutSpecification]:
+    return
+    yield LINE
+
+
+async def test_nothing_of_nothing_is_a_file_without_columns(tmp_path: Path) -> None:
+    """Where neither fields nor a record say what there is, the file is valid all the same."""
+    assert (await export(no_lines(), tmp_path / "a.parquet")).rows == 0
+    assert pq.read_table(tmp_path / "a.parquet").num_columns == 0
+
+
+def test_pyarrow_is_loaded_only_where_it_is_needed() -> None:
+    """Importing the export, and writing text, costs none of it."""
+    program = (
+        "import sys; from pathlib import Path; from amili_async import Payout; "
+        "from amili_async.export.formats import format_for; "
+        "format_for(Path('a.csv'), None, Payout).encode([Payout(id='a')]); print('pyarrow' in sys.modules)"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "False"
+
+
+def test_without_pyarrow_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one command that helps is in the sentence."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'amili-async\[parquet\]'"):
+        format_for(PATH)

@@ -1,0 +1,140 @@
+"""Manifests and checkpoints as values: how they are judged, what survives their JSON, and what is refused."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from amili_async.errors import ConfigurationError
+from amili_async.extraction import Checkpoint, Manifest, Verdict
+from amili_async.extraction.checkpoints import VERSION, fingerprint, make_manifest
+
+BOUND = datetime(2025, 6, 13, 8, tzinfo=UTC)
+FINISHED: dict[str, Any] = {
+    "resource": "finance--payouts",
+    "fingerprint": fingerprint("finance--payouts", {}),
+    "bound": BOUND,
+    "requests": 4,
+    "rows": 250,
+    "before": 250,
+    "after": 250,
+    "newer": 0,
+    "sums": {"amount": Decimal("1234567890123456789.10"), "vat_amount": Decimal("0.00")},
+}
+LEFT = (("0" * 24, "6" * 24),)
+
+
+def judge(**changes: Any) -> Verdict:
+    return make_manifest(Checkpoint(**FINISHED | changes), filter="").verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, Verdict.COMPLETE),
+        ({"newer": 7}, Verdict.COMPLETE),
+        ({"rows": 200, "known": 50}, Verdict.COMPLETE),
+        ({"before": None, "after": None, "newer": None}, Verdict.COMPLETE),
+        ({"ranges": LEFT}, Verdict.PARTIAL),
+        ({"bound": None, "rows": 0, "before": None, "after": None}, Verdict.PARTIAL),
+        ({"rows": 249}, Verdict.PARTIAL),
+        ({"rows": 249, "doubled": 1}, Verdict.PARTIAL),
+        ({"before": None, "rows": 249}, Verdict.PARTIAL),
+        ({"doubled": 1}, Verdict.DRIFTED),
+        ({"has_moved": True}, Verdict.DRIFTED),
+        ({"rows": 251}, Verdict.DRIFTED),
+        ({"before": 251}, Verdict.DRIFTED),
+        ({"after": 251}, Verdict.DRIFTED),
+        ({"before": 251, "after": 249}, Verdict.DRIFTED),
+    ],
+)
+def test_a_verdict_follows_from_the_counts(changes: dict[str, Any], verdict: Verdict) -> None:
+    """Complete is only what ended, doubled nothing, saw nothing move, and is as many as were counted each time."""
+    assert judge(**changes) is verdict
+
+
+def test_what_is_written_is_read_back() -> None:
+    """Amounts to the digit, the bound to the second, and which of the two it is."""
+    checkpoint = Checkpoint(**FINISHED, ranges=LEFT)
+    assert Checkpoint.from_json(checkpoint.to_json()) == checkpoint
+    assert Checkpoint.from_json(checkpoint.to_json().encode()) == checkpoint
+    manifest = make_manifest(checkpoint, filter="article …")
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert str(Manifest.from_json(manifest.to_json()).sums["amount"]) == "1234567890123456789.10"
+    for reads, text in ((Manifest.from_json, checkpoint.to_json()), (Checkpoint.from_json, manifest.to_json())):
+        with pytest.raises(ConfigurationError, match="is not a"):
+            reads(text)
+
+
+@pytest.mark.parametrize("kind", [Checkpoint, Manifest])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "5",
+        "{}",
+        '{"version": 1}',
+        '{"version": "1"}',
+        b"\xff",
+        '{"version": 1, "resource": "x"}',
+    ],
+)
+def test_what_is_none_is_refused(kind: Any, text: str | bytes) -> None:
+    """Anything that is not one is refused with the name of what was expected, and without its text."""
+    with pytest.raises(ConfigurationError, match=f"not a {kind.__name__.lower()}") as caught:
+        kind.from_json(text)
+    assert caught.value.__cause__ is None
+
+
+def test_another_version_is_named() -> None:
+    """One of a later release says which version it is, before anything else is looked at."""
+    text = msgspec.json.encode({"version": VERSION + 1, "new_field": 1})
+    for kind in (Checkpoint, Manifest):
+        with pytest.raises(ConfigurationError, match=f"version {VERSION + 1}"):
+            kind.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ranges": [["x", "y"]]},
+        {"ranges": [["0" * 24]]},
+        {"ranges": [["f" * 24, "0" * 24]]},
+        {"ranges": [["0" * 24, "8" * 24], ["4" * 24, "f" * 24]]},
+        {"ranges": [["0" * 24, "' || 1"]]},
+        {"rows": "many"},
+        {"bound": "2025-06-13T08:00:00"},
+        {"bound": None},
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(changes: dict[str, Any]) -> None:
+    """Ranges that are no ranges of ids, or overlap, would lose or double rows: better none than such a one."""
+    fields = msgspec.json.decode(Checkpoint(**FINISHED, ranges=LEFT).to_json())
+    with pytest.raises(ConfigurationError):
+        Checkpoint.from_json(msgspec.json.encode(fields | changes))
+
+
+def test_a_fingerprint_stands_for_resource_and_filter() -> None:
+    """It is the same whatever the order of the parts, another for any other value, and shows none."""
+    one = fingerprint("finance--payouts", {"amount": {"$gt": 1, "$lt": Decimal("2.5")}, "article": "canary"})
+    assert one == fingerprint("finance--payouts", {"article": "canary", "amount": {"$lt": Decimal("2.5"), "$gt": 1}})
+    others = [
+        fingerprint("creditor--payments", {"amount": {"$gt": 1, "$lt": Decimal("2.5")}, "article": "canary"}),
+        fingerprint("finance--payouts", {"amount": {"$gt": 1, "$lt": Decimal("2.6")}, "article": "canary"}),
+        fingerprint("finance--payouts", {"amount": {"$gt": 1}, "article": "canary"}),
+        fingerprint("finance--payouts", {}),
+    ]
+    assert len({one, *others}) == 5
+    assert "canary" not in one
+
+
+def test_a_checkpoint_is_finished_when_nothing_is_left() -> None:
+    """Before it begins it is not, although it has no ranges yet."""
+    assert Checkpoint(**FINISHED).is_finished
+    assert not Checkpoint(**FINISHED, ranges=LEFT).is_finished
+    assert not Checkpoint(resource="finance--payouts", fingerprint="x").is_finished
