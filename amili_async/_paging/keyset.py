@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 AHEAD = 2
 """Pages in flight or waiting, for each request that may be in flight: order is nobody's concern, so few suffice."""
+DOUBTS = 3
+"""How often rows must be shown without a range, and not be found with one: once, they may just have gone and come."""
 HIGHEST = "f" * 24
 """The id that stands behind all others."""
 
@@ -192,11 +194,15 @@ class KeysetWalk(Generic[T]):
 
     async def _count(self, *, is_after: bool) -> None:
         """Ask how many rows there are up to the bound: at the start, where that is open, or at the end."""
-        page = self._receive(await self._fetch(LOWEST, self._end, is_count=True), LOWEST, self._end)
-        if not (self.is_honoured or page.keys) and self._opening is not None:
+        for _ in range(DOUBTS):
+            page = self._receive(await self._fetch(LOWEST, self._end, is_count=True), LOWEST, self._end)
+            if self.is_honoured or page.keys or self._opening is None:
+                break
             still = await self._opening.look_again()
-            if any(key.id in self._opening.ids for key in still.keys):
-                raise NotHonoured  # it does not find what it shows before and after
+            if not any(key.id in self._opening.ids for key in still.keys):
+                break
+        else:
+            raise NotHonoured  # it never finds what it shows before and after
         self.is_honoured |= is_after or bool(page.keys)
         if is_after:
             self._findings.after = page.total

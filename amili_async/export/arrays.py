@@ -5,6 +5,7 @@ needed, and vocabularies as dictionaries. pyarrow is imported here and in `parqu
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DefaultContext, Inexact
 from functools import lru_cache
 from typing import Any
@@ -27,6 +28,22 @@ _REASONS: Mapping[Kind, str] = {
     Leaf.TRUTH: "is neither true nor false",
 }
 _EXACT = Context(prec=2000, traps=[*(signal for signal, is_on in DefaultContext.traps.items() if is_on), Inexact])
+
+
+class _SeenMoments(dict[datetime, int]):
+    """Microseconds since 1970 of the dates that were written lately: a page repeats a few of them."""
+
+    CAPACITY = 1024
+
+    def __missing__(self, moment: datetime) -> int:
+        if len(self) >= self.CAPACITY:
+            self.clear()
+        microseconds = self[moment] = (moment - _EPOCH) // timedelta(microseconds=1)
+        return microseconds
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_seen_moments = _SeenMoments()
 
 
 def load_arrow() -> Any:
@@ -78,8 +95,8 @@ def _build(kind: Kind, values: Sequence[Any]) -> Any:
         return pa.MapArray.from_arrays(_offsets(values), pa.array(names, pa.string()), _build(kind.of, parts))
     if isinstance(kind, Named):
         return _build_struct(kind, values)
-    if kind is Leaf.MOMENT and None in {value.tzinfo for value in values if value is not None}:
-        raise ValueError("a datetime without a time zone could mean any instant")
+    if kind is Leaf.MOMENT:
+        return pa.array([None if value is None else _seen_moments[value] for value in values], type_of(kind))
     try:
         return pa.array(values, type_of(kind))
     except (TypeError, ValueError):

@@ -1,14 +1,14 @@
 """Records as plain values under the API's names, one by one or as columns; a date is always a `datetime`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import astuple
 
 from amili_async.models import parse_date
 from amili_async.models.kinds import KINDS
@@ -36,11 +36,12 @@ def columns_of(records: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
     if not issubclass(record, msgspec.Struct) or any(type(other) is not record for other in records):
         documents = [as_document(one) for one in records]
         return [[pick(document, name) for document in documents] for name in names]
+    places = _places_of(record)
+    values = list(zip(*map(astuple, records), strict=True))
     columns = []
     for name in names:
-        get = _getter(record, name)
-        if get is not None:
-            columns.append([None if value is UNSET else value for value in map(get, records)])
+        if name in places:
+            columns.append([None if value is UNSET else value for value in values[places[name]]])
         else:
             columns.append([pick(as_document(one), name) if "." in name else None for one in records])
     return columns
@@ -52,10 +53,10 @@ def id_of(record: Any) -> str | None:
     return found if isinstance(found, str) else None
 
 
-@lru_cache(maxsize=1024)
-def _getter(record: Any, name: str) -> Callable[[Any], Any] | None:
-    names = {field.encode_name: field.name for field in msgspec.structs.fields(record)}
-    return attrgetter(names[name]) if name in names else None
+@lru_cache(maxsize=256)
+def _places_of(record: Any) -> dict[str, int]:
+    """The API's name of each field of a struct, and the place at which `astuple` has it."""
+    return {name: place for place, name in enumerate(record.__struct_encode_fields__)}
 
 
 def _read_date(value: Any) -> Any:

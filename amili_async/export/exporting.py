@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.beside import Places, failing, find_places, remove
+from amili_async.export.beside import failing, find_places, remove
 from amili_async.export.exported import Exported, Progress
 from amili_async.export.finishing import build, commit_alone
 from amili_async.export.formats import Format, check_fields, format_for, suffix_of
@@ -90,7 +90,9 @@ async def _export_stream(
         async with aclosing(_pages(records)) as pages:
             async for page in pages:
                 form = form or format_for(path, fields, type(page[0]))
-                await in_thread(_append, spool, form, page, places)
+                spool.append(spool.rows.to_bytes(KEY_SIZE, "big"), len(page), encode(form, page, path=path))
+                if spool.is_full:
+                    await in_thread(_flush, spool, path)
                 if tell_progress is not None:
                     tell_progress(spool.rows, getattr(records, "total", None), None)
         await in_thread(build, places, spool, form or format_for(path, fields))
@@ -103,10 +105,9 @@ async def _export_stream(
     return Exported(path=path, rows=spool.rows, drifted=bool(getattr(records, "drifted", False)))
 
 
-def _append(spool: Spool, form: Format, records: Sequence[Any], places: Places) -> None:
-    payload = encode(form, records, path=places.named)
-    with failing(places.named):
-        spool.append(spool.rows.to_bytes(KEY_SIZE, "big"), len(records), payload)
+def _flush(spool: Spool, path: Path) -> None:
+    with failing(path):
+        spool.flush()
 
 
 async def _pages(records: Stream[Any] | AsyncIterable[Any]) -> AsyncGenerator[Sequence[Any], None]:

@@ -49,13 +49,14 @@ class Ledger:
         self._length, self._taken = self.spool.length, extraction.rows
         return extraction.checkpoint if time.monotonic() >= self._save_at else None
 
-    def append(self, form: Format, records: Sequence[Any], checkpoint: Checkpoint | None) -> None:
-        """Add a batch, once a checkpoint that covers the ones before has been saved."""
-        if checkpoint is not None:
-            self.save(checkpoint)
-        payload = encode(form, records, path=self.places.named)
+    def append(self, form: Format, records: Sequence[Any]) -> None:
+        """Add a batch, which waits in memory until it is written."""
+        self.spool.append(_key_of(records[0]), len(records), encode(form, records, path=self.places.named))
+
+    def flush(self) -> None:
+        """Write what waits in memory."""
         with failing(self.places.named):
-            self.spool.append(_key_of(records[0]), len(records), payload)
+            self.spool.flush()
 
     def save(self, checkpoint: Checkpoint) -> None:
         """See to it that what is covered would outlive this process."""

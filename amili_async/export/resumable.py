@@ -58,7 +58,12 @@ async def _fill(ledger: Ledger, extraction: Extraction[Any], form: Format, tell_
     try:
         async with aclosing(extraction.batches()) as batches:
             async for batch in batches:
-                await in_thread(ledger.append, form, batch, ledger.cover(extraction))
+                checkpoint = ledger.cover(extraction)
+                if checkpoint is not None:
+                    await in_thread(ledger.save, checkpoint)
+                ledger.append(form, batch)
+                if ledger.spool.is_full:
+                    await in_thread(ledger.flush)
                 if tell_progress is not None:
                     tell_progress(ledger.spool.rows, extraction.total, extraction.seconds_left)
         ledger.cover(extraction)

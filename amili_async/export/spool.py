@@ -19,6 +19,8 @@ from amili_async.errors import ConfigurationError
 MAGIC = b"rows of an amili export, unfinished; version 1\n"
 KEY_SIZE = 12
 """Bytes of a key: as many as an ObjectId has."""
+MOST_WAITING = 2**20
+"""Bytes that wait in memory before they are written: a write for each page would cost as much as the page."""
 _HEADER = Layout(f">{KEY_SIZE}sII")
 
 
@@ -38,6 +40,8 @@ class Spool:
         self._path = path
         self._file = file
         self._index: list[tuple[bytes, int]] = []  # 10,000 for a million rows
+        self._waiting: list[bytes] = []
+        self._written = 0
         self.length = 0
         """Bytes, up to the end of the last whole frame."""
         self.rows = 0
@@ -47,10 +51,10 @@ class Spool:
         """Begin anew."""
         self._index.clear()
         self.rows = 0
-        self._file.truncate(0)
-        self.length = 0
-        self._write(MAGIC)
+        self.cut(0)
+        self._waiting.append(MAGIC)
         self.length = len(MAGIC)
+        self.flush()
 
     def take_up(self, length: int) -> None:
         """Go on with the frames in the first *length* bytes; `ConfigurationError` where they are not there."""
@@ -60,6 +64,7 @@ class Spool:
         self._index.clear()
         if size < length or self._file.read(len(MAGIC)) != MAGIC:
             raise ConfigurationError(f"{self._path} lacks rows that it held: begin anew with overwrite (--force)")
+        self._written = self.length = size
         while position < length:
             key, rows, payload = self._read_header(position)
             self._index.append((key, position))
@@ -68,25 +73,42 @@ class Spool:
         self.cut(length)
 
     def append(self, key: bytes, rows: int, payload: bytes) -> None:
-        """Add a frame; it is on the disk after the next `sync`."""
-        self._write(_HEADER.pack(key, rows, len(payload)) + payload)
+        """Add a frame, which waits in memory for the next `flush`."""
+        self._waiting += (_HEADER.pack(key, rows, len(payload)), payload)
         self._index.append((key, self.length))
         self.rows += rows
         self.length += _HEADER.size + len(payload)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits in memory that it should be written."""
+        return self.length - self._written >= MOST_WAITING
+
+    def flush(self) -> None:
+        """Write what waits in memory; where that fails, it still waits."""
+        self._file.seek(self._written)
+        rest = memoryview(b"".join(self._waiting))
+        while rest:  # a disk that is nearly full takes a part of it
+            rest = rest[os.write(self._file.fileno(), rest) :]
+        self._written = self.length
+        self._waiting.clear()
+
     def cut(self, length: int) -> None:
         """Forget the frames past *length*."""
+        self.flush()
         while self._index and self._index[-1][1] >= length:
             self.rows -= self._read_header(self._index.pop()[1])[1]
         self._file.truncate(length)
-        self.length = length
+        self._written = self.length = length
 
     def sync(self) -> None:
         """Wait until all frames are on the disk."""
+        self.flush()
         os.fsync(self._file.fileno())
 
     def frames(self) -> Iterator[Frame]:
         """All frames, ascending by key."""
+        self.flush()
         for _, position in sorted(self._index):
             _, rows, size = self._read_header(position)
             yield Frame(rows, self._file.read(size))
@@ -107,12 +129,6 @@ class Spool:
         self._file.seek(position)
         key, rows, size = _HEADER.unpack(self._file.read(_HEADER.size))
         return key, rows, size
-
-    def _write(self, content: bytes) -> None:
-        self._file.seek(self.length)
-        rest = memoryview(content)
-        while rest:  # a disk that is nearly full takes a part of it
-            rest = rest[os.write(self._file.fileno(), rest) :]
 
 
 def open_spool(path: Path) -> Spool:

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from amili_async import AmiliClient, RateLimit, RetryPolicy, field
 from amili_async.errors import ConfigurationError, ExportFailed, ExtractionInterrupted, ServerFault
-from amili_async.export import export
+from amili_async.export import export, spool
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
 from tests.journeys.conftest import Connect, StartSandbox
@@ -296,6 +296,7 @@ async def test_another_export_does_not_go_on(
     path = tmp_path / "rows.csv"
     await interrupt(amili, path)
     before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
+    await asyncio.sleep(0.02)  # requests that were under way arrive
     sandbox.requests.clear()
     if said is None:
         assert (await export(amili.payout_specifications, path, resume=True, **options)).rows == 250
@@ -331,6 +332,7 @@ async def test_a_full_disk_is_named_and_can_be_emptied(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, call, fill_up)
+        patch.setattr(spool, "MOST_WAITING", 1)  # so that each page is written by itself
         with pytest.raises((ExportFailed, ConfigurationError), match="cannot be written: No space left on device"):
             await export(amili.payout_specifications, path)
     whole = await export_whole(amili, other, suffix)

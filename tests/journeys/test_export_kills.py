@@ -28,7 +28,7 @@ ROWS, PAGE = 160, 20
 NURSERY = """
 import asyncio, json, os, signal, sys
 import amili_async, pyarrow.parquet
-from amili_async.export import export, ledger
+from amili_async.export import export, ledger, spool
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -52,6 +52,7 @@ def die_at(call):
 
 async def run(url, token, path, call, page, page_size, save_every, options):
     ledger.SAVE_EVERY = save_every
+    spool.MOST_WAITING = 1  # so that each page is written by itself
     if call is not None:
         die_at(call)
     def tell(rows, *_):

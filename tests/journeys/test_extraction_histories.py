@@ -228,6 +228,18 @@ def check_manifest(taken: list[str], extraction: Extraction[Line]) -> None:
     assert extraction.checkpoint.is_finished
 
 
+TOGGLED = History(
+    presence=b")",
+    step=0,
+    changes=[("insert", 0)] * 7 + [("turn", 2)] * 2,
+    pace=2,
+    is_filtered=True,
+    counts=False,
+    page_size=3,
+    concurrency=2,
+    parts=None,
+)
+"""Rows that match, do not match when they are counted, and match again when they are looked for."""
 QUIET: dict[str, Any] = {"changes": [], "pace": 1, "is_filtered": False, "counts": True, "parts": None}
 THOROUGH = partial(
     settings,
@@ -241,6 +253,7 @@ THOROUGH = partial(
 @THOROUGH(max_examples=600)
 @given(history=histories())
 @example(history=History(presence=b"\xff" * 20, step=0, page_size=3, concurrency=8, **QUIET))
+@example(history=TOGGLED)
 def test_every_row_that_stays_arrives_exactly_once(stage: Stage, history: History) -> None:
     """Whatever is inserted, deleted and updated between any two requests, of what stays nothing is lost or doubled."""
 

@@ -162,15 +162,17 @@ async def test_a_cancellation_waits_for_the_write_that_has_begun(
 ) -> None:
     """The file is not closed under a thread that still writes to it, and then goes away."""
     begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
-    append = Spool.append
+    flush = Spool.flush
 
-    def append_slowly(spool: Spool, *frame: Any) -> None:
-        begun.set()
-        may_end.wait(5)
-        append(spool, *frame)
-        ended.set()
+    def flush_slowly(spool: Spool) -> None:
+        if spool.rows:
+            begun.set()
+            may_end.wait(5)
+        flush(spool)
+        if spool.rows:
+            ended.set()
 
-    monkeypatch.setattr(Spool, "append", append_slowly)
+    monkeypatch.setattr(Spool, "flush", flush_slowly)
     exporting_task = asyncio.ensure_future(export(lines(1), tmp_path / "a.ndjson"))
     await asyncio.to_thread(begun.wait, 5)
     exporting_task.cancel()

@@ -35,6 +35,7 @@ def test_what_is_left_of_a_spool_is_what_was_noted(
         lengths.append(spool.length)
         spool.append(key(number), number, b"x" * number)
     lengths.append(spool.length)
+    spool.flush()
     spool.close()
     with path.open("ab") as file:
         file.write(garbage)
