@@ -132,6 +132,14 @@ class RangedQuery(Struct, frozen=True, kw_only=True):
         before, between, behind = self.around
         return Query(projection=self.projection, encoded=f"{before}{after}{between}{end}{behind}")
 
+    def among(self, spans: Sequence[tuple[str, str]]) -> Query:
+        """Those of them whose `_id` lies in one of several such ranges."""
+        ids = [{"_id": {"$gt": after, "$lte": end}} for after, end in spans]
+        return Query(
+            where=encode_json({"$and": [self.document, {"$or": ids}]} if self.document else {"$or": ids}),
+            projection=self.projection,
+        )
+
     def __repr__(self) -> str:
         return f"RangedQuery({describe(self.document)})"
 

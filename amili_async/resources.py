@@ -10,7 +10,7 @@ from amili_async._wire.reading import Page, reader_of
 from amili_async._wire.throttle import Lane
 from amili_async.connection import Connection, check_count, check_page_size
 from amili_async.errors import ConfigurationError, UnreadableResponse
-from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
 from amili_async.extraction.planning import make_plan
 from amili_async.extraction.source import choose_source, choose_start, last_id
 from amili_async.filters import Where, filter_document
@@ -185,13 +185,21 @@ class Resource(Generic[T]):
         """Which of these ids are gone: deleted, or no longer among what matches. Costs a request per hundred rows.
 
         Ids made less than ten seconds before the server's time are never among them: they may not be visible yet.
+        `UnreadableResponse` where fewer rows came than the server counted: what is missing need not be gone.
         """
         gone = {bytes.fromhex(check_id(each)) for each in ids}  # a third of the memory that texts would take
         extraction = self.extract(where, projection=("_id",), into=dict)
+        if not gone:
+            return frozenset()
         async with aclosing(extraction.batches()) as batches:
             async for batch in batches:
                 gone.difference_update(bytes.fromhex(row["_id"]) for row in batch)
         bound = extraction.checkpoint.bound
+        if extraction.manifest.verdict is Verdict.PARTIAL:
+            raise UnreadableResponse(
+                f"GET /{self.path} brought fewer rows than the server counted, so it cannot be told which are gone",
+                request=f"GET /{self.path}",
+            )
         return frozenset(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
 
     async def plan(self, where: Where = None) -> Plan:

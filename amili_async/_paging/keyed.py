@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from itertools import islice
 from operator import lt
 from typing import Any, Generic, Protocol, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from amili_async._paging.ranges import IdRange
+from amili_async._paging.ranges import IdRange, Span
 from amili_async.errors import UnreadableResponse
 
 T = TypeVar("T")
@@ -43,6 +43,11 @@ class Keyed(Struct, Generic[T], frozen=True, kw_only=True):
     total: int | None
     """How many rows there are in the range asked for; `None` where the server did not say."""
 
+    def __repr__(self) -> str:
+        return f"Keyed(items={len(self.items)}, total={self.total})"
+
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
+
     def check(self, after: str, end: str) -> "Keyed[T]":
         """The page without what came twice, nor a total that can't be.
 
@@ -68,14 +73,21 @@ class Keyed(Struct, Generic[T], frozen=True, kw_only=True):
         high = bisect_right(self.keys, end, key=lambda key: key.id)
         return self.pick(range(low, high))
 
+    @property
+    def is_short(self) -> bool:
+        """Whether there is room for another row on the page, going by the size that the server says."""
+        return self.max_results is not None and self.received < self.max_results
+
     def is_last(self, *, rank: int | None) -> bool:
-        """Whether no row of the range follows, where *rank* rows of it stand before this page, if that is known."""
+        """Whether it seems that no row follows, where *rank* rows stand before this page, if that is known.
+
+        It is certain where the page is short, and not where it is full.
+        """
         if not self.keys:
             return True
         if self.total is not None:
             return rank is not None and self.total <= rank + len(self.keys)
-        # Only against a size that the server named: it may have clamped the size without saying so.
-        return self.max_results is not None and self.received < self.max_results
+        return self.is_short
 
     def pick(self, places: Iterable[int]) -> "Keyed[T]":
         """The page with only the records at these places."""
@@ -91,6 +103,11 @@ class Batch(Struct, Generic[T], eq=False):
     """Where they come from."""
     page: Keyed[T]
     """The records."""
+
+    def __repr__(self) -> str:
+        return f"Batch({self.page!r})"
+
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
     def take(self, count: int) -> None:
         """Note that the consumer has taken so many from the start; to be called at most once with all of them."""
@@ -115,11 +132,13 @@ class Findings(Struct, eq=False):
     """How many more it counted past the bound."""
     after: int | None = None
     """How many rows up to the bound the server counted at the end."""
+    has_ended: bool = False
+    """Whether everything was fetched and counted."""
 
 
-class FetchRange(Protocol[T]):
-    """Fetches one page of the rows with `after < _id <= end`, or for a count only the first of them."""
+class FetchSpans(Protocol[T]):
+    """Fetches one page of the rows whose ids lie in one of the spans, or for a count only the first of them."""
 
     def __call__(
-        self, after: str, end: str, *, page: int = 1, is_count: bool = False
+        self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False
     ) -> Coroutine[Any, Any, Keyed[T]]: ...

@@ -2,15 +2,19 @@
 
 The law: the ranges partition all ids up to the frozen bound, from each cut on and whatever the server's rows do
 meanwhile. What a page brings beyond its range is dropped, since it belongs to another; so no row that is there
-throughout is missed or comes twice.
+throughout is missed or comes twice. A range is at its end when a page that is not full says so. A full one leaves a
+gap, which is looked into again: a server counts and finds one after the other, and rows move between the two.
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from math import ceil
+from typing import TypeAlias
 
 from msgspec import Struct
 
+Span: TypeAlias = tuple[str, str]
+"""The ids behind the first of two, up to the second."""
 LOWEST = "0" * 24
 """The id that stands before all others."""
 
@@ -33,10 +37,14 @@ class IdRange(Struct, eq=False):
     """Up to this id the consumer took all rows."""
     remaining: int | None = None
     """How many rows are left to fetch, by the latest page; `None` where that is not known."""
+    is_measured: bool = False
+    """Whether that number comes from a page of a range: then another one means that rows moved."""
     is_in_flight: bool = False
     """Whether its next page is being fetched."""
     waiting: int = 0
     """How many of its pages were fetched but not taken."""
+    is_gap: bool = False
+    """Whether only a full page's total says that nothing is left."""
     cuts: list[Cut] = []
     """The cuts under way, whose places are not known yet."""
 
@@ -50,13 +58,18 @@ class IdRange(Struct, eq=False):
         """Whether nothing is left for the consumer either."""
         return self.is_fetched and not self.waiting
 
+    @property
+    def expected(self) -> int | None:
+        """How many rows its next answer must count, unless rows move; `None` where that is not known."""
+        return self.remaining if self.is_measured else None
+
     def pages_to_share(self, size: int) -> int:
         """Pages of *size* up to the first cut that nobody asked for; 0 where they are too few to be shared.
 
         The part between two cuts is at least two pages long: only its last page, asked for with its end, shows that
         no row was missed between them.
         """
-        rows = min([self.remaining or 0, *(cut.rows_before for cut in self.cuts)])
+        rows = 0 if self.is_gap else min([self.remaining or 0, *(cut.rows_before for cut in self.cuts)])
         pages = ceil(rows / size) - self.is_in_flight
         return pages if pages >= self.least_share + 1 else 0
 
@@ -65,10 +78,13 @@ class IdRange(Struct, eq=False):
         """How many pages a part that is cut off has at least."""
         return 2 if self.cuts else 1
 
-    def note_page(self, rows: int, *, total: int | None) -> None:
-        """Take its next page in; *total* is how many rows there were to fetch, those of the page included."""
+    def note_page(self, rows: int, *, end: str, total: int | None) -> None:
+        """Take its next page in; *total* is how many rows there were up to *end*, those of the page included."""
         self.is_in_flight = False
-        self.remaining = None if total is None else max(0, total - rows)
+        if self.end == end:
+            self.remaining, self.is_measured = total, total is not None
+        if self.remaining is not None:
+            self.remaining = max(0, self.remaining - rows)
         for cut in self.cuts:
             cut.rows_before -= rows
 
@@ -78,16 +94,18 @@ class IdRange(Struct, eq=False):
         The last one before a cut waits until the cut's place is known: asked for without its end, it would not show
         that the range is over.
         """
-        return not (
-            self.is_fetched or self.is_in_flight or (self.cuts and min(cut.rows_before for cut in self.cuts) <= size)
-        )
+        is_blocked = bool(self.cuts) and min(cut.rows_before for cut in self.cuts) <= size
+        return not (self.is_fetched or self.is_in_flight or self.is_gap or is_blocked)
 
 
 class Partition:
     """The ranges of one walk, in the order of their ids."""
 
-    def __init__(self, ranges: Sequence[tuple[str, str]]) -> None:
-        self._ranges = [IdRange(fetched=after, taken=after, end=end) for after, end in ranges]
+    def __init__(self, ranges: Sequence[Span], gaps: Sequence[Span] = ()) -> None:
+        self._ranges = [
+            IdRange(fetched=after, taken=after, end=end, is_gap=(after, end) in gaps)
+            for after, end in sorted((*ranges, *gaps))
+        ]
 
     @property
     def first(self) -> IdRange:
@@ -102,14 +120,23 @@ class Partition:
     @property
     def remaining(self) -> int | None:
         """How many rows are left to fetch; `None` where that is not known of every range."""
-        rows = [0 if each.is_fetched else each.remaining for each in self._ranges]
+        rows = [0 if each.is_fetched or each.is_gap else each.remaining for each in self._ranges]
         return None if None in rows else sum(filter(None, rows))
 
-    def outstanding(self) -> tuple[tuple[str, str], ...]:
-        """What the consumer has not taken, as pairs of `after` and `end`; neighbours are joined."""
-        pairs: list[tuple[str, str]] = []
+    @property
+    def gaps(self) -> list[IdRange]:
+        """The gaps that are left."""
+        return [each for each in self._ranges if each.is_gap and not each.is_fetched]
+
+    def outstanding_gaps(self) -> tuple[Span, ...]:
+        """The gaps before which the consumer has taken everything."""
+        return tuple((each.taken, each.end) for each in self.gaps if not each.waiting)
+
+    def outstanding(self) -> tuple[Span, ...]:
+        """What the consumer has not taken, but for those gaps; neighbours are joined."""
+        pairs: list[Span] = []
         for each in self._ranges:
-            if each.is_taken:
+            if each.is_taken or (each.is_gap and not each.waiting):
                 continue
             if pairs and pairs[-1][1] == each.taken:
                 pairs[-1] = (pairs[-1][0], each.end)
@@ -144,23 +171,24 @@ class Partition:
         found = self._find(ids[0]) if ids else None
         first = None if found is None else next((each for each in ids if found.fetched < each <= found.end), None)
         if found is None or first is None:
-            owner.remaining = None if owner.remaining is None else min(owner.remaining, cut.rows_before)
+            owner.remaining, owner.is_measured = None, False  # there were fewer rows: the next page tells
             return None
         place = f"{int(first, 16) - 1:024x}"
         upper = IdRange(fetched=place, taken=place, end=found.end)
         if found is owner:
             self._share(owner, upper, cut, len(ids), remaining=remaining if owner.end == end else None)
         else:
-            found.remaining = None  # rows moved: the next page tells
+            found.remaining, found.is_measured = None, False  # rows moved: the next page tells
         found.end = place
         self._ranges.insert(self._ranges.index(found) + 1, upper)
         return upper
 
     def _share(self, owner: IdRange, upper: IdRange, cut: Cut, rows: int, *, remaining: int | None) -> None:
         """Divide what is known of a range between its two parts."""
+        upper.is_measured = remaining is not None or owner.is_measured
         if remaining is None and owner.remaining is not None:
             remaining = max(0, owner.remaining - cut.rows_before - rows)
-        upper.remaining, owner.remaining = remaining, cut.rows_before
+        upper.remaining, owner.remaining, owner.is_measured = remaining, cut.rows_before, upper.is_measured
         upper.cuts = [other for other in owner.cuts if other.rows_before > cut.rows_before]
         for other in upper.cuts:
             owner.cuts.remove(other)
@@ -173,7 +201,11 @@ class Partition:
 
     def cut_by_time(self, *, idle: int) -> bool:
         """Cut the range that spans the most time, without knowing its rows; whether there was one to cut."""
-        spans = [(int(each.end, 16) - int(each.fetched, 16), each) for each in self._ranges if not each.is_fetched]
+        spans = [
+            (int(each.end, 16) - int(each.fetched, 16), each)
+            for each in self._ranges
+            if not (each.is_fetched or each.is_gap)
+        ]
         span, widest = max(spans, key=lambda pair: pair[0], default=(0, None))
         if widest is None or span < 1 << 64:  # within a second there is no telling where rows lie
             return False

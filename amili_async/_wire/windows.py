@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from math import lcm
 
 
 class Window:
@@ -37,7 +38,7 @@ def forecast(
     if requests < 1:
         return 0.0
     frees = [_slots(window, in_flight, now) for window in windows]
-    cycle = max((window.limit for window in windows), default=1)
+    cycle = lcm(*(window.limit for window in windows))
     # Once every window has been used up, each cycle is like the one before.
     cycles, simulated = divmod(requests - 1, cycle)
     times: list[float] = []

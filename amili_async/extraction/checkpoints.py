@@ -103,9 +103,13 @@ class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     ranges: tuple[tuple[str, str], ...] = ()
     """What is left: pairs of ids, the first excluded, the second included."""
+    gaps: tuple[tuple[str, str], ...] = ()
+    """Where nothing should be left, but has to be looked once more; pairs likewise."""
+    has_ended: bool = False
+    """Whether everything was fetched and counted; false as well while some of it is still to be taken."""
 
     def __post_init__(self) -> None:
-        ids = [each for pair in self.ranges for each in pair]
+        ids = [each for pair in sorted((*self.ranges, *self.gaps)) for each in pair]
         if ids != sorted(ids) or not all(map(_ID.fullmatch, ids)):
             raise ValueError("Expected ranges of ids that ascend")
         if (self.bound is None and ids) or (self.bound is not None and self.bound.tzinfo is None):
@@ -114,7 +118,7 @@ class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @property
     def is_finished(self) -> bool:
         """Whether everything was taken."""
-        return self.bound is not None and not self.ranges
+        return self.has_ended and not (self.ranges or self.gaps)
 
 
 class Manifest(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,9 +156,12 @@ def fingerprint(resource: str, document: object) -> str:
     return blake2b(_encoder.encode([resource, document]), digest_size=16).hexdigest()
 
 
-def mark_of(key: Any) -> str:
-    """What stands for one version of one row."""
-    return urlsafe_b64encode(blake2b(f"{key.id} {key.etag}".encode(), digest_size=12).digest()).decode()
+def mark_of(key: Any) -> str | None:
+    """What stands for one version of one row; `None` where nothing tells its versions apart."""
+    if not isinstance(key.etag, str):
+        return None
+    version = f"{key.id} {key.etag} {key.updated}"
+    return urlsafe_b64encode(blake2b(version.encode(), digest_size=12).digest()).decode()
 
 
 def find_recent(keys: Sequence[Any], oldest: datetime) -> list[str]:
@@ -163,7 +170,8 @@ def find_recent(keys: Sequence[Any], oldest: datetime) -> list[str]:
     with suppress(TypeError):  # absent or null somewhere
         if not moments or max(moments) < oldest:
             return []
-    return [mark_of(key) for key in keys if isinstance(key.updated, datetime) and key.updated >= oldest]
+    marks = [mark_of(key) for key in keys if isinstance(key.updated, datetime) and key.updated >= oldest]
+    return [mark for mark in marks if mark is not None]
 
 
 def check_same(given: Checkpoint | Manifest, *, resource: str, fingerprint: str, what: str) -> None:

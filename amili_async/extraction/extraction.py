@@ -4,7 +4,7 @@ The law: the checkpoint covers what the consumer has taken, neither more nor les
 next one is asked for. The bound is frozen before the first record is handed out.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from math import ceil
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from amili_async._paging.keyed import Batch, Findings, NotHonoured
 from amili_async._paging.keyset import KeysetWalk
-from amili_async._paging.ranges import LOWEST
+from amili_async._paging.ranges import LOWEST, Span
 from amili_async.errors import AmiliError, ConfigurationError, ExtractionInterrupted
 from amili_async.events import PageReceived
 from amili_async.extraction.checkpoints import (
@@ -43,6 +43,11 @@ class _Taken(Struct, Generic[T]):
     places: range | list[int]
     count: int = 0
 
+    def __repr__(self) -> str:
+        return f"{self.count} of {self.batch!r}"
+
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
+
     @property
     def rows(self) -> int:
         """How many rows of the batch were taken, those left out before the last of them included."""
@@ -64,9 +69,7 @@ class Extraction(Generic[T]):
     def __init__(self, source: Source[T], *, start: Checkpoint) -> None:
         self._source = source
         self._base = start
-        self._findings = Findings()
         self._walk: KeysetWalk[T] | None = None
-        self._is_running = False
         self._taken: _Taken[T] | None = None
         self._pages = 0
         self._recent = set(start.marks)
@@ -77,16 +80,20 @@ class Extraction(Generic[T]):
     @property
     def checkpoint(self) -> Checkpoint:
         """How far the consumer came: covers each record before the one that it was handed last."""
-        base, walk, found, taken = self._base, self._walk, self._findings, self._taken
+        base, walk, taken = self._base, self._walk, self._taken
         if walk is None:
             return base
+        found = walk.findings
         if taken is not None:
             taken.batch.take(taken.rows)
             base = self._add(base, taken, taken.rows)
+        ranges, gaps = walk.outstanding()
         return replace(
             base,
             recent="".join(self._recent),
-            ranges=walk.outstanding(),
+            ranges=ranges,
+            gaps=gaps,
+            has_ended=found.has_ended,
             requests=found.requests,
             doubled=found.doubled,
             has_moved=found.has_moved,
@@ -108,7 +115,7 @@ class Extraction(Generic[T]):
     @property
     def total(self) -> int | None:
         """How many rows match up to the bound, by the server's count at the start; `None` before it is known."""
-        return self._base.before if self._walk is None else self._findings.before
+        return self._base.before if self._walk is None else self._walk.findings.before
 
     @property
     def seconds_left(self) -> float | None:
@@ -135,9 +142,12 @@ class Extraction(Generic[T]):
                 taken.count = len(taken.items)
 
     async def aclose(self) -> None:
-        """End the iteration that is under way."""
-        if self._walk is not None:
-            await self._walk.aclose()
+        """End the iteration that is under way; another one goes on where it was."""
+        walk = self._walk
+        if walk is not None:
+            self._base, self._taken, self._walk = self.checkpoint, None, None
+            self._source.connection.open_walks.discard(walk)
+            await walk.aclose()
 
     async def __aenter__(self) -> "Extraction[T]":
         return self
@@ -149,53 +159,56 @@ class Extraction(Generic[T]):
 
     async def _run(self) -> AsyncGenerator[_Taken[T], None]:
         """The batches; when the next one is asked for, all of the one before has been taken."""
-        if self._is_running:
+        await self.aclose()  # one that was left without being closed
+        walk, bound = await self._begin()
+        if self._walk is not None:
             raise ConfigurationError("the extraction is being iterated already: make another one with extract()")
-        self._is_running = True
+        self._walk, self._base = walk, replace(self._base, bound=bound)
+        self._source.connection.open_walks.add(walk)
         try:
-            walk = self._walk = await self._begin()
-            self._source.connection.open_walks.add(walk)
             while (batch := await self._take(walk)) is not None:
-                self._taken = self._open_batch(batch)
-                if self._taken.items:
-                    yield self._taken
-                self._close_batch(self._taken)
+                taken = self._taken = self._open_batch(batch)
+                if taken.items:
+                    yield taken
+                if self._walk is not walk:
+                    raise ConfigurationError("the extraction was closed, or another iteration of it has begun")
+                self._close_batch(taken)
         finally:
-            self._base, self._taken, ended, self._walk = self.checkpoint, None, self._walk, None
-            self._is_running = False
-            if ended is not None:
-                self._source.connection.open_walks.discard(ended)
-                await ended.aclose()
+            if self._walk is walk:
+                await self.aclose()
 
-    async def _begin(self) -> KeysetWalk[T]:
+    async def _begin(self) -> tuple[KeysetWalk[T], datetime]:
         """A walk over what the checkpoint leaves; without one, the first page and the bound come first."""
         base = self._base
         if base.bound is not None:
-            after = base.after if base.is_finished else None
-            return self._make_walk(base.bound, base.ranges, after=after)
+            return self._make_walk(base.bound, base.ranges, base.gaps), base.bound
         page, bound = await self._source.fetch_beginning()
-        walk = self._make_walk(bound, ((LOWEST, last_id(bound)),), after=None)
+        walk = self._make_walk(bound, ((LOWEST, last_id(bound)),))
         walk.begin_with(page, self._source.look_again, is_honoured=base.since is not None)
-        self._base = replace(base, bound=bound)
-        return walk
+        if base.since is not None and bound < base.since:
+            self._recent |= self._source.known  # the server's clock went back: what was known then still is
+        return walk, bound
 
-    def _make_walk(self, bound: datetime, ranges: tuple[tuple[str, str], ...], *, after: int | None) -> KeysetWalk[T]:
+    def _make_walk(self, bound: datetime, ranges: Sequence[Span], gaps: Sequence[Span] = ()) -> KeysetWalk[T]:
         base = self._base
-        self._findings = Findings(
+        findings = Findings(
             requests=base.requests,
             doubled=base.doubled,
             has_moved=base.has_moved,
             before=base.before,
             newer=base.newer,
-            after=after,
+            after=base.after if base.is_finished else None,
+            has_ended=base.is_finished,
         )
         return KeysetWalk(
             self._source.fetch,
             ranges,
+            gaps,
             end=last_id(bound),
             width=self._source.width,
             page_size=self._source.connection.page_size,
-            findings=self._findings,
+            most_spans=self._source.most_spans,
+            findings=findings,
         )
 
     async def _take(self, walk: KeysetWalk[T]) -> Batch[T] | None:

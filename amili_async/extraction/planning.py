@@ -14,7 +14,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     rows: int
     """How many records match."""
     requests: int
-    """Pages, and the count at the end; without tokens and retries."""
+    """At least: the pages, what shows that the server honours ranges, and a count; without tokens and retries."""
     seconds: float | None
     """Until the last request can be sent, by the request budget; `None` where a budget of yours cannot tell."""
     finish: datetime | None
@@ -23,7 +23,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 def make_plan(rows: int, connection: Connection) -> Plan:
     """The plan for so many records."""
-    requests = max(1, ceil(rows / connection.page_size)) + bool(rows)
+    pages = max(1, ceil(rows / connection.page_size))
+    requests = pages + (0 if rows == 0 else 2 if pages == 1 else 1)
     seconds = connection.forecast(requests)
     now = datetime.fromtimestamp(connection.wall(), UTC)
     return Plan(

@@ -1,6 +1,6 @@
 """What is to be extracted, and how a page of it is fetched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import floor
 from typing import Any, Generic, TypeVar
@@ -8,12 +8,12 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from amili_async._paging.keyed import Keyed
-from amili_async._paging.ranges import LOWEST
-from amili_async._wire.protocol import Response, list_request, server_time
+from amili_async._paging.ranges import LOWEST, Span
+from amili_async._wire.protocol import MAX_TARGET, Response, list_request, server_time
 from amili_async._wire.reading import reader_of
 from amili_async._wire.throttle import Lane
 from amili_async.connection import Connection, check_count
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction.checkpoints import Checkpoint, Manifest, check_same, fingerprint
 from amili_async.filters import describe, filter_document
 from amili_async.models import Record
@@ -27,6 +27,8 @@ SETTLING = timedelta(seconds=10)
 OVERLAP = timedelta(minutes=5)
 """How far `since` looks back behind the bound: a row stamped before it may have been stored after it."""
 
+_FARTHEST_CLOCKS = 86_400.0
+_LONGEST_REST = 60  # what a request line has besides: page, page size, punctuation
 _KEYS = Shape[Record](record=Record, wire=Record, projection=None)
 
 
@@ -53,20 +55,34 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
     async def fetch_beginning(self) -> tuple[Keyed[T], datetime]:
         """The first page of all that match, and the bound that follows from the server's time."""
         response = await self._call(self.asked.whole(), max_results=self.connection.page_size)
-        now = floor(server_time(response, default=self.connection.wall()))
-        return self._read(response), datetime.fromtimestamp(now, UTC) - SETTLING
+        ours = self.connection.wall()
+        theirs = server_time(response, default=ours)
+        if abs(theirs - ours) > _FARTHEST_CLOCKS:
+            raise UnreadableResponse(
+                f"GET /{self.path} was answered with a Date that is more than a day away from this machine's clock: "
+                "one of the two is wrong, so it cannot be told which records are too new",
+                request=f"GET /{self.path}",
+            )
+        # The earlier of the two: a bound that is too late would make `since` miss what is made until then.
+        return self._read(response), datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - SETTLING
 
     async def look_again(self) -> Keyed[T]:
         """The first page of all that match by now."""
         return (await self.fetch_beginning())[0]
 
-    async def fetch(self, after: str, end: str, *, page: int = 1, is_count: bool = False) -> Keyed[T]:
-        """A page of those with `after < _id <= end`; for a count only the first of them, without its record."""
-        if is_count:
-            response = await self._call(self.counted.between(after, end), max_results=1)
-        else:
-            response = await self._call(self.asked.between(after, end), page, max_results=self.connection.page_size)
+    async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> Keyed[T]:
+        """A page of those whose ids lie in one of the spans; for a count only the first, without its record."""
+        asked = self.counted if is_count else self.asked
+        query = asked.between(*spans[0]) if len(spans) == 1 else asked.among(spans)
+        response = await self._call(query, page, max_results=1 if is_count else self.connection.page_size)
         return self._read(response, is_count=is_count)
+
+    @property
+    def most_spans(self) -> int:
+        """How many spans fit into one request line."""
+        empty = len(self.asked.among(((LOWEST, LOWEST),)).encoded)
+        each = len(self.asked.among(((LOWEST, LOWEST),) * 2).encoded) - empty
+        return max(1, 1 + (MAX_TARGET - len(self.path) - empty - _LONGEST_REST) // each)
 
     async def _call(self, query: Query, page: int = 1, *, max_results: int) -> Response:
         request = list_request(self.path, query, page=page, max_results=max_results, lane=Lane.BULK)
@@ -103,7 +119,8 @@ def choose_source(
     if since is not None:
         if not since.is_finished or since.bound is None:
             raise ConfigurationError("the extraction to go on from has not ended: resume it first, with checkpoint=")
-        changed = field("_updated") >= since.bound - OVERLAP
+        # By its id where the API has no date of its change, or the id is ahead of it.
+        changed = (field("_updated") >= since.bound - OVERLAP) | (field("_id") > last_id(since.bound))
         asked = filter_document(changed & document if document else changed)
     width = connection.concurrency if parts is None else min(connection.concurrency, check_count(parts, "parts"))
     source = Source(
@@ -116,7 +133,8 @@ def choose_source(
         known=frozenset() if since is None else since.marks,
         connection=connection,
     )
-    list_request(path, source.asked.between(LOWEST, LOWEST))  # refuses a filter that makes too long a request line
+    for query in (source.asked, source.counted):  # a filter that makes too long a request line is refused now
+        list_request(path, query.between(LOWEST, LOWEST), page=10**6)
     return source
 
 

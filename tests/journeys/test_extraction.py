@@ -161,13 +161,13 @@ async def test_only_what_matches_comes(start_sandbox: StartSandbox, connect: Con
         assert extraction.manifest.verdict is Verdict.COMPLETE
 
 
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
 async def test_rows_made_after_the_bound_are_left_for_the_next_time(
-    start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+    ahead: float, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """The bound is ten seconds before the server's clock, whatever ours says; what is newer is told of, not brought."""
-    ahead = 3600.0
+    """The bound is ten seconds before the earlier of both clocks; what is newer is told of, not brought."""
     sandbox = await start_sandbox(specifications=0, clock=lambda: clock.wall() + ahead)
-    now = int(clock.wall() + ahead)
+    now = int(clock.wall() + min(ahead, 0))
     old = fill(sandbox, [make_id(now - 60, 1), make_id(now - 11, 1), *spread_evenly(300)])
     fill(sandbox, [make_id(now - 5, 1), make_id(now - 5, 2), make_id(now, 1)])
     amili = await connect(sandbox, auth=sandbox.token())
@@ -179,6 +179,17 @@ async def test_rows_made_after_the_bound_are_left_for_the_next_time(
     bound = manifest.bound
     assert bound is not None
     assert abs(bound - datetime.fromtimestamp(now - 10, UTC)) <= timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("ahead", [2 * 86_400.0, -2 * 86_400.0, -1_700_000_000.0])
+async def test_clocks_that_are_days_apart_are_refused(
+    ahead: float, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """Where it cannot be told which records are too new, nothing is brought, and the error says why."""
+    sandbox = await start_sandbox(clock=lambda: clock.wall() + ahead)
+    amili = await connect(sandbox, auth=sandbox.token())
+    with pytest.raises(UnreadableResponse, match="more than a day away from this machine's clock"):
+        await take_all(amili.payout_specifications.extract())
 
 
 class Line(msgspec.Struct):

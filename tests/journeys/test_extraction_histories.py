@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from amili_async import AmiliClient
+from amili_async._wire.clock import SystemClock
 from amili_async.extraction import Checkpoint, Extraction, Verdict
 from amili_async.sandbox import Fault, ReceivedRequest, Sandbox
 from tests.rows import BEGINNING, SPECIFICATIONS, make_id, make_row
@@ -145,6 +146,13 @@ class World:
             self.kept.discard(row_id)
 
 
+class StandingClock(SystemClock):
+    """The server's own time, as the client's."""
+
+    def wall(self) -> float:
+        return NOW
+
+
 class Stage:
     """A server, a loop and connections for all histories, since making them takes longer than a history."""
 
@@ -168,6 +176,7 @@ class Stage:
             concurrency=history.concurrency,
             rate_limit=None,
             session=self.session,
+            clock=StandingClock(),
         )
 
 

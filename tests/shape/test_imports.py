@@ -12,7 +12,7 @@ FLOORS = [
     {"errors"},
     {"events", "models.fields", "_wire.clock", "_wire.cancellation", "_wire.windows", "models.kinds", "_paging.ranges"},
     {"models.record", "models.shape", "models.encoding", "observers", "_paging.ordered", "_paging.keyed"},
-    {"models.payout", "models.payout_specification", "models.creditor_payment", "_wire.quota"},
+    {"_paging.survey", "models.payout", "models.payout_specification", "models.creditor_payment", "_wire.quota"},
     {"models", "filters", "_wire.throttle", "_wire.auth", "_wire.retry", "_wire.refusals"},
     {"query"},
     {"_wire.protocol"},

@@ -21,6 +21,7 @@ FINISHED: dict[str, Any] = {
     "before": 250,
     "after": 250,
     "newer": 0,
+    "has_ended": True,
     "sums": {"amount": Decimal("1234567890123456789.10"), "vat_amount": Decimal("0.00")},
 }
 LEFT = (("0" * 24, "6" * 24),)
@@ -38,7 +39,9 @@ def judge(**changes: Any) -> Verdict:
         ({"rows": 200, "known": 50}, Verdict.COMPLETE),
         ({"before": None, "after": None, "newer": None}, Verdict.COMPLETE),
         ({"ranges": LEFT}, Verdict.PARTIAL),
-        ({"bound": None, "rows": 0, "before": None, "after": None}, Verdict.PARTIAL),
+        ({"gaps": LEFT}, Verdict.PARTIAL),
+        ({"has_ended": False}, Verdict.PARTIAL),
+        ({"bound": None, "rows": 0, "before": None, "after": None, "has_ended": False}, Verdict.PARTIAL),
         ({"rows": 249}, Verdict.PARTIAL),
         ({"rows": 249, "doubled": 1}, Verdict.PARTIAL),
         ({"before": None, "rows": 249}, Verdict.PARTIAL),
@@ -137,4 +140,5 @@ def test_a_checkpoint_is_finished_when_nothing_is_left() -> None:
     """Before it begins it is not, although it has no ranges yet."""
     assert Checkpoint(**FINISHED).is_finished
     assert not Checkpoint(**FINISHED, ranges=LEFT).is_finished
+    assert not Checkpoint(**FINISHED, gaps=LEFT).is_finished
     assert not Checkpoint(resource="finance--payouts", fingerprint="x").is_finished
