@@ -35,6 +35,9 @@ __all__ = ["Checkpoint", "Extraction", "Manifest", "Verdict"]
 T = TypeVar("T")
 
 
+_OVERTAKEN = "the extraction was closed, or another iteration of it has begun"
+
+
 class _Taken(Struct, Generic[T]):
     """The batch that the consumer is at, and how far it came."""
 
@@ -132,6 +135,8 @@ class Extraction(Generic[T]):
             async for taken in batches:
                 for taken.count, record in enumerate(taken.items):  # noqa: B020 - the count is what was taken before
                     yield record
+                    if self._taken is not taken:
+                        raise ConfigurationError(_OVERTAKEN)
                 taken.count = len(taken.items)
 
     async def batches(self) -> AsyncGenerator[tuple[T, ...], None]:
@@ -171,7 +176,7 @@ class Extraction(Generic[T]):
                 if taken.items:
                     yield taken
                 if self._walk is not walk:
-                    raise ConfigurationError("the extraction was closed, or another iteration of it has begun")
+                    raise ConfigurationError(_OVERTAKEN)
                 self._close_batch(taken)
         finally:
             if self._walk is walk:

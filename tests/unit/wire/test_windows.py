@@ -65,3 +65,13 @@ async def test_a_million_records_take_as_long_as_the_limit_says() -> None:
     """Ten thousand requests at a hundred a minute: the formula of two sliding windows, to the second."""
     budget = Budget(RateLimit(), clock=MovedClock())
     assert budget.forecast(10_000) == pytest.approx(60 * 99 + 9, abs=2)
+
+
+@pytest.mark.parametrize("requests", [40, 77, 200])
+async def test_windows_of_any_proportion_are_forecast(requests: int) -> None:
+    """More in a second than in a minute, or neither a multiple of the other: the forecast still comes true."""
+    for limit in (RateLimit(per_minute=11, per_second=3), RateLimit(per_minute=2, per_second=10)):
+        clock = MovedClock()
+        budget = Budget(limit, clock=clock)
+        said = budget.forecast(requests)
+        assert await measure(budget, clock, requests) == pytest.approx(said, abs=0.1)
