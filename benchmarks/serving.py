@@ -100,6 +100,8 @@ def _find_range(rows: Rows, where: dict[str, Any]) -> tuple[int, int]:
     for name, operand in where.items():
         if name == "$and":
             found = [_find_range(rows, part) for part in operand]
+        elif name == "$or":
+            found = [_join_ranges([_find_range(rows, part) for part in operand])]
         elif name == "_id" and isinstance(operand, dict):
             found = [_find_bound(rows, operator, record_id) for operator, record_id in operand.items()]
         else:
@@ -107,6 +109,14 @@ def _find_range(rows: Rows, where: dict[str, Any]) -> tuple[int, int]:
         low = max([low, *(first for first, _ in found)])
         high = min([high, *(last for _, last in found)])
     return low, high
+
+
+def _join_ranges(ranges: list[tuple[int, int]]) -> tuple[int, int]:
+    """The only one of them that is not empty: gaps between rows that do not change are."""
+    found = [(low, high) for low, high in ranges if low < high]
+    if len(found) > 1:
+        raise ValueError
+    return found[0] if found else (0, 0)
 
 
 def _find_bound(rows: Rows, operator: str, record_id: str) -> tuple[int, int]:
