@@ -17,9 +17,9 @@ from amili_async.export.merging import Frames
 from amili_async.export.splicing import splice
 from amili_async.export.spool import Frame
 
-ROW_GROUP = 32_768
+ROW_GROUP = 16_384
 """Rows per row group."""
-BATCH = 8_192
+BATCH = 4_096
 """Rows that are put together at a time; a row group is a multiple of it."""
 LEAST_SCALE = 2
 """Decimals of money, if no amount has more."""

@@ -60,10 +60,12 @@ class _Taken(Struct, Generic[T]):
 class Extraction(Generic[T]):
     """Every record that matches, exactly once, in no particular order. Nothing is sent until it is iterated.
 
-    It walks ranges of `_id`, several at once, up to a bound that is frozen at the start, ten seconds before the
-    server's time: rows made later are left for the next time, and so is what the API cannot show in a moment's view.
+    It walks ranges of `_id`, several at once, up to a bound that is frozen at the start: ten seconds before the time of
+    the server or of this machine, whichever is earlier. Rows whose ids were made later are left for the next time.
+
     A row that is there throughout comes exactly once; one that is deleted or made meanwhile comes once or not at all,
-    one that is changed meanwhile in one of its versions.
+    one that is changed meanwhile in one of its versions. It costs a request a page and two or three more: a count, a
+    last look where a full page seemed to be the last, and a count at the start if rows are newer than the bound.
 
     Leaving early, by `break`, an exception or a cancellation, ends what is under way; iterating again goes on where
     that was. An error of the API becomes an `ExtractionInterrupted`, which carries the checkpoint.
