@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from amili_async.cli.screen import Screen
@@ -57,7 +58,7 @@ class _MeterColumn(ProgressColumn):
     """What the meter says."""
 
     def __init__(self, meter: Meter) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self._meter = meter
 
     def render(self, task: Task) -> Text:  # noqa: ARG002 - what rich asks for
@@ -71,8 +72,12 @@ def show_progress(what: str, *, is_quiet: bool = False) -> Iterator[Tell]:
     if is_quiet:
         yield meter.note
     elif screen.is_terminal:
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), _MeterColumn(meter))
-        with Progress(*columns, console=screen, transient=True) as progress:
+        columns = (
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None),
+            _MeterColumn(meter),
+        )
+        with Progress(*columns, console=screen, transient=True, expand=True) as progress:
             task = progress.add_task(what, total=None)
 
             def show(rows: int, total: int | None, budgeted: float | None) -> None:

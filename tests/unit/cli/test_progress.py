@@ -1,0 +1,59 @@
+"""How far an export is, in words."""
+
+import pytest
+
+from amili_async.cli.progress import LINE_EVERY, Meter, _write_lines, show_duration
+
+
+class Stopwatch:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.parametrize(
+    ("notes", "says"),
+    [
+        ([], "0 rows"),
+        ([(0.0, 100, None, None)], "100 rows"),
+        ([(0.0, 100, 1000, None)], "100 of 1,000 rows"),
+        ([(0.0, 0, 1000, None), (10.0, 500, 1000, None)], "500 of 1,000 rows, 50/s, about 10 s left"),
+        ([(0.0, 0, 1000, None), (10.0, 500, 1000, 120.0)], "500 of 1,000 rows, 50/s, about 2 min left"),
+        ([(0.0, 9000, 20_000, None), (10.0, 9500, 20_000, 1.0)], "9,500 of 20,000 rows, 50/s, about 4 min left"),
+        ([(0.0, 0, 1000, None), (1.0, 1000, 1000, 0.0)], "1,000 of 1,000 rows, 1,000/s"),
+    ],
+)
+def test_a_meter_says_what_it_knows(notes: list[tuple[float, int, int | None, float | None]], says: str) -> None:
+    """Rows, rate and the time that is left, by the rate or by the budget, whichever is longer.
+
+    Rows that were there when it began, as in a resumed export, are not counted as speed.
+    """
+    clock = Stopwatch()
+    meter = Meter(clock)
+    for clock.seconds, rows, total, budgeted in notes:
+        meter.note(rows, total, budgeted)
+    assert meter.describe() == says
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(0.0, "1 s"), (89.4, "89 s"), (90.0, "2 min"), (540.0, "9 min"), (36_000.0, "10.0 h")]
+)
+def test_a_duration_has_one_unit(seconds: float, says: str) -> None:
+    """The one that a person would use."""
+    assert show_duration(seconds) == says
+
+
+def test_plain_lines_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody watches, a line every ten seconds and no more."""
+    clock = Stopwatch()
+    tell = _write_lines("payouts", Meter(clock), clock)
+    for second in range(25):
+        clock.seconds = float(second)
+        tell(100 * second, 10_000, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 25 // LINE_EVERY
+    assert lines[0] == "payouts: 1,000 of 10,000 rows, 100/s, about 2 min left"
