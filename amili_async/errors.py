@@ -204,7 +204,10 @@ class PaymentOutcomeUnknown(AmiliError):
 
 
 class ExtractionInterrupted(AmiliError):
-    """An extraction ended early; `checkpoint` is where to go on."""
+    """An extraction ended early; `checkpoint` is where to go on, and `__cause__` what went wrong.
+
+    Whether another try makes sense, the cause says: `error.__cause__.transient`.
+    """
 
     def __init__(self, message: str, *, checkpoint: Any) -> None:
         super().__init__(message)
@@ -215,7 +218,7 @@ class ExtractionInterrupted(AmiliError):
 class ExportFailed(AmiliError):
     """A file could not be written while an export was under way: the disk is full, or a value does not fit the format.
 
-    What was written before stays, and the export can be resumed.
+    What was written of a resource before stays, and its export can be resumed; of a stream nothing stays.
     """
 
     def __init__(self, message: str, *, path: Any, record_id: str | None = None) -> None:

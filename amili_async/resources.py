@@ -9,7 +9,7 @@ from amili_async._wire.protocol import Response, item_request, list_request
 from amili_async._wire.reading import Page, reader_of
 from amili_async._wire.throttle import Lane
 from amili_async.connection import Connection, check_count, check_page_size
-from amili_async.errors import ConfigurationError, UnreadableResponse
+from amili_async.errors import ConfigurationError, ExtractionInterrupted, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
 from amili_async.extraction.planning import make_plan
 from amili_async.extraction.source import choose_source, choose_start, last_id
@@ -166,8 +166,9 @@ class Resource(Generic[T]):
     ) -> Extraction[Any]:
         """Every record that matches, exactly once, although rows come, change and go meanwhile: an `Extraction`.
 
-        *checkpoint* goes on where an earlier one, with the same filter, was interrupted. *parts* is how many ranges
-        are walked at once; the client's `concurrency`, unless it is less.
+        *into* and *projection* are as for `stream()`: the fields of an *into* struct are the projection. *checkpoint*
+        goes on where an earlier one, with the same filter, was interrupted; give the same *into* and *projection*, or
+        its sums mean nothing. *parts* is how many ranges are walked at once, at most the client's `concurrency`.
 
         *since* limits it to what was created or changed after an earlier extraction with the same filter, by
         `_updated`, looking back five minutes further for rows that were stored late; those of them that the earlier
@@ -176,13 +177,16 @@ class Resource(Generic[T]):
         `sweep()` finds the first two. To resume one that was interrupted give both, *since* and *checkpoint*.
         """
         document, shape = filter_document(where), self._choose_shape(into, projection)
+        start = choose_start(self.path, document, checkpoint=checkpoint, since=since)
         source = choose_source(
             self.path, document, shape, self._connection, projection=projection, since=since, parts=parts
         )
-        return Extraction(source, start=choose_start(self.path, document, checkpoint=checkpoint, since=since))
+        return Extraction(source, start=start)
 
     async def sweep(self, ids: Iterable[str], where: Where = None) -> frozenset[str]:
-        """Which of these ids are gone: deleted, or no longer among what matches. Costs a request per hundred rows.
+        """Which of these ids are gone: deleted, or no longer among what matches; in lower case.
+
+        It asks for every id, a hundred at a time, and begins anew after a failure.
 
         Ids made less than ten seconds before the server's time are never among them: they may not be visible yet.
         `UnreadableResponse` where fewer rows came than the server counted: what is missing need not be gone.
@@ -191,9 +195,12 @@ class Resource(Generic[T]):
         extraction = self.extract(where, projection=("_id",), into=dict)
         if not gone:
             return frozenset()
-        async with aclosing(extraction.batches()) as batches:
-            async for batch in batches:
-                gone.difference_update(bytes.fromhex(row["_id"]) for row in batch)
+        try:
+            async with aclosing(extraction.batches()) as batches:
+                async for batch in batches:
+                    gone.difference_update(bytes.fromhex(row["_id"]) for row in batch)
+        except ExtractionInterrupted as error:  # a sweep cannot go on from a checkpoint
+            raise (error.__cause__ or error) from None
         bound = extraction.checkpoint.bound
         if extraction.manifest.verdict is Verdict.PARTIAL:
             raise UnreadableResponse(

@@ -1,4 +1,4 @@
-"""A page of a range of ids: how it is fetched, whether it is what was asked for, and what it becomes."""
+"""A page of ranges of ids: how it is fetched, whether it is what was asked for, and what a walk makes of it."""
 
 import re
 from bisect import bisect_right

@@ -106,6 +106,7 @@ class Survey(Generic[T]):
             self.findings.before, self.findings.newer = rows, opening.total - rows
 
     def receive(self, answer: Keyed[T], span: Span) -> Keyed[T]:
+        """Check an answer, and learn what it shows besides its rows."""
         page = answer.check(*span)
         self.findings.requests += 1
         self.findings.doubled += page.received - len(page.keys)

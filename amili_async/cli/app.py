@@ -12,7 +12,7 @@ from amili_async.cli.listing import list_records
 from amili_async.cli.serving import serve_sandbox
 
 EXIT_CODES = (
-    "Exit codes: 0 all is well; 1 the sums do not agree, or an export does not have what the API counted; 2 wrong "
+    "Exit codes: 0 all is well; 1 the sums do not agree, or rows moved during an export with --sort; 2 wrong "
     "usage, configuration or file; 3 the API refused, could not be reached or gave no usable answer; 130 interrupted."
 )
 CREDENTIALS = (

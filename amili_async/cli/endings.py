@@ -16,7 +16,7 @@ from amili_async.errors import AmiliError, ConfigurationError, ExportFailed
 
 GOOD = 0
 NOT_RIGHT = 1
-"""The sums do not agree, or an export does not have what the API counted."""
+"""The sums do not agree, or rows moved during an export that was sorted otherwise than by id."""
 USAGE = 2
 """The call, the configuration or a file is at fault."""
 REFUSED = 3
@@ -34,7 +34,8 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
         code = asyncio.run(command) or GOOD
         sys.stdout.flush()
     except AmiliError as error:
-        complain("; ".join(filter(None, (str(error), advice()))))
+        is_mine = isinstance(error, ConfigurationError)  # it was refused, so the same command would be again
+        complain(str(error) if is_mine else "; ".join(filter(None, (str(error), advice()))))
         code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else REFUSED
     except BrokenPipeError:
         _abandon_stdout()  # whoever read has read enough: `amili list … | head -1`

@@ -24,7 +24,6 @@ from amili_async.errors import ConfigurationError
 from amili_async.export import Exported, export, fields_of
 from amili_async.export.beside import find_places
 from amili_async.export.formats import format_for
-from amili_async.extraction import Verdict
 from amili_async.streams import Stream
 
 
@@ -63,7 +62,7 @@ def export_records(
         if sort is not None and (resume or since or sweep):
             raise ConfigurationError("--sort cannot go with --resume, --since or --sweep: those need the order of _id")
         format_for(output, names)  # an unknown suffix is told before anything else
-        if output.exists() and not (force or resume or since):
+        if output.is_file() and not (force or resume or since):
             raise ConfigurationError(f"{output} exists already; --force replaces it, --since brings it up to date")
         async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
             with show_progress(entry.name, is_quiet=quiet) as tell:
@@ -109,12 +108,6 @@ def _conclude(exported: Exported, entry: Entry, *, is_quiet: bool) -> int | None
         complain(
             f"{exported.path} may lack some {name} or hold some twice, since rows came or went meanwhile: "
             "export again, without --sort if the order is not needed"
-        )
-        return NOT_RIGHT
-    if manifest is not None and manifest.verdict is Verdict.PARTIAL:
-        complain(
-            f"{exported.path} is not to be relied on: {manifest.distinct:,} {name} came, but the API counted "
-            f"{manifest.before:,} before and {manifest.after:,} after"
         )
         return NOT_RIGHT
     if not is_quiet:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.columns import Column, Keyed, Kind, Leaf, Named, Several
+from amili_async.export.columns import Column, Kind, Leaf, Mapped, Named, Several
 from amili_async.export.documents import columns_of
 from amili_async.export.lines import encoder
 from amili_async.export.misfits import Misfit
@@ -61,7 +61,7 @@ def type_of(kind: Kind) -> Any:
     pa = load_arrow()
     if isinstance(kind, Several):
         return pa.list_(type_of(kind.of))
-    if isinstance(kind, Keyed):
+    if isinstance(kind, Mapped):
         return pa.map_(pa.string(), type_of(kind.of))
     if isinstance(kind, Named):
         return pa.struct([(name, type_of(part)) for name, part in kind.of])
@@ -88,7 +88,7 @@ def _build(kind: Kind, values: Sequence[Any]) -> Any:
     if isinstance(kind, Several):
         parts = [part for value in values if value is not None for part in value]
         return pa.ListArray.from_arrays(_offsets(values), _build(kind.of, parts), type=type_of(kind))
-    if isinstance(kind, Keyed):
+    if isinstance(kind, Mapped):
         objects = [value for value in values if value is not None]
         names = [name for value in objects for name in value]
         parts = [part for value in objects for part in value.values()]

@@ -51,7 +51,9 @@ class Places(Struct, frozen=True, kw_only=True):
         if is_directory:
             raise ConfigurationError(f"{self.named} is a directory")
         if exists and not may_replace:
-            raise ConfigurationError(f"{self.named} exists already, and is replaced only if that is asked for")
+            raise ConfigurationError(
+                f"{self.named} exists already: overwrite (--force) replaces it, since (--since) brings it up to date"
+            )
 
 
 def find_places(path: Path) -> Places:

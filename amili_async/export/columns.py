@@ -53,7 +53,7 @@ class Several(Struct, frozen=True):
     """What is in it."""
 
 
-class Keyed(Struct, frozen=True):
+class Mapped(Struct, frozen=True):
     """An object whose names are not known before."""
 
     of: "Kind"
@@ -67,7 +67,7 @@ class Named(Struct, frozen=True):
     """The API's name of each, and what it is."""
 
 
-Kind: TypeAlias = Leaf | Several | Keyed | Named
+Kind: TypeAlias = Leaf | Several | Mapped | Named
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -141,7 +141,7 @@ def _read_kind(type_: Any) -> Kind:
     origin, arguments = typing.get_origin(type_), typing.get_args(type_)
     if origin in (list, tuple, set, frozenset):
         return Several(_read_kind(arguments[0]))
-    return Keyed(_read_kind(arguments[1])) if origin is dict else Leaf.TEXT
+    return Mapped(_read_kind(arguments[1])) if origin is dict else Leaf.TEXT
 
 
 def _strip(type_: Any) -> Any:

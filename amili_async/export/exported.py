@@ -24,6 +24,7 @@ class Exported(Struct, frozen=True, kw_only=True):
     """Whether rows came or went meanwhile: the file of a stream may then miss some or hold some twice. The file of a
     resource holds each row that was there throughout once; of it, this says that the verdict is not `complete`."""
     manifest: Manifest | None = None
-    """What the extraction says of itself; `None` where the records are no resource's."""
+    """What the extraction says of itself: where a file was brought up to date, of the changes alone. `None` where the
+    records are no resource's."""
     changed: int | None = None
     """How many rows were new or had changed, where a file was brought up to date."""

@@ -14,7 +14,7 @@ from amili_async.export.misfits import encode
 from amili_async.export.opening import Order, open_alone
 from amili_async.export.resumable import export_resource
 from amili_async.export.spool import KEY_SIZE, Spool
-from amili_async.export.state import Plan
+from amili_async.export.state import Terms
 from amili_async.export.threads import in_thread
 from amili_async.filters import Where
 from amili_async.resources import Resource
@@ -67,12 +67,13 @@ async def export(
         raise ConfigurationError("sweep goes with since: a file that is made anew holds nothing that is gone")
     order = Order(
         places=find_places(path),
-        plan=Plan(resource=records.path, format=suffix_of(path), fields=check_fields(fields)),
+        plan=Terms(resource=records.path, format=suffix_of(path), fields=check_fields(fields)),
         overwrite=overwrite,
         resume=resume,
         since=since,
+        sweep=sweep,
     )
-    return await export_resource(records, order, where=where, sweep=sweep, tell_progress=tell_progress)
+    return await export_resource(records, order, where=where, tell_progress=tell_progress)
 
 
 async def _export_stream(

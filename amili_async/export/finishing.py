@@ -6,7 +6,9 @@ rest goes away. Whoever finds that state knows that only the rename and what fol
 
 import csv
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -40,6 +42,7 @@ def build(
                 else:
                     rows = form.write(file, lambda: form.merge(base, spool.frames(), gone))
                 file.flush()
+                _keep_mode(file, places.target)
                 os.fsync(file.fileno())
                 size = file.tell()
             sync_folder(places.whole)
@@ -51,6 +54,12 @@ def build(
                     f"{places.named} cannot be brought up to date: it was changed since its export", path=places.named
                 ) from error
             raise
+
+
+def _keep_mode(file: BinaryIO, target: Path) -> None:
+    """Whoever could not read the file that is replaced cannot read the new one."""
+    with suppress(OSError, AttributeError):  # there is none, or the system has no modes
+        os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
 
 
 def commit(ledger: Ledger, summary: Summary) -> None:

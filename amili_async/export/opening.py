@@ -9,7 +9,7 @@ from amili_async.errors import ConfigurationError
 from amili_async.export.beside import Places, refusing, remove
 from amili_async.export.ledger import Ledger, let_go
 from amili_async.export.spool import Spool, open_spool
-from amili_async.export.state import AGAIN, Plan, State, Summary, check_same, load
+from amili_async.export.state import AGAIN, State, Summary, Terms, check_same, load
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -17,7 +17,7 @@ class Order(Struct, frozen=True, kw_only=True):
 
     places: Places
     """Where."""
-    plan: Plan
+    plan: Terms
     """What."""
     overwrite: bool
     """Whether an existing target may be replaced, and an unfinished export be forgotten."""
@@ -25,6 +25,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """Whether an unfinished export goes on."""
     since: bool
     """Whether an existing target is brought up to date."""
+    sweep: bool
+    """Whether rows of it that are gone are left out."""
 
 
 def open_alone(places: Places, *, overwrite: bool) -> Spool:
@@ -66,12 +68,17 @@ def _begin(order: Order, spool: Spool) -> tuple[Ledger, Summary | None]:
     order.places.check_free(may_replace=order.overwrite or base is not None)
     _clear(spool, order.places)
     plan = order.plan if base is None else base.plan
-    state = State(plan=plan, overwrite=order.overwrite, since=base is not None, length=spool.length)
+    state = State(plan=plan, overwrite=order.overwrite, since=base is not None, sweep=order.sweep, length=spool.length)
     return Ledger(order.places, spool, state), base
 
 
 def _go_on(order: Order, spool: Spool, before: State) -> tuple[Ledger, Summary | None]:
     state = replace(before, overwrite=before.overwrite or order.overwrite)
+    if state.sweep != order.sweep:
+        asked = (
+            "leaves out what is gone: say sweep" if state.sweep else "does not look for what is gone: leave out sweep"
+        )
+        raise ConfigurationError(f"the unfinished export of {order.places.named} {asked} (--sweep)")
     if state.finished is not None:
         check_same(_filled(order, state), state.plan, what=order.places.state)
         return Ledger(order.places, spool, state), None
@@ -85,7 +92,7 @@ def _go_on(order: Order, spool: Spool, before: State) -> tuple[Ledger, Summary |
     return Ledger(order.places, spool, state), base
 
 
-def _filled(order: Order, state: State) -> Plan:
+def _filled(order: Order, state: State) -> Terms:
     """The plan of an order; bringing a file up to date may leave its fields unsaid."""
     if order.since and order.plan.fields is None:
         return replace(order.plan, fields=state.plan.fields)

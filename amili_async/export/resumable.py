@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Raw
 
+from amili_async.errors import UnreadableResponse
 from amili_async.export.exported import Exported, Progress
 from amili_async.export.finishing import build, commit
 from amili_async.export.formats import Format, format_for
@@ -18,7 +19,7 @@ from amili_async.resources import Resource
 
 
 async def export_resource(
-    resource: Resource[Any], order: Order, *, where: Where, sweep: bool, tell_progress: Progress | None
+    resource: Resource[Any], order: Order, *, where: Where, tell_progress: Progress | None
 ) -> Exported:
     """See `export`."""
     ledger, base = await in_thread(open_ledger, order)
@@ -28,7 +29,10 @@ async def export_resource(
             form = _format_of(resource, ledger)
             extraction = _extraction_of(resource, ledger, base, where)
             await _fill(ledger, extraction, form, tell_progress)
-            gone = await _sweep(resource, ledger, form, where) if sweep and base is not None else frozenset[str]()
+            if extraction.manifest.verdict is Verdict.PARTIAL:
+                ledger.discard()  # nothing can be added to it: only another extraction has everything
+                raise _lacking(order, extraction.manifest)
+            gone = await _sweep(resource, ledger, form, where) if order.sweep and base is not None else frozenset[str]()
             summary = await in_thread(_put_together, ledger, form, extraction, gone)
         return await in_thread(_conclude, ledger, summary)
     finally:
@@ -76,6 +80,15 @@ async def _fill(ledger: Ledger, extraction: Extraction[Any], form: Format, tell_
 async def _sweep(resource: Resource[Any], ledger: Ledger, form: Format, where: Where) -> frozenset[str]:
     """Which rows of the file are gone."""
     return await resource.sweep(await in_thread(list, form.read_ids(ledger.places.target)), where)
+
+
+def _lacking(order: Order, manifest: Manifest) -> UnreadableResponse:
+    counts = [f"{count:,}" for count in (manifest.before, manifest.after) if count is not None]
+    return UnreadableResponse(
+        f"{order.places.named} was not made: {manifest.distinct:,} rows of {manifest.resource} came, but the API "
+        f"counted {' and then '.join(counts)}; export again",
+        request=f"GET /{manifest.resource}",
+    )
 
 
 def _put_together(ledger: Ledger, form: Format, extraction: Extraction[Any], gone: frozenset[str]) -> Summary:

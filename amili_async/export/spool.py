@@ -137,7 +137,7 @@ def open_spool(path: Path) -> Spool:
     `ConfigurationError` where another process has it, or where the file is none of ours; `OSError` where it cannot be.
     """
     while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", 0)
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b", 0)
         try:
             _lock(file, path)
             if not _is_still(path, file):  # its owner removed it between our two steps

@@ -20,7 +20,7 @@ NOTHING = Raw(b"null")
 """Stands for no checkpoint."""
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Terms(Struct, frozen=True, kw_only=True):
     """What must be the same for an export to go on, or for a file to be brought up to date."""
 
     resource: str
@@ -36,14 +36,14 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     version: int = VERSION
     """Of this form."""
-    plan: Plan
+    plan: Terms
     """What was exported."""
     rows: int
     """How many records are in the file."""
     size: int
     """The bytes of the file, by which a change is noticed."""
     manifest: Raw
-    """The extraction's manifest."""
+    """The extraction's manifest: where the file was brought up to date, of the changes alone."""
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -51,12 +51,14 @@ class State(Struct, frozen=True, kw_only=True):
 
     version: int = VERSION
     """Of this form."""
-    plan: Plan
+    plan: Terms
     """What is being exported."""
     overwrite: bool
     """Whether the target may be replaced."""
     since: bool
     """Whether the target is brought up to date, rather than made."""
+    sweep: bool = False
+    """Whether rows that are gone are left out."""
     length: int
     """How many bytes of the spool the checkpoint covers."""
     checkpoint: Raw = NOTHING
@@ -94,7 +96,7 @@ def load(path: Path, form: type[T]) -> T | None:
         raise ConfigurationError(f"{path} is not the {form.__name__.lower()} {what}: {_ANEW}") from None
 
 
-def check_same(plan: Plan, before: Plan, *, what: Path) -> None:
+def check_same(plan: Terms, before: Terms, *, what: Path) -> None:
     """`ConfigurationError` says in what the export that is asked for differs from the one that *what* tells of."""
     for name in plan.__struct_fields__:
         if getattr(plan, name) != getattr(before, name):

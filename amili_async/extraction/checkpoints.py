@@ -1,6 +1,7 @@
 """How far an extraction came, and what it did: as values that outlive the process.
 
-The law: neither holds a filter value, a credential or anything of a record but its id, hashed where it can be.
+The law: neither holds a filter value, a credential, or anything of a record but ids (hashed where they can be) and the
+sums of its money.
 """
 
 import re
@@ -34,7 +35,8 @@ class Verdict(StrEnum):
     DRIFTED = "drifted"
     """Every row that was there throughout, once; but rows came or went meanwhile, or the server sent some twice."""
     PARTIAL = "partial"
-    """Rows are missing: it has not ended, or brought fewer than the server counted."""
+    """Rows are missing: it has not ended, or it has and brought fewer than the server counted, which only another
+    extraction can mend."""
 
 
 class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,10 +141,11 @@ class _Versioned(Struct):
 def make_manifest(checkpoint: Checkpoint, *, filter: str) -> Manifest:  # noqa: A002
     """What a checkpoint says of the extraction, with the verdict."""
     fields: dict[str, Any] = {name: getattr(checkpoint, name) for name in _Progress.__struct_fields__}
-    return Manifest(**fields, filter=filter, is_finished=checkpoint.is_finished, verdict=_judge(checkpoint))
+    return Manifest(**fields, filter=filter, is_finished=checkpoint.is_finished, verdict=judge(checkpoint))
 
 
-def _judge(checkpoint: Checkpoint) -> Verdict:
+def judge(checkpoint: Checkpoint | Manifest) -> Verdict:
+    """The verdict on an extraction."""
     counts = [count for count in (checkpoint.before, checkpoint.after) if count is not None]
     if not checkpoint.is_finished or (counts and checkpoint.distinct < min(counts)):
         return Verdict.PARTIAL
@@ -175,7 +178,9 @@ def find_recent(keys: Sequence[Any], oldest: datetime) -> list[str]:
 
 
 def check_same(given: Checkpoint | Manifest, *, resource: str, fingerprint: str, what: str) -> None:
-    """`ConfigurationError` unless it belongs to this resource and filter."""
+    """`ConfigurationError` unless it is one, and belongs to this resource and filter."""
+    if not isinstance(given, _Progress):
+        raise ConfigurationError(f"the {what} is a {type(given).__name__}: from JSON, it is made by from_json()")
     if given.resource != resource:
         raise ConfigurationError(f"the {what} belongs to {given.resource}, not to {resource}")
     if given.fingerprint != fingerprint:

@@ -22,15 +22,12 @@ from amili_async.events import PageReceived
 from amili_async.extraction.checkpoints import (
     Checkpoint,
     Manifest,
-    Verdict,
     find_recent,
     make_manifest,
     mark_of,
 )
 from amili_async.extraction.source import OVERLAP, Source, last_id
 from amili_async.extraction.sums import add_money
-
-__all__ = ["Checkpoint", "Extraction", "Manifest", "Verdict"]
 
 T = TypeVar("T")
 
@@ -64,11 +61,13 @@ class Extraction(Generic[T]):
     the server or of this machine, whichever is earlier. Rows whose ids were made later are left for the next time.
 
     A row that is there throughout comes exactly once; one that is deleted or made meanwhile comes once or not at all,
-    one that is changed meanwhile in one of its versions. It costs a request a page and two or three more: a count, a
-    last look where a full page seemed to be the last, and a count at the start if rows are newer than the bound.
+    one that is changed meanwhile in one of its versions. It costs a request a page and a few more, at most two and one
+    per part: a count, a last look where a full page seemed to be the last, and what rows past the bound lead astray.
 
     Leaving early, by `break`, an exception or a cancellation, ends what is under way; iterating again goes on where
-    that was. An error of the API becomes an `ExtractionInterrupted`, which carries the checkpoint.
+    that was, and begins with the record in hand, which does not count as taken. Once the first page has come, an error
+    of the API becomes an `ExtractionInterrupted`, which carries the checkpoint; `__cause__` says whether another try
+    makes sense.
     """
 
     def __init__(self, source: Source[T], *, start: Checkpoint) -> None:

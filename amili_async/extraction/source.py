@@ -14,7 +14,7 @@ from amili_async._wire.reading import reader_of
 from amili_async._wire.throttle import Lane
 from amili_async.connection import Connection, check_count
 from amili_async.errors import ConfigurationError, UnreadableResponse
-from amili_async.extraction.checkpoints import Checkpoint, Manifest, check_same, fingerprint
+from amili_async.extraction.checkpoints import Checkpoint, Manifest, Verdict, check_same, fingerprint, judge
 from amili_async.filters import describe, filter_document
 from amili_async.models import Record
 from amili_async.models.shape import Shape
@@ -119,6 +119,8 @@ def choose_source(
     if since is not None:
         if not since.is_finished or since.bound is None:
             raise ConfigurationError("the extraction to go on from has not ended: resume it first, with checkpoint=")
+        if judge(since) is Verdict.PARTIAL:
+            raise ConfigurationError("the extraction to go on from lacks rows (its verdict is partial): extract anew")
         # By its id where the API has no date of its change, or the id is ahead of it.
         changed = (field("_updated") >= since.bound - OVERLAP) | (field("_id") > last_id(since.bound))
         asked = filter_document(changed & document if document else changed)
@@ -147,6 +149,8 @@ def choose_start(
 ) -> Checkpoint:
     """Where to begin; `ConfigurationError` for what does not belong together."""
     own = fingerprint(path, document)
+    if isinstance(checkpoint, Manifest):
+        raise ConfigurationError("checkpoint= takes a Checkpoint: a Manifest tells of an extraction, for since=")
     for given, what in ((checkpoint, "checkpoint"), (since, "extraction to go on from")):
         if given is not None:
             check_same(given, resource=path, fingerprint=own, what=what)

@@ -232,7 +232,7 @@ def test_rows_that_change_during_an_export_are_told(tmp_path: Path, monkeypatch:
 
 
 def test_an_export_that_lacks_rows_is_told(tmp_path: Path) -> None:
-    """Where fewer rows came than the API counted: exit code 1, and both numbers in one sentence, quiet or not."""
+    """Where fewer rows came than the API counted: exit code 3, the numbers in one sentence, and no file."""
 
     class ForgetfulSandbox(Sandbox):
         async def start(self) -> None:
@@ -242,7 +242,8 @@ def test_an_export_that_lacks_rows_is_told(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "Sandbox", ForgetfulSandbox)
         result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet")
-    assert_one_sentence(result, 1, "not to be relied on: 49 payouts came, but the API counted 50 before and 50 after")
+    assert_one_sentence(result, 3, "was not made: 49 rows of finance--payouts came, but the API counted 50 and then 50")
+    assert names_in(tmp_path) == []
 
 
 def _forget_the_third_row(_: Any, listing: dict[str, Any]) -> dict[str, Any]:

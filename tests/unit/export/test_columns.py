@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 from amili_async import CreditorPayment, Payout, PayoutSpecification
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
-from amili_async.export.columns import VOCABULARIES, Keyed, Leaf, Named, Several, find_columns
+from amili_async.export.columns import VOCABULARIES, Leaf, Mapped, Named, Several, find_columns
 from amili_async.models.kinds import KINDS
 
 _KINDS_OF_LEAVES = {
@@ -47,7 +47,7 @@ def test_chosen_fields_are_found_without_a_record_type() -> None:
     kinds = [column.kind for column in find_columns((*fields, "references.case", "campaign", "_id.x"), dict)]
     money = tuple((name, Leaf.MONEY) for name in ("amount", "vat_amount", "total_amount"))
     assert kinds[:6] == [Leaf.TEXT, Leaf.MONEY, Leaf.MOMENT, Leaf.WORD, Leaf.COUNT, Leaf.MONEY]
-    assert kinds[6] == Keyed(Named((("count", Leaf.COUNT), *money)))
+    assert kinds[6] == Mapped(Named((("count", Leaf.COUNT), *money)))
     assert kinds[7:] == [Leaf.TEXT, Leaf.TEXT, Leaf.TEXT]
 
 

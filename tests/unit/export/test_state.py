@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.state import Plan, State, Summary, check_same, load, save
+from amili_async.export.state import State, Summary, Terms, check_same, load, save
 
-PLAN = Plan(resource="finance--payouts", format=".csv", fields=("_id", "amount"))
+PLAN = Terms(resource="finance--payouts", format=".csv", fields=("_id", "amount"))
 STATE = State(plan=PLAN, overwrite=False, since=False, length=47, checkpoint=msgspec.Raw(b'{"version":1}'))
 SUMMARY = Summary(plan=PLAN, rows=3, size=99, manifest=msgspec.Raw(b'{"rows":3}'))
 
