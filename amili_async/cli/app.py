@@ -12,8 +12,9 @@ from amili_async.cli.listing import list_records
 from amili_async.cli.serving import serve_sandbox
 
 EXIT_CODES = (
-    "Exit codes: 0 all is well; 1 the sums do not agree, or rows moved during an export with --sort; 2 wrong "
-    "usage, configuration or file; 3 the API refused, could not be reached or gave no usable answer; 130 interrupted."
+    "Exit codes: 0 all is well; 1 the sums do not agree, or rows moved during an export with --sort; 2 wrong usage, "
+    "configuration or file; 3 the API refused, could not be reached or gave no usable answer; 130 interrupted; "
+    "143 terminated."
 )
 CREDENTIALS = (
     "Credentials come from the environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE; AMILI_BASE_URL "
@@ -54,5 +55,5 @@ def _add(name: str, command: object, example: str) -> None:
 _add("demo", show_demo, "amili demo")
 _add("list", list_records, """amili list payouts --where '{"finance_category": "capital"}' --sort -payout_date""")
 _add("get", get_record, "amili get payouts 6776478033d4049c0400dd72 --sandbox")
-_add("export", export_records, "amili export specifications -o specifications.parquet --resume")
+_add("export", export_records, "amili export specifications -o specifications.parquet --resume --since")
 _add("sandbox", serve_sandbox, "amili sandbox --port 8080")

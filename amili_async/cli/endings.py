@@ -5,6 +5,7 @@ The law: no traceback, no secret and no filter value is shown; the errors of the
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -23,6 +24,8 @@ REFUSED = 3
 """The API refused, could not be reached, or gave no usable answer."""
 INTERRUPTED = 130
 """Ctrl-C."""
+TERMINATED = 143
+"""SIGTERM."""
 
 
 def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] = str) -> NoReturn:
@@ -31,7 +34,7 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
     *advice* says what to do after a failure, if there is something.
     """
     try:
-        code = asyncio.run(command) or GOOD
+        code = asyncio.run(_stop_when_told(command)) or GOOD
         sys.stdout.flush()
     except AmiliError as error:
         is_mine = isinstance(error, ConfigurationError)  # it was refused, so the same command would be again
@@ -47,7 +50,19 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
     except KeyboardInterrupt:
         complain("; ".join(filter(None, ("interrupted", advice()))))
         code = INTERRUPTED
+    except asyncio.CancelledError:
+        complain("; ".join(filter(None, ("terminated", advice()))))
+        code = TERMINATED
     raise typer.Exit(code)
+
+
+async def _stop_when_told(command: Coroutine[Any, Any, int | None]) -> int | None:
+    """Run a command that SIGTERM ends as Ctrl-C does: with what was written kept."""
+    task = asyncio.current_task()
+    if task is not None:
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # not on every system, nor in every thread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await command
 
 
 def complain(sentence: str) -> None:

@@ -54,7 +54,8 @@ def export_records(
 
     The file appears only when it is whole. What an interrupted export wrote is kept beside it, and --resume goes on
     from there, however it was interrupted. Money keeps its exact digits, dates are in UTC, names are the API's own.
-    Records made in the last ten seconds are left for the next time.
+    Records made in the last ten seconds are left for the next time. With --resume --since the same command always does
+    what is needed: it makes the file, goes on with it, or brings it up to date.
     """
 
     async def write() -> int | None:

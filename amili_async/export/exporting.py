@@ -45,7 +45,8 @@ async def export(
     the end the rows lie in `PATH.part`, and `PATH.checkpoint.json` says how far it came: both stay when the export is
     interrupted, by whatever it be, and *resume* goes on from there (or begins, where there is nothing unfinished). The
     file is then the same, byte for byte, as without the interruption. *overwrite* replaces an existing file; alone, it
-    also forgets an unfinished export. `PATH.manifest.json` is left beside the finished file.
+    also forgets an unfinished export. `PATH.manifest.json`, left beside the finished file, holds the extraction's
+    manifest. Fields that the record type lacks are left out, unless *fields* names them.
 
     With *since* a file that was made so is brought up to date: what is new or has changed is put in its place. Where
     there is no file yet, it is made. Rows that are gone are left out only with *sweep*, which asks for a hundred ids
@@ -55,7 +56,8 @@ async def export(
 
     `ConfigurationError` is raised before anything is asked of the API: an existing or unfinished file, one that cannot
     be written, another suffix, an export that differs from the unfinished one. Later it is `ExportFailed` if the disk
-    is full or a record does not fit, or `ExtractionInterrupted`; what was written then stays, and can be resumed.
+    is full or a record does not fit, or `ExtractionInterrupted`; what was written then stays, and can be resumed. Where
+    fewer rows came than the API counted, it is `UnreadableResponse`, and nothing stays.
     """
     path = Path(path)
     format_for(path, fields)  # another suffix, or a name that cannot be, is refused before all else

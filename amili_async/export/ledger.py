@@ -49,6 +49,11 @@ class Ledger:
         self._length, self._taken = self.spool.length, extraction.rows
         return extraction.checkpoint if time.monotonic() >= self._save_at else None
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether more is covered than was saved."""
+        return self._length > self.state.length
+
     def append(self, form: Format, records: Sequence[Any]) -> None:
         """Add a batch, which waits in memory until it is written."""
         self.spool.append(_key_of(records[0]), len(records), encode(form, records, path=self.places.named))

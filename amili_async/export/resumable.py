@@ -1,5 +1,7 @@
 """A resource into a file: every record exactly once, whatever interrupts it."""
 
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -9,7 +11,7 @@ from amili_async.errors import UnreadableResponse
 from amili_async.export.exported import Exported, Progress
 from amili_async.export.finishing import build, commit
 from amili_async.export.formats import Format, format_for
-from amili_async.export.ledger import Ledger, let_go
+from amili_async.export.ledger import SAVE_EVERY, Ledger, let_go
 from amili_async.export.opening import Order, open_ledger
 from amili_async.export.state import NOTHING, Summary
 from amili_async.export.threads import in_thread
@@ -61,7 +63,7 @@ async def _fill(ledger: Ledger, extraction: Extraction[Any], form: Format, tell_
     """Bring all records into the spool, and save where the extraction ended."""
     try:
         async with aclosing(extraction.batches()) as batches:
-            async for batch in batches:
+            while (batch := await _wait_for_batch(ledger, extraction, batches)) is not None:
                 checkpoint = ledger.cover(extraction)
                 if checkpoint is not None:
                     await in_thread(ledger.save, checkpoint)
@@ -75,6 +77,23 @@ async def _fill(ledger: Ledger, extraction: Extraction[Any], form: Format, tell_
     except BaseException:
         ledger.leave(extraction)
         raise
+
+
+async def _wait_for_batch(
+    ledger: Ledger, extraction: Extraction[Any], batches: AsyncGenerator[tuple[Any, ...], None]
+) -> tuple[Any, ...] | None:
+    """The next batch; where it is long in coming, as when the budget pauses, what came before is saved meanwhile."""
+    arriving = asyncio.ensure_future(anext(batches, None))
+    try:
+        done, _ = await asyncio.wait((arriving,), timeout=SAVE_EVERY)
+        checkpoint = None if done else ledger.cover(extraction)
+        if checkpoint is not None and ledger.is_ahead:
+            await in_thread(ledger.save, checkpoint)
+        return await arriving
+    finally:
+        if not arriving.done():
+            arriving.cancel()
+            await asyncio.wait((arriving,))
 
 
 async def _sweep(resource: Resource[Any], ledger: Ledger, form: Format, where: Where) -> frozenset[str]:

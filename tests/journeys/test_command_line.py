@@ -358,8 +358,11 @@ async def test_variables_of_the_environment_lead_to_the_api() -> None:
         assert out.endswith(b"3 of 3 payouts\n")
 
 
-async def test_ctrl_c_during_an_export_keeps_what_was_written(tmp_path: Path) -> None:
-    """Exit code 130 and one sentence that says how to go on; nothing lies under the file's own name."""
+@pytest.mark.parametrize(
+    ("sent", "code", "says"), [(signal.SIGINT, 130, b"interrupted"), (signal.SIGTERM, 143, b"terminated")]
+)
+async def test_a_stopped_export_keeps_what_was_written(sent: int, code: int, says: bytes, tmp_path: Path) -> None:
+    """Its own exit code, and one sentence that says how to go on; nothing lies under the file's own name."""
     async with Sandbox(specifications=1500, rate_limit=None) as sandbox:
         sandbox.fail(Fault(hang=True), path="finance--payout-specifications", after=6, times=None)
         file = tmp_path / "lines.csv"
@@ -368,10 +371,10 @@ async def test_ctrl_c_during_an_export_keeps_what_was_written(tmp_path: Path) ->
                 while len(sandbox.requests) - sandbox.in_flight < 6:  # noqa: ASYNC110 - the sandbox has no event for that
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)  # the answers arrive
-            process.send_signal(signal.SIGINT)
+            process.send_signal(sent)
             out, err = await process.communicate()
-        assert (process.returncode, out) == (130, b"")
-        assert re.fullmatch(rb"amili: interrupted; [^\n]* --resume goes on\n", err), err
+        assert (process.returncode, out) == (code, b"")
+        assert re.fullmatch(rb"amili: %b; [^\n]* --resume goes on\n" % says, err), err
         assert names_in(tmp_path) == [f"{file.name}.checkpoint.json", f"{file.name}.part"]
 
 

@@ -14,8 +14,14 @@ import pytest
 from pyarrow import parquet
 
 from amili_async import AmiliClient, RateLimit, RetryPolicy, field
-from amili_async.errors import ConfigurationError, ExportFailed, ExtractionInterrupted, ServerFault
-from amili_async.export import export, spool
+from amili_async.errors import (
+    ConfigurationError,
+    ExportFailed,
+    ExtractionInterrupted,
+    ServerFault,
+    UnreadableResponse,
+)
+from amili_async.export import export, ledger, resumable, spool
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
 from tests.journeys.conftest import Connect, StartSandbox
@@ -569,3 +575,72 @@ async def test_a_changed_file_of_the_same_size_is_not_merged(
     with pytest.raises(ExportFailed, match="was changed since its export"):
         await export(amili.payout_specifications, path, since=True)
     assert path.read_bytes() == b"".join(reversed(rows))
+
+
+async def test_what_came_is_saved_while_nothing_comes(
+    start_sandbox: StartSandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the budget pauses, the state covers every page that was written, whatever becomes of the process."""
+    monkeypatch.setattr(resumable, "SAVE_EVERY", 0.01)
+    monkeypatch.setattr(ledger, "SAVE_EVERY", 0.01)
+    sandbox = await start_sandbox(specifications=2000)
+    amili = await connect(sandbox, concurrency=2)
+    sandbox.fail(Fault(hang=True), path=SPECIFICATIONS, after=7, times=None)
+    path = tmp_path / "rows.csv"
+    exporting = asyncio.ensure_future(export(amili.payout_specifications, path))
+    state = tmp_path / "rows.csv.checkpoint.json"
+    async with asyncio.timeout(10):
+        while not state.exists() or json.loads(state.read_bytes())["checkpoint"]["rows"] < 700:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    exporting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await exporting
+
+
+async def test_a_file_keeps_its_mode(amili: AmiliClient, tmp_path: Path) -> None:
+    """Whoever could not read the old file cannot read the new one, nor what lies beside it meanwhile."""
+    path = tmp_path / "payouts.csv"
+    modes: list[int] = []
+    await export(amili.payouts, path)
+    path.chmod(0o600)
+    part = path.with_name("payouts.csv.part")
+
+    def look(*_: Any) -> None:
+        modes.append(part.stat().st_mode & 0o777)
+
+    await export(amili.payouts, path, since=True, tell_progress=look)
+    assert path.stat().st_mode & 0o777 == 0o600
+    await export(amili.payouts, path, overwrite=True, tell_progress=look)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert set(modes) == {0o600}
+
+
+async def test_sweeping_is_not_forgotten_on_the_way(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """An export that was begun with sweep goes on with it, or is refused with what to say."""
+    path = tmp_path / "rows.csv"
+    await export(amili.payout_specifications, path)
+    gone = ids_of(sandbox)[3]
+    for row_id in ids_of(sandbox):
+        sandbox.update(SPECIFICATIONS, row_id, {"article": "cost"})
+    sandbox.delete(SPECIFICATIONS, gone)
+    sandbox.fail(Fault(status=403), path=SPECIFICATIONS, after=6, times=None)
+    with pytest.raises(ExtractionInterrupted):
+        await export(amili.payout_specifications, path, since=True, sweep=True)
+    sandbox.stop_failing()
+    with pytest.raises(ConfigurationError, match=r"leaves out what is gone: say sweep \(--sweep\)"):
+        await export(amili.payout_specifications, path, since=True, resume=True)
+    await export(amili.payout_specifications, path, since=True, sweep=True, resume=True)
+    assert gone not in path.read_text()
+
+
+async def test_a_list_that_came_incompletely_becomes_no_file(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """Fewer rows than the server counted: an error with the numbers, nothing left behind, and an old file as it was."""
+    path = tmp_path / "rows.ndjson"
+    await export(amili.payout_specifications, path)
+    before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
+    sandbox.falsify(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
+    with pytest.raises(UnreadableResponse, match=r"was not made: \d+ rows of .* came, but the API counted 250"):
+        await export(amili.payout_specifications, path, overwrite=True)
+    assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)} == before

@@ -300,3 +300,25 @@ async def test_a_plan_tells_the_cost(sandbox: Sandbox, connect: Connect, clock: 
     assert plan.requests <= count_pages(sandbox) <= plan.requests + 10
     assert plan.finish is not None
     assert plan.finish.tzinfo is UTC
+
+
+async def test_what_cannot_be_gone_on_from_is_refused(sandbox: Sandbox, connect: Connect) -> None:
+    """An extraction that lacks rows, one that has not ended, or something else altogether: the error says which."""
+    amili = await connect(sandbox)
+    sandbox.falsify(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
+    lacking = amili.payout_specifications.extract()
+    await take(lacking)
+    sandbox.falsify()
+    since: Any
+    for since, says in (
+        (lacking.manifest, "lacks rows"),
+        (lacking.checkpoint, "lacks rows"),
+        (amili.payout_specifications.extract().manifest, "has not ended"),
+        (lacking.manifest.to_json(), "is a str"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            amili.payout_specifications.extract(since=since)
+    checkpoint: Any
+    for checkpoint, says in ((lacking.manifest, "takes a Checkpoint"), ("x", "is a str")):
+        with pytest.raises(ConfigurationError, match=says):
+            amili.payout_specifications.extract(checkpoint=checkpoint)
