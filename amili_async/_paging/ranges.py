@@ -113,11 +113,6 @@ class Partition:
         return self._ranges[0]
 
     @property
-    def is_fetched(self) -> bool:
-        """Whether nothing is left to fetch."""
-        return all(each.is_fetched for each in self._ranges)
-
-    @property
     def remaining(self) -> int | None:
         """How many rows are left to fetch; `None` where that is not known of every range."""
         rows = [0 if each.is_fetched or each.is_gap else each.remaining for each in self._ranges]

@@ -15,6 +15,7 @@ from amili_async.export.columns import Column, Kind, Leaf, Mapped, Named, Severa
 from amili_async.export.documents import columns_of
 from amili_async.export.lines import encoder
 from amili_async.export.misfits import Misfit
+from amili_async.models.memo import Memo
 
 PRECISION = 38
 """Digits of money in all."""
@@ -30,20 +31,9 @@ _REASONS: Mapping[Kind, str] = {
 _EXACT = Context(prec=2000, traps=[*(signal for signal, is_on in DefaultContext.traps.items() if is_on), Inexact])
 
 
-class _SeenMoments(dict[datetime, int]):
-    """Microseconds since 1970 of the dates that were written lately: a page repeats a few of them."""
-
-    CAPACITY = 1024
-
-    def __missing__(self, moment: datetime) -> int:
-        if len(self) >= self.CAPACITY:
-            self.clear()
-        microseconds = self[moment] = (moment - _EPOCH) // timedelta(microseconds=1)
-        return microseconds
-
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_seen_moments = _SeenMoments()
+_seen_moments: Memo[datetime, int] = Memo(lambda moment: (moment - _EPOCH) // timedelta(microseconds=1))
+"""Microseconds since 1970."""
 
 
 def load_arrow() -> Any:

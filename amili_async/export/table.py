@@ -19,6 +19,7 @@ from amili_async.export.documents import columns_of
 from amili_async.export.lines import encoder
 from amili_async.export.merging import Frames, Row, frames_of, merge_rows, write_frames
 from amili_async.export.spool import Frame
+from amili_async.models.memo import Memo
 
 _NESTED = frozenset({dict, list, tuple})
 
@@ -93,19 +94,7 @@ def _join_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
             parts.clear()
 
 
-class _SeenDates(dict[datetime, str]):
-    """Dates already written: a page repeats a few of them."""
-
-    CAPACITY = 1024
-
-    def __missing__(self, moment: datetime) -> str:
-        if len(self) >= self.CAPACITY:
-            self.clear()
-        text = self[moment] = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        return text
-
-
-_seen_dates = _SeenDates()
+_seen_dates: Memo[datetime, str] = Memo(lambda moment: moment.astimezone(UTC).isoformat().replace("+00:00", "Z"))
 
 
 def _write_column(values: list[Any]) -> list[str]:

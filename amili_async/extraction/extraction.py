@@ -12,25 +12,18 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from amili_async._paging.keyed import Batch, Findings, NotHonoured
 from amili_async._paging.keyset import KeysetWalk
 from amili_async._paging.ranges import LOWEST, Span
 from amili_async.errors import AmiliError, ConfigurationError, ExtractionInterrupted
 from amili_async.events import PageReceived
-from amili_async.extraction.checkpoints import (
-    Checkpoint,
-    Manifest,
-    find_recent,
-    make_manifest,
-    mark_of,
-)
+from amili_async.extraction.checkpoints import Checkpoint, Manifest, find_recent, make_manifest, mark_of
 from amili_async.extraction.source import OVERLAP, Source, last_id
 from amili_async.extraction.sums import add_money
 
 T = TypeVar("T")
-
 
 _OVERTAKEN = "the extraction was closed, or another iteration of it has begun"
 
@@ -87,7 +80,6 @@ class Extraction(Generic[T]):
         base, walk, taken = self._base, self._walk, self._taken
         if walk is None:
             return base
-        found = walk.findings
         if taken is not None:
             taken.batch.take(taken.rows)
             base = self._add(base, taken, taken.rows)
@@ -97,13 +89,7 @@ class Extraction(Generic[T]):
             recent="".join(self._recent),
             ranges=ranges,
             gaps=gaps,
-            has_ended=found.has_ended,
-            requests=found.requests,
-            doubled=found.doubled,
-            has_moved=found.has_moved,
-            before=found.before,
-            newer=found.newer,
-            after=found.after,
+            **asdict(walk.findings),
         )
 
     @property
@@ -125,11 +111,10 @@ class Extraction(Generic[T]):
     def seconds_left(self) -> float | None:
         """Seconds that the request budget needs at least for the pages that are left; `None` where it can't be told."""
         left = None if self._walk is None else self._walk.rows_left
-        return (
-            None
-            if left is None
-            else self._source.connection.forecast(ceil(left / self._source.connection.page_size) + 1)
-        )
+        if left is None:
+            return None
+        connection = self._source.connection
+        return connection.forecast(ceil(left / connection.page_size) + 1)
 
     async def __aiter__(self) -> AsyncGenerator[T, None]:
         async with aclosing(self._run()) as batches:
@@ -197,15 +182,9 @@ class Extraction(Generic[T]):
 
     def _make_walk(self, bound: datetime, ranges: Sequence[Span], gaps: Sequence[Span] = ()) -> KeysetWalk[T]:
         base = self._base
-        findings = Findings(
-            requests=base.requests,
-            doubled=base.doubled,
-            has_moved=base.has_moved,
-            before=base.before,
-            newer=base.newer,
-            after=base.after if base.is_finished else None,
-            has_ended=base.is_finished,
-        )
+        findings = Findings(**{name: getattr(base, name) for name in Findings.__struct_fields__})
+        if not base.is_finished:
+            findings.after, findings.has_ended = None, False  # it ends, and is counted, anew
         return KeysetWalk(
             self._source.fetch,
             ranges,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 from msgspec import UnsetType
 
 from amili_async.errors import ConfigurationError
+from amili_async.models.memo import Memo
 
 T = TypeVar("T")
 
@@ -39,23 +40,16 @@ def parse_date(text: str) -> datetime:
     raise ValueError("Expected an RFC 1123 date that exists in the calendar")
 
 
-class _SeenDays(dict[str, str]):
-    """`Fri, 13 Jun 2025 ` to `2025-06-13T`, for the days that were read lately."""
-
-    CAPACITY = 1024
-
-    def __missing__(self, text: str) -> str:
-        found = _DAY.fullmatch(text)
-        month = _MONTH_NUMBERS.get(found[2]) if found else None
-        if found is None or month is None:
-            raise ValueError("Expected an RFC 1123 date with an English month")
-        if len(self) >= self.CAPACITY:
-            self.clear()
-        day = self[text] = f"{found[3]}-{month}-{found[1]}T"
-        return day
+def _read_day(text: str) -> str:
+    """`Fri, 13 Jun 2025 ` as `2025-06-13T`."""
+    found = _DAY.fullmatch(text)
+    month = _MONTH_NUMBERS.get(found[2]) if found else None
+    if found is None or month is None:
+        raise ValueError("Expected an RFC 1123 date with an English month")
+    return f"{found[3]}-{month}-{found[1]}T"
 
 
-_seen_days = _SeenDays()
+_seen_days = Memo(_read_day)
 
 
 def format_date(moment: date) -> str:
@@ -94,22 +88,13 @@ def is_object_id(text: str) -> bool:
     return _OBJECT_ID.fullmatch(text) is not None
 
 
-class _SeenDates(dict[str, datetime]):
-    """Dates already read: a batch of rows repeats a few of them, and a hit never leaves C."""
-
-    CAPACITY = 1024
-
-    def __missing__(self, text: str) -> datetime:
-        if not isinstance(text, str):
-            raise ValueError("Expected an RFC 1123 date")  # only to a ValueError does msgspec add the place
-        moment = parse_date(text)
-        if len(self) >= self.CAPACITY:
-            self.clear()
-        self[text] = moment
-        return moment
+def _read_date(text: object) -> datetime:
+    if not isinstance(text, str):
+        raise ValueError("Expected an RFC 1123 date")  # only to a ValueError does msgspec add the place
+    return parse_date(text)
 
 
-_seen_dates = _SeenDates()
+_seen_dates = Memo(_read_date)
 
 
 class _TimestampType:

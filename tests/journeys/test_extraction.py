@@ -25,6 +25,7 @@ from amili_async.filters import Where
 from amili_async.sandbox import Fault, ReceivedRequest
 from tests.clock import HastyClock, settle
 from tests.journeys.conftest import Connect, StartSandbox
+from tests.journeys.leaving import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
 from tests.rows import (
     SPECIFICATIONS,
     count_pages,
@@ -585,32 +586,6 @@ async def test_a_page_that_fails_now_and_then_is_fetched_again(start_sandbox: St
     extraction = amili.payout_specifications.extract()
     assert sorted(await take_all(extraction)) == ids
     assert extraction.manifest.verdict is Verdict.COMPLETE
-
-
-async def leave_by_breaking(extraction: Extraction[Any], amili: AmiliClient) -> None:
-    async for _ in extraction:
-        break
-
-
-async def leave_by_an_exception(extraction: Extraction[Any], amili: AmiliClient) -> None:
-    async def consume() -> None:
-        async for _ in extraction:
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        await consume()
-
-
-async def leave_by_cancellation(extraction: Extraction[Any], amili: AmiliClient) -> None:
-    async def consume() -> None:
-        async for _ in extraction:
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(consume())
-    await asyncio.sleep(0.05)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
 
 
 async def leave_while_waiting_for_a_page(extraction: Extraction[Any], amili: AmiliClient) -> None:

@@ -17,6 +17,7 @@ from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
 from tests.clock import settle
 from tests.journeys.conftest import Connect, StartSandbox
+from tests.journeys.leaving import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
 
 SPECIFICATIONS = "finance--payout-specifications"
 
@@ -112,32 +113,6 @@ async def test_nothing_is_sent_before_iteration(start_sandbox: StartSandbox, con
     amili.payout_specifications.stream()
     await asyncio.sleep(0.01)
     assert sandbox.requests == []
-
-
-async def leave_by_breaking(stream: Stream[Any], amili: AmiliClient) -> None:
-    async for _ in stream:
-        break
-
-
-async def leave_by_an_exception(stream: Stream[Any], amili: AmiliClient) -> None:
-    async def consume() -> None:
-        async for _ in stream:
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        await consume()
-
-
-async def leave_by_cancellation(stream: Stream[Any], amili: AmiliClient) -> None:
-    async def consume() -> None:
-        async for _ in stream:
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(consume())
-    await asyncio.sleep(0.05)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
 
 
 async def leave_while_waiting_for_a_page(stream: Stream[Any], amili: AmiliClient) -> None:

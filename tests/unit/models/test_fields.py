@@ -31,7 +31,8 @@ from amili_async.models import (
     format_date,
     parse_date,
 )
-from amili_async.models.fields import _SeenDates, check_id, is_object_id
+from amili_async.models.fields import check_id, is_object_id
+from amili_async.models.memo import Memo
 from amili_async.models.shape import shape_of
 
 FRIDAY = datetime(2025, 6, 13, 8, 0, 0, tzinfo=UTC)
@@ -187,7 +188,7 @@ def test_a_fraction_of_a_second_is_refused(zone: timezone) -> None:
 
 def test_the_memory_for_dates_is_bounded() -> None:
     """However many dates go by, only so many are kept, and each is still read right."""
-    seen = _SeenDates()
+    seen = Memo(parse_date)
     texts = [format_date(FRIDAY + timedelta(seconds=second)) for second in range(3 * seen.CAPACITY)]
     assert [seen[text] for text in texts] == [parse_date(text) for text in texts]
     assert len(seen) <= seen.CAPACITY
