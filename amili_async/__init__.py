@@ -19,7 +19,9 @@ from amili_async.models import (
     PayoutSummary,
     Timestamp,
 )
+from amili_async.payments import PaymentOutcome
 from amili_async.query import field
+from amili_async.reconcile import Difference, DifferenceKind, Reconciliation, Sums, reconcile_payout
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 
@@ -32,23 +34,29 @@ __all__ = [
     "Condition",
     "CreatedPayment",
     "CreditorPayment",
+    "Difference",
+    "DifferenceKind",
     "Extraction",
     "Manifest",
     "NewCreditorPayment",
     "Page",
+    "PaymentOutcome",
     "Payout",
     "PayoutSpecification",
     "PayoutSummary",
     "Plan",
     "RateLimit",
+    "Reconciliation",
     "RequestBudget",
     "Resource",
     "RetryPolicy",
     "Stream",
+    "Sums",
     "Timestamp",
     "Token",
     "Verdict",
     "errors",
     "events",
     "field",
+    "reconcile_payout",
 ]

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response
 from amili_async.errors import ConfigurationError
 from amili_async.events import Announcer
@@ -30,8 +31,8 @@ class Connection(Struct, frozen=True, kw_only=True):
     """Records per page, unless a call says otherwise."""
     concurrency: int
     """Requests in flight per stream or extraction, unless a call says otherwise."""
-    wall: Callable[[], float]
-    """Seconds since 1970, where the server does not say."""
+    clock: Clock
+    """What time it is, and how to wait."""
     forecast: Callable[[int], float | None]
     """Seconds until the last of so many requests can be sent; `None` where the budget cannot tell."""
 

@@ -1,14 +1,14 @@
 """The endpoints that can do more than the others: payouts have specifications, payments can be registered."""
 
+from collections.abc import AsyncGenerator, Iterable
 from typing import Unpack
 
-from amili_async._wire.reading import reader_of
-from amili_async.connection import Connection
+from amili_async.connection import Connection, check_count
+from amili_async.errors import ConfigurationError
 from amili_async.filters import Condition, Where, filter_document
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment, Payout, PayoutSpecification
 from amili_async.models.fields import check_id
-from amili_async.models.shape import Shape
-from amili_async.payments import register_payment
+from amili_async.payments import PATIENCE, PaymentList, PaymentOutcome, Registrar, Search, check_patience
 from amili_async.query import field
 from amili_async.resources import Resource, StreamOptions
 from amili_async.streams import Stream
@@ -37,18 +37,57 @@ class CreditorPayments(Resource[CreditorPayment]):
 
     def __init__(self, path: str, connection: Connection) -> None:
         super().__init__(path, CreditorPayment, connection)
-        self._created = Shape[CreatedPayment](record=CreatedPayment, wire=CreatedPayment, projection=None)
+        self._search = Search(self, connection)
+        self._registrar = Registrar(path, connection, self._search)
 
-    async def create(self, payment: NewCreditorPayment) -> CreatedPayment:
+    async def create(self, payment: NewCreditorPayment, *, patience: float = PATIENCE) -> CreatedPayment:
         """Register a payment, never twice.
 
-        Look at `status` of what comes back: a payment can be registered and yet not settled as meant.
-        `ValidationFailed` where the API refuses a field; `PaymentOutcomeUnknown` where it was sent and no usable
-        answer came: it is then not sent again.
+        Look at what comes back, or call its `raise_for_status()`: a payment can be registered and yet not settled as
+        meant. A failure that is certain is raised as it is, and nothing is registered then: `ValidationFailed` where
+        the API refuses a field, `ConnectionFailed` where it could not be reached, and so on. Where the payment was
+        sent and no usable answer came, it is looked for (same creditor, reference, amount, bank transaction date, and
+        case or invoice; registered since the try) for at most *patience* seconds, 0 for not at all: found, it is
+        returned with `was_found`, else `PaymentOutcomeUnknown` is raised. It is never sent again blindly.
+
+        A call that is cancelled may have registered the payment: `find()` tells.
         """
-        return await register_payment(
-            payment,
-            path=self.path,
-            call=self._connection.call,
-            read=lambda response, request: reader_of(self._created).read_record(response, request=request),
-        )
+        return await self._registrar.register(payment, patience=patience)
+
+    async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
+        """The registered payment that is this one, whenever and by whomever it was registered; `None` without any.
+
+        `ReferenceTaken` where payments with this creditor and reference are registered but differ from this one, or
+        several are just like it. A registration that is still on its way is not seen: after `PaymentOutcomeUnknown`
+        ask some minutes later.
+        """
+        return await self._registrar.find(payment)
+
+    def create_many(
+        self, payments: Iterable[NewCreditorPayment], *, concurrency: int | None = None, patience: float = PATIENCE
+    ) -> AsyncGenerator[PaymentOutcome, None]:
+        """Register payments, several at a time; one outcome for each, in their order, whether it failed or not.
+
+        A second run over the same list registers nothing twice, if each payment has a reference of its own that is
+        the same in both runs: references are looked up first, a hundred per request, and what is registered comes
+        back with `was_found` and is not sent. A reference that stands twice in the list, or belongs to a payment that
+        differs, is an error, and not sent. Nor is anything sent where the look-up fails (`PaymentNotSent`), or where
+        the API does not show by its reference the first payment that was registered.
+
+        Two processes that run over the same list *at the same time* can register a payment twice: between the look-up
+        of the one and its sending there is room for the other. Give each its own part of the list.
+
+        Leaving early cancels what is under way; run over the list again to learn what became of it. What the list
+        itself raises while it is read is raised after the outcomes of the payments before.
+        """
+        check_patience(patience)
+        if not isinstance(payments, Iterable):
+            raise ConfigurationError("create_many() takes a list of payments, or another iterable")
+        return PaymentList(
+            payments,
+            registrar=self._registrar,
+            search=self._search,
+            connection=self._connection,
+            width=self._connection.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
+            patience=patience,
+        ).outcomes()

@@ -15,23 +15,24 @@ AmiliError
 │   │   └── BudgetExhausted     our own budget said so, nothing was sent
 │   └── ServerFault             5xx, transient
 ├── UnreadableResponse          answered, but not in the agreed shape
-├── PaymentOutcomeUnknown       a payment may have been registered, or not
+├── PaymentError                carries the payment
+│   ├── PaymentOutcomeUnknown   it may have been registered, or not
+│   └── PaymentNotSent          it could not be told whether it is registered already
+│       └── ReferenceTaken      others have its reference
+├── PaymentNotCompleted         a payment is registered, but not settled as meant
 ├── ExtractionInterrupted       carries where to go on
 └── ExportFailed                a file could not be written, or a record not be put into it
 
 The law: no text here holds a credential, a filter value or the contents of a record. What the server said in its own
-words is on attributes (`issues`, `excerpt`), never in `str()` or `repr()`.
+words is on attributes (`issues`, `excerpt`).
 """
 
+import copyreg
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 CERTAIN_REFUSALS = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 415, 422, 428, 429})
 """HTTP statuses after which it is certain that the server did nothing; a 408, say, can come after the fact."""
-
-
-def _rebuild(error_type: type["AmiliError"], args: tuple[Any, ...]) -> "AmiliError":
-    return error_type.__new__(error_type, *args)
 
 
 class AmiliError(Exception):
@@ -47,7 +48,7 @@ class AmiliError(Exception):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Keep the attributes when an error travels between processes."""
-        return _rebuild, (type(self), self.args), self.__dict__
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigurationError(AmiliError):
@@ -99,8 +100,7 @@ class TimedOut(ConnectionFailed):
 class ApiError(AmiliError):
     """The server answered with an error; the subclasses say which.
 
-    Raised as itself for a status that none of them stands for, a redirect for example: none is followed, since the
-    credential would travel along.
+    Raised as itself for any other status, say a redirect: none is followed, as the credential would travel along.
     """
 
     retry_after: float | None = None
@@ -190,17 +190,48 @@ class UnreadableResponse(AmiliError):
         """The `_id` of the record that could not be read, where it has one."""
 
 
-class PaymentOutcomeUnknown(AmiliError):
-    """A payment was sent and no usable answer came: it may have been registered, or not.
+class PaymentError(AmiliError):
+    """The base of what can come of a payment, and be more than a request that failed."""
 
-    Never send it again blindly. Look for it first: creditor, reference, amount and bank transaction date are on
-    `payment`. `__cause__` is what went wrong.
-    """
-
-    def __init__(self, message: str, *, payment: Any) -> None:
+    def __init__(self, message: str, *, payment: Any, matches: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.payment = payment
         """The `NewCreditorPayment` in question."""
+        self.matches = matches
+        """The ids of registered payments that it may be, or that have its reference."""
+
+    @property
+    def reference(self) -> str:
+        """The payment's `creditor_payment_reference`."""
+        return str(self.payment.creditor_payment_reference)
+
+
+class PaymentOutcomeUnknown(PaymentError):
+    """It was sent, no usable answer came, and looking for it did not settle it; `__cause__` is what went wrong.
+
+    Never send it again blindly: ask `client.creditor_payments.find(error.payment)` some minutes later.
+    """
+
+
+class PaymentNotSent(PaymentError):
+    """It could not be told whether the payment is registered already; `__cause__` says why. It was not sent."""
+
+    @property
+    def was_not_processed(self) -> bool:
+        return True
+
+
+class ReferenceTaken(PaymentNotSent):
+    """Payments with this creditor and reference are registered that differ from it, or several are just like it."""
+
+
+class PaymentNotCompleted(AmiliError):
+    """A payment is registered, but its status is `warning`, `error` or another that is not `completed`."""
+
+    def __init__(self, message: str, *, created: Any) -> None:
+        super().__init__(message)
+        self.created = created
+        """The `CreatedPayment`; `status` and `status_reason_locale` say what the API has against it."""
 
 
 class ExtractionInterrupted(AmiliError):

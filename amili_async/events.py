@@ -93,6 +93,32 @@ class StreamDrifted(Event, frozen=True, gc=False, kw_only=True):
     """`total`: the number of rows changed; `repeated`: a row stood on two pages."""
 
 
+class PaymentRegistered(Event, frozen=True, gc=False, kw_only=True):
+    """A payment is known to be registered: the API said so, or it was found."""
+
+    request: str
+    """Method and path."""
+    status: str
+    """`completed`, `warning`, `error`, or `other` for what is not documented."""
+    was_found: bool
+    """Whether it was found rather than created by an answer that came."""
+
+
+class PaymentLookedFor(Event, frozen=True, gc=False, kw_only=True):
+    """After an answer that never came a payment was looked for."""
+
+    request: str
+    """Method and path of what was not answered."""
+    error: str
+    """The name of the error class that left the outcome unknown."""
+    was_found: bool
+    """Whether it was found; if not, the outcome stays unknown."""
+    looks: int
+    """How many times it was looked for."""
+    seconds: float
+    """From the failure to the end of the search."""
+
+
 Observer: TypeAlias = Callable[[Event], object]
 
 _logger = logging.getLogger("amili_async")

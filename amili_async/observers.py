@@ -13,6 +13,8 @@ from amili_async.errors import ConfigurationError
 from amili_async.events import (
     BudgetPaused,
     Event,
+    PaymentLookedFor,
+    PaymentRegistered,
     RetryScheduled,
     StreamDrifted,
     TokenRefreshed,
@@ -25,7 +27,9 @@ _LEVELS: dict[type[Event], int] = {
     BudgetPaused: logging.WARNING,
     TokenRefreshFailed: logging.WARNING,
     StreamDrifted: logging.WARNING,
+    PaymentLookedFor: logging.WARNING,
     TokenRefreshed: logging.INFO,
+    PaymentRegistered: logging.INFO,
 }
 
 
@@ -36,7 +40,8 @@ class LogEvents:
         self._logger = logger or logging.getLogger("amili_async")
 
     def __call__(self, event: Event) -> None:
-        level = _LEVELS.get(type(event), logging.DEBUG)
+        is_doubtful = isinstance(event, PaymentRegistered) and event.status != "completed"
+        level = logging.WARNING if is_doubtful else _LEVELS.get(type(event), logging.DEBUG)
         if self._logger.isEnabledFor(level):
             facts = " ".join(f"{name}={value}" for name, value in msgspec.structs.asdict(event).items())
             self._logger.log(level, "%s %s", type(event).__name__, facts)

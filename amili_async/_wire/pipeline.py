@@ -1,5 +1,6 @@
 """What one logical call goes through: a token, its turn in the budget, a try, a verdict, perhaps another try."""
 
+import logging
 from collections.abc import Callable
 
 from amili_async._wire.auth import Held, TokenKeeper
@@ -10,6 +11,8 @@ from amili_async._wire.session import Session
 from amili_async._wire.throttle import RequestBudget
 from amili_async.errors import AmiliError, AuthenticationError, ConfigurationError, ConnectionFailed, RateLimited
 from amili_async.events import Announcer, TryFinished
+
+_logger = logging.getLogger("amili_async")
 
 TOKENS_PER_TURN = 3
 """Tokens that may end while a request waits for its turn, before it goes out with the latest all the same."""
@@ -84,10 +87,7 @@ class Pipeline:
             self._tell(request, started, number, error=error)
             raise
         finally:
-            if was_sent:
-                self._budget.settle(None if response is None else read_quota(response, now=self._clock.wall()))
-            else:
-                self._budget.give_back()
+            self._return_turn(response, was_sent=was_sent)
         self._tell(request, started, number, response=response)
         try:
             judge(request, response, now=self._clock.wall())
@@ -95,6 +95,16 @@ class Pipeline:
             error.retry_after = self._budget.pause(error.retry_after)
             raise
         return response
+
+    def _return_turn(self, response: Response | None, *, was_sent: bool) -> None:
+        """Hand the turn back; a budget of the caller's that fails here must not hide what became of a payment."""
+        try:
+            if was_sent:
+                self._budget.settle(None if response is None else read_quota(response, now=self._clock.wall()))
+            else:
+                self._budget.give_back()
+        except Exception as error:  # noqa: BLE001 - as above
+            _logger.warning("the request budget failed with %s", type(error).__name__)
 
     def _tell(
         self,

@@ -13,7 +13,7 @@ from yarl import URL
 
 from amili_async._wire.cancellation import is_being_cancelled
 from amili_async._wire.protocol import Request, Response
-from amili_async.errors import ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes, decompressed: a page of 100 records is some 100 kB."""
@@ -81,6 +81,11 @@ class Session:
                 raise
             failure = ConnectionFailed(f"{request.label}: the client was closed meanwhile", request=request.label)
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = _failure_of(request, error, self._seconds)
+        except Exception as error:
+            # A mistake in code; but after a payment was handed over, nothing may look as if it had not been sent.
+            if request.body is None or isinstance(error, AmiliError):
+                raise
             failure = _failure_of(request, error, self._seconds)
         raise failure  # out here, so that aiohttp's error, whose text may hold the query, is not even its context
 

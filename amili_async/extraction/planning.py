@@ -26,7 +26,7 @@ def make_plan(rows: int, connection: Connection) -> Plan:
     pages = max(1, ceil(rows / connection.page_size))
     requests = pages + (0 if rows == 0 else 2 if pages == 1 else 1)
     seconds = connection.forecast(requests)
-    now = datetime.fromtimestamp(connection.wall(), UTC)
+    now = datetime.fromtimestamp(connection.clock.wall(), UTC)
     return Plan(
         rows=rows,
         requests=requests,

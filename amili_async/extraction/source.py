@@ -55,7 +55,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
     async def fetch_beginning(self) -> tuple[Keyed[T], datetime]:
         """The first page of all that match, and the bound that follows from the server's time."""
         response = await self._call(self.asked.whole(), max_results=self.connection.page_size)
-        ours = self.connection.wall()
+        ours = self.connection.clock.wall()
         theirs = server_time(response, default=ours)
         if abs(theirs - ours) > _FARTHEST_CLOCKS:
             raise UnreadableResponse(

@@ -1,14 +1,27 @@
 """A creditor payment: a debtor paid the creditor directly, and the creditor says so."""
 
+import secrets
 from datetime import datetime
 from decimal import Decimal
 
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import force_setattr
 
-from amili_async.errors import ConfigurationError
-from amili_async.models.fields import Maybe, Money, Timestamp, check_id, format_date, is_object_id, parse_date
+from amili_async.errors import ConfigurationError, PaymentNotCompleted
+from amili_async.models.fields import (
+    Maybe,
+    Money,
+    PaymentStatus,
+    Timestamp,
+    check_id,
+    format_date,
+    is_object_id,
+    parse_date,
+)
 from amili_async.models.record import Record
+
+LONGEST_REFERENCE = 255
+"""Characters of a reference or an invoice number: several dozens of them must fit into one request line."""
 
 
 class _Registered(Record, frozen=True, gc=False, kw_only=True):
@@ -33,10 +46,38 @@ class _Registered(Record, frozen=True, gc=False, kw_only=True):
 
 
 class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True):
-    """The answer to a registration.
+    """A payment that is registered, as far as the API told of it.
 
-    A payment can be registered and yet not settled as meant: look at `status`, which may be `warning` or `error`.
+    It can be registered and yet not settled as meant: `status` may be `warning` or `error`, and `status_reason_locale`
+    says why. `raise_for_status()` makes an error of that. One that was found has all that its row in the list has; of
+    one that was created the API tells less.
     """
+
+    creditor_payment_reference: Maybe[str] = UNSET
+    """The reference that it was sent with, be it yours or a generated one: by it the payment can be found again."""
+    was_found: bool = False
+    """Whether it was found to be registered, after an answer that never came or in an earlier run, not created now."""
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether nothing that the API said of it differs from `completed`."""
+        said = {self.status, self.payment_status}
+        return said <= {PaymentStatus.COMPLETED, None, UNSET}
+
+    def raise_for_status(self) -> "CreatedPayment":
+        """Return the payment itself if it is completed; else raise `PaymentNotCompleted`.
+
+        A status that is neither documented nor `completed` counts as not completed.
+        """
+        if self.is_completed:
+            return self
+        known = [said for said in (self.status, self.payment_status) if said in tuple(PaymentStatus)]
+        what = next((said for said in known if said != PaymentStatus.COMPLETED), "one that is not documented")
+        raise PaymentNotCompleted(
+            f"the payment is registered, but its status is {what}; .created says more. "
+            "Sent again it would be registered twice",
+            created=self,
+        )
 
 
 class CreditorPayment(_Registered, frozen=True, gc=False, kw_only=True):
@@ -69,7 +110,8 @@ class CreditorPayment(_Registered, frozen=True, gc=False, kw_only=True):
 class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=False):
     """A payment to register. What the API would refuse, or misread, is a `ConfigurationError` here.
 
-    `account` and `file_import_report` are missing on purpose: the API sets them.
+    `account` and `file_import_report` are missing on purpose: the API sets them. Two payments that are equal are the
+    same payment: keep the object (or its reference) until you know what became of it.
     """
 
     creditor: str
@@ -82,8 +124,9 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
     """The case's id; either this or `invoice_number`."""
     invoice_number: str | UnsetType = UNSET
     """The invoice, by which the API finds the creditor's case; either this or `case`."""
-    creditor_payment_reference: str | UnsetType = UNSET
-    """The creditor's own reference."""
+    creditor_payment_reference: str = field(default_factory=lambda: f"auto-{secrets.token_hex(10)}")
+    """The creditor's own reference, by which the payment is found again; one that no other has is made where none is
+    given. It should be given where the payment may be put together anew, after a restart for example."""
     client_registration_date: datetime | UnsetType = UNSET
     """When the creditor registered it: aware, whole seconds; the API takes its own time where absent."""
     currency: str = "SEK"
@@ -126,6 +169,11 @@ def _check_amount(amount: object) -> Decimal:
 def _check_text(text: object, name: str) -> None:
     if not isinstance(text, str) or not text.strip():
         raise ConfigurationError(f"{name} must be a text that is not blank")
+    if text != text.strip() or not text.isprintable() or len(text) > LONGEST_REFERENCE:
+        raise ConfigurationError(
+            f"{name} must have no blanks around it, no control characters and at most {LONGEST_REFERENCE} characters: "
+            "else it may be stored in another form, and not be found again"
+        )
     if name == "creditor_payment_reference" and (is_object_id(text) or _is_date(text)):
         raise ConfigurationError(f"{name} looks like an id or a date to the API, which could not find it again")
 

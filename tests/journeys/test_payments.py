@@ -1,5 +1,6 @@
 """Registering payments against the sandbox: what is sent, what is refused, and what is never sent twice."""
 
+from collections.abc import AsyncIterable, Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -7,17 +8,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from amili_async import NewCreditorPayment
+from amili_async import AmiliClient, NewCreditorPayment
 from amili_async.errors import (
     AuthenticationError,
+    ConfigurationError,
     ConnectionFailed,
+    PaymentNotCompleted,
     PaymentOutcomeUnknown,
     RateLimited,
     ServerFault,
     ValidationFailed,
 )
+from amili_async.events import Event, PaymentRegistered
 from amili_async.sandbox import Fault, Sandbox
 from tests.journeys.conftest import Connect, StartSandbox
+from tests.journeys.leaving import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
 
 PAYMENTS = "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"
@@ -81,7 +86,7 @@ async def test_fields_that_the_api_refuses_are_named(start_sandbox: StartSandbox
 
 
 @pytest.mark.parametrize(
-    ("fault", "rows"),
+    ("fault", "is_registered"),
     [
         (Fault(reset="before"), 0),
         (Fault(reset="after"), 1),
@@ -93,20 +98,25 @@ async def test_fields_that_the_api_refuses_are_named(start_sandbox: StartSandbox
     ],
     ids=["reset before", "reset after", "cut", "503", "500 after", "HTML", "no id"],
 )
-async def test_an_unknown_outcome_is_said_and_never_sent_again(
-    fault: Fault, rows: int, start_sandbox: StartSandbox, connect: Connect
+async def test_an_unknown_outcome_is_looked_into_and_never_sent_again(
+    fault: Fault, is_registered: int, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """After a failure that may have come too late, there is one POST and an error that carries the payment."""
+    """After a failure that may have come too late there is one POST: the payment is found, or its outcome unknown."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     sandbox.fail(fault, method="POST")
     payment = make_payment()
-    with pytest.raises(PaymentOutcomeUnknown) as caught:
-        await amili.creditor_payments.create(payment)
-    assert caught.value.payment is payment
-    assert caught.value.__cause__ is not None
-    assert "PAY-REF-001" not in f"{caught.value} {caught.value!r}"
-    assert (count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (1, rows)
+    if is_registered:
+        created = await amili.creditor_payments.create(payment)
+        assert (created.id, created.was_found) == (sandbox.rows(PAYMENTS)[0]["_id"], True)
+    else:
+        with pytest.raises(PaymentOutcomeUnknown) as caught:
+            await amili.creditor_payments.create(payment)
+        assert (caught.value.payment, caught.value.reference) == (payment, "PAY-REF-001")
+        assert caught.value.__cause__ is not None
+        assert "PAY-REF-001" not in f"{caught.value} {caught.value!r}"
+        assert await amili.creditor_payments.find(payment) is None
+    assert (count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (1, is_registered)
 
 
 async def test_a_payment_that_hangs_ends_as_unknown(start_sandbox: StartSandbox, connect: Connect) -> None:
@@ -116,7 +126,7 @@ async def test_a_payment_that_hangs_ends_as_unknown(start_sandbox: StartSandbox,
     await amili.auth.get_valid_token()
     sandbox.fail(Fault(hang=True), method="POST")
     with pytest.raises(PaymentOutcomeUnknown):
-        await amili.creditor_payments.create(make_payment())
+        await amili.creditor_payments.create(make_payment(), patience=0.2)
     assert count_posts(sandbox) == 1
 
 
@@ -172,3 +182,75 @@ async def test_no_connection_is_no_unknown_outcome(start_sandbox: StartSandbox, 
         await amili.creditor_payments.create(make_payment())
     assert not caught.value.was_sent
     assert caught.value.attempts == 5
+
+
+async def test_a_list_is_registered_once_however_often_it_is_run(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Concurrently, in order, one outcome each; the second run finds all, for a request a hundred."""
+    sandbox = await start_sandbox(payments=0, latency=0.002)
+    amili = await connect(sandbox)
+    payments = [make_payment(creditor_payment_reference=f"REF-{n}", amount=n + 1) for n in range(250)]
+    first = [outcome async for outcome in amili.creditor_payments.create_many(payments, concurrency=8)]
+    assert [outcome.payment for outcome in first] == payments
+    assert sandbox.most_in_flight in {8, 9}  # the next look-up runs beside them
+    sandbox.requests.clear()
+    second = [outcome async for outcome in amili.creditor_payments.create_many(payments)]
+    assert len(sandbox.requests) == 3
+    for before, after in zip(first, second, strict=True):
+        assert before.created is not None
+        assert after.created is not None
+        assert (before.created.id, after.created.was_found) == (after.created.id, True)
+    assert len(sandbox.rows(PAYMENTS)) == 250
+
+
+@pytest.mark.parametrize("leave", [leave_by_breaking, leave_by_an_exception, leave_by_cancellation])
+async def test_leaving_a_list_early_leaves_nothing_behind(
+    leave: Callable[[AsyncIterable[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Nothing more is sent, no task is left (the fixture sees to it), and the next run settles what was under way."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    payments = [make_payment(creditor_payment_reference=f"REF-{n}") for n in range(100)]
+    outcomes = amili.creditor_payments.create_many(payments, concurrency=4)
+    await leave(outcomes, amili)
+    await outcomes.aclose()
+    assert count_posts(sandbox) < 50
+    assert [outcome.error async for outcome in amili.creditor_payments.create_many(payments)] == [None] * 100
+    assert len(sandbox.rows(PAYMENTS)) == 100
+
+
+async def test_a_closed_client_ends_a_list(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Whoever waits for an outcome while the client is closed gets an error, not silence."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    payments = [make_payment(creditor_payment_reference=f"REF-{n}") for n in range(100)]
+    outcomes = amili.creditor_payments.create_many(payments)
+    assert (await anext(outcomes)).created
+    await amili.aclose()
+    with pytest.raises(ConfigurationError):
+        await anext(outcomes)
+
+
+@pytest.mark.parametrize("options", [{"concurrency": 0}, {"patience": -1}, {"payments": 5}])
+async def test_a_list_is_checked_at_the_call(
+    options: dict[str, Any], start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Bad options are refused before anything is sent, and before the first outcome is asked for."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    with pytest.raises(ConfigurationError):
+        amili.creditor_payments.create_many(**({"payments": []} | options))
+    assert list(sandbox.requests) == []
+
+
+async def test_a_warning_in_a_201_cannot_be_overlooked(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The status and its reason are on the payment, the observers hear of it, and raise_for_status raises."""
+    heard: list[Event] = []
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox, observers=[heard.append])
+    body = {"_id": "0" * 24, "_status": "OK", "status": "warning", "status_reason_locale": "creditor_payment.overpaid"}
+    sandbox.fail(Fault(status=201, body=body, carried_out=True), method="POST")
+    created = await amili.creditor_payments.create(make_payment())
+    assert (created.status, created.status_reason_locale) == ("warning", "creditor_payment.overpaid")
+    with pytest.raises(PaymentNotCompleted):
+        created.raise_for_status()
+    assert [event.status for event in heard if isinstance(event, PaymentRegistered)] == ["warning"]

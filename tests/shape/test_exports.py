@@ -12,7 +12,14 @@ import amili_async
 from amili_async import errors, events
 
 ROOT = Path(__file__).parents[2]
-LISTING = ["amili_async", "amili_async.export", "amili_async.extraction", "amili_async.models", "amili_async.sandbox"]
+LISTING = [
+    "amili_async",
+    "amili_async.export",
+    "amili_async.extraction",
+    "amili_async.models",
+    "amili_async.payments",
+    "amili_async.sandbox",
+]
 PROMISED = {
     "AmiliClient": {"open", "aclose", "from_env", "payouts", "payout_specifications", "creditor_payments", "auth"},
     "Resource": {"get", "page", "count", "stream", "extract", "sweep", "plan"},

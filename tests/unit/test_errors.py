@@ -25,14 +25,18 @@ from amili_async.errors import (
     ExtractionInterrupted,
     Forbidden,
     NotFound,
+    PaymentError,
+    PaymentNotCompleted,
+    PaymentNotSent,
     PaymentOutcomeUnknown,
     RateLimited,
+    ReferenceTaken,
     ServerFault,
     TimedOut,
     UnreadableResponse,
     ValidationFailed,
 )
-from amili_async.models import NewCreditorPayment
+from amili_async.models import CreatedPayment, NewCreditorPayment
 
 PAYMENT = NewCreditorPayment(
     creditor="674dbeb208847b9501cc9138",
@@ -57,7 +61,11 @@ EXAMPLES: list[AmiliError] = [
     BudgetExhausted("message", status=429, attempts=0),
     ServerFault("message", status=503),
     UnreadableResponse("message", request="GET /x", location="$._items[3].amount", record_id="0" * 24),
-    PaymentOutcomeUnknown("message", payment=PAYMENT),
+    PaymentError("message", payment=PAYMENT),
+    PaymentOutcomeUnknown("message", payment=PAYMENT, matches=("0" * 24,)),
+    PaymentNotCompleted("message", created=CreatedPayment(id="0" * 24, status="warning")),
+    PaymentNotSent("message", payment=PAYMENT),
+    ReferenceTaken("message", payment=PAYMENT, matches=("0" * 24,)),
     ExtractionInterrupted("message", checkpoint={"last": "0" * 24}),
     ExportFailed("message", path="payouts.csv", record_id="0" * 24),
 ]

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from amili_async.events import PageReceived, RetryScheduled, TryFinished
+from amili_async.events import PageReceived, PaymentRegistered, RetryScheduled, TryFinished
 from amili_async.observers import CountEvents, LogEvents, TraceEvents
 
 ANSWERED = TryFinished(request="GET /finance--payouts", status=200, error=None, attempt=1, seconds=0.25, size=1000)
@@ -26,6 +26,16 @@ def test_log_lines_have_the_level_that_the_event_deserves(caplog: pytest.LogCapt
         ("DEBUG", "TryFinished request=GET /finance--payouts status=200 error=None attempt=1 seconds=0.25 size=1000"),
         ("WARNING", "RetryScheduled request=GET /finance--payouts attempt=1 wait=0.5 error=TimedOut"),
     ]
+
+
+@pytest.mark.parametrize(("status", "level"), [("completed", "INFO"), ("warning", "WARNING"), ("other", "WARNING")])
+def test_a_payment_that_is_not_completed_is_a_warning(
+    status: str, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who reads only warnings still learns of each payment that was not settled as meant."""
+    with caplog.at_level(logging.DEBUG, logger="amili_async"):
+        LogEvents()(PaymentRegistered(request="POST /creditor--payments", status=status, was_found=False))
+    assert [record.levelname for record in caplog.records] == [level]
 
 
 def test_counters_count_tries_statuses_errors_and_bytes() -> None:

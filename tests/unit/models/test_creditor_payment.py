@@ -4,6 +4,7 @@ import copy
 import decimal
 import json
 import pickle
+import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from amili_async.errors import ConfigurationError
-from amili_async.models import NewCreditorPayment, encode
+from amili_async import field
+from amili_async.errors import ConfigurationError, PaymentNotCompleted
+from amili_async.models import CreatedPayment, NewCreditorPayment, encode
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 CREDITOR = "674dbeb208847b9501cc9138"
@@ -46,15 +48,55 @@ def test_the_request_of_the_apis_example() -> None:
 
 
 def test_only_what_was_given_is_sent() -> None:
-    """Currency and origin are always there, what was not given is absent and not null."""
-    assert json.loads(encode(new_payment(case=UNSET, invoice_number="INV-1"))) == {
+    """Currency, origin and a reference are always there, what was not given is absent and not null."""
+    payment = new_payment(case=UNSET, invoice_number="INV-1")
+    assert json.loads(encode(payment)) == {
         "creditor": CREDITOR,
         "invoice_number": "INV-1",
         "amount": 100,
         "bank_transaction_date": "Fri, 04 Jul 2025 16:20:41 GMT",
+        "creditor_payment_reference": payment.creditor_payment_reference,
         "currency": "SEK",
         "origin": "creditor_system",
     }
+
+
+def test_a_reference_is_made_where_none_is_given() -> None:
+    """Each payment gets its own, which is neither an id nor a date to the API; copies keep it."""
+    payments = [new_payment() for _ in range(1000)]
+    references = {payment.creditor_payment_reference for payment in payments}
+    assert len(references) == 1000
+    for reference in references:
+        assert re.fullmatch(r"auto-[0-9a-f]{20}", reference)
+        field("creditor_payment_reference").is_in([reference])  # what could not be looked up would be refused
+    changed = msgspec.structs.replace(payments[0], amount=Decimal(5))
+    assert changed.creditor_payment_reference == payments[0].creditor_payment_reference
+
+
+@pytest.mark.parametrize(
+    ("told", "is_completed"),
+    [
+        ({}, True),
+        ({"status": None, "payment_status": None}, True),
+        ({"status": "completed", "payment_status": "completed"}, True),
+        ({"status": "warning"}, False),
+        ({"status": "error", "payment_status": "completed"}, False),
+        ({"payment_status": "error"}, False),
+        ({"status": "CANARY"}, False),
+        ({"payment_status": "CANARY"}, False),
+    ],
+)
+def test_what_is_not_completed_cannot_be_overlooked(told: dict[str, Any], is_completed: bool) -> None:
+    """A warning, an error and what is not documented raise an error that carries the payment, and shows no value."""
+    created = CreatedPayment(id="0" * 24, status_reason_locale="CANARY", **told)
+    assert created.is_completed is is_completed
+    if is_completed:
+        assert created.raise_for_status() is created
+        return
+    with pytest.raises(PaymentNotCompleted, match=r"is (warning|error|one that)") as caught:
+        created.raise_for_status()
+    assert caught.value.created is created
+    assert "CANARY" not in str(caught.value)
 
 
 def test_times_are_sent_in_gmt() -> None:
@@ -162,6 +204,11 @@ def test_other_amounts_are_refused(amount: Any) -> None:
         ({"case": UNSET, "invoice_number": 4711}, "^invoice_number must be a text"),
         ({"creditor_payment_reference": "  "}, "^creditor_payment_reference must be a text"),
         ({"creditor_payment_reference": None}, "^creditor_payment_reference must be a text"),
+        ({"creditor_payment_reference": " A"}, "^creditor_payment_reference must have no blanks around it"),
+        ({"creditor_payment_reference": "A\n"}, "^creditor_payment_reference must have no blanks around it"),
+        ({"creditor_payment_reference": "A\x00B"}, "^creditor_payment_reference must have .* no control characters"),
+        ({"creditor_payment_reference": "A" * 256}, "^creditor_payment_reference must have .* at most 255"),
+        ({"case": UNSET, "invoice_number": "A "}, "^invoice_number must have no blanks around it"),
         ({"creditor_payment_reference": "a" * 24}, "^creditor_payment_reference looks like an id or a date"),
         ({"creditor_payment_reference": "Fri, 13 Jun 2025 08:00:00 GMT"}, "^creditor_payment_reference looks like"),
         ({"bank_transaction_date": datetime(2025, 7, 4)}, "^bank_transaction_date: .*time zone"),  # noqa: DTZ001

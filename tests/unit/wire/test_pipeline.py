@@ -291,3 +291,24 @@ async def test_errors_of_the_pipeline_are_all_ours() -> None:
     for status in (300, 301, 304, 400, 402, 403, 404, 405, 409, 410, 412, 418, 422, 428, 429, 500, 502, 503, 504, 599):
         with pytest.raises(AmiliError):
             await Call(answer(status)).run()
+
+
+async def test_a_budget_that_fails_does_not_hide_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """A caller's own budget that raises when a turn is returned is logged; the answer arrives all the same."""
+
+    class Broken(Turns):
+        def settle(self, quota: Quota | None = None) -> None:
+            raise KeyError("s3cret")
+
+        def give_back(self) -> None:
+            raise KeyError("s3cret")
+
+    for outcome, error in ((answer(200), None), (ConnectionFailed("no route", was_sent=False), ConnectionFailed)):
+        call = Call(outcome)
+        call.pipeline._budget = Broken()
+        if error is None:
+            assert (await call.run()).status == 200
+        else:
+            with pytest.raises(error):
+                await call.run()
+    assert [record.message for record in caplog.records] == ["the request budget failed with KeyError"] * 2

@@ -281,6 +281,18 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
         await session.send(GET, CREDENTIAL)
 
 
+async def test_after_a_post_any_error_is_a_broken_connection(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever aiohttp raises once it had a payment, the payment may have been sent."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("of aiohttp's own")
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", fail)
+    with pytest.raises(ConnectionFailed) as caught:
+        await session.send(POST, CREDENTIAL)
+    assert caught.value.was_sent
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("ours")])
 async def test_what_is_no_failure_of_the_network_passes(
     session: Session, monkeypatch: pytest.MonkeyPatch, error: BaseException

@@ -1,0 +1,127 @@
+"""Registering one payment: what to make of each kind of failure.
+
+The law: a payment is sent again only where the server certainly did nothing with it. A failure is *not sent* or
+*refused* (raised as it is), or *unknown*: then the payment is looked for, since a registration may have come before
+the failure, or may still be on its way. Found, it is returned; else `PaymentOutcomeUnknown`.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from amili_async._wire.protocol import create_request
+from amili_async._wire.reading import reader_of
+from amili_async.connection import Connection
+from amili_async.errors import AmiliError, ConfigurationError, PaymentOutcomeUnknown
+from amili_async.events import PaymentLookedFor, PaymentRegistered
+from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment, PaymentStatus, encode
+from amili_async.models.shape import Shape
+from amili_async.payments.matching import Identity, describe_found, find_same, identify
+from amili_async.payments.searching import Search
+
+REMEMBERED = 10_000
+"""Ids of payments registered last, which can be no answer to another call."""
+
+_SHAPE = Shape[CreatedPayment](record=CreatedPayment, wire=CreatedPayment, projection=None)
+
+
+class Registrar:
+    """Registers the payments of one client."""
+
+    def __init__(self, path: str, connection: Connection, search: Search) -> None:
+        self._path = path
+        self._connection = connection
+        self._search = search
+        self._under_way: set[Identity] = set()
+        self._known_ids: deque[str] = deque(maxlen=REMEMBERED)
+
+    async def register(self, payment: NewCreditorPayment, *, patience: float) -> CreatedPayment:
+        """Send the payment, and after an unknown outcome look for it."""
+        check_payment(payment)
+        check_patience(patience)
+        identity = identify(payment)
+        if identity in self._under_way:
+            raise ConfigurationError(
+                "this very payment is being registered by another call at this moment; if it is meant to be another "
+                "one, give it a creditor_payment_reference of its own"
+            )
+        self._under_way.add(identity)
+        try:
+            created = await self._register(payment, patience)
+        finally:
+            self._under_way.discard(identity)
+        self._known_ids.append(created.id)
+        status = PaymentStatus.COMPLETED if created.is_completed else created.status
+        self._connection.announce(
+            PaymentRegistered(
+                request=f"POST /{self._path}",
+                status=str(status) if status in tuple(PaymentStatus) else "other",
+                was_found=created.was_found,
+            )
+        )
+        return created
+
+    async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
+        """The payment, if it is registered; `ReferenceTaken` where that cannot be said."""
+        check_payment(payment)
+        return find_same(await self._search.find_all([payment]), payment)
+
+    async def _register(self, payment: NewCreditorPayment, patience: float) -> CreatedPayment:
+        request = create_request(self._path, encode(payment))
+        started = self._connection.clock.now()
+        try:
+            response = await self._connection.call(request)
+            created: CreatedPayment = reader_of(_SHAPE).read_record(response, request=request.label)
+        except AmiliError as error:
+            # A failure to get a token is about another request: the payment itself was not sent.
+            if error.was_not_processed or getattr(error, "request", request.label) != request.label:
+                raise
+            failure = error
+        else:
+            reference = payment.creditor_payment_reference
+            return replace(created, creditor_payment_reference=reference, was_found=False)
+        matches = await self._look_for(payment, failure, started=started, patience=patience)
+        if len(matches) == 1:
+            return describe_found(matches[0])
+        what = f"{len(matches)} payments just like it were registered since" if matches else "it was not found"
+        raise PaymentOutcomeUnknown(
+            f"{request.label}: the payment may have been registered, or not ({type(failure).__name__}; {what}). Do not "
+            "send it again before find(error.payment) has told you, some minutes from now, that it is not there",
+            payment=payment,
+            matches=tuple(row.id for row in matches),
+        ) from failure
+
+    async def _look_for(
+        self, payment: NewCreditorPayment, failure: AmiliError, *, started: float, patience: float
+    ) -> Sequence[CreditorPayment]:
+        """The payments registered since the try that can be this one; tells the observers how it went."""
+        clock = self._connection.clock
+        began = clock.now()
+        matches, looks = await self._search.look_for(
+            lambda: self._search.find_recent(payment, started=started, known=self._known_ids), patience=patience
+        )
+        self._connection.announce(
+            PaymentLookedFor(
+                request=f"POST /{self._path}",
+                error=type(failure).__name__,
+                was_found=len(matches) == 1,
+                looks=looks,
+                seconds=clock.now() - began,
+            )
+        )
+        return matches
+
+
+def check_payment(payment: object) -> None:
+    """Refuse what is no payment."""
+    if not isinstance(payment, NewCreditorPayment):
+        raise ConfigurationError("only a NewCreditorPayment can be registered or looked for")
+
+
+def check_patience(patience: object) -> None:
+    """Refuse what is no number of seconds."""
+    is_number = isinstance(patience, (int, float)) and not isinstance(patience, bool)
+    if not is_number or not 0 <= patience < math.inf:  # type: ignore[operator]
+        raise ConfigurationError("patience must be a number of seconds, 0 or more, and not endless")
