@@ -5,7 +5,7 @@ creditor, currency or category that is missing is not, since the API leaves such
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -71,13 +71,12 @@ class Sums(Struct, frozen=True, gc=False, kw_only=True):
     """Their sum with VAT."""
 
     def __add__(self, other: "Sums") -> "Sums":
-        with localcontext(_EXACT):
-            return Sums(
-                count=self.count + other.count,
-                amount=self.amount + other.amount,
-                vat_amount=self.vat_amount + other.vat_amount,
-                total_amount=self.total_amount + other.total_amount,
-            )
+        return Sums(
+            count=self.count + other.count,
+            amount=_EXACT.add(self.amount, other.amount),
+            vat_amount=_EXACT.add(self.vat_amount, other.vat_amount),
+            total_amount=_EXACT.add(self.total_amount, other.total_amount),
+        )
 
 
 class DifferenceKind(StrEnum):
@@ -120,8 +119,7 @@ class Difference(Struct, frozen=True, gc=False, kw_only=True):
         """Whether the two numbers are less than a hundredth of an öre apart, as sums of floats are."""
         if not isinstance(self.stated, Decimal) or not isinstance(self.found, Decimal):
             return False
-        with localcontext(_EXACT):
-            return abs(self.stated - self.found) < NOISE
+        return abs(_EXACT.subtract(self.stated, self.found)) < NOISE
 
 
 class Reconciliation(Struct, frozen=True, gc=False, kw_only=True):
@@ -163,12 +161,12 @@ class Tally:
         sums = self._sums.get(article)
         if sums is None:
             sums = self._sums[article] = [0, Decimal(0), Decimal(0), Decimal(0)]
-        with localcontext(_EXACT):
-            summed = None if amount is None or vat is None else amount + vat
-            sums[0] += 1
-            sums[1] += amount or 0
-            sums[2] += vat or 0
-            sums[3] += total or 0
+        add = _EXACT.add
+        summed = None if amount is None or vat is None else add(amount, vat)
+        sums[0] += 1
+        sums[1] = add(sums[1], amount or 0)
+        sums[2] = add(sums[2], vat or 0)
+        sums[3] = add(sums[3], total or 0)
         if summed is None or summed != total:
             self._note(DifferenceKind.ROW, row, "total_amount", stated=total, found=summed, article=article)
         for name in _OWN:

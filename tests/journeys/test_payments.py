@@ -1,5 +1,6 @@
 """Registering payments against the sandbox: what is sent, what is refused, and what is never sent twice."""
 
+import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from amili_async import AmiliClient, NewCreditorPayment
+from amili_async import AmiliClient, NewCreditorPayment, PaymentOutcome
 from amili_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -16,6 +17,7 @@ from amili_async.errors import (
     PaymentNotCompleted,
     PaymentOutcomeUnknown,
     RateLimited,
+    ReferenceTaken,
     ServerFault,
     ValidationFailed,
 )
@@ -254,3 +256,31 @@ async def test_a_warning_in_a_201_cannot_be_overlooked(start_sandbox: StartSandb
     with pytest.raises(PaymentNotCompleted):
         created.raise_for_status()
     assert [event.status for event in heard if isinstance(event, PaymentRegistered)] == ["warning"]
+
+
+async def test_what_two_processes_registered_at_once_comes_to_light(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Nothing prevents it, as documented; the next run registers nothing, and names both of those that are double."""
+    sandbox = await start_sandbox(payments=0, latency=0.002)
+    payments = [make_payment(creditor_payment_reference=f"REF-{n}") for n in range(30)]
+    clients = [await connect(sandbox), await connect(sandbox)]
+
+    async def run(amili: AmiliClient) -> list[PaymentOutcome]:
+        return [outcome async for outcome in amili.creditor_payments.create_many(payments)]
+
+    for outcomes in await asyncio.gather(*map(run, clients)):
+        assert all(outcome.created for outcome in outcomes)
+    rows: dict[str, list[str]] = {}
+    for row in sandbox.rows(PAYMENTS):
+        rows.setdefault(row["creditor_payment_reference"], []).append(row["_id"])
+    assert {len(ids) for ids in rows.values()} >= {2}  # both looked before either sent
+    sandbox.requests.clear()
+    for outcome in await run(clients[0]):
+        ids = rows[outcome.payment.creditor_payment_reference]
+        if len(ids) == 1:
+            assert outcome.created is not None
+        else:
+            assert isinstance(outcome.error, ReferenceTaken)
+            assert sorted(outcome.error.matches) == sorted(ids)
+    assert count_posts(sandbox) == 0

@@ -19,7 +19,9 @@ EXPECTED = {
     "class Line": r"(\d+) rows in \d+ requests\ncomplete - \1 lines, \d+(?:\.\d+)? SEK\n0 created or changed since\n",
     "payouts.parquet": r"5 payouts in payouts.parquet\n0 of them new or changed\n",
     "booked: dict": r"500 lines booked: \d+(?:\.\d+)?\n",
-    "NewCreditorPayment(": r"[0-9a-f]{24} completed\n",
+    "PAY-REF-001": r"[0-9a-f]{24} completed\n",
+    "JULY = [": r"first run\n(    JULY-000\d registered\n){3}second run\n(    JULY-000\d was registered already\n){3}",
+    "amili.reconcile()": r"\{'agree': 5\}\n",
 }
 """What each program must print, found by a piece of its text."""
 

@@ -13,16 +13,20 @@ from amili_async import (
     Condition,
     CreatedPayment,
     CreditorPayment,
+    Difference,
     Extraction,
     Manifest,
     NewCreditorPayment,
     Page,
+    PaymentOutcome,
     Payout,
     PayoutSpecification,
     Plan,
+    Reconciliation,
     Stream,
     Token,
     field,
+    reconcile_payout,
 )
 
 
@@ -53,7 +57,14 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(await amili.creditor_payments.page(2, page_size=10), Page[CreditorPayment])
     assert_type(await amili.creditor_payments.page(into=Line), Page[Line])
     assert_type(await amili.creditor_payments.count(), int)
-    assert_type(await amili.creditor_payments.create(payment), CreatedPayment)
+    assert_type((await amili.creditor_payments.create(payment, patience=5)).raise_for_status(), CreatedPayment)
+    assert_type(await amili.creditor_payments.find(payment), CreatedPayment | None)
+    async for outcome in amili.creditor_payments.create_many([payment], concurrency=2):
+        assert_type(outcome, PaymentOutcome)
+    async for found in amili.reconcile(condition):
+        assert_type(found, Reconciliation)
+        assert_type(found.differences, tuple[Difference, ...])
+    assert_type(reconcile_payout(Payout(id="x"), [PayoutSpecification(id="y")]), Reconciliation)
     assert_type(amili.payouts.stream().pages(), AsyncGenerator[Page[Payout], None])
     assert_type(await amili.payouts.stream().first(), Payout | None)
     assert_type(await amili.payouts.stream().collect(), list[Payout])
