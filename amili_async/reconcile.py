@@ -18,7 +18,11 @@ COLUMNS = ("amount", "vat_amount", "total_amount")
 NOISE = Decimal("0.0001")
 """Kronor: a difference below a hundredth of an öre comes from adding floats, not from a booking."""
 
-_EXACT = Context(prec=400)
+_MEASURE, _DIGITS = 100, 400
+"""Digits before the point, or zeros behind it, and digits in all, beyond which a number is no amount."""
+_EXACT = Context(prec=1000)
+"""Digits for any sum of amounts within that measure: nothing is ever rounded."""
+_ROUNDING = Context(prec=_DIGITS)
 _OWN = ("creditor", "currency", "finance_category")
 
 
@@ -115,11 +119,18 @@ class Difference(Struct, frozen=True, gc=False, kw_only=True):
     """What its specifications say (of a row: `amount + vat_amount`); `None` where they say nothing."""
 
     @property
+    def gap(self) -> Decimal | int | None:
+        """How much more is stated than was found, exactly; `None` where one of the two is no number."""
+        if isinstance(self.stated, int) and isinstance(self.found, int):
+            return self.stated - self.found
+        if not isinstance(self.stated, (int, Decimal)) or not isinstance(self.found, (int, Decimal)):
+            return None
+        return _EXACT.subtract(self.stated, self.found)
+
+    @property
     def is_noise(self) -> bool:
-        """Whether the two numbers are less than a hundredth of an öre apart, as sums of floats are."""
-        if not isinstance(self.stated, Decimal) or not isinstance(self.found, Decimal):
-            return False
-        return abs(_EXACT.subtract(self.stated, self.found)) < NOISE
+        """Whether two amounts are less than a hundredth of an öre apart, as sums of floats are."""
+        return isinstance(self.gap, Decimal) and abs(self.gap) < NOISE
 
 
 class Reconciliation(Struct, frozen=True, gc=False, kw_only=True):
@@ -234,7 +245,8 @@ def _place(difference: Difference) -> tuple[str, str, str]:
 
 
 def _number(value: Any) -> Any:
-    """A number as it is; `None` for what is absent, `null` or not a number."""
+    """A number as it is; `None` for what is absent, `null`, not a number, or beyond all measure."""
     if isinstance(value, Decimal):
-        return value if value.is_finite() else None
+        is_amount = value.is_finite() and (not value or abs(value.adjusted()) <= _MEASURE)
+        return value if is_amount and _ROUNDING.plus(value) == value else None
     return value if isinstance(value, int) else None

@@ -9,6 +9,8 @@ from amili_async.cli.demo import show_demo
 from amili_async.cli.exporting import export_records
 from amili_async.cli.getting import get_record
 from amili_async.cli.listing import list_records
+from amili_async.cli.paying import register_payments
+from amili_async.cli.reconciling import reconcile_payouts
 from amili_async.cli.serving import serve_sandbox
 
 EXIT_CODES = (
@@ -56,4 +58,6 @@ _add("demo", show_demo, "amili demo")
 _add("list", list_records, """amili list payouts --where '{"finance_category": "capital"}' --sort -payout_date""")
 _add("get", get_record, "amili get payouts 6776478033d4049c0400dd72 --sandbox")
 _add("export", export_records, "amili export specifications -o specifications.parquet --resume --since")
+_add("reconcile", reconcile_payouts, "amili reconcile --html report.html")
+_add("pay", register_payments, "amili pay july.csv --dry-run")
 _add("sandbox", serve_sandbox, "amili sandbox --port 8080")

@@ -50,10 +50,7 @@ def read_where(text: str | None) -> dict[str, Any] | None:
     """The filter; its ISO dates become dates, since the API takes another form and matches nothing otherwise."""
     if text is None:
         return None
-    try:
-        where = msgspec.json.Decoder(float_hook=Decimal).decode(text)
-    except (msgspec.DecodeError, RecursionError, ArithmeticError):
-        raise ConfigurationError("--where is not valid JSON") from None
+    where = _read_json(text)
     if not isinstance(where, dict):
         raise ConfigurationError("""--where must be a JSON object, such as {"currency": "SEK"}""")
     return {name: _read_dates(name, value) for name, value in where.items()}
@@ -64,6 +61,12 @@ def read_fields(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     return tuple(dict.fromkeys(check_name(name.strip()) for name in text.split(",")))
+
+
+def _read_json(text: str) -> Any:
+    with suppress(msgspec.DecodeError, ValueError, RecursionError, ArithmeticError):
+        return msgspec.json.Decoder(float_hook=Decimal).decode(text)
+    raise ConfigurationError("--where is not valid JSON")
 
 
 def _read_dates(name: str, value: Any) -> Any:

@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from amili_async.cli.comparison import Books, book, compare
 from amili_async.cli.demo_report import Findings, report
 from amili_async.cli.endings import GOOD, NOT_RIGHT, run
 from amili_async.cli.progress import show_progress
 from amili_async.cli.sources import client_of, tell_pause
 from amili_async.client import AmiliClient
 from amili_async.events import Event, TryFinished
-from amili_async.models import Payout
+from amili_async.reconcile import Reconciliation
 from amili_async.sandbox import Sandbox
 
 
@@ -46,13 +45,11 @@ def show_demo(
             Sandbox(payouts=payouts, specifications=specifications, seed=seed) as sandbox,
             client_of(sandbox, observers=(count, tell_pause)) as amili,
         ):
-            stated, books = await _fetch_all(amili)
+            reconciliations = await _compare_all(amili, payouts)
+            waiting = await amili.payout_specifications.count({"payout": None})
         findings = Findings(
-            payouts=stated,
-            books=books,
-            differences=tuple(
-                difference for payout in stated for difference in compare(payout, books.get(payout.id, {}))
-            ),
+            reconciliations=reconciliations,
+            waiting=waiting,
             requests=count.requests,
             seconds=time.monotonic() - begun,
         )
@@ -62,15 +59,11 @@ def show_demo(
     run(show())
 
 
-async def _fetch_all(amili: AmiliClient) -> tuple[tuple[Payout, ...], Books]:
-    books: Books = {}
-    stated = tuple(await amili.payouts.stream().collect())
-    stream = amili.payout_specifications.stream()
-    rows = 0
-    with show_progress("specifications") as tell:
-        async with aclosing(stream.pages()) as pages:
-            async for page in pages:
-                book(books, page.items)
-                rows += len(page.items)
-                tell(rows, stream.total, None)
-    return stated, books
+async def _compare_all(amili: AmiliClient, payouts: int) -> tuple[Reconciliation, ...]:
+    found: list[Reconciliation] = []
+    with show_progress("payouts") as tell:
+        async with aclosing(amili.reconcile()) as reconciliations:
+            async for reconciliation in reconciliations:
+                found.append(reconciliation)
+                tell(len(found), payouts, None)
+    return tuple(found)

@@ -45,7 +45,7 @@ class _Registered(Record, frozen=True, gc=False, kw_only=True):
     """When the payment was settled."""
 
 
-class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True):
+class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A payment that is registered, as far as the API told of it.
 
     It can be registered and yet not settled as meant: `status` may be `warning` or `error`, and `status_reason_locale`

@@ -23,8 +23,8 @@ def reset(request: web.BaseRequest) -> None:
     transport.abort()
 
 
-def send_part(request: web.BaseRequest, answer: Answer, length: int) -> None:
-    """Announce the whole answer, send that many bytes of its body and leave the connection open."""
+def send_part(request: web.BaseRequest, answer: Answer, *, head: int | None, body: int | None) -> None:
+    """Announce the whole answer, send that many bytes of its head, or else of its body; the connection stays open."""
     lines = [
         f"HTTP/1.1 {answer.status} {reason(answer.status)}",
         f"Content-Type: {answer.content_type}",
@@ -32,8 +32,10 @@ def send_part(request: web.BaseRequest, answer: Answer, length: int) -> None:
         *(f"{name}: {value}" for name, value in answer.headers.items()),
         "\r\n",
     ]
+    announced = "\r\n".join(lines).encode()
+    part = announced + answer.body[:body] if head is None else announced[:head]
     if request.transport is not None:
-        request.transport.write("\r\n".join(lines).encode() + answer.body[:length])
+        request.transport.write(part)
 
 
 def close(request: web.BaseRequest) -> None:

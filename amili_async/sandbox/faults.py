@@ -16,7 +16,7 @@ class Fault:
     """One thing that goes wrong with one request; by default nothing does.
 
     The fields combine where that makes sense: `Fault(delay=0.1, reset="after")`, or `Fault(cut=20, hang=True)` for a
-    body that stops on its way.
+    body that stops on its way. `Fault(hang=True, carried_out=True)` hangs after the fact.
     """
 
     status: int | None = None
@@ -26,11 +26,13 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Added to the answer."""
     carried_out: bool = False
-    """Whether the request is carried out although the status says otherwise."""
+    """Whether the request is carried out although the status says otherwise, or although it then hangs."""
     reset: Literal["before", "after"] | None = None
     """The connection is reset, without a byte of answer, before or after the request is carried out."""
     cut: int | None = None
     """All of the answer is announced, this many bytes of its body are sent."""
+    cut_head: int | None = None
+    """Of the status line and the headers this many bytes are sent, and nothing after them."""
     hang: bool = False
     """Nothing (after a cut: nothing more) comes until the client goes away or the sandbox closes."""
     delay: float = 0.0
@@ -40,14 +42,23 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Refuse what cannot happen together."""
-        if self.reset and (self.status is not None or self.cut is not None or self.hang):
+        if self.reset and (self.status is not None or self.is_cut or self.hang):
             raise ValueError("a reset connection carries no answer")
-        if self.status is None and (self.body is not None or self.carried_out):
-            raise ValueError("a body, and carried_out, need a status")
-        if self.hang and self.cut is None and self.status is not None:
+        if self.status is None and self.body is not None:
+            raise ValueError("a body needs a status")
+        if self.status is None and self.carried_out and (self.is_cut or not self.hang):
+            raise ValueError("carried_out needs a status or a hang; what is cut is a true answer anyway")
+        if self.hang and not self.is_cut and self.status is not None:
             raise ValueError("a request that hangs has no status")
-        if self.delay < 0 or (self.cut or 0) < 0:
-            raise ValueError("neither delay nor cut may be negative")
+        if self.cut is not None and self.cut_head is not None:
+            raise ValueError("an answer that carries no whole head carries no body")
+        if min(self.delay, self.cut or 0, self.cut_head or 0) < 0:
+            raise ValueError("neither delay nor a cut may be negative")
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a part of the answer is sent."""
+        return self.cut is not None or self.cut_head is not None
 
     @classmethod
     def too_many_requests(cls, *, retry_after: float | str | None = None) -> "Fault":

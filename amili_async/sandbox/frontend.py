@@ -111,7 +111,9 @@ class Frontend:
         if fault.reset == "before":
             reset(request)
             return None
-        if fault.hang and fault.cut is None:
+        if fault.hang and not fault.is_cut:
+            if fault.carried_out:
+                carry_out()
             await wait_until_gone(request, self.closing)
             reset(request)
             return None
@@ -122,14 +124,14 @@ class Frontend:
             reset(request)
             return None
         answer = (false_answer or true_answer).with_headers({**headers, **fault.headers})
-        if fault.cut is None:
+        if not fault.is_cut:
             return answer
-        await self._send_part(request, answer, fault.cut, hangs=fault.hang)
+        await self._send_part(request, answer, fault)
         return None
 
-    async def _send_part(self, request: web.BaseRequest, answer: Answer, length: int, *, hangs: bool) -> None:
-        send_part(request, self._stamp(answer), length)
-        if hangs:
+    async def _send_part(self, request: web.BaseRequest, answer: Answer, fault: Fault) -> None:
+        send_part(request, self._stamp(answer), head=fault.cut_head, body=fault.cut)
+        if fault.hang:
             await wait_until_gone(request, self.closing)
         close(request)
 

@@ -67,7 +67,7 @@ def test_the_demo_reconciles_everything() -> None:
     result = amili("demo", "--payouts", "10", "--specifications", "300")
     assert result.exit_code == 0
     assert "10 payouts, 300 specifications: all 10 payouts reconciled" in result.stdout
-    assert re.search(r"\n5 requests in \d+\.\d s; 22 specifications await a payout\n$", result.stdout)
+    assert re.search(r"\n7 requests in \d+\.\d s; 22 specifications await a payout\n$", result.stdout)
     assert all(f"\n{category} " in result.stdout for category in ("amili commission", "capital", "interest", "all"))
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert result.stderr == ""

@@ -84,6 +84,7 @@ async def test_a_status_is_answered_once(
         (Fault(status=502), 0),
         (Fault.server_error(carried_out=True), 1),
         (Fault(cut=5), 1),
+        (Fault(cut_head=5), 1),
     ],
 )
 async def test_a_payment_is_stored_or_not_whatever_the_client_sees(
@@ -119,7 +120,50 @@ async def test_a_cut_body_ends_early(http: aiohttp.ClientSession, sandbox: Sandb
             await response.read()
 
 
-@pytest.mark.parametrize("fault", [Fault(hang=True), Fault(cut=9, hang=True)])
+@pytest.mark.parametrize(
+    ("fault", "part"),
+    [
+        (Fault(cut_head=0), b""),
+        (Fault(cut_head=30), b"HTTP/1.1 200 OK\r\nContent-Type:"),
+        (Fault(cut_head=13, status=502), b"HTTP/1.1 502 "),
+    ],
+    ids=["nothing", "in a header", "in a false status line"],
+)
+async def test_a_cut_head_ends_early(sandbox: Sandbox, fault: Fault, part: bytes) -> None:
+    """So many bytes come, then an orderly end."""
+    sandbox.fail(fault)
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /{PAYMENTS} HTTP/1.1\r\nHost: x\r\nX-API-Key: {sandbox.token()}\r\n\r\n".encode())
+    assert await reader.read() == part
+    writer.close()
+    assert [request.status for request in sandbox.requests] == [None]
+
+
+async def test_a_cut_within_the_headers_is_no_answer(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """A client does not take a status line for an answer."""
+    sandbox.fail(Fault(cut_head=40))
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await ask(http, sandbox, method="POST", json=PAYMENT)
+
+
+async def test_a_hang_can_come_after_the_fact(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """The payment is stored while the client still waits, and nothing comes."""
+    sandbox.fail(Fault(hang=True, carried_out=True))
+    is_carried_out = asyncio.Event()
+    sandbox.meanwhile(lambda _: is_carried_out.set())
+    waiting = asyncio.create_task(ask(http, sandbox, method="POST", json=PAYMENT))
+    await asyncio.wait_for(is_carried_out.wait(), 10)
+    assert (len(sandbox.rows(PAYMENTS)), sandbox.in_flight) == (4, 1)
+    assert not waiting.done()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await settle(sandbox)
+    assert len(sandbox.rows(PAYMENTS)) == 4
+
+
+@pytest.mark.parametrize("fault", [Fault(hang=True), Fault(cut=9, hang=True), Fault(cut_head=9, hang=True)])
 async def test_a_hang_lasts_until_the_client_leaves(
     http: aiohttp.ClientSession, sandbox: Sandbox, fault: Fault
 ) -> None:
@@ -173,9 +217,16 @@ async def test_faults_queue_up(http: aiohttp.ClientSession, sandbox: Sandbox) ->
         {"reset": "after", "hang": True},
         {"body": "x"},
         {"carried_out": True},
+        {"carried_out": True, "cut": 3},
+        {"carried_out": True, "cut": 3, "hang": True},
+        {"carried_out": True, "cut_head": 3, "hang": True},
+        {"carried_out": True, "reset": "after"},
+        {"cut": 3, "cut_head": 3},
+        {"reset": "after", "cut_head": 3},
         {"hang": True, "status": 500},
         {"delay": -1},
         {"cut": -1},
+        {"cut_head": -1},
     ],
 )
 def test_senseless_faults_are_refused(fields: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The specifications: single bookings, most of them on a payout, with every oddity that the API is known for."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -30,7 +31,20 @@ class Booking:
 def book(count: int, plans: list[PayoutPlan], creditors: list[Creditor], *, random: Random) -> list[Booking]:
     """The bookings in order of creation. They are made at few moments of a day, so that many share their second."""
     bookings = [_book_one(number, plans, creditors, random) for number in range(count)]
+    _leave_no_plan_empty(bookings, plans, creditors, random)
     return sorted(bookings, key=lambda booking: booking.created)
+
+
+def _leave_no_plan_empty(
+    bookings: list[Booking], plans: list[PayoutPlan], creditors: list[Creditor], random: Random
+) -> None:
+    """A payout is made from bookings: one that got none by chance gets the first that another can spare."""
+    held = Counter(booking.plan.id for booking in bookings if booking.plan)
+    empty = [plan for plan in plans if not held[plan.id]]
+    for number, booking in enumerate(bookings):
+        if empty and booking.plan and held[booking.plan.id] > 1:
+            held[booking.plan.id] -= 1
+            bookings[number] = _book_one(number, [empty.pop()], creditors, random)
 
 
 def _book_one(number: int, plans: list[PayoutPlan], creditors: list[Creditor], random: Random) -> Booking:

@@ -23,7 +23,7 @@ def add_up(rows: list[dict[str, Any]]) -> dict[str, Decimal]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 99])
-@pytest.mark.parametrize(("payouts", "specifications"), [(50, 800), (3, 40), (5, 0), (0, 20), (1, 1)])
+@pytest.mark.parametrize(("payouts", "specifications"), [(50, 800), (3, 40), (5, 0), (0, 20), (1, 1), (60, 80)])
 def test_payouts_are_the_sums_of_their_specifications(seed: int, payouts: int, specifications: int) -> None:
     """Amounts and summaries agree to the öre for every payout, and a total is an amount and its VAT."""
     made = books(seed, payouts=payouts, specifications=specifications)
@@ -40,6 +40,24 @@ def test_payouts_are_the_sums_of_their_specifications(seed: int, payouts: int, s
             of_article = [row for row in own if row["article"] == article]
             assert entry["count"] == len(of_article)
             assert {name: Decimal(entry[name]) for name in MONEY} == add_up(of_article)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("payouts", "specifications"), [(50, 50), (50, 53), (50, 54), (50, 60), (300, 400), (9, 4)])
+def test_a_payout_has_specifications_wherever_there_are_enough(seed: int, payouts: int, specifications: int) -> None:
+    """No payout is left without while another has several, and one in fourteen still awaits its payout."""
+    made = books(seed, payouts=payouts, specifications=specifications)
+    named = [row["payout"] for row in made.specifications() if "payout" in row]
+    assert len(named) == specifications - sum(number % 14 == 5 for number in range(specifications))
+    assert len(set(named)) == min(payouts, len(named))
+    assert set(named) <= {row["_id"] for row in made.payouts()}
+
+
+def test_the_ids_of_payouts_do_not_depend_on_their_specifications() -> None:
+    """The numbers of the seed decide them alone: 50 payouts are the same 50, with whatever is booked on them."""
+    ids = [row["_id"] for row in books(specifications=5000).payouts()]
+    assert ids == [row["_id"] for row in books(specifications=60).payouts()]
+    assert "6776478033d4049c0400dd72" in ids
 
 
 def test_a_seed_decides_every_row() -> None:

@@ -1,0 +1,511 @@
+"""`amili pay`, as somebody at a terminal and a script meet it: nothing is registered twice, and nothing is lost."""
+
+import asyncio
+import csv
+import io
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from amili_async import AmiliClient
+from amili_async.cli import sources
+from amili_async.cli.paying import MOST_FAULTS, register_payments
+from amili_async.sandbox import Fault, Sandbox
+from tests.clock import HastyClock
+
+COMMAND = "import typer; from amili_async.cli.paying import register_payments as pay; typer.run(pay)"
+PAY = (sys.executable, "-c", COMMAND)
+PAYMENTS = "creditor--payments"
+CREDITOR = "674dbeb208847b9501cc9138"
+CASE = "68678eda88b9226bb78d7169"
+ONE = ("--creditor", CREDITOR, "--case", CASE, "--amount", "100.50", "--bank-date", "2025-07-04")
+AGAIN = "run the same command again: by their references, what is registered already is found and not sent again"
+NOT_REACHED = {"AMILI_BASE_URL": "http://127.0.0.1:9", "AMILI_TOKEN": "hemlig-6f2d"}
+"""An API at which nobody answers."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(register_payments)
+
+Pay = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Without a payment, and without a rate limit."""
+    async with Sandbox(payouts=0, specifications=0, payments=0, rate_limit=None) as started:
+        yield started
+
+
+@pytest.fixture
+def pay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pay:
+    """Runs the command in this process, on the sandbox unless the environment names an API; nobody ever waits."""
+
+    async def run(*arguments: str, stdin: bytes | None = None, width: int = 80, **environment: str) -> Result:
+        hasty = partial(AmiliClient.from_env, clock=HastyClock(), rate_limit=None)
+        monkeypatch.setattr(sources, "AmiliClient", SimpleNamespace(from_env=hasty))
+        variables = {"COLUMNS": str(width)} | (environment or access(sandbox))
+        return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=stdin, env=variables)
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of thirty payments."""
+    return write(tmp_path / "payments.csv", *(make_row(number) for number in range(30)))
+
+
+def make_row(number: int, **changes: str) -> dict[str, str]:
+    return {
+        "creditor": CREDITOR,
+        "case": "" if number % 3 else CASE,
+        "invoice_number": f"INV-{number}" if number % 3 else "",
+        "amount": f"{number + 1}.50",
+        "bank_transaction_date": "2025-07-04",
+        "creditor_payment_reference": f"PAY-{number:04}",
+    } | changes
+
+
+def write(path: Path, *rows: dict[str, str]) -> Path:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(make_row(0)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes(text.getvalue().encode())
+    return path
+
+
+def access(sandbox: Sandbox) -> dict[str, str]:
+    """What to set in the environment to use a sandbox."""
+    return {"AMILI_BASE_URL": sandbox.url, "AMILI_TOKEN": sandbox.token()}
+
+
+def count_posts(sandbox: Sandbox) -> int:
+    return sum(request.method == "POST" for request in sandbox.requests)
+
+
+def references(sandbox: Sandbox) -> list[str]:
+    """Those that are registered, in order of their names."""
+    return sorted(row["creditor_payment_reference"] for row in sandbox.rows(PAYMENTS))
+
+
+def refuse_once(sandbox: Sandbox, *, after: int, words: str = "is closed") -> None:
+    issues = {"_status": "ERR", "_issues": {"case": words}, "_error": {"code": 422, "message": "Insertion failure"}}
+    sandbox.fail(Fault(status=422, body=issues), method="POST", after=after)
+
+
+def decode(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line, parse_float=str) for line in result.stdout.splitlines()]
+
+
+@asynccontextmanager
+async def started(sandbox: Sandbox, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The command in a process of its own, gone after the test."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *(*PAY, *arguments),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        env=os.environ | access(sandbox) | {"PYTHONUNBUFFERED": ""},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_a_file_is_registered_and_a_second_run_registers_nothing(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """Thirty payments, each once, exactly as the file has them; the second time they are found."""
+    result = await pay(str(file))
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "30 payments: 30 registered\n", "")
+    rows = {row["creditor_payment_reference"]: row for row in sandbox.rows(PAYMENTS)}
+    assert len(rows) == len(sandbox.rows(PAYMENTS)) == count_posts(sandbox) == 30
+    for number in range(30):
+        row = rows[f"PAY-{number:04}"]
+        assert (f"{row['amount']}", row["creditor"]) == (f"{number + 1}.50", CREDITOR)
+        assert row["bank_transaction_date"] == "Fri, 04 Jul 2025 00:00:00 GMT"
+        assert (row.get("case"), row.get("invoice_number")) == ((None, f"INV-{number}") if number % 3 else (CASE, None))
+    again = await pay(str(file))
+    assert (again.exit_code, again.stdout) == (0, "30 payments: 30 found registered already\n")
+    assert len(sandbox.rows(PAYMENTS)) == count_posts(sandbox) == 30
+
+
+async def test_a_file_that_grew_is_registered_as_far_as_it_is_new(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """Also where it comes through standard input."""
+    whole = await asyncio.to_thread(file.read_bytes)
+    part = b"".join(whole.splitlines(keepends=True)[:11])
+    assert (await pay("-", stdin=part)).stdout == "10 payments: 10 registered\n"
+    result = await pay("-", stdin=whole)
+    assert (result.exit_code, result.stdout) == (0, "30 payments: 20 registered, 10 found registered already\n")
+    assert references(sandbox) == [f"PAY-{number:04}" for number in range(30)]
+
+
+async def test_json_is_a_document_per_outcome(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """In the order of the file, with its lines; stdout holds nothing else, and the count is on stderr."""
+    refuse_once(sandbox, after=4)
+    result = await pay(str(file), "--json", "--concurrency", "1")
+    assert (result.exit_code, result.stderr) == (1, "amili: 30 payments: 29 registered, 1 refused\n")
+    lines = decode(result)
+    assert [line["line"] for line in lines] == list(range(2, 32))
+    assert [line["creditor_payment_reference"] for line in lines] == [f"PAY-{number:04}" for number in range(30)]
+    (refused,) = [line for line in lines if line["outcome"] != "registered"]
+    assert (refused["line"], refused["outcome"], refused["id"]) == (6, "refused", None)
+    assert refused["error"] == "case: is closed"
+    ids = {row["creditor_payment_reference"]: row["_id"] for row in sandbox.rows(PAYMENTS)}
+    assert {line["creditor_payment_reference"]: line["id"] for line in lines if line["id"]} == ids
+    found = decode(await pay(str(file), "--json"))
+    assert [line["outcome"] for line in found] == ["found"] * 4 + ["registered"] + ["found"] * 25
+    assert (found[0]["status"], found[0]["settled_amount"], found[0]["error"]) == ("completed", "1.50", None)
+
+
+async def test_a_refused_payment_is_named_with_the_fields(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """Line, reference, field, what the server said and what to do; the others are registered; exit code 1."""
+    refuse_once(sandbox, after=7, words="is \x1b[31m[red]closed")
+    result = await pay(str(file), "--concurrency", "1")
+    assert (result.exit_code, result.stderr, len(sandbox.rows(PAYMENTS))) == (1, "", 29)
+    assert "Refused: certainly not registered. Correct it and run the same command again." in result.stdout
+    assert re.search(r"^ +9  PAY-0007 +8\.50  case: is \\x1b\[31m\[red\]closed *$", result.stdout, re.MULTILINE)
+    assert result.stdout.endswith("\n30 payments: 29 registered, 1 refused\n")
+    assert "PAY-0008" not in result.stdout
+    assert (await pay(str(file))).stdout == "30 payments: 1 registered, 29 found registered already\n"
+
+
+async def test_a_lost_answer_is_found(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """The payment is registered and looked up, and not sent again."""
+    sandbox.fail(Fault(reset="after"), method="POST", after=3)
+    result = await pay(str(file))
+    assert (result.exit_code, count_posts(sandbox)) == (0, 30)
+    assert result.stdout == "30 payments: 29 registered, 1 found registered already\n"
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_an_unknown_outcome_is_exit_code_3(form: tuple[str, ...], file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """It is not sent again, and the advice is to run the same command again, which settles it; it outdoes a refusal."""
+    sandbox.fail(Fault(reset="before"), method="POST", after=3)
+    refuse_once(sandbox, after=5)
+    result = await pay(str(file), "--concurrency", "1", *form)
+    assert (result.exit_code, count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (3, 30, 28)
+    assert result.stderr.endswith(f"amili: {AGAIN}\n")
+    if form:
+        unknown = decode(result)[3]
+        assert (unknown["line"], unknown["outcome"], unknown["id"]) == (5, "unknown", None)
+        assert unknown["error"].startswith("no usable answer came (POST /creditor--payments")
+    else:
+        assert result.stdout.startswith("Unknown: may be registered, or not. Run the same command again some minutes")
+        assert re.search(r"^ +5  PAY-0003 +4\.50  no usable answer came", result.stdout, re.MULTILINE)
+        assert result.stdout.endswith("\n30 payments: 28 registered, 1 unknown, 1 refused\n")
+    assert (await pay(str(file))).stdout == "30 payments: 2 registered, 28 found registered already\n"
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_an_api_that_cannot_be_reached_is_exit_code_3(form: tuple[str, ...], file: Path, pay: Pay) -> None:
+    """Nothing was sent, which is said of each; the token is not shown."""
+    result = await pay(str(file), *form, **NOT_REACHED)
+    assert (result.exit_code, result.stderr.endswith(f"amili: {AGAIN}\n")) == (3, True)
+    if form:
+        assert {line["outcome"] for line in decode(result)} == {"not_sent"}
+    else:
+        assert "Not sent: certainly not registered." in result.stdout
+        assert result.stdout.endswith("\n30 payments: 30 not sent\n")
+    assert len(re.findall(r"PAY-\d{4}", result.stdout)) == 30
+    assert "hemlig" not in result.output
+
+
+async def test_a_taken_reference_is_not_sent(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """The registered payment differs: it is named by its id, and the exit code is 1."""
+    file = write(tmp_path / "one.csv", make_row(0))
+    await pay(str(file))
+    result = await pay(str(write(file, make_row(0, amount="7"))), width=120)
+    assert (result.exit_code, count_posts(sandbox)) == (1, 1)
+    assert "With a reference that is taken: not sent." in result.stdout
+    assert "differs from this one in amount" in " ".join(result.stdout.split())
+    assert sandbox.rows(PAYMENTS)[0]["_id"] in result.stdout
+
+
+async def test_a_payment_that_is_not_completed_is_prominent(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """With its status, the reason and its id, which steer no terminal; the exit code is 1, each time it is asked."""
+    await pay(str(file))
+    row = next(row for row in sandbox.rows(PAYMENTS) if row["creditor_payment_reference"] == "PAY-0004")
+    changes = {"status": "warning", "status_reason_locale": "payment.\x1b[5mpartly", "settled_amount": 3}
+    sandbox.update(PAYMENTS, row["_id"], changes)
+    result = await pay(str(file), width=120)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("Registered, but not completed: Look into these")
+    says = rf"^ +6  PAY-0004 +5\.50  warning: payment\.\\x1b\[5mpartly; 3\.00 settled; its id is {row['_id']} *$"
+    assert re.search(says, result.stdout, re.MULTILINE)
+    assert result.stdout.endswith("30 payments: 29 found registered already, 1 registered, but not completed\n")
+    line = decode(await pay(str(file), "--json"))[4]
+    assert (line["outcome"], line["status"], line["status_reason_locale"]) == (
+        "found",
+        "warning",
+        "payment.\x1b[5mpartly",
+    )
+
+
+async def test_one_payment_from_options(sandbox: Sandbox, pay: Pay) -> None:
+    """With a reference of its own, running the command twice registers it once; its id is shown."""
+    options = (*ONE, "--reference", "PAY [b]1", "--registered", "2025-07-05T10:00:00+02:00")
+    result = await pay(*options)
+    (row,) = sandbox.rows(PAYMENTS)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"completed; its id is {row['_id']}\n1 payment: 1 registered\n"
+    assert (row["creditor_payment_reference"], f"{row['amount']}", row["case"]) == ("PAY [b]1", "100.50", CASE)
+    assert row["client_registration_date"] == "Sat, 05 Jul 2025 08:00:00 GMT"
+    again = await pay(*options)
+    assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, "1 payment: 1 found registered already")
+    assert row["_id"] in again.stdout
+    assert count_posts(sandbox) == 1
+
+
+async def test_a_reference_that_was_made_is_told_before_anything_is_sent(sandbox: Sandbox, pay: Pay) -> None:
+    """The advice after an unknown outcome names it, since the bare command would make another payment."""
+    sandbox.fail(Fault(reset="before"), method="POST")
+    result = await pay(*ONE)
+    assert result.exit_code == 3
+    told, advice = result.stderr.splitlines()
+    (made,) = set(re.findall(r"auto-[0-9a-f]{20}", result.output))
+    assert told == f"amili: the reference is {made}: with --reference {made} the same command finds the payment"
+    assert advice == f"amili: {AGAIN}".replace("again:", f"again with --reference {made}:")
+    sandbox.fail(Fault(reset="after"), method="POST")
+    assert (await pay(*ONE, "--reference", made)).exit_code == 0
+    assert references(sandbox) == [made]
+
+
+async def test_a_dry_run_sends_nothing(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """It shows every payment and the total, and needs no credentials; what is hostile is shown harmlessly."""
+    rows = [make_row(0), make_row(1, creditor_payment_reference="[red]:smile:", amount="1000")]
+    path = str(write(tmp_path / "payments.csv", *rows))
+    result = await pay(path, "--dry-run", width=120, AMILI_BASE_URL=sandbox.url)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [line.split() for line in result.stdout.splitlines()[2:4]] == [
+        ["2", "PAY-0000", CREDITOR, CASE, "2025-07-04", "1.50"],
+        ["3", "[red]:smile:", CREDITOR, "INV-1", "2025-07-04", "1,000.00"],
+    ]
+    assert result.stdout.endswith("\n2 payments, 1,001.50 SEK in all; nothing was sent\n")
+    one = await pay(*ONE, "--dry-run", width=120, AMILI_BASE_URL=sandbox.url)
+    assert (one.exit_code, "1 payment, 100.50 SEK in all; nothing was sent" in one.stdout) == (0, True)
+    assert len(sandbox.requests) == 0
+
+
+@pytest.mark.parametrize("mode", [(), ("--dry-run",)])
+async def test_a_faulty_file_sends_nothing_and_names_every_fault(
+    mode: tuple[str, ...], tmp_path: Path, sandbox: Sandbox, pay: Pay
+) -> None:
+    """A line for each up to twenty, with the number of the rest, and none of the values; exit code 2."""
+    rows = [make_row(number, amount="hemlig,50" if number % 2 else "1") for number in range(100)]
+    result = await pay(str(write(tmp_path / "payments.csv", *rows)), *mode)
+    assert (result.exit_code, result.stdout, len(sandbox.requests)) == (2, "", 0)
+    *told, rest = result.stderr.splitlines()
+    assert len(told) == MOST_FAULTS == 20
+    assert all(line.startswith(f"amili: line {3 + 2 * n}: amount must be digits") for n, line in enumerate(told))
+    assert rest == "amili: and 30 more"
+    assert "hemlig" not in result.stderr
+
+
+@pytest.mark.parametrize("count", [MOST_FAULTS, MOST_FAULTS + 1])
+async def test_more_are_counted_only_where_there_are_more(count: int, tmp_path: Path, pay: Pay) -> None:
+    """Twenty faults are twenty lines."""
+    rows = [make_row(number, amount="x") for number in range(count)]
+    result = await pay(str(write(tmp_path / "payments.csv", *rows)))
+    assert result.stderr.count("\n") == count
+    assert ("amili: and 1 more\n" in result.stderr) == (count > MOST_FAULTS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), ["give either a csv FILE, or --creditor, --amount and the like of one payment"]),
+        (("a.csv", "--amount", "1"), ["give either a csv FILE, or --creditor"]),
+        (("/missing/a.csv",), ["/missing/a.csv cannot be read: No such file or directory"]),
+        (("/missing/a.csv", "--dry-run", "--json"), ["--dry-run and --json cannot go together"]),
+        (
+            ("--amount", "hemlig,5", "--case", "hemlig", "--invoice-number", "1"),
+            [
+                "--case: case must be 24 hexadecimal digits",
+                "--amount: amount must be digits",
+                "--creditor: creditor is missing",
+                "--bank-date: bank_transaction_date is missing",
+                "--case or --invoice-number: a payment needs exactly one",
+            ],
+        ),
+        ((*ONE, "--reference", " x"), ["--reference: creditor_payment_reference has blanks around it"]),
+        ((*ONE, "--registered", "now"), ["--registered: client_registration_date must be a day"]),
+        (ONE, ["AMILI_TOKEN is not set"]),
+    ],
+)
+async def test_a_mistake_of_the_caller_is_exit_code_2(
+    arguments: tuple[str, ...], says: list[str], sandbox: Sandbox, pay: Pay
+) -> None:
+    """All that is wrong is told, without the values, and nothing is sent."""
+    result = await pay(*arguments, AMILI_BASE_URL=sandbox.url)
+    assert (result.exit_code, result.stdout, len(sandbox.requests)) == (2, "", 0)
+    lines = [line for line in result.stderr.splitlines() if "the reference is auto-" not in line]
+    assert len(lines) == len(says)
+    for line, begins in zip(lines, says, strict=True):
+        assert line.startswith(f"amili: {begins}")
+    assert "hemlig" not in result.stderr
+
+
+async def test_a_file_without_payments_is_no_failure(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """Nothing is sent, and no credentials are asked for."""
+    path = str(write(tmp_path / "payments.csv"))
+    result = await pay(path, AMILI_BASE_URL=sandbox.url)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "no payments\n", "")
+    as_json = await pay(path, "--json", AMILI_BASE_URL=sandbox.url)
+    assert (as_json.exit_code, as_json.stdout, as_json.stderr) == (0, "", "amili: no payments\n")
+
+
+async def test_the_sandbox_needs_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As elsewhere."""
+    path = write(tmp_path / "payments.csv", make_row(0), make_row(1))
+    result = await asyncio.to_thread(CliRunner().invoke, app, [str(path), "--sandbox"])
+    assert (result.exit_code, result.stdout) == (0, "2 payments: 2 registered\n")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "says"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_a_stopped_run_tells_what_it_knew(
+    form: tuple[str, ...], sent: int, code: int, says: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """What is known of the first payments is printed, and the advice; the next run registers what is left."""
+    path = str(write(tmp_path / "payments.csv", *(make_row(number) for number in range(4))))
+    refuse_once(sandbox, after=1)
+    sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
+    async with started(sandbox, path, "--concurrency", "1", *form) as process:
+        async with asyncio.timeout(20):
+            while count_posts(sandbox) < 3:  # noqa: ASYNC110 - the sandbox has no event for that
+                await asyncio.sleep(0.01)
+        process.send_signal(sent)
+        out, err = await process.communicate()
+    counted = "4 payments: 1 registered, 1 refused; what became of 2 is not known"
+    assert process.returncode == code
+    if form:
+        assert [json.loads(line)["outcome"] for line in out.splitlines()] == ["registered", "refused"]
+        assert err.decode() == f"amili: {counted}\namili: {says}; {AGAIN}\n"
+    else:
+        assert re.search(r"^ +3  PAY-0001 +2\.50  case: is closed *$", out.decode(), re.MULTILINE)
+        assert out.decode().endswith(f"\n{counted}\n")
+        assert err.decode() == f"amili: {says}; {AGAIN}\n"
+    sandbox.stop_failing()
+    async with started(sandbox, path) as process:
+        out, _ = await process.communicate()
+    assert (process.returncode, out) == (0, b"4 payments: 3 registered, 1 found registered already\n")
+
+
+async def test_each_outcome_is_written_when_it_is_known(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The first line is there while the second payment hangs."""
+    path = str(write(tmp_path / "payments.csv", make_row(0), make_row(1)))
+    sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
+    async with started(sandbox, path, "--json") as process, asyncio.timeout(20):
+        assert process.stdout is not None
+        assert json.loads(await process.stdout.readline())["outcome"] == "registered"
+        assert process.returncode is None
+
+
+async def test_a_reader_who_leaves_stops_it_with_advice(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Without a record of what happens nothing more is sent, and that is no success."""
+    path = str(write(tmp_path / "payments.csv", *(make_row(number) for number in range(6))))
+    async with started(sandbox, path, "--json", "--concurrency", "1") as process:
+        assert process.stdout is not None
+        process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
+        assert process.stderr is not None
+        told = (await process.stderr.read()).decode()
+        assert await process.wait() == 3
+    assert told.splitlines()[-1] == f"amili: the outcomes cannot be written: Broken pipe; {AGAIN}"
+    assert "Traceback" not in told
+    assert count_posts(sandbox) < 6
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+async def test_a_report_that_cannot_be_written_is_no_success(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Everything was sent, but nobody was told."""
+    path = str(write(tmp_path / "payments.csv", make_row(0)))
+    with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230 - nothing is waited for
+        process = await asyncio.create_subprocess_exec(
+            *(*PAY, path), stdout=full, stderr=asyncio.subprocess.PIPE, env=os.environ | access(sandbox)
+        )
+        _, err = await process.communicate()
+    assert process.returncode == 3
+    assert err.decode() == f"amili: the outcomes cannot be written: No space left on device; {AGAIN}\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+@pytest.mark.parametrize(
+    ("options", "answer", "code", "registered"),
+    [((), b"y\n", 0, 2), ((), b"n\n", 1, 0), ((), b"\n", 1, 0), ((), b"\x04", 1, 0), (("--yes",), b"n\n", 0, 2)],
+)
+async def test_on_a_terminal_it_asks(
+    options: tuple[str, ...], answer: bytes, code: int, registered: int, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """How many payments, and how much in all; only a yes registers them."""
+    path = str(write(tmp_path / "payments.csv", make_row(0), make_row(1, amount="1234")))
+    process, text = await at_terminal(sandbox, answer, path, *options)
+    assert (process.returncode, len(sandbox.rows(PAYMENTS))) == (code, registered)
+    assert ("Register 2 payments, 1,235.50 SEK in all? [y/N] " in text) == (not options)
+    assert ("2 payments: 2 registered" in text) == (registered == 2)
+    assert ("amili: nothing was sent" in text) == (registered == 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+async def test_a_dry_run_asks_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
+    """There is nothing to agree to."""
+    process, text = await at_terminal(sandbox, b"n\n", str(write(tmp_path / "payments.csv", make_row(0))), "--dry-run")
+    assert (process.returncode, len(sandbox.requests), "[y/N]" in text) == (0, 0, False)
+    assert "1 payment, 1.50 SEK in all; nothing was sent" in text
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+async def test_json_at_a_terminal_has_no_bar(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Which would run into the lines; a table comes after one."""
+    path = str(write(tmp_path / "payments.csv", make_row(0)))
+    _, text = await at_terminal(sandbox, b"", path, "--yes", "--json")
+    line, conclusion = text.splitlines()
+    assert json.loads(line)["outcome"] == "registered"
+    assert conclusion == "amili: 1 payment: 1 registered"
+    _, text = await at_terminal(sandbox, b"", path, "--yes")
+    assert "1 of 1 rows" in text
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+async def test_an_interrupted_question_sends_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Ctrl-C has its own exit code there, too."""
+    process, text = await at_terminal(sandbox, b"\x03", str(write(tmp_path / "payments.csv", make_row(0))))
+    assert (process.returncode, len(sandbox.requests)) == (130, 0)
+    assert "amili: interrupted; nothing was sent" in text
+
+
+async def at_terminal(sandbox: Sandbox, typed: bytes, *arguments: str) -> tuple[asyncio.subprocess.Process, str]:
+    """The command at a terminal of its own, at which somebody types once it asks; what it showed."""
+    ours, theirs = os.openpty()
+    program = f"import os, fcntl, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); {COMMAND}"
+    environment = os.environ | access(sandbox) | {"TERM": "xterm", "COLUMNS": "100"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, *arguments), stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # which is how Linux says that the other side is closed
+        while part := await asyncio.to_thread(os.read, ours, 4096):
+            if b"[y/N] " not in shown and b"[y/N] " in shown + part:
+                os.write(ours, typed)
+            shown += part
+    os.close(ours)
+    await process.wait()
+    return process, shown.decode()

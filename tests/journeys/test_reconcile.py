@@ -1,0 +1,585 @@
+"""Reconciliation against the sandbox: what is planted is found, nothing else is, and at what price."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterable, Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from amili_async import AmiliClient, Reconciliation, field
+from amili_async.errors import ConfigurationError, ServerFault, UnreadableResponse
+from amili_async.filters import Where
+from amili_async.sandbox import Fault as ServerTrouble
+from amili_async.sandbox import Sandbox
+from tests.clock import settle
+from tests.journeys.conftest import Connect, StartSandbox
+from tests.journeys.leaving import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.journeys.planting import (
+    CATEGORIES,
+    FAULTS,
+    PAYOUTS,
+    SPECIFICATIONS,
+    Finding,
+    PlantedBooks,
+    drop_row,
+    misstate_total,
+    name_unknown_payout,
+    name_unknown_payouts,
+    priced,
+    sum_up,
+)
+
+ONE = "6776478033d4049c0400dd72"
+
+
+async def reconcile(amili: AmiliClient, where: Where = None) -> list[Reconciliation]:
+    """All of them, after having seen that each payout comes once, in order, and says whether it exists."""
+    found = [each async for each in amili.reconcile(where)]
+    ids = [each.payout_id for each in found]
+    assert ids == sorted(set(ids))
+    for each in found:
+        assert each.payout is None or each.payout.id == each.payout_id
+        assert {difference.payout for difference in each.differences} <= {each.payout_id}
+        assert (each.payout is None) == ("no_payout" in {difference.kind for difference in each.differences})
+    return found
+
+
+def tell(found: list[Reconciliation]) -> dict[str, set[Finding]]:
+    """What differs, by payout, without the numbers."""
+    return {
+        each.payout_id: {(one.kind, one.article, one.field, one.specification) for one in each.differences}
+        for each in found
+        if not each.agrees
+    }
+
+
+def lists(sandbox: Sandbox, *resources: str) -> list[Any]:
+    """The lists that were asked for, of one resource or of both: everything but the token."""
+    paths = {f"/{resource}" for resource in resources or (PAYOUTS, SPECIFICATIONS)}
+    return [request for request in sandbox.requests if request.path in paths]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+async def test_made_up_books_agree(seed: int, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Every payout of an untouched sandbox comes once, with the count and sums that it states, and agrees."""
+    sandbox = await start_sandbox(seed=seed, payouts=130, specifications=900)
+    found = await reconcile(await connect(sandbox))
+    assert tell(found) == {}
+    stored = sorted(sandbox.rows(PAYOUTS), key=lambda row: row["_id"])
+    assert [each.payout_id for each in found] == [row["_id"] for row in stored]
+    assert [each.sums.total_amount for each in found] == [row["total_amount"] for row in stored]
+    assert sum(each.sums.count for each in found) == sum("payout" in row for row in sandbox.rows(SPECIFICATIONS))
+
+
+async def test_the_default_sandbox_costs_a_request_for_a_hundred_specifications(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """50 payouts with 5,000 specifications, some of which await a payout: at most 52 requests and the token."""
+    sandbox = await start_sandbox(payouts=50, specifications=5000)
+    found = await reconcile(await connect(sandbox))
+    assert (len(found), tell(found)) == (50, {})
+    assert len(lists(sandbox)) <= 52
+    assert len(sandbox.requests) == len(lists(sandbox)) + 1
+
+
+async def test_a_thousand_payouts_cost_less_than_a_hundred_requests(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """With 5,000 specifications, and however many payouts there are no request line grows beyond 8,000 bytes."""
+    sandbox = await start_sandbox(payouts=1000, specifications=5000)
+    found = await reconcile(await connect(sandbox))
+    assert (len(found), tell(found)) == (1000, {})
+    assert len(lists(sandbox)) < 100
+    assert len(lists(sandbox, PAYOUTS)) == 11  # the last one brings nothing, and nothing is looked at twice
+    assert longest_line(sandbox) < 8000
+
+
+async def test_looking_again_at_everything_makes_no_long_request_lines(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Where each payout is wrong, all are asked for again a hundred at a time, and so are hundreds of unknown ones."""
+    sandbox = await start_sandbox(payouts=250, specifications=2500)
+    amili = await connect(sandbox)
+    known = [each.payout_id for each in await reconcile(amili)]
+    once = len(lists(sandbox))
+    sandbox.requests.clear()
+    for payout_id in known:
+        sandbox.update(PAYOUTS, payout_id, {"amount": None})
+    unknown = [f"{int(known[150], 16) + 1 + place:024x}" for place in range(120)] + [
+        f"{place:024x}" for place in range(7)
+    ]
+    for payout_id in (*unknown, *(f"f{place:023x}" for place in range(230))):
+        sandbox.insert(SPECIFICATIONS, {"article": "cost", **priced(100, 25), "payout": payout_id})
+    found = await reconcile(amili)
+    assert len(tell(found)) == len(found) == 250 + 120 + 7 + 230
+    assert len(lists(sandbox)) <= 2 * once + 30
+    assert longest_line(sandbox) < 8000
+
+
+def longest_line(sandbox: Sandbox) -> int:
+    """Bytes of path and query, encoded."""
+    return max(len(f"{request.path}?{urlencode(request.query)}") for request in sandbox.requests)
+
+
+@pytest.mark.parametrize("payouts", [1, 99, 100, 101, 200, 230])
+async def test_odd_but_exact_books_agree(payouts: int, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Credit notes, zeros, a hundred million, integers beside floats, unknown articles, several creditors."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=payouts)
+    found = await reconcile(await connect(sandbox))
+    assert tell(found) == {}
+    assert [each.payout_id for each in found] == books.ids
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_each_planted_fault_is_found_where_it_is(
+    fault: str, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Exactly what it makes wrong on exactly the payouts that it concerns; the others come, and agree."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox)
+    FAULTS[fault](books)
+    await check_findings(books, await connect(sandbox))
+
+
+async def test_all_planted_faults_are_found_together(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """No fault hides another, on whichever of several hundreds they are."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=230)
+    for plant in FAULTS.values():
+        plant(books)
+    await check_findings(books, await connect(sandbox))
+
+
+@pytest.mark.parametrize("place", [0, 99, 100, 199, 200, 229])
+async def test_faults_at_the_edges_of_a_hundred_are_found(
+    place: int, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """The first and the last payout of a request are compared as all others are."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=230)
+    books.sandbox.delete(SPECIFICATIONS, books.rows(books.ids[place])[-1]["_id"])
+    name_unknown_payout(books, f"{int(books.ids[place], 16) + 1:024x}")
+    found = tell(await reconcile(await connect(sandbox)))
+    assert set(found) == {books.ids[place], *books.findings}
+
+
+async def check_findings(books: PlantedBooks, amili: AmiliClient) -> None:
+    """Exactly what was planted is found, payout by payout, and as noise only what is noise."""
+    found = await reconcile(amili)
+    assert tell(found) == books.findings
+    assert [each.payout_id for each in found] == sorted({*books.ids, *books.findings})
+    differing = [each for each in found if not each.agrees]
+    assert {each.payout_id for each in differing if all(one.is_noise for one in each.differences)} == books.noisy
+    assert not [
+        one for each in differing if each.payout_id not in books.noisy for one in each.differences if one.is_noise
+    ]
+
+
+async def test_specifications_of_unknown_payouts_come_one_for_a_payout(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Two rows of the same unknown payout make one reconciliation with what they come to, also among no payouts."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    for unknown, rows in ((ONE, 2), ("0" * 24, 1), ("f" * 24, 130)):
+        for _ in range(rows):
+            sandbox.insert(SPECIFICATIONS, {"article": "cost", **priced(100, 25), "payout": unknown})
+    found = await reconcile(await connect(sandbox))
+    assert [(each.payout_id, each.sums.count, each.sums.total_amount) for each in found] == [
+        ("0" * 24, 1, Decimal(125)),
+        (ONE, 2, Decimal(250)),
+        ("f" * 24, 130, Decimal(16250)),
+    ]
+    assert [each.payout for each in found] == [None, None, None]
+
+
+async def test_a_payout_that_is_no_id_is_found_too(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Whatever text a specification has for a payout's id, it is not passed over."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox)
+    for unknown in ("", "capital", "0", "~"):
+        name_unknown_payout(books, unknown)
+    found = tell([each async for each in (await connect(sandbox)).reconcile()])
+    assert found == books.findings
+
+
+async def test_a_filter_chooses_the_payouts(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Only what matches is compared, in whatever form the filter is; unknown payouts are not looked for."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=230)
+    for plant in (name_unknown_payouts, drop_row, drop_row, drop_row, drop_row, *FAULTS.values()):
+        plant(books)
+    amili = await connect(sandbox)
+    everything = {each.payout_id: each for each in await reconcile(amili)}
+    category = CATEGORIES[1]
+    chosen = [each for each in books.ids if books.payout(each)["finance_category"] == category]
+    for where in ({"finance_category": category}, field("finance_category") == category):
+        assert await reconcile(amili, where) == [everything[each] for each in chosen]
+    few = [books.ids[7], books.ids[120], "f" * 24]
+    assert await reconcile(amili, field("_id").is_in(few)) == [everything[each] for each in few[:2]]
+    either = (field("_id") < books.ids[3]) | (field("_id") > books.ids[-4])
+    assert await reconcile(amili, either) == [everything[each] for each in (*books.ids[:3], *books.ids[-3:])]
+    assert await reconcile(amili, {"finance_category": "no such"}) == []
+    assert await reconcile(amili, {}) == list(everything.values())
+
+
+def once(callback: Callable[[], object], *, path: str, after: int = 0) -> Callable[[Any], None]:
+    """For `sandbox.meanwhile`: does something a single time, right before a list of this resource is answered."""
+    left = [after]
+
+    def meanwhile(request: Any) -> None:
+        if request.path == f"/{path}":
+            left[0] -= 1
+            if left[0] == -1:
+                callback()
+
+    return meanwhile
+
+
+def book_one_more(books: PlantedBooks, payout_id: str) -> None:
+    """A specification is added to a payout, and the payout brought up to date, in the same moment."""
+    own = {name: books.payout(payout_id)[name] for name in ("creditor", "currency", "finance_category")}
+    row = {"article": "cost", **own, **priced("99.5", "24.5"), "payout": payout_id}
+    books.sandbox.insert(SPECIFICATIONS, row)
+    books.change_payout(payout_id, **sum_up(books.rows(payout_id)))
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+async def test_a_booking_between_two_requests_is_no_difference(
+    after: int, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """What was booked after the payouts were read, or between two pages, is compared a second time."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=40)
+    drop_row(books)
+    busy = next(each for each in books.ids if each not in books.findings)
+    amili = await connect(sandbox)
+    happened: list[str] = []
+
+    def book() -> None:
+        happened.append(busy)
+        book_one_more(books, busy)
+
+    sandbox.meanwhile(once(book, path=SPECIFICATIONS, after=after))
+    found = await reconcile(amili)
+    assert happened
+    assert tell(found) == books.findings
+    (both,) = [each for each in found if each.payout_id == busy]
+    assert both.payout is not None
+    assert both.sums.total_amount == both.payout.total_amount == books.payout(busy)["total_amount"]
+
+
+async def test_a_payout_is_looked_at_until_it_holds_still(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """One that differs each time in another way is no difference yet; one that differs twice alike is."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=5)
+    drop_row(books)
+    busy = next(each for each in books.ids if each not in books.findings)
+    asked: list[Any] = []
+
+    def meanwhile(request: Any) -> None:
+        if request.path == f"/{SPECIFICATIONS}" and "$not" not in request.query["where"]:
+            asked.append(request)
+            if len(asked) <= 3:
+                book_one_more(books, busy)
+
+    sandbox.meanwhile(meanwhile)
+    assert tell(await reconcile(await connect(sandbox))) == books.findings
+    assert len(asked) == 4
+
+
+async def test_rows_that_come_with_every_page_are_no_difference(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Where no list holds still from its first to its last page, that is the error, and nothing wrong is told."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=40)
+
+    def meanwhile(request: Any) -> None:
+        if request.path == f"/{SPECIFICATIONS}" and request.query["page"] != "1":
+            book_one_more(books, books.ids[0])
+
+    sandbox.meanwhile(meanwhile)
+    told: list[Reconciliation] = []
+    with pytest.raises(UnreadableResponse, match="came or went"):
+        await take_all((await connect(sandbox)).reconcile(), told)
+    assert tell(told) == {}
+
+
+async def test_payouts_that_come_and_go_meanwhile_are_no_difference(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """One that is deleted with its rows is not told; one that is made with its rows is, as it now is."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=150)
+    new = [f"{int(books.ids[place], 16) + 1:024x}" for place in (3, 120, 149)]
+
+    def come_and_go() -> None:
+        for row in books.rows(books.ids[7]):
+            sandbox.delete(SPECIFICATIONS, row["_id"])
+        sandbox.delete(PAYOUTS, books.ids[7])
+        for payout_id in new:
+            row = {"article": "cost", **priced(100, 25)}
+            sandbox.insert(SPECIFICATIONS, {**row, "payout": payout_id})
+            sandbox.insert(PAYOUTS, {"_id": payout_id, **sum_up([row])})
+
+    sandbox.meanwhile(once(come_and_go, path=SPECIFICATIONS))
+    found = await reconcile(await connect(sandbox))
+    assert tell(found) == {}
+    ids = {each.payout_id for each in found}
+    assert ids == {*books.ids, *new} - {books.ids[7]}
+    assert all(each.payout is not None for each in found)
+
+
+async def test_a_payout_that_loses_its_rows_meanwhile_is_told(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """What is wrong in the second look too is wrong, though it was right when the payouts were read."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox)
+    sandbox.meanwhile(once(lambda: drop_row(books), path=SPECIFICATIONS))
+    found = await reconcile(await connect(sandbox))
+    assert len(books.findings) == 1
+    assert tell(found) == books.findings
+
+
+def disregard(path: str, parameter: str, holding: str) -> Callable[[Any], dict[str, str]]:
+    """For `sandbox.falsify`: what was asked for, but for a parameter of one resource's lists that holds this text."""
+
+    def falsify(request: Any) -> dict[str, str]:
+        query = dict(request.query)
+        if request.path == f"/{path}" and holding in query.get(parameter, ""):
+            del query[parameter]
+        return query
+
+    return falsify
+
+
+EVERY = {"finance_category": {"$ne": "no such"}}
+
+
+@pytest.mark.parametrize("payouts", [90, 230])
+@pytest.mark.parametrize(
+    ("path", "parameter", "holding", "where"),
+    [
+        (SPECIFICATIONS, "where", "", None),
+        (SPECIFICATIONS, "where", "$lte", None),
+        (SPECIFICATIONS, "where", "$not", None),
+        (SPECIFICATIONS, "where", "", EVERY),
+        (SPECIFICATIONS, "where", "", {"finance_category": CATEGORIES[0]}),
+        (PAYOUTS, "where", "$gt", None),
+        (PAYOUTS, "where", "$gt", EVERY),
+        (PAYOUTS, "sort", "", None),
+        (PAYOUTS, "sort", "", EVERY),
+    ],
+)
+async def test_a_server_that_disregards_filter_or_order_is_no_difference(
+    path: str,
+    parameter: str,
+    holding: str,
+    where: Any,
+    payouts: int,
+    start_sandbox: StartSandbox,
+    connect: Connect,
+) -> None:
+    """It ends in an error, or does no harm, but never tells what may be wrong; even where each row has a payout."""
+    sandbox = await start_sandbox(payouts=payouts, specifications=900)
+    for row in sandbox.rows(SPECIFICATIONS):
+        if "payout" not in row:
+            sandbox.delete(SPECIFICATIONS, row["_id"])
+    amili = await connect(sandbox)
+    sandbox.falsify(query=disregard(path, parameter, holding))
+    told: list[Reconciliation] = []
+    if payouts < 100 and (holding == "$gt" or (path, where) == (SPECIFICATIONS, EVERY)):
+        await take_all(amili.reconcile(where), told)  # all were asked for at once
+        assert len(told) == payouts
+    else:
+        with pytest.raises(UnreadableResponse) as caught:
+            await take_all(amili.reconcile(where), told)
+        assert path in str(caught.value)
+        assert not [row for row in sandbox.rows(PAYOUTS) if row["_id"] in str(caught.value)]
+    assert tell(told) == {}
+    assert len({each.payout_id for each in told}) == len(told)
+
+
+async def take_all(found: AsyncIterable[Reconciliation], told: list[Reconciliation]) -> None:
+    """Keep what comes, also where an error comes after it."""
+    async for each in found:
+        told.append(each)  # noqa: PERF401 - a comprehension would lose them
+
+
+async def test_a_server_with_smaller_pages_is_read_all_the_same(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """One that gives twenty rows, whatever it is asked for, is asked more often, and nothing is passed over."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=230)
+    for plant in FAULTS.values():
+        plant(books)
+    sandbox.falsify(query=lambda request: {**request.query, "max_results": "20"})
+    await check_findings(books, await connect(sandbox))
+
+
+async def test_a_server_that_fails_for_good_ends_it(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """What came until then was right; the error is the server's own, and what fails once is only tried again."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=230)
+    amili = await connect(sandbox)
+    for trouble in (ServerTrouble.unavailable(), ServerTrouble.too_many_requests(), ServerTrouble(reset="after")):
+        sandbox.fail(trouble, path=SPECIFICATIONS, after=3)
+    assert [each.payout_id for each in await reconcile(amili)] == books.ids
+    sandbox.fail(ServerTrouble.unavailable(), times=None, path=SPECIFICATIONS, after=14)
+    told: list[Reconciliation] = []
+    with pytest.raises(ServerFault):
+        await take_all(amili.reconcile(), told)
+    assert [each.payout_id for each in told] == books.ids[: len(told)]
+    assert 0 < len(told) < 230
+    assert tell(told) == {}
+
+
+async def leave_by_closing(found: AsyncIterable[Any], amili: AmiliClient) -> None:
+    reconciliations: Any = found
+    await anext(reconciliations)
+    await reconciliations.aclose()
+
+
+async def leave_by_closing_the_client(found: AsyncIterable[Any], amili: AmiliClient) -> None:
+    reconciliations: Any = found
+    first = await anext(reconciliations)
+    await amili.aclose()
+    told = [first]
+    with pytest.raises(ConfigurationError, match="closed"):
+        await take_all(reconciliations, told)
+    assert len(told) <= 100  # what was compared already may still come
+    await amili.open()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        leave_by_breaking,
+        leave_by_an_exception,
+        leave_by_cancellation,
+        leave_by_closing,
+        leave_by_closing_the_client,
+    ],
+)
+async def test_leaving_early_leaves_nothing_behind(
+    leave: Callable[[AsyncIterable[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """No task and no open request remains, not everything was asked for, and the client still works."""
+    sandbox = await start_sandbox(payouts=700, specifications=4000, latency=0.02)
+    amili = await connect(sandbox, concurrency=2)
+    await amili.auth.get_valid_token()
+    await leave(amili.reconcile(), amili)
+    gc.collect()
+    await settle()
+    assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
+    assert amili._open_walks == set()
+    await asyncio.sleep(0.05)
+    assert sandbox.in_flight == 0
+    assert 0 < len(lists(sandbox)) < 40
+    assert await amili.payouts.count() == 700
+
+
+def server_tasks() -> set[asyncio.Task[Any]]:
+    """What the sandbox itself has running: one task a connection."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task)}
+
+
+@pytest.mark.parametrize("resource", [PAYOUTS, SPECIFICATIONS])
+@pytest.mark.parametrize("way", ["cancelled", "closed"])
+async def test_waiting_for_an_answer_can_be_ended(
+    resource: str, way: str, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """While the server is silent, a cancellation ends it, and so does closing the client; nothing stays in flight."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    sandbox.fail(ServerTrouble(hang=True), times=None, path=resource)
+    waiting = asyncio.ensure_future(take_all(amili.reconcile(), []))
+    while not lists(sandbox, resource):  # noqa: ASYNC110 - the sandbox has no event for that
+        await asyncio.sleep(0.001)
+    if way == "cancelled":
+        waiting.cancel()
+    else:
+        await amili.aclose()
+    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ConfigurationError):
+        await waiting
+    assert amili._open_walks == set()
+    assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
+    async with asyncio.timeout(10):
+        while sandbox.in_flight:  # noqa: ASYNC110 - nor for that
+            await asyncio.sleep(0.001)
+
+
+async def test_a_slow_reader_is_not_run_away_from(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Whoever stops at the first payout of many has a few hundred fetched, and no more however long it waits."""
+    sandbox = await start_sandbox(payouts=1000, specifications=4000)
+    amili = await connect(sandbox)
+    found = amili.reconcile()
+    await anext(found)
+    await asyncio.sleep(0.1)
+    assert len(lists(sandbox, PAYOUTS)) <= 4
+    assert len([each async for each in found]) == 999
+
+
+async def test_nothing_is_sent_before_it_is_asked_for(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The call alone costs nothing, and two runs at once do not disturb each other."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=120)
+    misstate_total("amount")(books)
+    amili = await connect(sandbox)
+    first, second = amili.reconcile(), amili.reconcile()
+    await asyncio.sleep(0.02)
+    assert list(sandbox.requests) == []
+    both = [pair async for pair in zip_async(first, second)]
+    assert [one for one, _ in both] == [other for _, other in both] == await reconcile(amili)
+
+
+async def zip_async(first: AsyncIterable[Any], second: Any) -> Any:
+    async for each in first:
+        yield each, await anext(second)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"finance_category": {"$near": "capital"}},
+        {"payout_date": "2025-01-01"},
+        field("_id").is_in([f"{number:024x}" for number in range(300)]),
+        5,
+    ],
+)
+async def test_a_bad_filter_is_refused_at_the_call(where: Any, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """What cannot work, and what makes too long a request line, is refused before anything is sent."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    with pytest.raises(ConfigurationError):
+        amili.reconcile(where)
+    assert list(sandbox.requests) == []
+
+
+async def test_a_filter_that_is_nearly_too_long_works_to_the_end(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """What is not refused at the call is not refused at the second hundred either."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=230)
+    amili = await connect(sandbox)
+    lengths = []
+    for length in range(1, 8000, 7):
+        where = (field("_id") != "0" * 24) & (field("payout_reference") != "x" * length)
+        try:
+            reconciliations = amili.reconcile(where)
+        except ConfigurationError:
+            break
+        lengths.append(length)
+        await reconciliations.aclose()
+    where = (field("_id") != "0" * 24) & (field("payout_reference") != "x" * lengths[-1])
+    assert 5000 < lengths[-1] < 8000
+    assert [each.payout_id for each in await reconcile(amili, where)] == books.ids
+
+
+async def test_a_closed_client_says_so(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Iterating after the client was closed is an error, not silence."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    found = amili.reconcile()
+    await amili.aclose()
+    with pytest.raises(ConfigurationError, match="not open"):
+        await anext(found)

@@ -1,0 +1,48 @@
+"""Payouts and specifications made by hand, and what comes of comparing them, for tests of what is said of it."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from amili_async import Payout, PayoutSpecification, PayoutSummary
+from amili_async.reconcile import Reconciliation, reconcile_payout, report_unknown_payout
+
+PAYOUT = "6776478033d4049c0400dd72"
+HOSTILE = "=1+1\x1b[31m[red]:smile:\n\u202e"
+"""What would be a formula, a colour, markup, a second line, and letters that run backwards."""
+
+
+def make_specification(letter: str, **fields: Any) -> PayoutSpecification:
+    """100 and 25 of VAT; *letter* is its id, 24 times."""
+    own: dict[str, Any] = {"article": "capital", "amount": Decimal(100), "vat_amount": Decimal(25)}
+    return PayoutSpecification(id=letter * 24, **(own | {"payout": PAYOUT, "total_amount": Decimal(125)} | fields))
+
+
+def make_payout(payout_id: str = PAYOUT, **fields: Any) -> Payout:
+    """The sum of two specifications as above."""
+    numbers: dict[str, Any] = {"amount": Decimal(200), "vat_amount": Decimal(50), "total_amount": Decimal(250)}
+    own = {
+        "currency": "SEK",
+        "finance_category": "capital",
+        "payout_reference": "Utbet 12",
+        "payout_date": datetime(2025, 6, 13, tzinfo=UTC),
+        "summary": {"capital": PayoutSummary(count=2, **numbers)},
+    }
+    return Payout(id=payout_id, **(numbers | own | fields))
+
+
+def agree(count: int = 1, **fields: Any) -> list[Reconciliation]:
+    """So many payouts that agree."""
+    rows = (make_specification("a"), make_specification("b"))
+    return [reconcile_payout(make_payout(f"{number:024x}", **fields), rows) for number in range(count)]
+
+
+def differ(*, rows: tuple[PayoutSpecification, ...] | None = None, **fields: Any) -> Reconciliation:
+    """A payout that is not what its specifications come to, if the fields or rows make it so."""
+    rows = (make_specification("a"), make_specification("b")) if rows is None else rows
+    return reconcile_payout(make_payout(**fields), rows)
+
+
+def name_unknown(count: int = 1) -> Reconciliation:
+    """A payout that is only named."""
+    return report_unknown_payout("f" * 24, [make_specification(letter) for letter in "abc"[:count]])

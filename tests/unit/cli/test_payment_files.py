@@ -1,0 +1,391 @@
+"""Which payments a csv file holds, and all that is wrong with it."""
+
+import csv
+import io
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amili_async import NewCreditorPayment
+from amili_async.cli.payment_files import COLUMNS, EITHER, read_bytes, read_payment, read_payments
+from amili_async.errors import ConfigurationError
+from amili_async.models import format_date
+
+CREDITOR = "674dbeb208847b9501cc9138"
+CASE = "68678eda88b9226bb78d7169"
+GOOD = {
+    "creditor": CREDITOR,
+    "case": CASE,
+    "amount": "100.50",
+    "bank_transaction_date": "2025-07-04",
+    "creditor_payment_reference": "PAY-1",
+}
+HEADER = ",".join(GOOD)
+LINE = ",".join(GOOD.values())
+
+
+def write(*rows: dict[str, str], delimiter: str = ",", end: str = "\n") -> bytes:
+    """A file of these rows under the names of the first."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter, lineterminator=end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()
+
+
+def faults_of(*lines: str) -> tuple[str, ...]:
+    read = read_payments("\n".join(lines).encode())
+    assert (not read.rows) or (not read.faults)
+    return read.faults
+
+
+def fault_of(**changes: str) -> str:
+    """The one fault of a payment that is good but for these fields."""
+    (fault,) = faults_of_payment(**changes).values()
+    return fault
+
+
+def faults_of_payment(**changes: str) -> dict[str, str]:
+    read = read_payment(GOOD | changes)
+    assert isinstance(read, dict), read
+    return read
+
+
+MOMENTS = st.datetimes(
+    min_value=datetime(1971, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    max_value=datetime(2100, 1, 1),  # noqa: DTZ001 - as above
+    timezones=st.just(UTC),
+).map(lambda moment: moment.replace(microsecond=0))
+IDS = st.integers(0, 16**24 - 1).map("{:024x}".format)
+TEXTS = st.text(st.characters(codec="utf-8").filter(str.isprintable), min_size=1, max_size=30).map(
+    lambda text: f"P{text}P"
+)
+
+
+@st.composite
+def payments(draw: st.DrawFn) -> NewCreditorPayment:
+    which: dict[str, Any] = draw(
+        st.one_of(IDS.map(lambda digits: {"case": digits}), TEXTS.map(lambda text: {"invoice_number": text}))
+    )
+    if draw(st.booleans()):
+        which["client_registration_date"] = draw(MOMENTS)
+    return NewCreditorPayment(
+        creditor=draw(IDS),
+        amount=draw(st.integers(1, 10**15 - 1).map(lambda ore: Decimal(ore).scaleb(-2))),
+        bank_transaction_date=draw(MOMENTS),
+        creditor_payment_reference=draw(TEXTS),
+        **which,
+    )
+
+
+def in_words(name: str, value: Any, form: int) -> str:
+    """A value as a cell; a date in one of the forms."""
+    if value is msgspec.UNSET:
+        return ""
+    if isinstance(value, datetime):
+        shifted = value.astimezone(timezone(timedelta(hours=-5, minutes=30))) if form == 0 else value
+        return format_date(value) if form == 1 else shifted.isoformat(sep=" " if form == 2 else "T")
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+@given(
+    given=st.lists(payments(), min_size=1, max_size=6, unique_by=lambda each: each.creditor_payment_reference),
+    names=st.permutations(COLUMNS),
+    delimiter=st.sampled_from(",;\t"),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    form=st.integers(0, 2),
+    mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),
+)
+def test_what_was_written_is_read(
+    given: list[NewCreditorPayment], names: list[str], delimiter: str, end: str, form: int, mark: bytes
+) -> None:
+    """Every payment, with the line it stands on, whatever the order of columns, the delimiter, the ends of lines."""
+    rows = [{name: in_words(name, getattr(each, name), form) for name in names} for each in given]
+    read = read_payments(mark + write(*rows, delimiter=delimiter, end=end))
+    assert read.faults == ()
+    assert [row.payment for row in read.rows] == given
+    assert [row.line for row in read.rows] == list(range(2, len(given) + 2))
+
+
+@given(content=st.binary(max_size=300) | st.text(",;\n\r\"'aé1 .\0").map(lambda text: f"{HEADER}\n{text}".encode()))
+def test_anything_is_read_or_refused(content: bytes) -> None:
+    """Whatever the bytes: rows or faults, and every fault has its line."""
+    read = read_payments(content)
+    assert not (read.rows and read.faults)
+    assert all(re.match(r"line \d+: ", fault) for fault in read.faults)
+
+
+def test_optional_columns_may_be_left_out() -> None:
+    """Currency, origin, and one of case and invoice_number; what they say is said anyway."""
+    (row,) = read_payments(write(GOOD)).rows
+    assert (row.line, row.payment.case, row.payment.invoice_number) == (2, CASE, msgspec.UNSET)
+    assert (row.payment.currency, row.payment.origin) == ("SEK", "creditor_system")
+    assert row.payment.client_registration_date is msgspec.UNSET
+    by_invoice = {name: cell for name, cell in GOOD.items() if name != "case"} | {"invoice_number": "INV 1"}
+    (row,) = read_payments(write(by_invoice)).rows
+    assert row.payment.invoice_number == "INV 1"
+
+
+def test_lines_are_counted_as_an_editor_counts_them() -> None:
+    """Blank lines and empty rows of a spreadsheet are skipped, a cell may go over lines, and the numbers stay right."""
+    second = LINE.replace("PAY-1", '"PAY\n2"')
+    third, fourth = LINE.replace("100.50", "1,50"), LINE.replace("100.50", "0").replace("PAY-1", "PAY-3")
+    faults = faults_of("", HEADER, "", LINE, "   ", ",,,,", second, third, "", fourth, "")
+    assert [fault.partition(":")[0] for fault in faults] == ["line 7", "line 9", "line 11"]
+    read = read_payments("\r\n".join(["", HEADER, "", LINE, ",,,,", "", LINE.replace("PAY-1", "PAY-2"), ""]).encode())
+    assert [row.line for row in read.rows] == [4, 7]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\n", b" ; ;\r\n"])
+def test_an_empty_file_is_refused(content: bytes) -> None:
+    """It names no columns; it may be the wrong file."""
+    assert read_payments(content).faults == (
+        f"line 1: the first line must name the columns as the API does: {', '.join(COLUMNS)}",
+    )
+
+
+def test_a_file_without_payments_is_no_fault() -> None:
+    """Nothing came today."""
+    read = read_payments(f"{HEADER}\n\n".encode())
+    assert (read.rows, read.faults) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("header", "faults"),
+    [
+        (LINE, [f"the first line must name the columns as the API does: {', '.join(COLUMNS)}"]),
+        (HEADER.replace("amount", "Amount"), ["column 3 (Amount) is none that a", "the column amount is missing"]),
+        (HEADER + ",", ["column 6 () is none that a payment has"]),
+        (HEADER + ",amount", ["the column amount stands there 2 times"]),
+        (HEADER.replace("case,", ""), ["the column case or invoice_number is missing"]),
+        (
+            "case,currency",
+            [
+                f"the column {name} is missing"
+                for name in ("creditor", "amount", "bank_transaction_date", "creditor_payment_reference")
+            ],
+        ),
+        (HEADER + ',"\x1b[31m\u202e"', [r"column 6 (\x1b[31m\u202e) is none"]),
+        (HEADER + "," + "x" * 1000, [f"column 6 ({'x' * 40}) is none"]),
+        (HEADER.replace(",", "|"), ["the first line must name the columns"]),
+    ],
+)
+def test_a_header_that_is_not_right_is_refused(header: str, faults: list[str]) -> None:
+    """All that is wrong with it, and nothing of the rows under it, whose cells cannot be told apart."""
+    found = faults_of("", header, LINE, "x")
+    assert len(found) == len(faults)
+    for fault, says in zip(found, faults, strict=True):
+        assert fault.startswith(f"line 2: {says}")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("name_form", ['"{}"', '" {} "', " {} "])
+def test_the_header_decides_what_parts_cells(delimiter: str, name_form: str) -> None:
+    """A delimiter of another kind in a cell is part of the cell, and names may be quoted, or have blanks around."""
+    header = delimiter.join(map(name_form.format, GOOD))
+    line = delimiter.join([*list(GOOD.values())[:-1], '"P,A;Y"'])
+    (row,) = read_payments(f"{header}\n{line}".encode()).rows
+    assert row.payment.creditor_payment_reference == "P,A;Y"
+
+
+@pytest.mark.parametrize(
+    ("line", "count"), [(f"{LINE},", 6), (f"{LINE},,x", 7), (LINE.rpartition(",")[0], 4), ("x", 1)]
+)
+def test_a_row_with_too_many_or_too_few_cells_is_refused(line: str, count: int) -> None:
+    """Its cells may have moved."""
+    assert faults_of(HEADER, LINE, line) == (f"line 3: it has {count} cells, but the header has 5",)
+
+
+@pytest.mark.parametrize("broken", ['"PAY', 'x,"a"b', f'"{"x" * 140_000}"'])
+def test_a_broken_cell_ends_the_reading(broken: str) -> None:
+    """It is told with the line where it begins, after what was wrong before it."""
+    first, second = faults_of(HEADER, "x", LINE, broken, LINE, "y")
+    assert first.startswith("line 2: it has 1 cells")
+    assert re.match("line 4: a quotation mark .* is not closed, .* cell is too long; .* not looked at$", second)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (f"{HEADER}\n{LINE}\nb\xe5t".encode("latin-1"), 3),
+        (f"{HEADER}\r\n{LINE}\r\nb\xe5t".encode("latin-1"), 3),
+        (f"{HEADER}\r{LINE}\rb\xe5t".encode("latin-1"), 3),
+        (HEADER.encode("utf-16"), 1),
+        (b"\xef\xbb\xbf\n\xff", 2),
+    ],
+)
+def test_an_encoding_that_is_not_utf8_is_refused(content: bytes, line: int) -> None:
+    """With the line of the first byte that is wrong."""
+    assert read_payments(content).faults == (f"line {line}: the file is not in UTF-8; save it as that",)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        *(
+            "1 234,50",
+            "1,234.50",
+            "1e3",
+            "1,5",
+            "1.234,50",
+            "1.005",
+            "100.500",
+            "1.",
+            ".5",
+            "+1",
+            "-1",
+            "0x1",
+            "NaN",
+            "1_0",
+        ),
+        *("100 kr", "1\u00a0234", "١٢", "\uff11"),
+    ],
+)
+def test_an_amount_is_not_guessed(amount: str) -> None:
+    """Only digits, with a point and one or two decimals: the sentence says so, and not what was there."""
+    fault = fault_of(amount=amount)
+    assert fault.startswith("amount must be digits, with a point before one or two decimals")
+    assert fault == fault_of(amount="hemlig")
+
+
+@pytest.mark.parametrize(
+    ("amount", "exact"), [("100.50", "100.50"), ("1234", "1234"), ("0.01", "0.01"), ("7.5", "7.5")]
+)
+def test_an_amount_keeps_its_digits(amount: str, exact: str) -> None:
+    """Exactly those that stand there."""
+    read = read_payment(GOOD | {"amount": amount})
+    assert isinstance(read, NewCreditorPayment)
+    assert str(read.amount) == exact
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2025-07-04", datetime(2025, 7, 4, tzinfo=UTC)),
+        ("2025-07-04T08:00Z", datetime(2025, 7, 4, 8, tzinfo=UTC)),
+        ("2025-07-04T08:00:01Z", datetime(2025, 7, 4, 8, 0, 1, tzinfo=UTC)),
+        ("2025-07-04 10:00:00+02:00", datetime(2025, 7, 4, 8, tzinfo=UTC)),
+        ("2025-07-04T10:00:00+0200", datetime(2025, 7, 4, 8, tzinfo=UTC)),
+        ("2025-07-04T10:00:00+02", datetime(2025, 7, 4, 8, tzinfo=UTC)),
+        ("2025-07-04T08:00:00.000Z", datetime(2025, 7, 4, 8, tzinfo=UTC)),
+        ("2025-07-04T08:00:00.000000000Z", datetime(2025, 7, 4, 8, tzinfo=UTC)),
+        ("Fri, 04 Jul 2025 08:00:00 GMT", datetime(2025, 7, 4, 8, tzinfo=UTC)),
+    ],
+)
+@pytest.mark.parametrize("name", ["bank_transaction_date", "client_registration_date"])
+def test_dates_have_three_forms(name: str, text: str, moment: datetime) -> None:
+    """A day, a time with its zone, or what the API writes."""
+    read = read_payment(GOOD | {name: text})
+    assert getattr(read, name) == moment
+    assert getattr(read, name).utcoffset() is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2025-07-04T08:00:00", "2025-07-04 08:00", "2025-07-04T08:00:00.5Z", "20250704", "2025-W27-5", "2025-07"),
+        *("04/07/2025", "4.7.2025", "250704", "2025-02-30", "2025-07-04T25:00Z", "2025-07-04T08:00:00+25:00", "today"),
+        *("Fri, 04 Jul 2025 08:00:00", "Fri, 31 Feb 2025 08:00:00 GMT", "1751616000", "2025-07-04T08:00:00Zz"),
+    ],
+)
+@pytest.mark.parametrize("name", ["bank_transaction_date", "client_registration_date"])
+def test_a_date_is_not_guessed(name: str, text: str) -> None:
+    """Neither another form, nor a time without a zone, nor a fraction of a second, nor a day that does not exist."""
+    fault = fault_of(**{name: text})
+    assert fault.startswith(f"{name} must be a day such as 2025-07-04, a time in whole seconds with its zone")
+    assert fault == fault_of(**{name: "hemlig"})
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "says"),
+    [
+        ("creditor", "hemlig", "creditor must be 24 hexadecimal digits"),
+        ("creditor", "", "creditor is missing"),
+        ("case", "hemlig", "case must be 24 hexadecimal digits"),
+        ("amount", "", "amount is missing"),
+        ("amount", "0.00", "amount must be more than zero"),
+        ("amount", "10000000000000", "amount must have at most two decimals and thirteen digits before them"),
+        ("bank_transaction_date", "", "bank_transaction_date is missing"),
+        ("bank_transaction_date", "0001-01-01T00:00:00+05:00", "bank_transaction_date: the datetime lies outside"),
+        ("creditor_payment_reference", CASE, "creditor_payment_reference looks like an id or a date"),
+        ("creditor_payment_reference", "hemlig\x1b", "creditor_payment_reference must have no blanks"),
+        ("creditor_payment_reference", "x" * 256, "creditor_payment_reference must have .* at most 255 characters"),
+        ("currency", "EUR", "currency must be 'SEK'"),
+        ("origin", "hemlig", "origin must be 'creditor_system'"),
+    ],
+)
+def test_a_cell_that_the_api_would_refuse_is_refused(name: str, cell: str, says: str) -> None:
+    """By its field and without its value."""
+    fault = fault_of(**{name: cell})
+    assert re.match(says, fault)
+    assert "hemlig" not in fault
+
+
+@pytest.mark.parametrize("name", [*GOOD, "client_registration_date", "currency", "origin"])
+@pytest.mark.parametrize("blank", [" {}", "{} ", "\u00a0{}", "{}\t", "  "])
+def test_blanks_around_a_value_are_refused(name: str, blank: str) -> None:
+    """They may be a mistake, and are not seen; so is a cell of blanks only."""
+    assert fault_of(**{name: blank.format(GOOD.get(name, "SEK"))}) == f"{name} has blanks around it"
+
+
+@pytest.mark.parametrize("cells", [{"case": ""}, {"invoice_number": "INV-1"}, {"case": "", "invoice_number": ""}])
+def test_a_payment_has_a_case_or_an_invoice_number(cells: dict[str, str]) -> None:
+    """Not both, and not neither; the fault has a name of its own, so that it hides none of theirs."""
+    assert faults_of_payment(**cells) == {EITHER: "a payment needs exactly one of case and invoice_number"}
+    assert list(faults_of_payment(case="x", invoice_number=" y")) == ["case", "invoice_number", EITHER]
+
+
+def test_all_faults_of_all_rows_are_told() -> None:
+    """By line, and within a line by field; one fault does not hide another."""
+    faults = faults_of(HEADER, "x,,1e3,today, P", LINE, LINE.replace("100.50", "-"), ",,,,PAY-9")
+    assert [fault.split()[1:3] for fault in faults] == [
+        *(["2:", "creditor"], ["2:", "amount"], ["2:", "bank_transaction_date"]),
+        *(["2:", "creditor_payment_reference"], ["2:", "a"]),
+        *(["4:", "amount"], ["4:", "creditor"]),
+        *(["5:", "creditor"], ["5:", "amount"], ["5:", "bank_transaction_date"], ["5:", "a"]),
+    ]
+
+
+def test_each_row_needs_its_own_reference() -> None:
+    """Missing or used before, it is told why; other creditors may have the same."""
+    missing, other = LINE.replace("PAY-1", ""), LINE.replace(CREDITOR, "a" * 24)
+    upper, differing = LINE.replace(CREDITOR, CREDITOR.upper()), LINE.replace("100.50", "7").replace("PAY-1", "pay-1")
+    faults = faults_of(HEADER, LINE, missing, other, upper, differing, LINE)
+    why = "a second run knows what is registered already"
+    assert faults == (
+        f"line 3: creditor_payment_reference is missing: by it {why}",
+        f"line 5: creditor and creditor_payment_reference are those of line 2: by them {why}",
+        f"line 7: creditor and creditor_payment_reference are those of line 2: by them {why}",
+    )
+    assert len(read_payments("\n".join((HEADER, LINE, other, differing)).encode()).rows) == 3
+
+
+def test_options_need_no_reference() -> None:
+    """One is made then."""
+    read = read_payment({name: cell for name, cell in GOOD.items() if name != "creditor_payment_reference"})
+    assert isinstance(read, NewCreditorPayment)
+    assert read.creditor_payment_reference.startswith("auto-")
+
+
+def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
+    """Its bytes; a file that is not there is a sentence with its name and the reason."""
+    file = tmp_path / "payments.csv"
+    file.write_bytes(b"\xff\r\n")
+    assert read_bytes(str(file)) == b"\xff\r\n"
+    with pytest.raises(ConfigurationError, match=r"missing\.csv cannot be read: No such file or directory"):
+        read_bytes(str(tmp_path / "missing.csv"))
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        read_bytes(str(tmp_path))
+
+
+def test_standard_input_is_a_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the name that it has elsewhere."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a\r\n")))
+    assert read_bytes("-") == b"a\r\n"

@@ -1,0 +1,103 @@
+"""What differs, in words."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from amili_async.cli.reconciliation_words import put_in_words, show_gap
+from amili_async.reconcile import Difference, DifferenceKind
+from tests.unit.cli.reconciliations import HOSTILE, PAYOUT
+
+ID = "b" * 24
+
+
+def make_difference(kind: str, **parts: Any) -> Difference:
+    return Difference(kind=DifferenceKind(kind), payout=PAYOUT, **parts)
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        (
+            make_difference("total", field="amount", stated=Decimal("1200.5"), found=Decimal(1200)),
+            "amount is 1,200.50, but its specifications come to 1,200.00",
+        ),
+        (
+            make_difference("total", field="amount", stated=None, found=Decimal("-0.125")),
+            "amount is nothing, but its specifications come to -0.125",
+        ),
+        (
+            make_difference("article", article="capital", field="count", stated=1200, found=7),
+            "count of capital is 1,200, but its specifications come to 7",
+        ),
+        (
+            make_difference("article", article="", field="amount", stated=None, found=Decimal(7)),
+            "amount of no article is nothing, but its specifications come to 7.00",
+        ),
+        (
+            make_difference("row", specification=ID, field="total_amount", stated=Decimal(5), found=Decimal(4)),
+            f"specification {ID}: total_amount is 5.00, but amount and vat_amount come to 4.00",
+        ),
+        (
+            make_difference("row", specification=ID, field="total_amount", stated=Decimal(5), found=None),
+            f"specification {ID}: total_amount is 5.00, and amount or vat_amount is missing",
+        ),
+        (
+            make_difference("foreign", specification=ID, field="currency", stated="SEK", found="EUR"),
+            f"specification {ID} has currency EUR, not SEK",
+        ),
+        (make_difference("no_specifications"), "no specification names it"),
+        (make_difference("no_payout"), "it does not exist, but specifications name it"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else f"{value.kind}",
+)
+def test_each_kind_has_its_sentence(difference: Difference, words: str) -> None:
+    """It names what is at fault and both sides, under the API's own names and with all digits."""
+    assert put_in_words(difference) == words
+
+
+def test_every_kind_is_known() -> None:
+    """A kind of which nothing is said here would be told as if it were a total."""
+    assert {kind.value for kind in DifferenceKind} == {
+        *("total", "article", "row", "foreign"),
+        *("no_specifications", "no_payout"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["total", "article", "row"])
+def test_float_noise_is_called_so(kind: str) -> None:
+    """Whoever reads it need not look for a booking; an öre is no noise."""
+    noise = make_difference(kind, field="amount", stated=Decimal("0.30000000000000004"), found=Decimal("0.3"))
+    assert "0.30000000000000004" in put_in_words(noise)
+    assert put_in_words(noise).endswith(" (float noise)")
+    oere = make_difference(kind, field="amount", stated=Decimal("0.31"), found=Decimal("0.3"))
+    assert "noise" not in put_in_words(oere)
+
+
+@pytest.mark.parametrize(
+    ("stated", "found", "gap"),
+    [
+        (Decimal("0.30000000000000004"), Decimal("0.3"), "0.00000000000000004"),
+        (Decimal("1E+40"), Decimal("0.01"), "9,999,999,999,999,999,999,999,999,999,999,999,999,999.99"),
+        (Decimal(0), Decimal("1064.0"), "-1,064.00"),
+        (None, Decimal(1), ""),
+        (Decimal(1), None, ""),
+        ("SEK", "EUR", ""),
+    ],
+)
+def test_the_difference_is_exact(stated: Any, found: Any, gap: str) -> None:
+    """More digits than a decimal has by default are no reason to round; where a number is missing there is none."""
+    assert show_gap(make_difference("total", field="amount", stated=stated, found=found)) == gap
+
+
+def test_a_difference_of_counts_is_a_count() -> None:
+    """It has no decimals."""
+    assert show_gap(make_difference("article", article="capital", field="count", stated=2, found=1200)) == "-1,198"
+
+
+def test_text_of_records_cannot_steer_the_terminal() -> None:
+    """Neither an article, an id nor a currency."""
+    sides = {"field": "currency", "stated": HOSTILE, "found": HOSTILE, "specification": HOSTILE, "article": HOSTILE}
+    for kind in DifferenceKind:
+        assert put_in_words(make_difference(kind, **sides)).isprintable()
