@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from amili_async._wire.auth import TokenKeeper, TokenSource, check_source
+from amili_async._wire.cancellation import Walk, end_all
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.credentials import ApiCodeCredentials
 from amili_async._wire.pipeline import Pipeline
@@ -17,7 +18,7 @@ from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.retry import Retrier, RetryPolicy
 from amili_async._wire.session import Session
 from amili_async._wire.throttle import Budget, RateLimit, RequestBudget
-from amili_async.connection import Connection, Walk, check_count, check_page_size
+from amili_async.connection import Connection, check_count, check_page_size
 from amili_async.endpoints import CreditorPayments, Payouts
 from amili_async.errors import ConfigurationError
 from amili_async.events import Announcer, Observer
@@ -160,9 +161,7 @@ class AmiliClient:
         self._is_closing = True
         try:
             self._budget.close()
-            for walk in tuple(self._open_walks):
-                await walk.aclose()
-            await self.auth.aclose()
+            await end_all((*self._open_walks, self.auth))
         finally:
             try:
                 await self._session.aclose()
@@ -237,6 +236,10 @@ def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:
         )
     try:
         private_key = Path(key_file).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {error.strerror}") from None
-    return ApiCodeCredentials(api_code, private_key)
+    except OSError as error:  # it holds the name, which may be the key itself
+        reason = error.strerror
+    except ValueError:
+        reason = "no file can have this name"
+    else:
+        return ApiCodeCredentials(api_code, private_key)
+    raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the name of the key's file")

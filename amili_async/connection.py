@@ -1,21 +1,14 @@
 """What a resource is given by its client, and the checks of numbers that all its calls share."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from msgspec import Struct
 
+from amili_async._wire.cancellation import Walk
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response
 from amili_async.errors import ConfigurationError
 from amili_async.events import Announcer
-
-
-class Walk(Protocol):
-    """Something under way that the client ends when it closes."""
-
-    async def aclose(self) -> None:
-        """End it."""
 
 
 class Connection(Struct, frozen=True, kw_only=True):

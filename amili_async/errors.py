@@ -40,6 +40,8 @@ class AmiliError(Exception):
 
     transient: ClassVar[bool] = False
     """Whether the same request may well succeed a little later."""
+    request: str = ""
+    """Method and path of the request that failed, without the query; empty where it was none."""
 
     @property
     def was_not_processed(self) -> bool:
@@ -62,10 +64,13 @@ class ConfigurationError(AmiliError):
 class AuthenticationError(AmiliError):
     """The credentials were refused, or no token could be read from the answer to them."""
 
-    def __init__(self, message: str, *, status: int | None = None, answered: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, answered: int | None = None, request: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         """The HTTP status, or the code of a body that contradicts it; `None` where the refusal was neither."""
+        self.request = request
         self.answered = answered if answered is not None else status
         """The HTTP status itself."""
 
@@ -82,7 +87,6 @@ class ConnectionFailed(AmiliError):
     def __init__(self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1) -> None:
         super().__init__(message)
         self.request = request
-        """Method and path, without the query."""
         self.was_sent = was_sent
         """Whether any of the request can have reached the server."""
         self.attempts = attempts
@@ -126,7 +130,6 @@ class ApiError(AmiliError):
         self.code = code
         """`_error.code` of the body, which can differ from the status."""
         self.request = request
-        """Method and path, without the query."""
         self.issues: Mapping[str, tuple[str, ...]] = issues or {}
         """Field (dotted) to what the server said about it, in its own words: these may quote what was sent."""
         self.excerpt = excerpt
@@ -183,7 +186,6 @@ class UnreadableResponse(AmiliError):
     def __init__(self, message: str, *, request: str = "", location: str = "", record_id: str | None = None) -> None:
         super().__init__(message)
         self.request = request
-        """Method and path, without the query."""
         self.location = location
         """Where in the JSON, as a path: `$._items[3].amount`; empty where the body as a whole is at fault."""
         self.record_id = record_id
@@ -235,10 +237,7 @@ class PaymentNotCompleted(AmiliError):
 
 
 class ExtractionInterrupted(AmiliError):
-    """An extraction ended early; `checkpoint` is where to go on, and `__cause__` what went wrong.
-
-    Whether another try makes sense, the cause says: `error.__cause__.transient`.
-    """
+    """An extraction ended early; `checkpoint` is where to go on, and `__cause__` why, and whether to try again."""
 
     def __init__(self, message: str, *, checkpoint: Any) -> None:
         super().__init__(message)

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from amili_async.errors import ConfigurationError
-from amili_async.models.fields import check_id, format_date, is_object_id, parse_date
+from amili_async.models.fields import check_id, check_text, format_date, is_object_id, parse_date
 from amili_async.models.kinds import KINDS
 from amili_async.models.shape import SHORT_NAMES
 
@@ -210,7 +210,7 @@ def _check_text(name: str, text: str) -> str:
             f"{name} holds text, but the API takes 24 hexadecimal digits for an id and RFC 1123 for a date: "
             "such a value cannot be found"
         )
-    return text
+    return check_text(text, what=name)
 
 
 def _check_plain(name: str, value: object) -> Any:
@@ -218,7 +218,7 @@ def _check_plain(name: str, value: object) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str(value)
+        return check_text(str(value), what=name)
     if isinstance(value, (int, float, Decimal)):
         return _check_number(name, value)
     if isinstance(value, (list, tuple)):

@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct
 from msgspec import field as named
 
 from amili_async._paging.ordered import Window
+from amili_async._wire.hidden import Hidden
 from amili_async._wire.reading import Page
 from amili_async.connection import Connection
 from amili_async.errors import UnreadableResponse
@@ -91,7 +92,7 @@ class Reconciler:
                 found = await window.take()
                 if found is None:
                     break
-                for each in found:
+                for each in found.content:
                     yield each
         finally:
             self._connection.open_walks.discard(window)
@@ -119,7 +120,7 @@ class Reconciler:
             batches.append(_beyond(self._last))
         return batches
 
-    async def _reconcile(self, batch: _Batch) -> list[Reconciliation]:
+    async def _reconcile(self, batch: _Batch) -> Hidden[list[Reconciliation]]:
         """Compare, and look again at what differs until it agrees, or differs twice in the same way."""
         found = {each.payout_id: each for each in await self._compare(batch)}
         doubtful = {payout_id for payout_id, each in found.items() if not each.agrees and is_object_id(payout_id)}
@@ -135,7 +136,7 @@ class Reconciler:
             doubtful = {each for each in again.keys() - stable if not again[each].agrees}
             if not doubtful:
                 break
-        return [found[payout_id] for payout_id in sorted(found)]
+        return Hidden([found[payout_id] for payout_id in sorted(found)])
 
     async def _compare(self, batch: _Batch) -> list[Reconciliation]:
         """Tally the specifications; those of a payout that is not there make one of their own."""

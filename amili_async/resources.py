@@ -69,7 +69,7 @@ class Resource(Generic[T]):
         """One record by its id (24 hexadecimal digits); `NotFound` where there is none."""
         shape = self._choose_shape(into, projection)
         request = item_request(self.path, check_id(id), encode_projection(shape.projection or projection))
-        return reader_of(shape).read_record(await self._connection.call(request), request=request.label)
+        return reader_of(shape).read_record(await self._connection.call(request), request=request.label, record_id=id)
 
     @overload
     async def page(
@@ -96,8 +96,8 @@ class Resource(Generic[T]):
         shape = self._choose_shape(into, projection)
         query = build_query(where, sort=sort, projection=shape.projection or projection)
         check_count(number, "page")
-        response = await self._fetch(query, number, self._choose_page_size(page_size), Lane.SINGLE)
-        return self._read_page(shape, response, number)
+        size = self._choose_page_size(page_size)
+        return self._read_page(shape, await self._fetch(query, number, size, Lane.SINGLE), number, size)
 
     async def count(self, where: Where = None) -> int:
         """How many records match, by `_meta.total`: one request. `UnreadableResponse` where the server gives none."""
@@ -142,7 +142,7 @@ class Resource(Generic[T]):
         return Stream(
             self.path,
             lambda number, max_results, lane: self._fetch(query, number, max_results, lane),
-            lambda response, number: self._read_page(shape, response, number),
+            lambda response, number: self._read_page(shape, response, number, size),
             pace=pace,
             announce=self._connection.announce,
             open_walks=self._connection.open_walks,
@@ -220,8 +220,8 @@ class Resource(Generic[T]):
         request = list_request(self.path, query, page=number, max_results=max_results, lane=lane)
         return await self._connection.call(request)
 
-    def _read_page(self, shape: Shape[Any], response: Response, number: int) -> Page[Any]:
-        return reader_of(shape).read_page(response, request=f"GET /{self.path}", number=number)
+    def _read_page(self, shape: Shape[Any], response: Response, number: int, size: int) -> Page[Any]:
+        return reader_of(shape).read_page(response, request=f"GET /{self.path}", number=number, size=size)
 
     def _choose_page_size(self, page_size: int | None) -> int:
         return self._connection.page_size if page_size is None else check_page_size(page_size)

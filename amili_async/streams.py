@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from amili_async._paging.offset import OffsetWalk, Pace
 from amili_async._paging.ordered import Window
+from amili_async._wire.cancellation import Walk, end_all
 from amili_async._wire.protocol import Response
 from amili_async._wire.reading import Page
 from amili_async._wire.throttle import Lane
-from amili_async.connection import Walk
 from amili_async.errors import UnreadableResponse
 from amili_async.events import Announcer, PageReceived, StreamDrifted
 
@@ -89,8 +89,7 @@ class Stream(Generic[T]):
 
     async def aclose(self) -> None:
         """End all iterations that are under way."""
-        for window in tuple(self._own_windows):
-            await window.aclose()
+        await end_all(self._own_windows)
 
     async def __aenter__(self) -> "Stream[T]":
         return self

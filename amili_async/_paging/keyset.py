@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from amili_async._paging.keyed import Batch, FetchSpans, Findings, Keyed
 from amili_async._paging.ranges import LOWEST, IdRange, Partition, Span
 from amili_async._paging.survey import HIGHEST, FetchWhole, Survey
+from amili_async._wire.cancellation import end_all
 from amili_async.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -97,14 +98,18 @@ class KeysetWalk(Generic[T]):
             await self._arrived.wait()
         raise ConfigurationError("the extraction, or its client, was closed while it was being read")
 
-    async def aclose(self) -> None:
-        """Cancel what is under way and wait until it has ended."""
+    def end(self) -> Sequence[asyncio.Task[None]]:
+        """Cancel what is under way; returns the tasks that have yet to end."""
         self._is_closed = True
         self._arrived.set()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return tasks
+
+    async def aclose(self) -> None:
+        """Cancel what is under way and wait until it has ended."""
+        await end_all((self,))
 
     def _top_up(self) -> None:
         """Start as many fetches as the law allows."""

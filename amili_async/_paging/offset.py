@@ -114,19 +114,20 @@ class OffsetWalk(Generic[R, T]):
         return None
 
     def _look_for_drift(self, page: Page[T]) -> None:
-        if self.total is not None and page.total is not None and page.total != self.total:
+        has_moved = self.total is not None and page.total is not None and page.total != self.total
+        if has_moved:
             self._tell_drift(self._number, "total")
         if page.total is not None:
             self.total = page.total
         if self._previous and page.items:
-            self._look_for_repetition(page)
+            self._look_for_repetition(page, has_moved=has_moved)
         self._previous = page.items
 
-    def _look_for_repetition(self, page: Page[T]) -> None:
+    def _look_for_repetition(self, page: Page[T], *, has_moved: bool) -> None:
         identify = _identifier_of(page.items[0])
         if identify is None:
             return  # a caller's type without an id cannot tell
-        if page.total is None and page.items == self._previous:
+        if page.items == self._previous and not has_moved:
             raise UnreadableResponse(
                 f"page {self._number} is the same as the one before: the server seems to ignore the page number"
             )

@@ -7,10 +7,10 @@ closes it, which leaves no task behind.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
-from amili_async._wire.cancellation import is_being_cancelled
+from amili_async._wire.cancellation import end_all, is_being_cancelled
 from amili_async.errors import ConfigurationError
 
 R = TypeVar("R")
@@ -71,11 +71,15 @@ class Window(Generic[R]):
         if not self._is_closed and not task.cancelled() and task.exception() is None:
             self.top_up()
 
-    async def aclose(self) -> None:
-        """Cancel what is under way and wait until it has ended."""
+    def end(self) -> Sequence[asyncio.Task[R]]:
+        """Cancel what is under way; returns the tasks that have yet to end."""
         self._is_closed = True
         tasks = tuple(self._tasks)
         self._tasks.clear()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return tasks
+
+    async def aclose(self) -> None:
+        """Cancel what is under way and wait until it has ended."""
+        await end_all((self,))

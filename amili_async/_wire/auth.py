@@ -6,12 +6,12 @@ old one still works; if that early refresh fails, the old one stays in use.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from amili_async._wire.cancellation import is_being_cancelled
+from amili_async._wire.cancellation import end_all, is_being_cancelled
 from amili_async._wire.clock import Clock
 from amili_async.errors import AuthenticationError, ConfigurationError
 from amili_async.events import Announcer, TokenRefreshed, TokenRefreshFailed
@@ -108,12 +108,17 @@ class TokenKeeper:
         remaining = self._remaining(token)
         return self._held is token and (remaining is None or remaining > 0)
 
+    def end(self) -> Sequence[asyncio.Task[Held]]:
+        """Cancel a refresh that is under way; returns it until it has ended."""
+        refreshing, self._refreshing = self._refreshing, None
+        if refreshing is None:
+            return ()
+        refreshing.cancel()
+        return (refreshing,)
+
     async def aclose(self) -> None:
         """End a refresh that is under way."""
-        refreshing, self._refreshing = self._refreshing, None
-        if refreshing is not None:
-            refreshing.cancel()
-            await asyncio.gather(refreshing, return_exceptions=True)
+        await end_all((self,))
 
     def _remaining(self, held: Held) -> float | None:
         return None if held.expires_at is None else held.expires_at - self._clock.now()

@@ -1,9 +1,44 @@
-"""Telling one's own cancellation from that of a task one waits for."""
+"""What a cancellation must not do: pass for one's own, keep alive what is to end, or leave work to nobody."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+
+class Walk(Protocol):
+    """Something under way that the client ends when it closes."""
+
+    def end(self) -> Sequence[asyncio.Task[Any]]:
+        """Cancel it; returns the tasks that it consists of until they have ended."""
 
 
 def is_being_cancelled() -> bool:
     """Whether somebody asked the running task to end, rather than the task that it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def end_all(walks: Iterable[Walk]) -> None:
+    """Cancel all of them, and only then wait until they have ended: a cancellation meanwhile spares none.
+
+    The running task may be one of them, as where a token source closes the client: it cannot wait for itself.
+    """
+    ending = {task for walk in tuple(walks) for task in walk.end()} - {asyncio.current_task()}
+    await asyncio.gather(*ending, return_exceptions=True)
+
+
+async def outlast(work: asyncio.Future[Any]) -> None:
+    """Wait until *work* has ended, whatever comes of it; a cancellation waits too, and is raised then."""
+    cancellation: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait((work,))
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if not work.cancelled():
+        work.exception()  # looked at, so that asyncio does not report it as forgotten
+    if cancellation is not None:
+        try:
+            raise cancellation
+        finally:
+            del cancellation  # its traceback holds this frame: what the work brought would live on

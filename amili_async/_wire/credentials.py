@@ -19,6 +19,7 @@ from amili_async.errors import ApiError, AuthenticationError, ConfigurationError
 from amili_async.models.fields import parse_date
 
 _PATH = "/authenticates/api-code"
+_LABEL = f"GET {_PATH}"
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _RSA = ("RS256", "RS384", "RS512")
 _TOKEN_NAMES = ("access_token", "accessToken", "token", "api_token", "auth_token", "api_key", "jwt")
@@ -79,8 +80,9 @@ class ApiCodeCredentials:
         else:
             return self.read_token(response, now=clock.wall())
         raise AuthenticationError(
-            f"GET {_PATH} was refused with {status}: is base_url right, and is the public key registered with Amili?",
+            f"{_LABEL} was refused with {status}: is base_url right, and is the public key registered with Amili?",
             status=status,
+            request=_LABEL,
         )
 
     def sign(self, now: float) -> str:
@@ -92,7 +94,7 @@ class ApiCodeCredentials:
 
     def build_request(self) -> Request:
         """The exchange; the JWT travels in the same header as a token."""
-        return Request(method="GET", target=_PATH, label=f"GET {_PATH}", lane=Lane.TOKEN)
+        return Request(method="GET", target=_PATH, label=_LABEL, lane=Lane.TOKEN)
 
     def read_token(self, response: Response, *, now: float) -> Token:
         """Find token and lifetime in the answer; `AuthenticationError` where there is no token in it."""
@@ -105,9 +107,10 @@ class ApiCodeCredentials:
         value = _first(answer, self._token_names) if isinstance(answer, dict) else None
         if not isinstance(value, str) or not value.strip():
             raise AuthenticationError(
-                f"GET {_PATH} answered {response.status} without a token: looked for {', '.join(self._token_names)}; "
+                f"{_LABEL} answered {response.status} without a token: looked for {', '.join(self._token_names)}; "
                 "name the field with ApiCodeCredentials(token_name=…)",
                 status=response.status,
+                request=_LABEL,
             )
         return Token(value=value, lifetime=self._find_lifetime(answer, value, server_time(response, default=now)))
 

@@ -9,12 +9,15 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from amili_async._wire.protocol import Response
+from amili_async._wire.protocol import MAX_PAGE_SIZE, Response
 from amili_async._wire.refusals import refusal_of, says_error
 from amili_async.errors import UnreadableResponse
 from amili_async.models.shape import Shape
 
 T = TypeVar("T")
+
+LARGEST_TOTAL = 10**18
+"""Records: more than that is no count, and what follows from it no floating point number."""
 
 _FAILURES = (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError)
 _SAFE_REASON = re.compile(r"(Expected `|Object missing required field|Object contains unknown|Expected an RFC 1123)")
@@ -39,6 +42,7 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
 
 
 class _Meta(Struct, frozen=True, gc=False):
+    page: int | None = None
     max_results: int | None = None
     total: int | None = None
 
@@ -67,31 +71,37 @@ class Reader(Generic[T]):
         self._listing = msgspec.json.Decoder[Any](listing[shape.wire], dec_hook=hook, float_hook=Decimal)
         self._record = msgspec.json.Decoder[Any](shape.wire, dec_hook=hook, float_hook=Decimal)  # also where untyped
 
-    def read_page(self, response: Response, *, request: str, number: int) -> Page[T]:
-        """Decode a page; *request* is method and path.
+    def read_page(self, response: Response, *, request: str, number: int | None, size: int = MAX_PAGE_SIZE) -> Page[T]:
+        """Decode a page; *request* is method and path, *number* the page asked for (`None`: any), *size* its rows.
 
         `UnreadableResponse` says where in the JSON it is not as agreed; an `ApiError` where the body says `ERR`.
         """
         try:
             listing = self._listing.decode(response.body)
             items = self._shape.convert(listing.items) if self._shape.converts else listing.items
-            failure = _check_meta(listing.meta)
+            failure = _check_meta(listing.meta, number)
         except _FAILURES as error:
             failure = error
         if failure is None and listing.status != "ERR":
             meta = listing.meta or _Meta()
-            return Page(items=items, number=number, max_results=meta.max_results, total=meta.total)
+            # A size larger than was asked for would make each page look like the last, as it is not full.
+            stated = meta.max_results if meta.max_results is None else min(meta.max_results, size)
+            return Page(items=items, number=number or meta.page or 1, max_results=stated, total=meta.total)
         raise _explain(request, response, failure, place=r"$._items[\1]")
 
-    def read_record(self, response: Response, *, request: str) -> T:
-        """Decode one record, likewise."""
+    def read_record(self, response: Response, *, request: str, record_id: str | None = None) -> T:
+        """Decode one record, likewise, which must be the one asked for where that is told."""
         failure: Exception | None = None
         if not says_error(response.body):
             try:
                 record = self._record.decode(response.body)
-                return self._shape.convert([record])[0] if self._shape.converts else record
+                read = self._shape.convert([record])[0] if self._shape.converts else record
+                failure = None if record_id is None else _check_id(response.body, record_id)
             except _FAILURES as error:
                 failure = error
+            else:
+                if failure is None:
+                    return read
         raise _explain(request, response, failure, place="$")
 
 
@@ -101,13 +111,24 @@ def reader_of(shape: Shape[T]) -> Reader[T]:
     return Reader(shape)
 
 
-def _check_meta(meta: _Meta | UnsetType | None) -> Exception | None:
+def _check_meta(meta: _Meta | UnsetType | None, number: int | None) -> Exception | None:
+    """What is wrong with the numbers of a page, if anything is."""
     if isinstance(meta, _Meta):
-        if meta.total is not None and meta.total < 0:
-            return msgspec.ValidationError("Expected `int` >= 0 - at `$._meta.total`")
+        if meta.total is not None and not 0 <= meta.total <= LARGEST_TOTAL:
+            return msgspec.ValidationError("Expected `int` >= 0, and no absurd one - at `$._meta.total`")
         if meta.max_results is not None and meta.max_results < 1:
             return msgspec.ValidationError("Expected `int` >= 1 - at `$._meta.max_results`")
+        if None not in (number, meta.page) and meta.page != number:
+            return msgspec.ValidationError("Expected `the page asked for`, not another - at `$._meta.page`")
     return None
+
+
+def _check_id(body: bytes, record_id: str) -> Exception | None:
+    """Another record than the one asked for would be taken for it; one without an id is read as it is."""
+    answered = msgspec.json.decode(body, type=_Identity).id
+    if answered is None or answered.lower() == record_id.lower():
+        return None
+    return msgspec.ValidationError("Expected `the record asked for`, not another - at `$._id`")
 
 
 def _explain(request: str, response: Response, failure: Exception | None, *, place: str) -> Exception:

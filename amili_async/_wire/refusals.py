@@ -51,7 +51,7 @@ def refusal_of(request: str, status: int, body: bytes) -> AmiliError:
         status = code  # the body says ERR although the status does not
     if status == 401:
         message = f"{request} was refused with 401: the access token is not accepted"
-        return AuthenticationError(message, status=401, answered=answered)
+        return AuthenticationError(message, status=401, answered=answered, request=request)
     kind, meaning = _meaning_of(status)
     issues = {**_collect_issues(answer.get("_issues")), **_collect_issues(error.get("details"))}
     names = sorted(name for name in issues if _FIELD_NAME.fullmatch(name))[:_MOST_NAMED]

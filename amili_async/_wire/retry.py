@@ -133,7 +133,7 @@ class Retrier:
 
 def _allows_another(error: BaseException, request: str, *, is_repeatable: bool) -> bool:
     """Whether to try again; a failure of another request, which was to bring a token, had its own tries."""
-    if not isinstance(error, AmiliError) or getattr(error, "request", "") not in {"", request}:
+    if not isinstance(error, AmiliError) or error.request not in {"", request}:
         return False
     return error.transient and (is_repeatable or error.was_not_processed)
 

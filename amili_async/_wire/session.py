@@ -1,12 +1,13 @@
 """One try: send a request and read the whole answer; the only file of the client that knows aiohttp.
 
 The law: the body is read within the try's timeout and error mapping, the response is released before anything else
-happens, no redirect is followed, and every failure of aiohttp's becomes one of ours, which names no header and no
-query. A session that was given is borrowed: it is never closed.
+happens, no redirect is followed, nothing is sent a second time without our knowing, and every failure of aiohttp's
+becomes one of ours, which names no header and no query. A session that was given is borrowed: it is never closed.
 """
 
 import asyncio
 import os
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -21,11 +22,47 @@ MAX_BODY = 64 * 1024 * 1024
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
+class _Once:
+    """Keeps aiohttp from sending a GET again by itself after a reset: neither the budget nor the policy would know.
+
+    It may be asked for the same request twice, and the second time raises what the first did.
+    """
+
+    def __init__(self) -> None:
+        self._failure: Exception | None = None
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return await handler(request)
+        except Exception as error:
+            self._failure = error
+            raise
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Uses no connection again on which something came unasked: it would be read as the answer to the next request."""
+
+    async def connect(self, *args: Any, **options: Any) -> Any:
+        for _ in range(self.limit):
+            connection = await super().connect(*args, **options)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ClientConnectionError
+
+
 class Session:
     """The connections to one host."""
 
     CONNECT_TIMEOUT = 10.0
     """Seconds for making a connection, within the time for the whole try."""
+    CONNECT_SHARE = 0.8
+    """The part of the time for the whole try in which a connection must be had: what fails then was certainly not sent,
+    which would not be certain if both times ended together."""
 
     def __init__(
         self, base_url: str, *, timeout: float, session: aiohttp.ClientSession | None, user_agent: str
@@ -35,18 +72,24 @@ class Session:
         self._session: aiohttp.ClientSession | None = None
         self.opening: object = None
         """Another one each time the session is opened, `None` while it is closed."""
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, self.CONNECT_TIMEOUT))
+        connect = timeout * self.CONNECT_SHARE
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeout, connect=connect, sock_connect=min(connect, self.CONNECT_TIMEOUT)
+        )
         self._seconds = timeout
+        self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
         self._headers = {"Accept": "application/json", "User-Agent": user_agent}
 
     def open(self) -> None:
         """Make a session of our own, unless one was given."""
         if self._borrowed is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(connector=_Connector(), cookie_jar=aiohttp.DummyCookieJar())
         elif self._borrowed.closed:
             raise ConfigurationError("the aiohttp session that was given is closed")
         else:
             self._session = self._borrowed
+        # A request's own middlewares take the place of the session's, which a borrowed one may have.
+        self._middlewares = tuple(getattr(self._session, "_middlewares", ()))
         self.opening = object()
 
     async def aclose(self) -> None:
@@ -73,6 +116,7 @@ class Session:
                 timeout=self._timeout,
                 allow_redirects=False,
                 raise_for_status=False,
+                middlewares=(_Once(), *self._middlewares),
             ) as response:
                 body = await _read_body(request, response)
                 return Response(status=response.status, headers=response.headers, body=body)

@@ -1,12 +1,12 @@
 """`export`: records into one file that is whole or not there."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.beside import failing, find_places, remove
+from amili_async.export.beside import failing, find_places
 from amili_async.export.exported import Exported, Progress
 from amili_async.export.finishing import build, commit_alone
 from amili_async.export.formats import Format, check_fields, format_for, suffix_of
@@ -88,8 +88,8 @@ async def _export_stream(
 ) -> Exported:
     places = find_places(path)
     form: Format | None = None
-    spool = await in_thread(open_alone, places, overwrite=overwrite)
-    try:
+    with ExitStack() as opened:
+        spool = await in_thread(open_alone, places, opened, overwrite=overwrite)
         async with aclosing(_pages(records)) as pages:
             async for page in pages:
                 form = form or format_for(path, fields, type(page[0]))
@@ -100,11 +100,6 @@ async def _export_stream(
                     tell_progress(spool.rows, getattr(records, "total", None), None)
         await in_thread(build, places, spool, form or format_for(path, fields))
         await in_thread(commit_alone, places, spool, overwrite=overwrite)
-    except BaseException:
-        with suppress(OSError):  # what went wrong first is what is told
-            remove(places.whole)
-            spool.remove()
-        raise
     return Exported(path=path, rows=spool.rows, drifted=bool(getattr(records, "drifted", False)))
 
 

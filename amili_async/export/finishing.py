@@ -49,11 +49,23 @@ def build(
             return rows, size
         except BaseException as error:
             remove(places.whole)
-            if base is not None and isinstance(error, _UNREADABLE):
-                raise ExportFailed(
-                    f"{places.named} cannot be brought up to date: it was changed since its export", path=places.named
-                ) from error
-            raise
+            if base is None or not isinstance(error, _UNREADABLE):
+                raise
+    raise _changed(places)
+
+
+def read_ids(places: Places, form: Format) -> list[str]:
+    """Which rows the target holds."""
+    with failing(places.named), suppress(*_UNREADABLE):
+        return list(form.read_ids(places.target))
+    raise _changed(places)
+
+
+def _changed(places: Places) -> ExportFailed:
+    """To be raised where the error of whoever read the file is over: that may quote a row."""
+    return ExportFailed(
+        f"{places.named} cannot be brought up to date: it was changed since its export", path=places.named
+    )
 
 
 def _keep_mode(file: BinaryIO, target: Path) -> None:

@@ -97,11 +97,14 @@ class Ledger:
 
 
 def let_go(spool: Spool, places: Places) -> None:
-    """Leave what can be resumed, and nothing else."""
-    if places.state.exists():
-        spool.close()
-    else:
-        spool.remove()
+    """Leave what can be resumed, and nothing else; what is no longer ours is left alone."""
+    if not spool.is_open:
+        return
+    with suppress(OSError):  # what went wrong first is what is told
+        if not places.state.exists():
+            remove(places.whole)
+            spool.remove()
+    spool.close()
 
 
 def _key_of(record: Any) -> bytes:

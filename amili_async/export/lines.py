@@ -5,6 +5,7 @@ own, and the encoding is UTF-8.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,11 +58,10 @@ class Ndjson:
                 yield id
 
     def check(self, path: Path) -> None:
-        with path.open("rb") as file:
-            try:
-                next(_read_rows(file), None)
-            except msgspec.MsgspecError:
-                raise ConfigurationError(f"{path} cannot be brought up to date: its rows have no _id") from None
+        with path.open("rb") as file, suppress(msgspec.MsgspecError, ValueError):
+            next(_read_rows(file), None)
+            return
+        raise ConfigurationError(f"{path} cannot be brought up to date: its rows have no _id")
 
 
 def _read_rows(lines: Any) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """Before the first request: whether an export may begin, or where it goes on."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec import Struct
@@ -29,38 +30,39 @@ class Order(Struct, frozen=True, kw_only=True):
     """Whether rows of it that are gone are left out."""
 
 
-def open_alone(places: Places, *, overwrite: bool) -> Spool:
-    """An empty spool for an export that cannot be resumed."""
+def open_alone(places: Places, opened: ExitStack, *, overwrite: bool) -> Spool:
+    """An empty spool for an export that cannot be resumed, let go with *opened*."""
     with refusing(places.named):
-        spool = open_spool(places.spool)
-        try:
-            if places.state.exists() and not overwrite:
-                raise _unfinished(places.named)
-            places.check_free(may_replace=overwrite)
-            _clear(spool, places)
-        except BaseException:
-            let_go(spool, places)
-            raise
+        spool = _open_spool(places, opened)
+        if places.state.exists() and not overwrite:
+            raise _unfinished(places.named)
+        places.check_free(may_replace=overwrite)
+        _clear(spool, places)
         return spool
 
 
-def open_ledger(order: Order) -> tuple[Ledger, Summary | None]:
-    """What is written from now on, and what the target holds already where it is brought up to date."""
+def open_ledger(order: Order, opened: ExitStack) -> tuple[Ledger, Summary | None]:
+    """What is written from now on, and what the target holds already where it is brought up to date.
+
+    The spool is let go with *opened*.
+    """
     places = order.places
     with refusing(places.named):
-        spool = open_spool(places.spool)
-        try:
-            if order.overwrite and not order.resume:
-                return _begin(order, spool)
-            before = load(places.state, State)
-            if before is None:
-                return _begin(order, spool)
-            if not order.resume:
-                raise _unfinished(places.named)
-            return _go_on(order, spool, before)
-        except BaseException:
-            let_go(spool, places)
-            raise
+        spool = _open_spool(places, opened)
+        if order.overwrite and not order.resume:
+            return _begin(order, spool)
+        before = load(places.state, State)
+        if before is None:
+            return _begin(order, spool)
+        if not order.resume:
+            raise _unfinished(places.named)
+        return _go_on(order, spool, before)
+
+
+def _open_spool(places: Places, opened: ExitStack) -> Spool:
+    spool = open_spool(places.spool)
+    opened.callback(let_go, spool, places)
+    return spool
 
 
 def _begin(order: Order, spool: Spool) -> tuple[Ledger, Summary | None]:

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 from msgspec import Raw
 
+from amili_async._wire.cancellation import outlast
+from amili_async._wire.hidden import Hidden
 from amili_async.errors import UnreadableResponse
 from amili_async.export.exported import Exported, Progress
-from amili_async.export.finishing import build, commit
+from amili_async.export.finishing import build, commit, read_ids
 from amili_async.export.formats import Format, format_for
-from amili_async.export.ledger import SAVE_EVERY, Ledger, let_go
+from amili_async.export.ledger import SAVE_EVERY, Ledger
 from amili_async.export.opening import Order, open_ledger
 from amili_async.export.state import NOTHING, Summary
 from amili_async.export.threads import in_thread
@@ -24,8 +26,8 @@ async def export_resource(
     resource: Resource[Any], order: Order, *, where: Where, tell_progress: Progress | None
 ) -> Exported:
     """See `export`."""
-    ledger, base = await in_thread(open_ledger, order)
-    try:
+    with ExitStack() as opened:
+        ledger, base = await in_thread(open_ledger, order, opened)
         summary = ledger.state.finished
         if summary is None:
             form = _format_of(resource, ledger)
@@ -37,8 +39,6 @@ async def export_resource(
             gone = await _sweep(resource, ledger, form, where) if order.sweep and base is not None else frozenset[str]()
             summary = await in_thread(_put_together, ledger, form, extraction, gone)
         return await in_thread(_conclude, ledger, summary)
-    finally:
-        let_go(ledger.spool, ledger.places)
 
 
 def _format_of(resource: Resource[Any], ledger: Ledger) -> Format:
@@ -83,22 +83,25 @@ async def _wait_for_batch(
     ledger: Ledger, extraction: Extraction[Any], batches: AsyncGenerator[tuple[Any, ...], None]
 ) -> tuple[Any, ...] | None:
     """The next batch; where it is long in coming, as when the budget pauses, what came before is saved meanwhile."""
-    arriving = asyncio.ensure_future(anext(batches, None))
+    arriving = asyncio.get_running_loop().create_task(_arrive(batches))
     try:
         done, _ = await asyncio.wait((arriving,), timeout=SAVE_EVERY)
         checkpoint = None if done else ledger.cover(extraction)
         if checkpoint is not None and ledger.is_ahead:
             await in_thread(ledger.save, checkpoint)
-        return await arriving
+        return (await arriving).content
     finally:
-        if not arriving.done():
-            arriving.cancel()
-            await asyncio.wait((arriving,))
+        arriving.cancel()
+        await outlast(arriving)
+
+
+async def _arrive(batches: AsyncGenerator[tuple[Any, ...], None]) -> Hidden[tuple[Any, ...] | None]:
+    return Hidden(await anext(batches, None))
 
 
 async def _sweep(resource: Resource[Any], ledger: Ledger, form: Format, where: Where) -> frozenset[str]:
     """Which rows of the file are gone."""
-    return await resource.sweep(await in_thread(list, form.read_ids(ledger.places.target)), where)
+    return await resource.sweep(await in_thread(read_ids, ledger.places, form), where)
 
 
 def _lacking(order: Order, manifest: Manifest) -> UnreadableResponse:

@@ -80,6 +80,11 @@ class Spool:
         self.length += _HEADER.size + len(payload)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the file, and the lock, are still ours."""
+        return not self._file.closed
+
+    @property
     def is_full(self) -> bool:
         """Whether so much waits in memory that it should be written."""
         return self.length - self._written >= MOST_WAITING
@@ -115,7 +120,7 @@ class Spool:
 
     def remove(self) -> None:
         """Remove the file while it is still ours, and let go of it."""
-        if self._file.closed:
+        if not self.is_open:
             return
         with suppress(PermissionError):  # some systems do not remove what is open
             self._path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from msgspec import Raw, Struct
 
 from amili_async.errors import ConfigurationError
 from amili_async.export.beside import replace_file
+from amili_async.models.decoding import decode_json
 
 VERSION = 1
 """Of both files; another one is refused."""
@@ -87,13 +88,14 @@ def load(path: Path, form: type[T]) -> T | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    try:
-        if msgspec.json.decode(content, type=_Versioned).version != VERSION:
-            raise ConfigurationError(f"{path} was written by another version of amili-async: {_ANEW}")
-        return msgspec.json.decode(content, type=form)
-    except msgspec.DecodeError:
+    versioned = decode_json(content, _Versioned)
+    if versioned is not None and versioned.version != VERSION:
+        raise ConfigurationError(f"{path} was written by another version of amili-async: {_ANEW}")
+    written = decode_json(content, form)
+    if written is None:
         what = "of an unfinished export" if form is State else "of an export"
-        raise ConfigurationError(f"{path} is not the {form.__name__.lower()} {what}: {_ANEW}") from None
+        raise ConfigurationError(f"{path} is not the {form.__name__.lower()} {what}: {_ANEW}")
+    return written
 
 
 def check_same(plan: Terms, before: Terms, *, what: Path) -> None:

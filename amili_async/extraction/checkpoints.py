@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from amili_async.errors import ConfigurationError
+from amili_async.models.decoding import decode_json
 
 VERSION = 1
 """Of both formats; another one is refused."""
@@ -89,15 +90,15 @@ class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def from_json(cls, text: str | bytes) -> Self:
         """Read what `to_json` wrote; `ConfigurationError` for anything else, another version included."""
         name = cls.__name__.lower()
-        try:
-            version = msgspec.json.decode(text, type=_Versioned).version
-            if version != VERSION:
-                raise ConfigurationError(
-                    f"this {name} is of version {version}, and this release reads version {VERSION}: begin anew"
-                )
-            return msgspec.json.decode(text, type=cls)
-        except msgspec.MsgspecError:
-            raise ConfigurationError(f"this is not a {name} that amili_async wrote") from None
+        versioned = decode_json(text, _Versioned)
+        if versioned is not None and versioned.version != VERSION:
+            raise ConfigurationError(
+                f"this {name} is of version {versioned.version}, and this release reads version {VERSION}: begin anew"
+            )
+        progress = decode_json(text, cls)
+        if progress is None:
+            raise ConfigurationError(f"this is not a {name} that amili_async wrote")
+        return progress
 
 
 class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -75,7 +75,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         asked = self.counted if is_count else self.asked
         query = asked.between(*spans[0]) if len(spans) == 1 else asked.among(spans)
         response = await self._call(query, page, max_results=1 if is_count else self.connection.page_size)
-        return self._read(response, is_count=is_count)
+        return self._read(response, is_count=is_count)  # which page it is, the ids on it show
 
     @property
     def most_spans(self) -> int:
@@ -92,10 +92,11 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         """Decode a page; records that need not know their id are read a second time for it."""
         label = f"GET /{self.path}"
         shape: Shape[Any] = _KEYS if is_count else self.shape
-        page = reader_of(shape).read_page(response, request=label, number=1)
+        size = self.connection.page_size
+        page = reader_of(shape).read_page(response, request=label, number=None, size=size)
         keys = page.items
         if not issubclass(shape.record, Record):
-            keys = reader_of(_KEYS).read_page(response, request=label, number=1).items
+            keys = reader_of(_KEYS).read_page(response, request=label, number=None).items
         return Keyed(items=page.items, keys=keys, received=len(keys), max_results=page.max_results, total=page.total)
 
 

@@ -26,6 +26,7 @@ _MONTH_NUMBERS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, 1)
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = re.compile(r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ")
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
+_HALF_LETTER = re.compile(r"[\ud800-\udfff]")
 
 
 def parse_date(text: str) -> datetime:
@@ -81,6 +82,13 @@ def check_id(text: object, *, what: str = "id") -> str:
     if not isinstance(text, str) or _OBJECT_ID.fullmatch(text) is None:
         raise ConfigurationError(f"{what} must be 24 hexadecimal digits, such as '507f1f77bcf86cd799439099'")
     return text.lower()
+
+
+def check_text(text: str, *, what: str) -> str:
+    """Return a text that JSON can hold; `ConfigurationError` for one that UTF-8 has no form for."""
+    if _HALF_LETTER.search(text) is not None:
+        raise ConfigurationError(f"{what} must be whole characters: there is half of a pair of surrogates in it")
+    return text
 
 
 def is_object_id(text: str) -> bool:

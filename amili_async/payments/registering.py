@@ -76,7 +76,7 @@ class Registrar:
             created: CreatedPayment = reader_of(_SHAPE).read_record(response, request=request.label)
         except AmiliError as error:
             # A failure to get a token is about another request: the payment itself was not sent.
-            if error.was_not_processed or getattr(error, "request", request.label) != request.label:
+            if error.was_not_processed or error.request not in {"", request.label}:
                 raise
             failure = error
         else:

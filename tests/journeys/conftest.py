@@ -1,7 +1,8 @@
 """What every journey starts from: a sandbox and a client on one clock that never makes anybody wait."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
@@ -22,6 +23,14 @@ class Connect(Protocol):
     """Opens a client on a sandbox, closed after the test."""
 
     async def __call__(self, sandbox: Sandbox, **options: Any) -> AmiliClient: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _can_be_interrupted() -> Iterator[None]:
+    """A shell lets what it runs in the background ignore Ctrl-C, and programs that are started there inherit it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -136,6 +136,20 @@ async def leave_by_closing_the_stream(stream: Stream[Any], amili: AmiliClient) -
         await anext(pages)
 
 
+async def leave_by_closing_the_stream_and_being_cancelled(stream: Stream[Any], amili: AmiliClient) -> None:
+    iterations = [stream.pages() for _ in range(3)]
+    for pages in iterations:
+        await anext(pages)
+    closing = asyncio.create_task(stream.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    for pages in iterations:
+        with pytest.raises(ConfigurationError):
+            await anext(pages)
+
+
 async def leave_by_closing_the_client(stream: Stream[Any], amili: AmiliClient) -> None:
     pages = stream.pages()
     await anext(pages)
@@ -155,6 +169,7 @@ async def leave_by_closing_the_client(stream: Stream[Any], amili: AmiliClient) -
         leave_while_waiting_for_a_page,
         leave_by_closing_the_iterator,
         leave_by_closing_the_stream,
+        leave_by_closing_the_stream_and_being_cancelled,
         leave_by_closing_the_client,
     ],
 )

@@ -145,6 +145,7 @@ async def test_a_budget_of_the_callers_own_takes_the_place_of_ours() -> None:
         ({"AMILI_API_CODE": "code"}, "AMILI_PRIVATE_KEY_FILE"),
         ({"AMILI_PRIVATE_KEY_FILE": "/nowhere"}, "AMILI_API_CODE"),
         ({"AMILI_API_CODE": "code", "AMILI_PRIVATE_KEY_FILE": "/nowhere"}, "AMILI_PRIVATE_KEY_FILE cannot be read"),
+        ({"AMILI_API_CODE": "code", "AMILI_PRIVATE_KEY_FILE": "\0"}, "AMILI_PRIVATE_KEY_FILE cannot be read"),
         ({"AMILI_API_CODE": "code", "AMILI_TOKEN": "token"}, "both set"),
         ({"AMILI_TOKEN": "token", "AMILI_BASE_URL": "http://example.com"}, "https"),
     ],
@@ -171,6 +172,20 @@ async def test_closing_while_calls_wait_for_a_connection_tells_them_so() -> None
         await client.aclose()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, AmiliError) for outcome in outcomes), {type(outcome) for outcome in outcomes}
+
+
+async def test_a_token_source_may_close_the_client() -> None:
+    """Who gives up while fetching a token closes the client from within what the closing ends, and nothing hangs."""
+
+    async def source() -> str:
+        await client.aclose()
+        return "token"
+
+    client = AmiliClient(auth=source)
+    await client.open()
+    with pytest.raises(ConfigurationError, match="closed while this call waited for a token"):
+        await asyncio.wait_for(client.auth.get_valid_token(), 5)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def test_from_env_lets_overrides_win(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def test_what_is_written_is_read_back() -> None:
         '{"version": 1}',
         '{"version": "1"}',
         b"\xff",
+        b'{"version": 1, "resource": "\xff"}',
+        '{"version": 1, "resource": "\ud800"}',
         '{"version": 1, "resource": "x"}',
     ],
 )
@@ -91,7 +93,7 @@ def test_what_is_none_is_refused(kind: Any, text: str | bytes) -> None:
     """Anything that is not one is refused with the name of what was expected, and without its text."""
     with pytest.raises(ConfigurationError, match=f"not a {kind.__name__.lower()}") as caught:
         kind.from_json(text)
-    assert caught.value.__cause__ is None
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_another_version_is_named() -> None:

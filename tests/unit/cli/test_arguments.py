@@ -28,7 +28,9 @@ def test_iso_dates_in_a_filter_become_dates() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["", "{", "{'a': 1}", "[1]", '"a"', "null", '{"a": secret}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "{'a': 1}", "[1]", '"a"', "null", '{"a": secret}', "[" * 100_000, '"\udcff"']
+)
 def test_what_is_no_json_object_is_refused_without_repeating_it(text: str) -> None:
     """The sentence names the option and not what was typed."""
     with pytest.raises(ConfigurationError, match="--where") as refused:

@@ -13,9 +13,12 @@ import pytest
 
 from amili_async import AmiliClient, PayoutSpecification
 from amili_async.errors import ConfigurationError, ExportFailed
-from amili_async.export import Exported, export, exporting
+from amili_async.export import Exported, export, exporting, opening
+from amili_async.export.beside import find_places
+from amili_async.export.ledger import let_go
 from amili_async.export.spool import Spool, open_spool
 from amili_async.sandbox import Sandbox
+from tests.clock import settle
 from tests.unit.export.records import LINE
 
 LINES = "finance--payout-specifications"
@@ -157,8 +160,9 @@ async def test_an_interrupted_export_leaves_nothing(failure: BaseException, tmp_
     assert old.read_text() == "old"
 
 
+@pytest.mark.parametrize("cancellations", [1, 3])
 async def test_a_cancellation_waits_for_the_write_that_has_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cancellations: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file is not closed under a thread that still writes to it, and then goes away."""
     begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
@@ -175,13 +179,48 @@ async def test_a_cancellation_waits_for_the_write_that_has_begun(
     monkeypatch.setattr(Spool, "flush", flush_slowly)
     exporting_task = asyncio.ensure_future(export(lines(1), tmp_path / "a.ndjson"))
     await asyncio.to_thread(begun.wait, 5)
-    exporting_task.cancel()
-    await asyncio.sleep(0)
+    for number in range(cancellations):
+        exporting_task.cancel(f"the {number}th")
+        await settle()
+    assert not exporting_task.done()
     may_end.set()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError, match="th"):  # anyio knows its own by what they say
         await exporting_task
     assert ended.is_set()
     assert names_in(tmp_path) == []
+
+
+async def test_a_cancellation_waits_for_the_opening_that_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a thread opens for somebody who has left is closed and removed, and another export can begin at once."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def open_slowly(path: Path) -> Spool:
+        begun.set()
+        may_end.wait(5)
+        return open_spool(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "open_spool", open_slowly)
+        exporting_task = asyncio.ensure_future(export(lines(1), tmp_path / "a.ndjson"))
+        await asyncio.to_thread(begun.wait, 5)
+        exporting_task.cancel()
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await exporting_task
+    assert names_in(tmp_path) == []
+    assert (await export(lines(1), tmp_path / "a.ndjson")).rows == 1
+
+
+def test_what_another_export_has_begun_since_is_left_alone(tmp_path: Path) -> None:
+    """Who has let go of the lock removes nothing more, not even when it is told of its cancellation afterwards."""
+    places = find_places(tmp_path / "a.csv")
+    spool = open_spool(places.spool)
+    spool.remove()
+    places.whole.touch()
+    let_go(spool, places)
+    assert names_in(tmp_path) == [places.whole.name]
 
 
 async def test_until_it_is_whole_the_file_is_a_part(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from amili_async.export.state import State, Summary, Terms, check_same, load, sa
 
 PLAN = Terms(resource="finance--payouts", format=".csv", fields=("_id", "amount"))
 STATE = State(plan=PLAN, overwrite=False, since=False, length=47, checkpoint=msgspec.Raw(b'{"version":1}'))
+NO_UTF_8 = b'{"version":1,"plan":{"resource":"\xff"}}'
 SUMMARY = Summary(plan=PLAN, rows=3, size=99, manifest=msgspec.Raw(b'{"rows":3}'))
 
 
@@ -28,7 +29,9 @@ def test_what_is_not_there_is_nothing(tmp_path: Path) -> None:
     assert load(tmp_path / "a", State) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"plan":{},"rows":"x"}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"plan":{},"rows":"x"}', NO_UTF_8]
+)
 @pytest.mark.parametrize("form", [State, Summary])
 def test_another_file_of_that_name_is_refused(content: bytes, form: type[State], tmp_path: Path) -> None:
     """The sentence names the file."""

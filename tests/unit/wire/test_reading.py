@@ -35,13 +35,28 @@ def record_of(body: Any, *, reader: Reader[Any] = payouts) -> Any:
     return reader.read_record(answer(body), request=f"GET /finance--payouts/{ID}")
 
 
+@pytest.mark.parametrize("reader", [payouts, dicts], ids=["typed", "untyped"])
+def test_another_record_than_the_one_asked_for_is_not_taken_for_it(reader: Reader[Any]) -> None:
+    """Only where it is told which one was asked for; an answer without an id is read as it is."""
+    for asked in (None, ID, ID.upper()):
+        response = answer({"_id": ID})
+        assert reader.read_record(response, request="GET /x", record_id=asked) == reader.read_record(
+            response, request="GET /x"
+        )
+    with pytest.raises(UnreadableResponse) as caught:
+        reader.read_record(answer({"_id": ID}), request="GET /x", record_id=OTHER_ID)
+    assert caught.value.location == "$._id"
+    assert dicts.read_record(answer({"a": 1}), request="GET /x", record_id=ID) == {"a": 1}
+
+
 # Pages
 
 
 @pytest.mark.parametrize(
     ("meta", "max_results", "total"),
     [
-        ({"page": 1, "max_results": 25, "total": 162}, 25, 162),
+        ({"page": 7, "max_results": 25, "total": 162}, 25, 162),
+        ({"page": None, "max_results": 1000, "total": 162}, 100, 162),
         ({"total": 0}, None, 0),
         ({"max_results": 100}, 100, None),
         ({"max_results": None, "total": None}, None, None),
@@ -69,6 +84,9 @@ def test_a_page_without_meta() -> None:
         ({"total": 1.5}, "$._meta.total"),
         ({"total": True}, "$._meta.total"),
         ({"total": -1}, "$._meta.total"),
+        ({"total": 10**18 + 1}, "$._meta.total"),
+        ({"page": 2}, "$._meta.page"),
+        ({"page": "1"}, "$._meta.page"),
         ({"max_results": 0}, "$._meta.max_results"),
         ({"max_results": -25}, "$._meta.max_results"),
         ({"max_results": [100]}, "$._meta.max_results"),

@@ -63,7 +63,7 @@ async def test_a_get(session: Session, server: Server) -> None:
     }
     assert arguments["data"] is None
     assert arguments["allow_redirects"] is False
-    assert arguments["timeout"] == aiohttp.ClientTimeout(total=5, sock_connect=5)
+    assert arguments["timeout"] == aiohttp.ClientTimeout(total=5, connect=4, sock_connect=4)
 
 
 async def test_a_post(session: Session, server: Server) -> None:
@@ -106,8 +106,8 @@ async def test_a_base_url_may_have_a_path(server: Server) -> None:
 
 
 async def test_the_time_for_connecting_is_bounded() -> None:
-    """Of a long timeout only ten seconds are for the connection."""
-    assert new_session(timeout=60)._timeout == aiohttp.ClientTimeout(total=60, sock_connect=10)
+    """Of a long timeout only ten seconds are for making a connection, and four fifths for getting one from the pool."""
+    assert new_session(timeout=60)._timeout == aiohttp.ClientTimeout(total=60, connect=48, sock_connect=10)
 
 
 # What is read

@@ -1,0 +1,286 @@
+"""A raw TCP server before the sandbox that can answer with any bytes, or none: what no web server would do.
+
+It hands each request on and its answer back, but for those that meet a misdeed, which may do with the connection as it
+likes. One request at a time per connection, which stays open until either side closes it.
+"""
+
+import asyncio
+import gzip
+import socket
+import struct
+import zlib
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from amili_async.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class TrueAnswer:
+    """What the sandbox answered."""
+
+    status: bytes
+    """The status line, without its end."""
+    headers: tuple[bytes, ...]
+    """As lines, without a `Content-Length`."""
+    body: bytes
+
+    def head(self, *extra: bytes, length: int | None = None) -> bytes:
+        """Status line and headers, with a `Content-Length` where a length is given."""
+        lengths = () if length is None else (b"Content-Length: %d" % length,)
+        return b"\r\n".join((self.status, *self.headers, *extra, *lengths, b"", b""))
+
+    @property
+    def raw(self) -> bytes:
+        """All of it, as it should be."""
+        return self.head(length=len(self.body)) + self.body
+
+
+class Exchange:
+    """One request and the connection on which it came: for a misdeed to play with."""
+
+    def __init__(self, asked: Asked, writer: asyncio.StreamWriter, sandbox: Sandbox) -> None:
+        self.asked = asked
+        self._writer = writer
+        self._sandbox = sandbox
+        self.is_over = False
+        """Whether no further request is read from this connection."""
+
+    async def carry_out(self) -> TrueAnswer:
+        """Have the sandbox do what was asked."""
+        host, port = self._sandbox.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            writer.write(self.asked.raw.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+            answer = await reader.read()
+        finally:
+            writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        status, *lines = head.split(b"\r\n")
+        dropped = (b"content-length", b"connection")
+        return TrueAnswer(status, tuple(line for line in lines if not line.lower().startswith(dropped)), body)
+
+    def send(self, data: bytes) -> None:
+        """Write to the client."""
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written."""
+        with suppress(ConnectionError):
+            await self._writer.drain()
+
+    def close(self) -> None:
+        """End the connection after what has been written."""
+        self.is_over = True
+        self._writer.close()
+
+    async def reset(self) -> None:
+        """Break the connection, after what has been written has gone out."""
+        await asyncio.sleep(0.002)
+        self.is_over = True
+        connection: socket.socket = self._writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    async def hang(self) -> None:
+        """Do nothing more until the client goes away."""
+        self.is_over = True
+        while not self._writer.transport.is_closing():  # noqa: ASYNC110 - a transport has no event for that
+            await asyncio.sleep(0.005)
+
+
+Misdeed = Callable[[Exchange], Awaitable[None]]
+
+
+@dataclass
+class _Planned:
+    misdeed: Misdeed
+    times: int | None
+    method: str | None
+    path: str
+    after: int
+
+    def meets(self, asked: Asked) -> bool:
+        """Whether this request is the one; counts it where it is of the kind."""
+        if self.method not in (None, asked.method) or not asked.path.startswith(self.path) or self.times == 0:
+            return False
+        if self.after > 0:
+            self.after -= 1
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+@dataclass
+class HostileServer:
+    """Stands before a sandbox; `async with`."""
+
+    sandbox: Sandbox
+    asked: list[Asked] = field(default_factory=list)
+    """Every request, in order of arrival."""
+    connections: int = 0
+    """How many were made."""
+    _plan: list[_Planned] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    _server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self._server is not None
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def plan(
+        self, misdeed: Misdeed, *, times: int | None = 1, method: str | None = None, path: str = "/", after: int = 0
+    ) -> None:
+        """Do this to the next *times* requests (None: to all) under *path*, once *after* of them have passed."""
+        self._plan.append(_Planned(misdeed, times, method, path, after))
+
+    def behave(self) -> None:
+        """Forget every misdeed that is still planned."""
+        self._plan.clear()
+
+    def say_unasked(self, data: bytes, *, then_close: bool) -> int:
+        """Write to every connection that is open; returns how many those were."""
+        writers = [each for each in self._writers if not each.transport.is_closing()]
+        for each in writers:
+            each.write(data)
+            if then_close:
+                each.close()
+        return len(writers)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.append(writer)
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                while await self._answer_one(reader, writer):
+                    pass
+        finally:
+            writer.close()
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether another request may follow."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+        )
+        body = await reader.readexactly(length)
+        method, target, _ = head.split(b" ", 2)
+        asked = Asked(method.decode(), target.partition(b"?")[0].decode(), head + body)
+        self.asked.append(asked)
+        exchange = Exchange(asked, writer, self.sandbox)
+        planned = next((each for each in self._plan if each.meets(asked)), None)
+        if planned is None:
+            exchange.send((await exchange.carry_out()).raw)
+        else:
+            await planned.misdeed(exchange)
+        return not exchange.is_over
+
+
+# Misdeeds
+
+
+def say(data: bytes) -> Misdeed:
+    """Send these bytes in the place of an answer, without having done anything, and close."""
+
+    async def misbehave(exchange: Exchange) -> None:
+        exchange.send(data)
+        exchange.close()
+
+    return misbehave
+
+
+def do_then_say(change: Callable[[TrueAnswer], bytes], *, then: str = "close") -> Misdeed:
+    """Carry the request out, send what *change* makes of the answer, and then `close`, `reset`, `hang` or `stay`."""
+
+    async def misbehave(exchange: Exchange) -> None:
+        exchange.send(change(await exchange.carry_out()))
+        if then == "close":
+            exchange.close()
+        elif then != "stay":
+            await (exchange.reset() if then == "reset" else exchange.hang())
+
+    return misbehave
+
+
+def drip(seconds: float) -> Misdeed:
+    """Send the true answer byte by byte, with a pause after each."""
+
+    async def misbehave(exchange: Exchange) -> None:
+        for byte in (await exchange.carry_out()).raw:
+            exchange.send(bytes([byte]))
+            await asyncio.sleep(seconds)
+            if exchange._writer.transport.is_closing():
+                break
+        exchange.close()
+
+    return misbehave
+
+
+def flood(head: bytes, chunk: bytes) -> Misdeed:
+    """Send a head and then the same chunk until the client goes away."""
+
+    async def misbehave(exchange: Exchange) -> None:
+        exchange.send(head)
+        while not exchange._writer.transport.is_closing():
+            exchange.send(chunk)
+            await exchange.drain()
+            await asyncio.sleep(0)
+        exchange.is_over = True
+
+    return misbehave
+
+
+def redirect(status: int, location: str) -> Misdeed:
+    """Send the client elsewhere."""
+    return say(b"HTTP/1.1 %d Elsewhere\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % (status, location.encode()))
+
+
+def zip_wrongly(spoil: Callable[[bytes], bytes], *, encoding: bytes = b"gzip") -> Misdeed:
+    """The true answer, said to be compressed, with what *spoil* makes of its gzip as the body."""
+
+    def change(answer: TrueAnswer) -> bytes:
+        body = spoil(gzip.compress(answer.body))
+        return answer.head(b"Content-Encoding: " + encoding, length=len(body)) + body
+
+    return do_then_say(change, then="stay")
+
+
+def make_bomb(size: int) -> bytes:
+    """Gzip that is a thousandth of what comes out of it."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    blank = b" " * 2**20
+    return b"".join([*(packer.compress(blank) for _ in range(size // 2**20)), packer.flush()])

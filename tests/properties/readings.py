@@ -1,0 +1,77 @@
+"""All that reads answers, let loose on one: each reads it, or refuses it with an error of ours."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from amili_async import AmiliError, ApiCodeCredentials
+from amili_async._paging.keyed import Keyed
+from amili_async._wire.protocol import Request, Response, judge, read_quota, read_retry_after, server_time
+from amili_async._wire.reading import Reader
+from amili_async._wire.throttle import Lane
+from amili_async.models import CreatedPayment, CreditorPayment, Payout, PayoutSpecification, Record, encode
+from amili_async.models.shape import shape_of
+
+NOW = 1_750_000_000.0
+REQUEST = Request(method="GET", target="/finance--payouts", label="GET /finance--payouts", lane=Lane.SINGLE)
+
+
+class Chosen(Struct, frozen=True):
+    """A type of a caller's, read by way of a twin."""
+
+    id: str
+    amount: float | None = None
+    booking_date: datetime | None = None
+    references: dict[str, str] | None = None
+
+
+TYPES = (Payout, PayoutSpecification, CreditorPayment, CreatedPayment, dict, Chosen)
+READERS: list[Reader[Any]] = [Reader(shape_of(each)) for each in TYPES]
+READS = 6 + 2 * len(READERS)
+"""How often one answer is read."""
+
+
+def read_in_every_way(response: Response, credentials: ApiCodeCredentials) -> int:
+    """Returns how often it was refused; what is raised besides is a fault."""
+    refused = 0
+    for read in _ways_to_read(response, credentials):
+        try:
+            read()
+        except AmiliError as error:
+            refused += 1
+            str(error), repr(error)
+    return refused
+
+
+def _ways_to_read(response: Response, credentials: ApiCodeCredentials) -> Iterator[Callable[[], Any]]:
+    yield partial(judge, REQUEST, response, now=NOW)
+    yield partial(read_quota, response, now=NOW)
+    yield partial(read_retry_after, response, now=NOW)
+    yield partial(server_time, response, default=NOW)
+    yield partial(credentials.read_token, response, now=NOW)
+    yield partial(_read_keyed, response)
+    for reader in READERS:
+        yield partial(_read_page, reader, response)
+        yield partial(_read_record, reader, response)
+
+
+def _read_page(reader: Reader[Any], response: Response) -> None:
+    """What was read can be written again."""
+    for record in reader.read_page(response, request=REQUEST.label, number=1).items:
+        encode(record)
+
+
+def _read_record(reader: Reader[Any], response: Response) -> None:
+    encode(reader.read_record(response, request=REQUEST.label))
+
+
+def _read_keyed(response: Response) -> None:
+    """As an extraction reads it."""
+    keys = Reader(shape_of(Record)).read_page(response, request=REQUEST.label, number=1)
+    page = Keyed(
+        items=keys.items, keys=keys.items, received=len(keys.items), max_results=keys.max_results, total=keys.total
+    )
+    page.check("0" * 24, "f" * 24).between("5" * 24, "6" * 24)
