@@ -82,7 +82,7 @@ def measure(*, quick: bool) -> dict[str, Cost]:
 
     def read(body: bytes) -> object:
         response = Response(status=200, headers={}, body=body)
-        return reader.read_page(response, request="GET /finance--payout-specifications", number=1)
+        return reader.read_page(response, request="GET /finance--payout-specifications", number=None)
 
     def decoding(decode: Callable[[bytes], object]) -> Measure:
         return timed(lambda: [decode(body) for body in bodies])
