@@ -41,10 +41,10 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
         complain(str(error) if is_mine else "; ".join(filter(None, (str(error), advice()))))
         code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else REFUSED
     except BrokenPipeError:
-        _abandon_stdout()  # whoever read has read enough: `amili list … | head -1`
+        abandon_stdout()  # whoever read has read enough: `amili list … | head -1`
         code = GOOD
     except OSError as error:
-        _abandon_stdout()
+        abandon_stdout()
         complain(f"the output cannot be written: {error.strerror or type(error).__name__}")
         code = USAGE
     except KeyboardInterrupt:
@@ -70,7 +70,7 @@ def complain(sentence: str) -> None:
     sys.stderr.write(f"amili: {' '.join(sentence.split())}\n")
 
 
-def _abandon_stdout() -> None:
+def abandon_stdout() -> None:
     """Let what is still buffered go nowhere, so that Python does not report it when the process ends."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

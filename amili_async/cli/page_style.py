@@ -73,8 +73,7 @@ tfoot th, tfoot td { font-weight: 600; border-bottom: 0 }
 .grid { stroke: var(--line); shape-rendering: crispEdges }
 .zero { stroke: var(--ink); shape-rendering: crispEdges }
 .mark { fill: var(--bad) }
-.payout { margin-top: 1.5rem; padding: 1.1rem 1.25rem 1.25rem; border: 1px solid var(--line); border-radius: 10px;
-  content-visibility: auto; contain-intrinsic-size: auto 18rem }
+.payout { margin-top: 1.5rem; padding: 1.1rem 1.25rem 1.25rem; border: 1px solid var(--line); border-radius: 10px }
 .facts { display: flex; flex-wrap: wrap; gap: .35rem 2rem; margin-top: .5rem; font-size: .9rem }
 .facts dt { color: var(--soft); font-size: .8rem }
 .facts dd { margin: 0 }
@@ -115,7 +114,7 @@ details p { margin-top: .8rem }
   main { max-width: none; padding: 0 }
   h2 { margin-top: 2rem; break-after: avoid }
   .box { overflow: visible }
-  .payout { content-visibility: visible; break-inside: avoid }
+  .payout { break-inside: avoid }
   tr, .legend { break-inside: avoid }
   tfoot { display: table-row-group }
   .facts { column-gap: 1.2rem }

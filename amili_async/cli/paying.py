@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from amili_async.cli.arguments import SandboxOption
-from amili_async.cli.endings import INTERRUPTED, NOT_RIGHT, REFUSED, USAGE, _abandon_stdout, complain, run
+from amili_async.cli.endings import INTERRUPTED, NOT_RIGHT, REFUSED, USAGE, abandon_stdout, complain, run
 from amili_async.cli.payment_files import EITHER, PaymentRow, read_bytes, read_payment, read_payments
 from amili_async.cli.payment_outcomes import Kind, Tally, Told
 from amili_async.cli.payment_report import print_plan, print_troubled, sum_up
@@ -222,5 +222,5 @@ def _needing_stdout() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        _abandon_stdout()
+        abandon_stdout()
         raise AmiliError(f"the outcomes cannot be written: {error.strerror or type(error).__name__}") from None

@@ -44,7 +44,7 @@ ADVICE: dict[str, str] = {
     NOT_COMPLETED: "Look into these, and do not send them under another reference: they would be registered twice.",
     Kind.REFUSED: "certainly not registered. Correct it and run the same command again.",
     Kind.TAKEN: "not sent. See whether it is the registered payment; if not, give it a reference of its own.",
-    Kind.NOT_SENT: "certainly not registered. Run the same command again.",
+    Kind.NOT_SENT: "not registered by this run. Run the same command again: what is registered is found then.",
 }
 """What to do about each, the most urgent first."""
 _SECTIONS = (Kind.REGISTERED, Kind.FOUND, *ADVICE)

@@ -26,7 +26,7 @@ SEEN = """(() => {
         bars: bars.filter(isSeen).length,
         outside: bars.filter(each => box(each).right > innerWidth + 1 || box(each).left < -1).length,
         tables: tables.length,
-        cells: tables.map(each => each.textContent).join(" "),
+        cells: tables.map(each => each.innerText).join(" "),
         overlapping: labels.filter((each, n) => n && each.top === labels[n - 1].top && each.left < labels[n - 1].right)
             .length,
         excess: document.documentElement.scrollWidth - innerWidth,

@@ -247,7 +247,11 @@ def test_the_server_cannot_flood_the_report() -> None:
         (created(status="error"), "Registered, but not completed: ", "they would be registered twice"),
         (failed(Forbidden("no", status=403)), "Refused: certainly not registered.", "Correct it and run"),
         (taken(ID), "With a reference that is taken: not sent.", "a reference of its own"),
-        (failed(ConnectionFailed("no", was_sent=False)), "Not sent: certainly not registered.", "Run the same command"),
+        (
+            failed(ConnectionFailed("no", was_sent=False)),
+            "Not sent: not registered by this run.",
+            "Run the same command",
+        ),
     ],
 )
 def test_each_trouble_has_a_part_with_what_to_do(told: Told, heading: str, advice: str) -> None:
