@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from amili_async.errors import ExportFailed
+from amili_async.errors import ExportFailed, UnreadableResponse
 from amili_async.export.documents import id_of
 
 
@@ -16,7 +16,7 @@ class Misfit(Exception):
         super().__init__(f"{field} {reason}")
 
 
-_FAILURES = (Misfit, TypeError, ValueError, OverflowError)
+_FAILURES = (Misfit, TypeError, ValueError, OverflowError, RecursionError, UnreadableResponse)
 
 
 class Encodes(Protocol):

@@ -1,24 +1,31 @@
 """A record back into the API's own JSON: its names, RFC 1123 dates, numbers with the digits that they came with."""
 
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from amili_async.errors import UnreadableResponse
 from amili_async.models.fields import format_date
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def to_document(record: msgspec.Struct | dict[str, Any]) -> dict[str, Any]:
-    """The document as the API would show it; absent fields stay absent, money is `Decimal`, dates are RFC 1123."""
-    document: dict[str, Any] = _write_dates(msgspec.to_builtins(record, builtin_types=(datetime, Decimal)))
-    return document
+    """The document as the API would show it; absent fields stay absent, money is `Decimal`, dates are RFC 1123.
+
+    `UnreadableResponse` for an untyped record that is nested more deeply than Python can follow.
+    """
+    with suppress(RecursionError):
+        document: dict[str, Any] = _write_dates(msgspec.to_builtins(record, builtin_types=(datetime, Decimal)))
+        return document
+    raise UnreadableResponse("a record is nested too deeply to be written")
 
 
 def encode(record: msgspec.Struct | dict[str, Any]) -> bytes:
-    """The document as JSON bytes."""
+    """The document as JSON bytes; `UnreadableResponse` as above."""
     return _encoder.encode(to_document(record))
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from amili_async import CreditorPayment, Payout, PayoutSpecification
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import fields_of
 from amili_async.export.formats import format_for
 from amili_async.export.lines import Ndjson
+from amili_async.export.misfits import encode
 from amili_async.export.parquet import Parquet
 from amili_async.export.spool import Frame
 from amili_async.export.table import Csv
@@ -133,3 +134,14 @@ def test_fields_that_cannot_be_are_refused(fields: tuple[str, ...]) -> None:
     """None at all, a name that the API cannot have, or a text that would be read letter by letter."""
     with pytest.raises(ConfigurationError):
         format_for(Path("a.csv"), fields)
+
+
+@pytest.mark.parametrize("form", [Ndjson(), Csv(("_id", "inner"), dict), Parquet(("_id", "inner"), dict)], ids=repr)
+def test_a_record_that_is_nested_without_end_is_named(form: Any) -> None:
+    """It cannot be put into the file, and the others are not to blame."""
+    deep: dict[str, Any] = {"_id": LINE.id, "inner": 1}
+    for _ in range(100_000):
+        deep = {"_id": LINE.id, "inner": deep}
+    with pytest.raises(ExportFailed) as caught:
+        encode(form, [UNDOCUMENTED, deep], path=Path("rows"))
+    assert caught.value.record_id == LINE.id

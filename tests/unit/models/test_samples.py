@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 
 from amili_async._wire.protocol import Response
 from amili_async._wire.reading import Page, Reader
+from amili_async.errors import UnreadableResponse
 from amili_async.models import (
     CreatedPayment,
     CreditorPayment,
@@ -250,3 +251,12 @@ def test_every_field_but_the_id_may_be_absent(record: type[Struct]) -> None:
     theirs = set(record.__struct_fields__) - {"was_found"}
     assert {getattr(bare, name) for name in theirs} == {"507f1f77bcf86cd799439099", UNSET}
     assert json.loads(encode(bare)) == {"_id": "507f1f77bcf86cd799439099"}
+
+
+def test_what_no_python_can_follow_is_not_written() -> None:
+    """An untyped record that is nested without end is refused with an error of ours."""
+    deep: dict[str, Any] = {"_id": "507f1f77bcf86cd799439099"}
+    for _ in range(100_000):
+        deep = {"_id": "507f1f77bcf86cd799439099", "inner": deep}
+    with pytest.raises(UnreadableResponse, match="nested too deeply"):
+        encode(deep)
