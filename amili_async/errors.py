@@ -18,7 +18,8 @@ AmiliError
 ├── PaymentError                carries the payment
 │   ├── PaymentOutcomeUnknown   it may have been registered, or not
 │   └── PaymentNotSent          it could not be told whether it is registered already
-│       └── ReferenceTaken      others have its reference
+│       └── ReferenceTaken      another has its reference
+│           └── RegisteredTwice  it is registered more than once
 ├── PaymentNotCompleted         a payment is registered, but not settled as meant
 ├── ExtractionInterrupted       carries where to go on
 └── ExportFailed                a file could not be written, or a record not be put into it
@@ -42,11 +43,8 @@ class AmiliError(Exception):
     """Whether the same request may well succeed a little later."""
     request: str = ""
     """Method and path of the request that failed, without the query; empty where it was none."""
-
-    @property
-    def was_not_processed(self) -> bool:
-        """Whether it is certain that the server did nothing, so that even a POST may be sent again."""
-        return False
+    was_not_processed: bool = False
+    """Whether it is certain that the server did nothing, so that even a POST may be sent again."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Keep the attributes when an error travels between processes."""
@@ -56,9 +54,7 @@ class AmiliError(Exception):
 class ConfigurationError(AmiliError):
     """The call itself is wrong; it was refused before anything was sent."""
 
-    @property
-    def was_not_processed(self) -> bool:
-        return True
+    was_not_processed = True
 
 
 class AuthenticationError(AmiliError):
@@ -73,10 +69,7 @@ class AuthenticationError(AmiliError):
         self.request = request
         self.answered = answered if answered is not None else status
         """The HTTP status itself."""
-
-    @property
-    def was_not_processed(self) -> bool:
-        return self.answered is None or self.answered in CERTAIN_REFUSALS
+        self.was_not_processed = self.answered is None or self.answered in CERTAIN_REFUSALS
 
 
 class ConnectionFailed(AmiliError):
@@ -91,10 +84,7 @@ class ConnectionFailed(AmiliError):
         """Whether any of the request can have reached the server."""
         self.attempts = attempts
         """How many times it was tried."""
-
-    @property
-    def was_not_processed(self) -> bool:
-        return not self.was_sent
+        self.was_not_processed = not was_sent
 
 
 class TimedOut(ConnectionFailed):
@@ -136,10 +126,7 @@ class ApiError(AmiliError):
         """The server's own message, or the start of its body without markup: it may quote what was sent."""
         self.attempts = attempts
         """How many times it was tried."""
-
-    @property
-    def was_not_processed(self) -> bool:
-        return self.answered in CERTAIN_REFUSALS
+        self.was_not_processed = self.answered in CERTAIN_REFUSALS
 
 
 class BadRequest(ApiError):
@@ -218,13 +205,15 @@ class PaymentOutcomeUnknown(PaymentError):
 class PaymentNotSent(PaymentError):
     """It could not be told whether the payment is registered already; `__cause__` says why. It was not sent."""
 
-    @property
-    def was_not_processed(self) -> bool:
-        return True
+    was_not_processed = True
 
 
 class ReferenceTaken(PaymentNotSent):
-    """Payments with this creditor and reference are registered that differ from it, or several are just like it."""
+    """Payments with this creditor and reference are registered that differ from it."""
+
+
+class RegisteredTwice(ReferenceTaken):
+    """Several payments just like it are registered, and `matches` has their ids: only Amili can take one back."""
 
 
 class PaymentNotCompleted(AmiliError):

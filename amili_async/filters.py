@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from amili_async.errors import ConfigurationError
-from amili_async.models.fields import check_id, check_text, format_date, is_object_id, parse_date
+from amili_async.models.fields import check_id, check_text, format_date, is_like_a_date, is_object_id, parse_date
 from amili_async.models.kinds import KINDS
 from amili_async.models.shape import SHORT_NAMES
 
@@ -205,7 +205,7 @@ def _check_text(name: str, text: str) -> str:
             )
         return format_date(moment)  # with the right weekday: the API knows no others
     _refuse(name, "text")
-    if kind == "text" and (is_object_id(text) or moment is not None):
+    if kind == "text" and (is_object_id(text) or is_like_a_date(text)):
         raise ConfigurationError(
             f"{name} holds text, but the API takes 24 hexadecimal digits for an id and RFC 1123 for a date: "
             "such a value cannot be found"

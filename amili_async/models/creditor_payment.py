@@ -15,8 +15,8 @@ from amili_async.models.fields import (
     Timestamp,
     check_id,
     format_date,
+    is_like_a_date,
     is_object_id,
-    parse_date,
 )
 from amili_async.models.record import Record
 
@@ -171,19 +171,11 @@ def _check_text(text: object, name: str) -> None:
         raise ConfigurationError(f"{name} must be a text that is not blank")
     if text != text.strip() or not text.isprintable() or len(text) > LONGEST_REFERENCE:
         raise ConfigurationError(
-            f"{name} must have no blanks around it, no control characters and at most {LONGEST_REFERENCE} characters: "
-            "else it may be stored in another form, and not be found again"
+            f"{name} must have no blanks around it, only printable characters and plain blanks in it, and at most "
+            f"{LONGEST_REFERENCE} of them: else it may be stored in another form, and not be found again"
         )
-    if name == "creditor_payment_reference" and (is_object_id(text) or _is_date(text)):
+    if name == "creditor_payment_reference" and (is_object_id(text) or is_like_a_date(text)):
         raise ConfigurationError(f"{name} looks like an id or a date to the API, which could not find it again")
-
-
-def _is_date(text: str) -> bool:
-    try:
-        parse_date(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_moment(moment: object, name: str) -> None:

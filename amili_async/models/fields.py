@@ -26,6 +26,7 @@ _MONTH_NUMBERS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, 1)
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = re.compile(r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ")
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
+_ALMOST_A_DATE = re.compile(r"[a-z]{3},\s*[0-9]{1,2}\s+[a-z]{3}\s+[0-9]{4}\s+[0-9]{1,2}(:[0-9]{1,2}){2}\s+gmt", re.I)
 _HALF_LETTER = re.compile(r"[\ud800-\udfff]")
 
 
@@ -89,6 +90,11 @@ def check_text(text: str, *, what: str) -> str:
     if _HALF_LETTER.search(text) is not None:
         raise ConfigurationError(f"{what} must be whole characters: there is half of a pair of surrogates in it")
     return text
+
+
+def is_like_a_date(text: str) -> bool:
+    """Whether the server would take this string for a date, whatever the field: in any case, with any blanks in it."""
+    return _ALMOST_A_DATE.fullmatch(text) is not None
 
 
 def is_object_id(text: str) -> bool:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from amili_async._paging.ordered import Window
 from amili_async.connection import Connection
-from amili_async.errors import ConfigurationError, PaymentNotSent, ReferenceTaken
+from amili_async.errors import ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.models.encoding import encode_json
 from amili_async.payments.matching import find_same
@@ -25,8 +25,12 @@ MOST_AT_ONCE = 100
 """References looked up by one request: as many rows as a page holds."""
 LONGEST_LOOKUP = 6000
 """Bytes of references in one request line, of some 8,000 in all."""
+MOST_UNKNOWN = 10
+"""Outcomes in a row that are unknown, after which nothing more is sent: each would have to be looked into."""
 LOOKAHEAD = 2
 """Payments sent or waiting to be told of, per request in flight: what was sent should soon be known."""
+
+_NO_TELLING = "so a second run could not tell whether it is registered"
 
 
 class PaymentOutcome(Struct, frozen=True, gc=False, kw_only=True):
@@ -69,6 +73,7 @@ class PaymentList:
         self._proving = Lock()
         self._is_proven = False
         self._is_refuted = False
+        self._unknown_in_a_row = 0
 
     async def outcomes(self) -> AsyncGenerator[PaymentOutcome, None]:
         """The outcomes in order; what the list itself raised comes after those of the payments before."""
@@ -130,7 +135,7 @@ class PaymentList:
                     "second run knows what is registered; nothing was sent"
                 )
             elif failure is not None:
-                known = _not_sent(payment, "its reference could not be looked up", failure)
+                known = _not_sent(payment, f"its reference could not be looked up, {_NO_TELLING}", failure)
             else:
                 try:
                     known = find_same(rows, payment)
@@ -145,34 +150,41 @@ class PaymentList:
         """Register it unless its outcome is known; the first one alone, until lookups have been seen to work."""
         if known is None and not self._is_proven:
             async with self._proving:
-                if not (self._is_proven or self._is_refuted):
-                    known = await self._register(payment)
+                if not self._is_proven:
+                    known = self._refuse(payment) or await self._register(payment)
                     await self._prove(payment, known)
-        if known is None and self._is_refuted:
-            known = _not_sent(payment, "the API does not show by its reference what it has just registered", None)
-        if known is None:
-            known = await self._register(payment)
+        known = known or self._refuse(payment) or await self._register(payment)
         if isinstance(known, CreatedPayment):
             return PaymentOutcome(payment=payment, created=known)
         return PaymentOutcome(payment=payment, error=known)
 
+    def _refuse(self, payment: NewCreditorPayment) -> PaymentNotSent | None:
+        """Why nothing more is sent, if it is not."""
+        if self._is_refuted:
+            shows = "the API does not show by its reference what it has just registered"
+            return _not_sent(payment, f"{shows}, {_NO_TELLING}", None)
+        if self._unknown_in_a_row >= MOST_UNKNOWN:
+            return _not_sent(payment, f"the outcomes of the last {MOST_UNKNOWN} that were sent are unknown", None)
+        return None
+
     async def _register(self, payment: NewCreditorPayment) -> Exception | CreatedPayment:
+        known: Exception | CreatedPayment
         try:
-            return await self._registrar.register(payment, patience=self._patience)
+            known = await self._registrar.register(payment, patience=self._patience)
         except Exception as error:  # noqa: BLE001 - one that fails does not keep the others from being told of
-            return error
+            known = error
+        self._unknown_in_a_row = self._unknown_in_a_row + 1 if isinstance(known, PaymentOutcomeUnknown) else 0
+        return known
 
     async def _prove(self, payment: NewCreditorPayment, created: Exception | CreatedPayment) -> None:
         """See whether a payment that was just registered is found by its reference; a failed one proves nothing."""
         if not isinstance(created, CreatedPayment):
             return
-        self._is_proven = created.was_found or await self._search.shows(payment, created.id)
+        self._is_proven = await self._search.shows(payment, created.id)
         self._is_refuted = not self._is_proven
 
 
 def _not_sent(payment: NewCreditorPayment, reason: str, cause: Exception | None) -> PaymentNotSent:
-    error = PaymentNotSent(
-        f"the payment was not sent: {reason}, so a second run could not tell whether it is registered", payment=payment
-    )
+    error = PaymentNotSent(f"the payment was not sent: {reason}", payment=payment)
     error.__cause__ = cause
     return error

@@ -1,13 +1,13 @@
 """Whether a registered payment is the one in question: pure.
 
-The law: a payment is taken for another only where everything that identifies it is the same. To take a stranger for it
-would lose the payment, while an error can still be looked into.
+The law: a payment is taken for another only where everything is the same that identifies it and that the API tells of
+it. To take a stranger for it would lose the payment, while an error can still be looked into.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from amili_async.errors import ReferenceTaken
+from amili_async.errors import ReferenceTaken, RegisteredTwice
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 
 MARGIN = 5.0
@@ -31,18 +31,21 @@ def identify(payment: NewCreditorPayment) -> Identity:
 def find_differences(row: CreditorPayment, payment: NewCreditorPayment) -> tuple[str, ...]:
     """The names of the fields in which a registered payment is another one.
 
-    The case, or the invoice, counts only where the row tells of it: the API finds the one by the other.
+    Creditor, case and invoice count only where the row tells of them: the API documents no creditor in what it shows,
+    finds the case by the invoice, and says that a case's own invoice number need not be the one that was sent.
     """
-    names = ("creditor", "creditor_payment_reference", "amount", "bank_transaction_date")
-    differing = [name for name in names if getattr(row, name) != getattr(payment, name)]
-    if isinstance(payment.case, str):
-        if isinstance(row.case, str) and row.case.lower() != payment.case:
-            differing.append("case")
-    else:
-        told = {number for number in (row.invoice_number, row.case_invoice_number) if isinstance(number, str)}
-        if told and payment.invoice_number not in told:
-            differing.append("invoice_number")
+    differing = ["creditor"] if _contradicts(row.creditor, payment.creditor) else []
+    names = ("creditor_payment_reference", "amount", "bank_transaction_date")
+    differing += [name for name in names if getattr(row, name) != getattr(payment, name)]
+    by = "case" if isinstance(payment.case, str) else "invoice_number"
+    case = row.case.lower() if isinstance(row.case, str) else None
+    if _contradicts(case if by == "case" else row.invoice_number, getattr(payment, by)):
+        differing.append(by)
     return tuple(differing)
+
+
+def _contradicts(told: object, sent: object) -> bool:
+    return isinstance(told, str) and told != sent
 
 
 def was_made_since(row: CreditorPayment, earliest: float) -> bool:
@@ -54,12 +57,13 @@ def was_made_since(row: CreditorPayment, earliest: float) -> bool:
 def find_same(rows: Iterable[CreditorPayment], payment: NewCreditorPayment) -> CreatedPayment | None:
     """The one among registered payments with its creditor and reference that is this payment; `None` without any.
 
-    `ReferenceTaken` where several are, or those that there are differ.
+    `RegisteredTwice` where several are, `ReferenceTaken` where those that there are differ.
     """
     others = {
         row.id: find_differences(row, payment)
         for row in rows
-        if row.creditor == payment.creditor and row.creditor_payment_reference == payment.creditor_payment_reference
+        if row.creditor_payment_reference == payment.creditor_payment_reference
+        and not _contradicts(row.creditor, payment.creditor)
     }
     same = [row for row in rows if others.get(row.id) == ()]
     if len(same) == 1:
@@ -68,9 +72,10 @@ def find_same(rows: Iterable[CreditorPayment], payment: NewCreditorPayment) -> C
         return None
     if same:
         what = f"{len(same)} payments with this creditor and reference, all just like this one, are registered"
-    else:
-        names = ", ".join(sorted({name for differing in others.values() for name in differing}))
-        what = f"the reference belongs to a registered payment of this creditor that differs from this one in {names}"
+        ids = tuple(row.id for row in same)
+        raise RegisteredTwice(f"{what}; nothing was sent, and .matches has the ids", payment=payment, matches=ids)
+    names = ", ".join(sorted({name for differing in others.values() for name in differing}))
+    what = f"the reference belongs to a registered payment of this creditor that differs from this one in {names}"
     raise ReferenceTaken(f"{what}; nothing was sent, and .matches has the ids", payment=payment, matches=tuple(others))
 
 

@@ -63,10 +63,11 @@ class Search:
         return found, looks
 
     async def shows(self, payment: NewCreditorPayment, payment_id: str) -> bool:
-        """Whether a payment that was just registered is found by its reference."""
+        """Whether a payment that was just registered is found by its reference, in a row that is like it."""
 
         async def look() -> Rows:
-            return [row for row in await self.find_all([payment]) if row.id == payment_id]
+            rows = await self.find_all([payment])
+            return [row for row in rows if row.id == payment_id and not find_differences(row, payment)]
 
         found, _ = await self.look_for(look, patience=PATIENCE)
         return bool(found)

@@ -31,6 +31,7 @@ from amili_async.errors import (
     PaymentOutcomeUnknown,
     RateLimited,
     ReferenceTaken,
+    RegisteredTwice,
     ServerFault,
     TimedOut,
     UnreadableResponse,
@@ -66,6 +67,7 @@ EXAMPLES: list[AmiliError] = [
     PaymentNotCompleted("message", created=CreatedPayment(id="0" * 24, status="warning")),
     PaymentNotSent("message", payment=PAYMENT),
     ReferenceTaken("message", payment=PAYMENT, matches=("0" * 24,)),
+    RegisteredTwice("message", payment=PAYMENT, matches=("0" * 24, "1" * 24)),
     ExtractionInterrupted("message", checkpoint={"last": "0" * 24}),
     ExportFailed("message", path="payouts.csv", record_id="0" * 24),
 ]
@@ -148,6 +150,7 @@ def test_an_error_knows_what_it_was_given() -> None:
         "excerpt": "no",
         "attempts": 2,
         "answered": 422,
+        "was_not_processed": True,
     }
 
 

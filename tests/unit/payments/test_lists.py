@@ -1,5 +1,6 @@
 """A list of payments: outcomes in order, none lost, and nothing registered by a second run."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from amili_async.errors import (
 )
 from amili_async.models import format_date
 from amili_async.payments import PaymentList
+from amili_async.payments.lists import MOST_UNKNOWN
 from tests.unit.payments.registry import POST, Registry, make_payment
 
 
@@ -239,3 +241,49 @@ async def test_a_list_is_read_as_it_is_needed() -> None:
     await outcomes.aclose()
     assert 1 <= ledger.posts <= 7
     assert ledger.connection.open_walks == set()
+
+
+async def test_after_ten_unknown_outcomes_in_a_row_nothing_more_is_sent() -> None:
+    """Where nothing that is sent is answered, the rest of the list is not added to what has to be looked into."""
+    ledger = Ledger()
+    payments = make_list(40)
+    ledger.failures = {each.creditor_payment_reference: ConnectionFailed("cut", request=POST) for each in payments}
+    outcomes = await ledger.collect(payments)
+    unknown = [outcome for outcome in outcomes if isinstance(outcome.error, PaymentOutcomeUnknown)]
+    assert len(unknown) == ledger.posts == MOST_UNKNOWN
+    assert all(isinstance(outcome.error, PaymentNotSent) for outcome in outcomes[MOST_UNKNOWN:])
+    assert "the last 10" in str(outcomes[-1].error)
+
+
+async def test_unknown_outcomes_among_good_ones_stop_nothing() -> None:
+    """Each that is settled begins the count anew."""
+    ledger = Ledger()
+    payments = make_list(60)
+    lost = [each for number, each in enumerate(payments) if number % 6]
+    ledger.failures = {each.creditor_payment_reference: ConnectionFailed("cut", request=POST) for each in lost}
+    outcomes = await ledger.collect(payments, width=1)
+    assert [outcome.created is not None for outcome in outcomes] == [number % 6 == 0 for number in range(60)]
+    assert ledger.posts == 60
+
+
+async def test_two_runs_at_once_of_one_client_register_each_payment_once() -> None:
+    """What one has registered since the other looked it up is found; what is just under way is refused."""
+    ledger = Ledger()
+    payments = make_list(30)
+    runs = await asyncio.gather(ledger.collect(payments), ledger.collect(payments[::-1]))
+    assert len(ledger.rows) == ledger.posts == len(payments)
+    for outcome in (*runs[0], *runs[1]):
+        assert outcome.created is not None or isinstance(outcome.error, ConfigurationError)
+
+
+async def test_rows_that_do_not_tell_of_their_creditor_are_known_all_the_same() -> None:
+    """The API documents no creditor in what it shows of a payment: a second run registers nothing twice."""
+    ledger = Ledger()
+    await ledger.collect(make_list(12))
+    for row in ledger.rows:
+        del row["creditor"]
+    again = Ledger()
+    again.rows = ledger.rows
+    outcomes = await again.collect(make_list(12))
+    assert again.posts == 0
+    assert all(outcome.created is not None and outcome.created.was_found for outcome in outcomes)

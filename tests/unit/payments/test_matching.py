@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from amili_async._wire.protocol import Response
 from amili_async._wire.reading import reader_of
-from amili_async.errors import ReferenceTaken
+from amili_async.errors import ReferenceTaken, RegisteredTwice
 from amili_async.models import CreditorPayment
 from amili_async.models.shape import Shape
 from amili_async.payments.matching import find_differences, find_same, was_made_since
@@ -35,7 +35,7 @@ def read_row(**changes: Any) -> CreditorPayment:
         ({"amount": 100.50000000000001}, ("amount",)),
         ({"amount": None}, ("amount",)),
         ({"creditor": "0" * 24}, ("creditor",)),
-        ({"creditor": None}, ("creditor",)),
+        ({"creditor": None}, ()),
         ({"creditor_payment_reference": "pay-ref-001"}, ("creditor_payment_reference",)),
         ({"bank_transaction_date": "Fri, 04 Jul 2025 16:20:42 GMT"}, ("bank_transaction_date",)),
         ({"bank_transaction_date": None}, ("bank_transaction_date",)),
@@ -46,7 +46,7 @@ def read_row(**changes: Any) -> CreditorPayment:
     ],
 )
 def test_a_payment_by_case(changes: dict[str, Any], differing: tuple[str, ...]) -> None:
-    """Creditor, reference, amount and bank date must be the same, and the case where the row has one."""
+    """Reference, amount and bank date must be the same, and creditor and case where the row tells of them."""
     assert find_differences(read_row(**changes), make_payment()) == differing
 
 
@@ -58,11 +58,12 @@ def test_a_payment_by_case(changes: dict[str, Any], differing: tuple[str, ...]) 
         ({"invoice_number": "INV-1", "case_invoice_number": "INV-1-B"}, ()),
         ({}, ()),
         ({"invoice_number": "INV-2"}, ("invoice_number",)),
-        ({"case_invoice_number": "INV-2"}, ("invoice_number",)),
+        ({"case_invoice_number": "INV-2"}, ()),
+        ({"invoice_number": "INV-2", "case_invoice_number": "INV-1"}, ("invoice_number",)),
     ],
 )
 def test_a_payment_by_invoice(changes: dict[str, Any], differing: tuple[str, ...]) -> None:
-    """The invoice is that which was sent, or that of the case; where the row tells of none it does not count."""
+    """The invoice that was sent counts where the row tells of it; the case's own number may be another one."""
     payment = make_payment(case=UNSET, invoice_number="INV-1")
     assert find_differences(read_row(**changes), payment) == differing
 
@@ -95,8 +96,9 @@ def test_the_same_is_found_among_others() -> None:
 
 
 def test_none_is_found_where_there_is_none() -> None:
-    """No row, or only those of other creditors and references, are no payment."""
+    """No row, or only those of other creditors and references, are no payment; one without a creditor may be it."""
     assert find_same([], make_payment()) is None
+    assert find_same([read_row(creditor=None)], make_payment()) is not None
     assert find_same([read_row(creditor="0" * 24), read_row(creditor_payment_reference="B")], make_payment()) is None
 
 
@@ -110,6 +112,8 @@ def test_a_reference_that_belongs_to_another_payment_is_taken() -> None:
 
 
 def test_a_payment_registered_twice_is_said_to_be() -> None:
-    """Two rows just like it are no answer."""
-    with pytest.raises(ReferenceTaken, match=r"2 payments .* all just like this one"):
-        find_same([read_row(_id="1" * 24), read_row(_id="2" * 24)], make_payment())
+    """Two rows just like it are no answer; the error names them, and not one that only has its reference."""
+    rows = [read_row(_id="1" * 24), read_row(_id="2" * 24), read_row(_id="3" * 24, amount=99)]
+    with pytest.raises(RegisteredTwice, match=r"2 payments .* all just like this one") as caught:
+        find_same(rows, make_payment())
+    assert caught.value.matches == ("1" * 24, "2" * 24)

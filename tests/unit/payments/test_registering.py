@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from amili_async.errors import (
     AmiliError,
@@ -16,8 +17,10 @@ from amili_async.errors import (
     ConfigurationError,
     ConnectionFailed,
     NotFound,
+    PaymentNotSent,
     PaymentOutcomeUnknown,
     RateLimited,
+    ReferenceTaken,
     ServerFault,
     TimedOut,
     UnreadableResponse,
@@ -171,7 +174,7 @@ async def test_only_what_was_registered_since_the_try_is_taken_for_it(offset: fl
 
 
 async def test_the_answer_to_one_call_is_not_found_by_another() -> None:
-    """A payment that an earlier call was told of is not taken for a later one just like it."""
+    """A payment that an earlier call was told of is not taken for another one that its row does not tell apart."""
     registry = Registry()
     row = make_row(registry.now())
     registry.on_post = lambda: {"_id": row["_id"], "_status": "OK", "_payment_status": "completed"}
@@ -179,8 +182,86 @@ async def test_the_answer_to_one_call_is_not_found_by_another() -> None:
     registry.rows = [row]
     registry.on_post = failing(UNKNOWN[0])
     with pytest.raises(PaymentOutcomeUnknown):
-        await registry.registrar.register(make_payment(), patience=2)
+        await registry.registrar.register(make_payment(case=UNSET, invoice_number="INV-1"), patience=2)
     assert first.id == row["_id"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"_id": "x"},
+        {"_id": "0" * 24, "_status": "PENDING"},
+        {"_id": "1" * 24, "_status": "OK"},
+    ],
+    ids=["no id", "another status", "the id of an earlier one"],
+)
+async def test_an_answer_that_cannot_be_one_is_not_believed(answer: dict[str, Any]) -> None:
+    """What a gateway makes up, or has kept from another call, is looked into like no answer at all."""
+    registry = Registry()
+    registry.on_post = lambda: {"_id": "1" * 24, "_status": "OK"}
+    await registry.registrar.register(make_payment(creditor_payment_reference="EARLIER"), patience=2)
+    registry.on_post = lambda: answer
+    with pytest.raises(PaymentOutcomeUnknown) as caught:
+        await registry.registrar.register(make_payment(), patience=2)
+    assert isinstance(caught.value.__cause__, UnreadableResponse)
+    assert registry.looks > 0
+
+
+async def test_what_this_client_has_registered_is_not_sent_again() -> None:
+    """An equal payment is the same payment: it comes back as found, without a request; another one is sent."""
+    registry = Registry()
+    registry.on_post = lambda: {"_id": f"{registry.posts:024x}", "_payment_status": "completed"}
+    first = await registry.registrar.register(make_payment(), patience=2)
+    again = await registry.registrar.register(make_payment(), patience=2)
+    assert (again.id, again.was_found, again.payment_status) == (first.id, True, "completed")
+    assert (registry.posts, registry.looks) == (1, 0)
+    assert (await registry.registrar.register(make_payment(amount=5), patience=2)).id != first.id
+    assert registry.posts == 2
+
+
+@pytest.mark.parametrize("ends", ["unknown", "cancelled"])
+async def test_what_is_in_doubt_is_looked_for_before_it_is_sent(ends: str) -> None:
+    """It may have been registered since; only if it was not is it sent, and not where that cannot be learned."""
+    registry = Registry()
+    if ends == "cancelled":
+        registry.gate = asyncio.Event()
+        waiting = asyncio.create_task(registry.registrar.register(make_payment(), patience=0))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        registry.gate, registry.posts = None, 1
+    else:
+        registry.on_post = failing(UNKNOWN[0])
+        with pytest.raises(PaymentOutcomeUnknown):
+            await registry.registrar.register(make_payment(), patience=0)
+
+    def refuse() -> None:
+        raise ServerFault("down", status=503, request="GET /creditor--payments")
+
+    registry.on_look = refuse
+    with pytest.raises(PaymentNotSent) as caught:
+        await registry.registrar.register(make_payment(), patience=0)
+    assert isinstance(caught.value.__cause__, ServerFault)
+
+    registry.on_look = lambda: None
+    registry.rows = [make_row(amount=99)]
+    with pytest.raises(ReferenceTaken):
+        await registry.registrar.register(make_payment(), patience=0)
+
+    registry.rows = [make_row()]
+    assert (await registry.registrar.register(make_payment(), patience=0)).was_found
+    assert registry.posts == 1
+
+
+async def test_what_was_in_doubt_and_is_not_there_can_be_sent() -> None:
+    """Whoever asks again after a while gets it registered."""
+    registry = Registry()
+    registry.on_post = failing(UNKNOWN[0])
+    with pytest.raises(PaymentOutcomeUnknown):
+        await registry.registrar.register(make_payment(), patience=0)
+    registry.on_post = lambda: {"_id": "1" * 24}
+    assert not (await registry.registrar.register(make_payment(), patience=0)).was_found
+    assert (registry.posts, registry.looks) == (2, 1)
 
 
 async def test_two_that_are_just_like_it_leave_the_outcome_unknown() -> None:
@@ -194,10 +275,10 @@ async def test_two_that_are_just_like_it_leave_the_outcome_unknown() -> None:
 
 
 async def test_the_same_payment_cannot_be_under_way_twice() -> None:
-    """A second call with an equal payment is refused while the first runs, and allowed afterwards."""
+    """A second call with an equal payment is refused while the first runs, and finds it afterwards."""
     registry = Registry()
     registry.gate = asyncio.Event()
-    registry.on_post = lambda: {"_id": "0" * 24}
+    registry.on_post = lambda: {"_id": f"{registry.posts:024x}"}
     first = asyncio.create_task(registry.registrar.register(make_payment(), patience=0))
     await asyncio.sleep(0)
     with pytest.raises(ConfigurationError, match="by another call"):
@@ -205,8 +286,8 @@ async def test_the_same_payment_cannot_be_under_way_twice() -> None:
     other = asyncio.create_task(registry.registrar.register(make_payment(amount=5), patience=0))
     registry.gate.set()
     await asyncio.gather(first, other)
-    await registry.registrar.register(make_payment(), patience=0)
-    assert registry.posts == 3
+    assert (await registry.registrar.register(make_payment(), patience=0)).was_found
+    assert registry.posts == 2
 
 
 @pytest.mark.parametrize(
