@@ -50,15 +50,18 @@ class CreditorPayments(Resource[CreditorPayment]):
         case or invoice; registered since the try) for at most *patience* seconds, 0 for not at all: found, it is
         returned with `was_found`, else `PaymentOutcomeUnknown` is raised. It is never sent again blindly.
 
-        A call that is cancelled may have registered the payment: `find()` tells.
+        Equal payments are one payment: what this client has registered (of its last ten thousand) is returned with
+        `was_found` and not sent again; what an earlier call left in doubt is looked for first, and `PaymentNotSent`
+        raised where that fails. A call that is cancelled may have registered the payment: `find()` tells, some minutes
+        later.
         """
         return await self._registrar.register(payment, patience=patience)
 
     async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
         """The registered payment that is this one, whenever and by whomever it was registered; `None` without any.
 
-        `ReferenceTaken` where payments with this creditor and reference are registered but differ from this one, or
-        several are just like it. A registration that is still on its way is not seen: after `PaymentOutcomeUnknown`
+        `ReferenceTaken` where payments with this creditor and reference are registered but differ from this one,
+        `RegisteredTwice` where several are just like it. A registration that is still on its way is not seen: after `PaymentOutcomeUnknown`
         ask some minutes later.
         """
         return await self._registrar.find(payment)
@@ -72,13 +75,15 @@ class CreditorPayments(Resource[CreditorPayment]):
         the same in both runs: references are looked up first, a hundred per request, and what is registered comes
         back with `was_found` and is not sent. A reference that stands twice in the list, or belongs to a payment that
         differs, is an error, and not sent. Nor is anything sent where the look-up fails (`PaymentNotSent`), or where
-        the API does not show by its reference the first payment that was registered.
+        the API does not show by its reference the first payment that was registered, or after ten outcomes in a row
+        that are unknown.
 
         Two processes that run over the same list *at the same time* can register a payment twice: between the look-up
         of the one and its sending there is room for the other. Give each its own part of the list.
 
-        Leaving early cancels what is under way; run over the list again to learn what became of it. What the list
-        itself raises while it is read is raised after the outcomes of the payments before.
+        Leaving early cancels what is under way; run over the list again, some minutes later, to learn what became of
+        it: a payment that is still on its way is not seen. What the list itself raises while it is read is raised
+        after the outcomes of the payments before.
         """
         check_patience(patience)
         if not isinstance(payments, Iterable):

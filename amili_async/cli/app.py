@@ -14,8 +14,9 @@ from amili_async.cli.reconciling import reconcile_payouts
 from amili_async.cli.serving import serve_sandbox
 
 EXIT_CODES = (
-    "Exit codes: 0 all is well; 1 the sums do not agree, or rows moved during an export with --sort; 2 wrong usage, "
-    "configuration or file; 3 the API refused, could not be reached or gave no usable answer; 130 interrupted; "
+    "Exit codes: 0 all is well; 1 something is not right: sums do not agree, rows moved during an export with --sort, "
+    "or a payment is refused or not completed; 2 wrong usage, configuration or file; 3 the API refused, could not be "
+    "reached or gave no usable answer, so that it may be unknown whether a payment is registered; 130 interrupted; "
     "143 terminated."
 )
 CREDENTIALS = (
@@ -24,7 +25,7 @@ CREDENTIALS = (
 )
 
 app = typer.Typer(
-    help="Read the finance side of the Amili API: payouts, their specifications and creditor payments.",
+    help="The finance side of the Amili API: payouts, their specifications and creditor payments.",
     epilog=f"{CREDENTIALS}\n\n{EXIT_CODES}\n\nTry first:  amili demo",
     no_args_is_help=True,
     add_completion=False,

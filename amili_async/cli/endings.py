@@ -17,7 +17,7 @@ from amili_async.errors import AmiliError, ConfigurationError, ExportFailed
 
 GOOD = 0
 NOT_RIGHT = 1
-"""The sums do not agree, or rows moved during an export that was sorted otherwise than by id."""
+"""The sums do not agree, rows moved during an export that was sorted otherwise than by id, or a payment is refused."""
 USAGE = 2
 """The call, the configuration or a file is at fault."""
 REFUSED = 3

@@ -15,13 +15,16 @@ from amili_async.cli.payment_outcomes import Kind, Tally, Told
 from amili_async.cli.payment_report import print_plan, print_troubled, sum_up
 from amili_async.cli.progress import show_progress
 from amili_async.cli.screen import Screen
-from amili_async.cli.sources import open_client
+from amili_async.cli.sources import name_source, open_client
 from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.models import NewCreditorPayment
 
 MOST_FAULTS = 20
 """Faults of a file that are told one by one."""
-_WHY = "by their references, what is registered already is found and not sent again"
+AGAIN = "run the same command again: by their references, what is registered already is found and not sent again"
+"""What to do where some payments were not sent."""
+LATER = f"wait some minutes, then {AGAIN}"
+"""What to do where a payment may still be on its way."""
 _OPTIONS = {
     "creditor": "--creditor",
     "case": "--case",
@@ -50,7 +53,7 @@ def register_payments(
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="By it the payment is found again; else one is made.", show_default=False),
+        typer.Option(metavar="TEXT", help="Its own: by it a second run finds the payment.", show_default=False),
     ] = None,
     registered: Annotated[
         str | None, typer.Option(metavar="DATE", help="When the creditor registered it.", show_default=False)
@@ -68,8 +71,9 @@ def register_payments(
     The file's header has the API's names: creditor, case or invoice_number, amount, bank_transaction_date and
     creditor_payment_reference; client_registration_date, currency and origin if wanted. All of it is checked before
     anything is sent. Run again, the same command registers nothing twice: what is registered is found by creditor and
-    reference. The exit code is 1 if a payment is refused or not completed, and 3 if it is unknown whether one is
-    registered, or the API could not be reached.
+    reference. After an interruption wait some minutes first, since a payment may still be on its way; and never run
+    it twice at the same time. The exit code is 1 if a payment is refused or not completed, and 3 if it is unknown
+    whether one is registered, or the API could not be reached.
     """
     cells = {
         "creditor": creditor,
@@ -84,7 +88,7 @@ def register_payments(
         if dry_run and json:
             raise ConfigurationError("--dry-run and --json cannot go together: what is not sent has no outcome")
         rows = _read(file, {name: text for name, text in cells.items() if text is not None})
-        if not (dry_run or yes or _is_agreed(rows)):
+        if not (dry_run or yes or _is_agreed(rows, name_source(sandbox=sandbox))):
             complain("nothing was sent")
             raise typer.Exit(NOT_RIGHT)
     except ConfigurationError as error:
@@ -95,11 +99,9 @@ def register_payments(
         raise typer.Exit(INTERRUPTED) from None
     if dry_run:
         run(_show_plan(rows))
-    made = "" if file or reference else rows[0].payment.creditor_payment_reference
-    if made:
-        complain(f"the reference is {made}: with --reference {made} the same command finds the payment")
-    report: _Table | _Lines = _Lines() if json else _Table()
-    run(_register(rows, report, made, concurrency=concurrency, sandbox=sandbox), advice=lambda: _advise(made))
+    source = name_source(sandbox=sandbox)
+    report: _Table | _Lines = _Lines(source) if json else _Table(source)
+    run(_register(rows, report, concurrency=concurrency, sandbox=sandbox), advice=lambda: LATER)
 
 
 class _Table:
@@ -107,8 +109,9 @@ class _Table:
 
     is_on_screen = False
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
         self.tally = Tally()
+        self._source = source
         self._troubled: list[Told] = []
         self._last: Told | None = None
 
@@ -123,14 +126,15 @@ class _Table:
         print_troubled(screen, self._troubled)
         if self._last and total == 1 and not self._troubled:
             screen.print(Text(self._last.describe()), soft_wrap=True)
-        screen.print(Text(self.tally.conclude(total)), soft_wrap=True)
+        screen.print(Text(_conclude(self.tally, total, self._source)), soft_wrap=True)
 
 
 class _Lines:
     """Written as they come, since they are the record of what happened; stdout holds nothing else."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
         self.tally = Tally()
+        self._source = source
         self.is_on_screen = sys.stdout.isatty()  # where a progress bar would run into them
 
     def take(self, told: Told) -> None:
@@ -139,12 +143,18 @@ class _Lines:
         sys.stdout.buffer.flush()
 
     def conclude(self, total: int) -> None:
-        complain(self.tally.conclude(total))
+        complain(_conclude(self.tally, total, self._source))
+
+
+def _conclude(tally: Tally, total: int, source: str) -> str:
+    return f"{tally.conclude(total)} ({source})" if total else tally.conclude(total)
 
 
 def _read(file: str | None, given: Mapping[str, str]) -> tuple[PaymentRow, ...]:
     """The payments of the file, or the one of the options; ends the command with all that is wrong with them."""
-    if (file is None) == (not given):
+    if file is not None and given:
+        raise ConfigurationError("give either a csv FILE or the options of one payment, not both")
+    if file is None and not given:
         raise ConfigurationError("give either a csv FILE, or --creditor, --amount and the like of one payment")
     if file is not None:
         read = read_payments(read_bytes(file))
@@ -167,19 +177,13 @@ def _refuse(faults: Sequence[str]) -> None:
         raise typer.Exit(USAGE)
 
 
-def _is_agreed(rows: Sequence[PaymentRow]) -> bool:
+def _is_agreed(rows: Sequence[PaymentRow], source: str) -> bool:
     """Whether the person at the terminal wants it; where nobody can be asked, yes."""
     if not (rows and sys.stdin.isatty() and sys.stderr.isatty()):
         return True
-    sys.stderr.write(f"Register {sum_up(rows)}? [y/N] ")
+    sys.stderr.write(f"Register {sum_up(rows)} ({source})? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _advise(made: str) -> str:
-    """What to do where it is not known of every payment whether it is registered."""
-    reference = f" with --reference {made}" if made else ""
-    return f"run the same command again{reference}: {_WHY}"
 
 
 async def _show_plan(rows: Sequence[PaymentRow]) -> None:
@@ -187,7 +191,7 @@ async def _show_plan(rows: Sequence[PaymentRow]) -> None:
 
 
 async def _register(
-    rows: Sequence[PaymentRow], report: _Table | _Lines, made: str, *, concurrency: int | None, sandbox: bool
+    rows: Sequence[PaymentRow], report: _Table | _Lines, *, concurrency: int | None, sandbox: bool
 ) -> int:
     """Register them and tell what came of it, also where it ends early."""
     try:
@@ -198,7 +202,7 @@ async def _register(
             with _needing_stdout():
                 report.conclude(len(rows))
     if report.tally.exit_code == REFUSED:
-        complain(_advise(made))
+        complain(LATER if report.tally.is_in_doubt else AGAIN)
     return report.tally.exit_code
 
 

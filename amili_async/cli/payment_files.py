@@ -106,6 +106,8 @@ def read_payment(cells: Mapping[str, str]) -> NewCreditorPayment | dict[str, str
     for name in _NEEDED:
         if not cells.get(name):
             faults[name] = f"{name} is missing"
+    if not cells.get(_REFERENCE):
+        faults[_REFERENCE] = f"{_REFERENCE} is missing: by it a second run knows what is registered already"
     if sum(bool(cells.get(name)) for name in _EITHER) != 1:
         faults[EITHER] = "a payment needs exactly one of case and invoice_number"
     return faults or NewCreditorPayment(**values)
@@ -180,9 +182,7 @@ def _check_header(names: Sequence[str]) -> Iterator[str]:
 
 def _check_reference(row: Mapping[str, str], line: int, taken: dict[tuple[str, str], int]) -> Iterator[str]:
     key = row["creditor"].lower(), row[_REFERENCE]
-    if not row[_REFERENCE]:
-        yield f"{_REFERENCE} is missing: by it a second run knows what is registered already"
-    elif taken.setdefault(key, line) != line:
+    if row[_REFERENCE] and taken.setdefault(key, line) != line:
         yield (
             f"creditor and {_REFERENCE} are those of line {taken[key]}: by them a second run knows what is registered "
             "already"

@@ -1,4 +1,4 @@
-"""What became of a payment: one of six things, and what to say of it.
+"""What became of a payment: one of seven things, and what to say of it.
 
 The law: only what is certain is called registered or not registered; all else is unknown.
 """
@@ -12,7 +12,15 @@ from msgspec import UNSET, Struct
 from amili_async.cli.endings import GOOD, NOT_RIGHT, REFUSED
 from amili_async.cli.reconciliation_overview import count_things
 from amili_async.cli.values import show_money, show_text
-from amili_async.errors import AmiliError, ApiError, PaymentNotSent, PaymentOutcomeUnknown, RateLimited, ReferenceTaken
+from amili_async.errors import (
+    AmiliError,
+    ApiError,
+    PaymentNotSent,
+    PaymentOutcomeUnknown,
+    RateLimited,
+    ReferenceTaken,
+    RegisteredTwice,
+)
 from amili_async.models import CreatedPayment, PaymentStatus
 from amili_async.models.encoding import encode_json
 from amili_async.payments import PaymentOutcome
@@ -29,6 +37,7 @@ class Kind(StrEnum):
     FOUND = "found"
     REFUSED = "refused"
     TAKEN = "taken"
+    TWICE = "registered_twice"
     NOT_SENT = "not_sent"
     UNKNOWN = "unknown"
 
@@ -36,9 +45,11 @@ class Kind(StrEnum):
 _IN_WORDS: dict[str, str] = {
     Kind.FOUND: "found registered already",
     Kind.TAKEN: "with a reference that is taken",
+    Kind.TWICE: "registered more than once",
     Kind.NOT_SENT: "not sent",
 }
 ADVICE: dict[str, str] = {
+    Kind.TWICE: "several payments just like it are registered; nothing was sent now. Have Amili take back all but one.",
     Kind.UNKNOWN: "may be registered, or not. Run the same command again some minutes from now, with the same "
     "reference: what is registered is then found. Do not send it otherwise.",
     NOT_COMPLETED: "Look into these, and do not send them under another reference: they would be registered twice.",
@@ -67,7 +78,7 @@ class Told(Struct, frozen=True, kw_only=True):
         if isinstance(error, PaymentOutcomeUnknown) or not isinstance(error, AmiliError):
             return Kind.UNKNOWN
         if isinstance(error, ReferenceTaken):
-            return Kind.TAKEN
+            return Kind.TWICE if isinstance(error, RegisteredTwice) else Kind.TAKEN
         is_no = isinstance(error, ApiError) and not isinstance(error, RateLimited) and error.was_not_processed
         return Kind.REFUSED if is_no else Kind.NOT_SENT
 
@@ -115,6 +126,11 @@ class Tally:
     def told(self) -> int:
         """How many there are."""
         return self._counts.total()
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether one may be registered, or still be on its way."""
+        return bool(self._counts[Kind.UNKNOWN])
 
     @property
     def exit_code(self) -> int:

@@ -1,6 +1,5 @@
 """`amili reconcile`: every payout held to its specifications, as a table, as rows for programs, and as a page."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -19,8 +18,8 @@ from amili_async.cli.reconciliation_rows import CsvRows, JsonRows, Rows
 from amili_async.cli.reconciliation_table import print_report
 from amili_async.cli.replacing import replace_at_end
 from amili_async.cli.screen import Screen
-from amili_async.cli.sources import open_client
-from amili_async.client import SANDBOX_URL, AmiliClient
+from amili_async.cli.sources import name_source, open_client
+from amili_async.client import AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.reconcile import Reconciliation
 
@@ -55,7 +54,7 @@ def reconcile_payouts(
 
     async def compare() -> int:
         condition, report = read_where(where), _choose_report(json=json, csv=csv)
-        with _keep_for_page(html, source=_name_source(sandbox=sandbox)) as keep:
+        with _keep_for_page(html, source=name_source(sandbox=sandbox)) as keep:
             async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
                 is_hidden = quiet or report.is_on_screen
                 await _go_through(amili, condition, (report.take, keep), is_hidden=is_hidden)
@@ -124,10 +123,6 @@ def _keep_for_page(path: Path | None, *, source: str) -> Iterator[_Take]:
     with replace_at_end(path) as file:
         yield kept.append
         file.write(render_page(kept, made_at=datetime.now(UTC), source=source))
-
-
-def _name_source(*, sandbox: bool) -> str:
-    return "made-up records" if sandbox else os.environ.get("AMILI_BASE_URL") or SANDBOX_URL
 
 
 async def _go_through(

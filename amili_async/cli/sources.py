@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from amili_async._wire.credentials import ApiCodeCredentials
-from amili_async.client import AmiliClient
+from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.events import BudgetPaused, Event, Observer
 from amili_async.sandbox import Sandbox
@@ -24,6 +24,11 @@ async def open_client(*, sandbox: bool, is_quiet: bool = False) -> AsyncIterator
     else:
         async with _client_from_environment(observers) as amili:
             yield amili
+
+
+def name_source(*, sandbox: bool) -> str:
+    """What a command works on, as a person should be told."""
+    return "made-up records" if sandbox else os.environ.get("AMILI_BASE_URL") or SANDBOX_URL
 
 
 def client_of(sandbox: Sandbox, *, observers: Sequence[Observer] = ()) -> AmiliClient:

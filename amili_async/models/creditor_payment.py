@@ -171,8 +171,8 @@ def _check_text(text: object, name: str) -> None:
         raise ConfigurationError(f"{name} must be a text that is not blank")
     if text != text.strip() or not text.isprintable() or len(text) > LONGEST_REFERENCE:
         raise ConfigurationError(
-            f"{name} must have no blanks around it, only printable characters and plain blanks in it, and at most "
-            f"{LONGEST_REFERENCE} of them: else it may be stored in another form, and not be found again"
+            f"{name} must have no blanks around it, only printable characters and plain blanks in it, and "
+            f"at most {LONGEST_REFERENCE} characters: else it may be stored in another form, and not be found again"
         )
     if name == "creditor_payment_reference" and (is_object_id(text) or is_like_a_date(text)):
         raise ConfigurationError(f"{name} looks like an id or a date to the API, which could not find it again")

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from amili_async import AmiliClient
 from amili_async.cli import sources
-from amili_async.cli.paying import MOST_FAULTS, register_payments
+from amili_async.cli.paying import AGAIN, LATER, MOST_FAULTS, register_payments
 from amili_async.sandbox import Fault, Sandbox
 from tests.clock import HastyClock
 
@@ -30,8 +30,8 @@ PAY = (sys.executable, "-c", COMMAND)
 PAYMENTS = "creditor--payments"
 CREDITOR = "674dbeb208847b9501cc9138"
 CASE = "68678eda88b9226bb78d7169"
-ONE = ("--creditor", CREDITOR, "--case", CASE, "--amount", "100.50", "--bank-date", "2025-07-04")
-AGAIN = "run the same command again: by their references, what is registered already is found and not sent again"
+BARE = ("--creditor", CREDITOR, "--case", CASE, "--amount", "100.50", "--bank-date", "2025-07-04")
+ONE = (*BARE, "--reference", "PAY [b]1")
 NOT_REACHED = {"AMILI_BASE_URL": "http://127.0.0.1:9", "AMILI_TOKEN": "hemlig-6f2d"}
 """An API at which nobody answers."""
 
@@ -132,7 +132,11 @@ async def started(sandbox: Sandbox, *arguments: str) -> AsyncIterator[asyncio.su
 async def test_a_file_is_registered_and_a_second_run_registers_nothing(file: Path, sandbox: Sandbox, pay: Pay) -> None:
     """Thirty payments, each once, exactly as the file has them; the second time they are found."""
     result = await pay(str(file))
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "30 payments: 30 registered\n", "")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        0,
+        f"30 payments: 30 registered ({sandbox.url})\n",
+        "",
+    )
     rows = {row["creditor_payment_reference"]: row for row in sandbox.rows(PAYMENTS)}
     assert len(rows) == len(sandbox.rows(PAYMENTS)) == count_posts(sandbox) == 30
     for number in range(30):
@@ -141,7 +145,7 @@ async def test_a_file_is_registered_and_a_second_run_registers_nothing(file: Pat
         assert row["bank_transaction_date"] == "Fri, 04 Jul 2025 00:00:00 GMT"
         assert (row.get("case"), row.get("invoice_number")) == ((None, f"INV-{number}") if number % 3 else (CASE, None))
     again = await pay(str(file))
-    assert (again.exit_code, again.stdout) == (0, "30 payments: 30 found registered already\n")
+    assert (again.exit_code, again.stdout) == (0, f"30 payments: 30 found registered already ({sandbox.url})\n")
     assert len(sandbox.rows(PAYMENTS)) == count_posts(sandbox) == 30
 
 
@@ -149,9 +153,10 @@ async def test_a_file_that_grew_is_registered_as_far_as_it_is_new(file: Path, sa
     """Also where it comes through standard input."""
     whole = await asyncio.to_thread(file.read_bytes)
     part = b"".join(whole.splitlines(keepends=True)[:11])
-    assert (await pay("-", stdin=part)).stdout == "10 payments: 10 registered\n"
+    assert (await pay("-", stdin=part)).stdout == f"10 payments: 10 registered ({sandbox.url})\n"
     result = await pay("-", stdin=whole)
-    assert (result.exit_code, result.stdout) == (0, "30 payments: 20 registered, 10 found registered already\n")
+    told = f"30 payments: 20 registered, 10 found registered already ({sandbox.url})\n"
+    assert (result.exit_code, result.stdout) == (0, told)
     assert references(sandbox) == [f"PAY-{number:04}" for number in range(30)]
 
 
@@ -159,7 +164,7 @@ async def test_json_is_a_document_per_outcome(file: Path, sandbox: Sandbox, pay:
     """In the order of the file, with its lines; stdout holds nothing else, and the count is on stderr."""
     refuse_once(sandbox, after=4)
     result = await pay(str(file), "--json", "--concurrency", "1")
-    assert (result.exit_code, result.stderr) == (1, "amili: 30 payments: 29 registered, 1 refused\n")
+    assert (result.exit_code, result.stderr) == (1, f"amili: 30 payments: 29 registered, 1 refused ({sandbox.url})\n")
     lines = decode(result)
     assert [line["line"] for line in lines] == list(range(2, 32))
     assert [line["creditor_payment_reference"] for line in lines] == [f"PAY-{number:04}" for number in range(30)]
@@ -180,9 +185,9 @@ async def test_a_refused_payment_is_named_with_the_fields(file: Path, sandbox: S
     assert (result.exit_code, result.stderr, len(sandbox.rows(PAYMENTS))) == (1, "", 29)
     assert "Refused: certainly not registered. Correct it and run the same command again." in result.stdout
     assert re.search(r"^ +9  PAY-0007 +8\.50  case: is \\x1b\[31m\[red\]closed *$", result.stdout, re.MULTILINE)
-    assert result.stdout.endswith("\n30 payments: 29 registered, 1 refused\n")
+    assert result.stdout.endswith(f"\n30 payments: 29 registered, 1 refused ({sandbox.url})\n")
     assert "PAY-0008" not in result.stdout
-    assert (await pay(str(file))).stdout == "30 payments: 1 registered, 29 found registered already\n"
+    assert (await pay(str(file))).stdout == f"30 payments: 1 registered, 29 found registered already ({sandbox.url})\n"
 
 
 async def test_a_lost_answer_is_found(file: Path, sandbox: Sandbox, pay: Pay) -> None:
@@ -190,7 +195,7 @@ async def test_a_lost_answer_is_found(file: Path, sandbox: Sandbox, pay: Pay) ->
     sandbox.fail(Fault(reset="after"), method="POST", after=3)
     result = await pay(str(file))
     assert (result.exit_code, count_posts(sandbox)) == (0, 30)
-    assert result.stdout == "30 payments: 29 registered, 1 found registered already\n"
+    assert result.stdout == f"30 payments: 29 registered, 1 found registered already ({sandbox.url})\n"
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -200,7 +205,7 @@ async def test_an_unknown_outcome_is_exit_code_3(form: tuple[str, ...], file: Pa
     refuse_once(sandbox, after=5)
     result = await pay(str(file), "--concurrency", "1", *form)
     assert (result.exit_code, count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (3, 30, 28)
-    assert result.stderr.endswith(f"amili: {AGAIN}\n")
+    assert result.stderr.endswith(f"amili: {LATER}\n")
     if form:
         unknown = decode(result)[3]
         assert (unknown["line"], unknown["outcome"], unknown["id"]) == (5, "unknown", None)
@@ -208,8 +213,8 @@ async def test_an_unknown_outcome_is_exit_code_3(form: tuple[str, ...], file: Pa
     else:
         assert result.stdout.startswith("Unknown: may be registered, or not. Run the same command again some minutes")
         assert re.search(r"^ +5  PAY-0003 +4\.50  no usable answer came", result.stdout, re.MULTILINE)
-        assert result.stdout.endswith("\n30 payments: 28 registered, 1 unknown, 1 refused\n")
-    assert (await pay(str(file))).stdout == "30 payments: 2 registered, 28 found registered already\n"
+        assert result.stdout.endswith(f"\n30 payments: 28 registered, 1 unknown, 1 refused ({sandbox.url})\n")
+    assert (await pay(str(file))).stdout == f"30 payments: 2 registered, 28 found registered already ({sandbox.url})\n"
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -221,7 +226,7 @@ async def test_an_api_that_cannot_be_reached_is_exit_code_3(form: tuple[str, ...
         assert {line["outcome"] for line in decode(result)} == {"not_sent"}
     else:
         assert "Not sent: not registered by this run." in result.stdout
-        assert result.stdout.endswith("\n30 payments: 30 not sent\n")
+        assert result.stdout.endswith(f"\n30 payments: 30 not sent ({NOT_REACHED['AMILI_BASE_URL']})\n")
     assert len(re.findall(r"PAY-\d{4}", result.stdout)) == 30
     assert "hemlig" not in result.output
 
@@ -248,7 +253,9 @@ async def test_a_payment_that_is_not_completed_is_prominent(file: Path, sandbox:
     assert result.stdout.startswith("Registered, but not completed: Look into these")
     says = rf"^ +6  PAY-0004 +5\.50  warning: payment\.\\x1b\[5mpartly; 3\.00 settled; its id is {row['_id']} *$"
     assert re.search(says, result.stdout, re.MULTILINE)
-    assert result.stdout.endswith("30 payments: 29 found registered already, 1 registered, but not completed\n")
+    assert result.stdout.endswith(
+        f"30 payments: 29 found registered already, 1 registered, but not completed ({sandbox.url})\n"
+    )
     line = decode(await pay(str(file), "--json"))[4]
     assert (line["outcome"], line["status"], line["status_reason_locale"]) == (
         "found",
@@ -259,31 +266,18 @@ async def test_a_payment_that_is_not_completed_is_prominent(file: Path, sandbox:
 
 async def test_one_payment_from_options(sandbox: Sandbox, pay: Pay) -> None:
     """With a reference of its own, running the command twice registers it once; its id is shown."""
-    options = (*ONE, "--reference", "PAY [b]1", "--registered", "2025-07-05T10:00:00+02:00")
+    options = (*ONE, "--registered", "2025-07-05T10:00:00+02:00")
     result = await pay(*options)
     (row,) = sandbox.rows(PAYMENTS)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"completed; its id is {row['_id']}\n1 payment: 1 registered\n"
+    assert result.stdout == f"completed; its id is {row['_id']}\n1 payment: 1 registered ({sandbox.url})\n"
     assert (row["creditor_payment_reference"], f"{row['amount']}", row["case"]) == ("PAY [b]1", "100.50", CASE)
     assert row["client_registration_date"] == "Sat, 05 Jul 2025 08:00:00 GMT"
     again = await pay(*options)
-    assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, "1 payment: 1 found registered already")
+    told = f"1 payment: 1 found registered already ({sandbox.url})"
+    assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, told)
     assert row["_id"] in again.stdout
     assert count_posts(sandbox) == 1
-
-
-async def test_a_reference_that_was_made_is_told_before_anything_is_sent(sandbox: Sandbox, pay: Pay) -> None:
-    """The advice after an unknown outcome names it, since the bare command would make another payment."""
-    sandbox.fail(Fault(reset="before"), method="POST")
-    result = await pay(*ONE)
-    assert result.exit_code == 3
-    told, advice = result.stderr.splitlines()
-    (made,) = set(re.findall(r"auto-[0-9a-f]{20}", result.output))
-    assert told == f"amili: the reference is {made}: with --reference {made} the same command finds the payment"
-    assert advice == f"amili: {AGAIN}".replace("again:", f"again with --reference {made}:")
-    sandbox.fail(Fault(reset="after"), method="POST")
-    assert (await pay(*ONE, "--reference", made)).exit_code == 0
-    assert references(sandbox) == [made]
 
 
 async def test_a_dry_run_sends_nothing(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
@@ -330,7 +324,7 @@ async def test_more_are_counted_only_where_there_are_more(count: int, tmp_path: 
     ("arguments", "says"),
     [
         ((), ["give either a csv FILE, or --creditor, --amount and the like of one payment"]),
-        (("a.csv", "--amount", "1"), ["give either a csv FILE, or --creditor"]),
+        (("a.csv", "--amount", "1"), ["give either a csv FILE or the options of one payment, not both"]),
         (("/missing/a.csv",), ["/missing/a.csv cannot be read: No such file or directory"]),
         (("/missing/a.csv", "--dry-run", "--json"), ["--dry-run and --json cannot go together"]),
         (
@@ -340,10 +334,12 @@ async def test_more_are_counted_only_where_there_are_more(count: int, tmp_path: 
                 "--amount: amount must be digits",
                 "--creditor: creditor is missing",
                 "--bank-date: bank_transaction_date is missing",
+                "--reference: creditor_payment_reference is missing: by it a second run knows",
                 "--case or --invoice-number: a payment needs exactly one",
             ],
         ),
-        ((*ONE, "--reference", " x"), ["--reference: creditor_payment_reference has blanks around it"]),
+        (BARE, ["--reference: creditor_payment_reference is missing: by it a second run knows"]),
+        ((*BARE, "--reference", " x"), ["--reference: creditor_payment_reference has blanks around it"]),
         ((*ONE, "--registered", "now"), ["--registered: client_registration_date must be a day"]),
         (ONE, ["AMILI_TOKEN is not set"]),
     ],
@@ -354,7 +350,7 @@ async def test_a_mistake_of_the_caller_is_exit_code_2(
     """All that is wrong is told, without the values, and nothing is sent."""
     result = await pay(*arguments, AMILI_BASE_URL=sandbox.url)
     assert (result.exit_code, result.stdout, len(sandbox.requests)) == (2, "", 0)
-    lines = [line for line in result.stderr.splitlines() if "the reference is auto-" not in line]
+    lines = result.stderr.splitlines()
     assert len(lines) == len(says)
     for line, begins in zip(lines, says, strict=True):
         assert line.startswith(f"amili: {begins}")
@@ -374,7 +370,7 @@ async def test_the_sandbox_needs_no_credentials(tmp_path: Path, monkeypatch: pyt
     """As elsewhere."""
     path = write(tmp_path / "payments.csv", make_row(0), make_row(1))
     result = await asyncio.to_thread(CliRunner().invoke, app, [str(path), "--sandbox"])
-    assert (result.exit_code, result.stdout) == (0, "2 payments: 2 registered\n")
+    assert (result.exit_code, result.stdout) == (0, "2 payments: 2 registered (made-up records)\n")
 
 
 @pytest.mark.parametrize(
@@ -394,19 +390,20 @@ async def test_a_stopped_run_tells_what_it_knew(
                 await asyncio.sleep(0.01)
         process.send_signal(sent)
         out, err = await process.communicate()
-    counted = "4 payments: 1 registered, 1 refused; what became of 2 is not known"
+    counted = f"4 payments: 1 registered, 1 refused; what became of 2 is not known ({sandbox.url})"
     assert process.returncode == code
     if form:
         assert [json.loads(line)["outcome"] for line in out.splitlines()] == ["registered", "refused"]
-        assert err.decode() == f"amili: {counted}\namili: {says}; {AGAIN}\n"
+        assert err.decode() == f"amili: {counted}\namili: {says}; {LATER}\n"
     else:
         assert re.search(r"^ +3  PAY-0001 +2\.50  case: is closed *$", out.decode(), re.MULTILINE)
         assert out.decode().endswith(f"\n{counted}\n")
-        assert err.decode() == f"amili: {says}; {AGAIN}\n"
+        assert err.decode() == f"amili: {says}; {LATER}\n"
     sandbox.stop_failing()
     async with started(sandbox, path) as process:
         out, _ = await process.communicate()
-    assert (process.returncode, out) == (0, b"4 payments: 3 registered, 1 found registered already\n")
+    told = f"4 payments: 3 registered, 1 found registered already ({sandbox.url})\n"
+    assert (process.returncode, out.decode()) == (0, told)
 
 
 async def test_each_outcome_is_written_when_it_is_known(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -428,7 +425,7 @@ async def test_a_reader_who_leaves_stops_it_with_advice(tmp_path: Path, sandbox:
         assert process.stderr is not None
         told = (await process.stderr.read()).decode()
         assert await process.wait() == 3
-    assert told.splitlines()[-1] == f"amili: the outcomes cannot be written: Broken pipe; {AGAIN}"
+    assert told.splitlines()[-1] == f"amili: the outcomes cannot be written: Broken pipe; {LATER}"
     assert "Traceback" not in told
     assert count_posts(sandbox) < 6
 
@@ -443,7 +440,7 @@ async def test_a_report_that_cannot_be_written_is_no_success(tmp_path: Path, san
         )
         _, err = await process.communicate()
     assert process.returncode == 3
-    assert err.decode() == f"amili: the outcomes cannot be written: No space left on device; {AGAIN}\n"
+    assert err.decode() == f"amili: the outcomes cannot be written: No space left on device; {LATER}\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
@@ -458,7 +455,7 @@ async def test_on_a_terminal_it_asks(
     path = str(write(tmp_path / "payments.csv", make_row(0), make_row(1, amount="1234")))
     process, text = await at_terminal(sandbox, answer, path, *options)
     assert (process.returncode, len(sandbox.rows(PAYMENTS))) == (code, registered)
-    assert ("Register 2 payments, 1,235.50 SEK in all? [y/N] " in text) == (not options)
+    assert (f"Register 2 payments, 1,235.50 SEK in all ({sandbox.url})? [y/N] " in text) == (not options)
     assert ("2 payments: 2 registered" in text) == (registered == 2)
     assert ("amili: nothing was sent" in text) == (registered == 0)
 
@@ -478,7 +475,7 @@ async def test_json_at_a_terminal_has_no_bar(tmp_path: Path, sandbox: Sandbox) -
     _, text = await at_terminal(sandbox, b"", path, "--yes", "--json")
     line, conclusion = text.splitlines()
     assert json.loads(line)["outcome"] == "registered"
-    assert conclusion == "amili: 1 payment: 1 registered"
+    assert conclusion == f"amili: 1 payment: 1 registered ({sandbox.url})"
     _, text = await at_terminal(sandbox, b"", path, "--yes")
     assert "1 of 1 rows" in text
 

@@ -26,6 +26,7 @@ from amili_async.errors import (
     PaymentOutcomeUnknown,
     RateLimited,
     ReferenceTaken,
+    RegisteredTwice,
     ServerFault,
     TimedOut,
     ValidationFailed,
@@ -101,6 +102,7 @@ def in_one_line(text: str) -> str:
         (failed(ValidationFailed("no", status=422)), Kind.REFUSED, 1),
         (failed(Forbidden("no", status=403)), Kind.REFUSED, 1),
         (taken(ID), Kind.TAKEN, 1),
+        (failed(RegisteredTwice("no", payment=PAYMENT, matches=(ID, ID))), Kind.TWICE, 1),
         (failed(PaymentNotSent("no", payment=PAYMENT)), Kind.NOT_SENT, 3),
         (failed(ConnectionFailed("no", was_sent=False)), Kind.NOT_SENT, 3),
         (failed(ServerFault("of the token", status=500, request="POST /authenticates")), Kind.NOT_SENT, 3),
@@ -247,6 +249,11 @@ def test_the_server_cannot_flood_the_report() -> None:
         (created(status="error"), "Registered, but not completed: ", "they would be registered twice"),
         (failed(Forbidden("no", status=403)), "Refused: certainly not registered.", "Correct it and run"),
         (taken(ID), "With a reference that is taken: not sent.", "a reference of its own"),
+        (
+            failed(RegisteredTwice("2 like it; no", payment=PAYMENT, matches=(ID, ID))),
+            "Registered more than once: several payments just like it are registered;",
+            "Have Amili take back all but one",
+        ),
         (
             failed(ConnectionFailed("no", was_sent=False)),
             "Not sent: not registered by this run.",
