@@ -61,8 +61,8 @@ class CreditorPayments(Resource[CreditorPayment]):
         """The registered payment that is this one, whenever and by whomever it was registered; `None` without any.
 
         `ReferenceTaken` where payments with this creditor and reference are registered but differ from this one,
-        `RegisteredTwice` where several are just like it. A registration that is still on its way is not seen: after `PaymentOutcomeUnknown`
-        ask some minutes later.
+        `RegisteredTwice` where several are just like it. A registration that is still on its way is not seen: after
+        `PaymentOutcomeUnknown` ask some minutes later.
         """
         return await self._registrar.find(payment)
 
