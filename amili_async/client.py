@@ -189,12 +189,13 @@ class AmiliClient:
 
         Counts and sums per article are held against the payout's `summary`, the sums of all against its totals, each
         specification's `amount + vat_amount` against its `total_amount`, and its creditor, currency and category
-        against the payout's, all exactly. What differs is fetched a second time before it is told, since payouts
-        and specifications cannot be read in one moment. *where* chooses the payouts. Without it, specifications that
-        name a payout which does not exist are found too, as a `Reconciliation` without a payout.
+        against the payout's, all exactly. What differs is fetched again five seconds later before it is told, since
+        payouts and specifications are neither read nor booked in one moment. *where* chooses the payouts. Without it,
+        specifications that name a payout which does not exist are found too, as a `Reconciliation` without a payout.
 
         It costs a request for a hundred payouts and one for a hundred specifications; memory holds the sums of some
-        two hundred payouts, and no specifications. `UnreadableResponse` where the server does not honour the filters.
+        two hundred payouts, and no specifications. `UnreadableResponse` where the server does not honour the filters,
+        or a payout differs in another way each time that it is looked at.
         """
         return Reconciler(
             where, payouts=self.payouts, specifications=self.payout_specifications, connection=self._connection

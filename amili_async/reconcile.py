@@ -1,7 +1,8 @@
 """Whether payouts are the sums of their specifications: pure, and exact to the last digit.
 
 The law: nothing is rounded, and nothing is assumed. A number that is missing on either side is a difference; a
-creditor, currency or category that is missing is not, since the API leaves such fields out at times.
+creditor, currency or category that is missing is not, since the API leaves such fields out at times: where the payout
+lacks one, its specifications are held to each other.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -93,7 +94,7 @@ class DifferenceKind(StrEnum):
     ROW = "row"
     """A specification lacks an amount, or its `amount + vat_amount` is not its `total_amount`."""
     FOREIGN = "foreign"
-    """A specification has another creditor, currency or category than its payout."""
+    """A specification has another creditor, currency or category than its payout, or the first one that has any."""
     NO_SPECIFICATIONS = "no_specifications"
     """No specification names the payout."""
     NO_PAYOUT = "no_payout"
@@ -162,6 +163,7 @@ class Tally:
     def __init__(self, payout: Payout | None, payout_id: str) -> None:
         self._payout = payout
         self._payout_id = payout_id
+        self._own = {name: getattr(payout, name, None) for name in _OWN}
         self._sums: dict[str, list[Any]] = {}
         self._differences: list[Difference] = []
 
@@ -181,9 +183,13 @@ class Tally:
         if summed is None or summed != total:
             self._note(DifferenceKind.ROW, row, "total_amount", stated=total, found=summed, article=article)
         for name in _OWN:
-            stated, found = getattr(self._payout, name, None), getattr(row, name)
-            if stated != found and isinstance(stated, str) and isinstance(found, str):
+            stated, found = self._own[name], getattr(row, name)
+            if stated == found or not isinstance(found, str):
+                continue
+            if isinstance(stated, str):
                 self._note(DifferenceKind.FOREIGN, row, name, stated=stated, found=found)
+            elif self._payout is not None:
+                self._own[name] = found
 
     def finish(self) -> Reconciliation:
         """Compare; what is wrong with the payout comes before what is wrong with single specifications."""

@@ -1,35 +1,41 @@
 """Fetching what is compared: payouts in order of their ids, and the specifications of a hundred of them at once.
 
-The law: what differs is fetched again before it is told, since payouts and specifications cannot be read in one
-moment. A filter that the server does not honour is an error, never a difference.
+The law: lists are read on from the last id, so that what comes or goes meanwhile hides no row. What differs is fetched
+again some seconds later before it is told, since neither can payouts and specifications be read in one moment, nor need
+they be booked in one. A filter that the server does not honour is an error, never a difference.
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import TypeVar
 
 from msgspec import UNSET, Struct
 from msgspec import field as named
 
+from amili_async._paging.onward import OnwardWalk, is_last, not_honoured
 from amili_async._paging.ordered import Window
 from amili_async._wire.hidden import Hidden
-from amili_async._wire.reading import Page
 from amili_async.connection import Connection
 from amili_async.errors import UnreadableResponse
 from amili_async.filters import Condition, Where, filter_document
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import Maybe, Money, is_object_id
+from amili_async.models.shape import Shape, shape_of
 from amili_async.query import field
 from amili_async.reconcile import Reconciliation, Tally
 from amili_async.resources import Resource
-from amili_async.streams import Stream, read_steadily
+
+R = TypeVar("R")
 
 BATCH = 100
 """Payouts whose specifications are fetched together: their ids make a request line of some 4 kB."""
 IN_FLIGHT = 2
-"""Batches at work: while one waits for its last pages the other has begun."""
+"""Batches at work, each a request at a time: enough for the API's limit where an answer takes a second."""
 LOOKS = 4
 """How often a payout that differs each time in another way is looked at again."""
+SETTLING = 5.0
+"""Seconds before what differs is looked at again: bookings that were under way have been completed by then."""
 
 
 class _Line(Struct, frozen=True, gc=False, kw_only=True):
@@ -44,6 +50,9 @@ class _Line(Struct, frozen=True, gc=False, kw_only=True):
     amount: Maybe[Money] = UNSET
     vat_amount: Maybe[Money] = UNSET
     total_amount: Maybe[Money] = UNSET
+
+
+_PAYOUT = Shape[Payout](record=Payout, wire=Payout, projection=None)
 
 
 class _Batch(Struct, frozen=True):
@@ -74,7 +83,9 @@ class Reconciler:
         self._ready: deque[_Batch] = deque()
         self._last: str | None = None
         self._is_over = False
-        self._stream_payouts("0" * 24)  # refuses what makes too long a request line
+        self._line = shape_of(_Line, is_projected=True)
+        self._walk = OnwardWalk(payouts.path, _PAYOUT, self._where, connection.call)
+        self._walk.ask("0" * 24)  # refuses what makes too long a request line
 
     async def reconciliations(self) -> AsyncGenerator[Reconciliation, None]:
         """One for each payout, in the order of their ids."""
@@ -98,24 +109,15 @@ class Reconciler:
             self._connection.open_walks.discard(window)
             await window.aclose()
 
-    def _stream_payouts(self, after: str | None) -> Stream[Payout]:
-        condition = None if after is None else field("_id") > after
-        if self._where is not None:
-            condition = self._where if condition is None else self._where & condition
-        return self._payouts.stream(condition, max_items=BATCH, page_size=BATCH)
-
     async def _fetch_batches(self) -> list[_Batch]:
         """The next payouts by id, and, after the last of all, what is left of the specifications."""
         before = self._last
-        payouts = tuple(await read_steadily(lambda: self._stream_payouts(before), _collect))
-        ids = [payout.id for payout in payouts]
-        if ids != sorted(set(ids)) or (before is not None and ids and ids[0] <= before):
-            raise _not_honoured(self._payouts)
-        self._is_over = len(ids) < BATCH
+        page = await self._walk.read(before)
+        self._is_over = is_last(page)
         batches = []
-        if ids:
-            self._last = ids[-1]
-            batches.append(_among(payouts) if self._where is not None else _up_to(payouts, before))
+        if page.items:
+            self._last = page.items[-1].id
+            batches.append(_among(page.items) if self._where is not None else _up_to(page.items, before))
         if self._is_over and self._where is None:
             batches.append(_beyond(self._last))
         return batches
@@ -125,43 +127,52 @@ class Reconciler:
         found = {each.payout_id: each for each in await self._compare(batch)}
         doubtful = {payout_id for payout_id, each in found.items() if not each.agrees and is_object_id(payout_id)}
         for _ in range(LOOKS):
-            again: dict[str, Reconciliation] = {}
-            for ids in _cut(sorted(doubtful)):
-                payouts = await self._payouts.stream(field("_id").is_in(ids)).collect()
-                again |= {each.payout_id: each for each in await self._compare(_among(tuple(payouts), ids))}
-            stable = {each for each in doubtful if each in again and again[each].differences == found[each].differences}
-            for payout_id in doubtful - again.keys():
-                del found[payout_id]  # the payout is gone, or what named an unknown one
-            found |= again
-            doubtful = {each for each in again.keys() - stable if not again[each].agrees}
             if not doubtful:
                 break
-        return Hidden([found[payout_id] for payout_id in sorted(found)])
+            await self._connection.clock.sleep(SETTLING)
+            again = {each.payout_id: each for each in await self._compare_again(sorted(doubtful))}
+            for payout_id in doubtful - again.keys():
+                del found[payout_id]  # the payout is gone, or what named an unknown one
+            stable = {each for each in again if again[each].differences == found[each].differences}
+            found |= again
+            doubtful = {each for each in again.keys() - stable if not again[each].agrees}
+        if not doubtful:
+            return Hidden([found[payout_id] for payout_id in sorted(found)])
+        raise UnreadableResponse(
+            f"{len(doubtful)} payouts differed in another way each of the {LOOKS + 1} times that they were looked at: "
+            "they are being booked on, so nothing can be told of them"
+        )
+
+    async def _compare_again(self, ids: list[str]) -> list[Reconciliation]:
+        """What has become of these payouts, as far as they are still there."""
+        found: list[Reconciliation] = []
+        for some in (ids[start : start + BATCH] for start in range(0, len(ids), BATCH)):
+            payouts = [payout async for payout in _records(self._walk_payouts(some))]
+            found += await self._compare(_among(tuple(payouts), some))
+        return found
+
+    def _walk_payouts(self, ids: list[str]) -> OnwardWalk[Payout]:
+        return OnwardWalk(self._payouts.path, _PAYOUT, field("_id").is_in(ids), self._connection.call)
 
     async def _compare(self, batch: _Batch) -> list[Reconciliation]:
         """Tally the specifications; those of a payout that is not there make one of their own."""
-
-        async def tally(pages: AsyncGenerator[Page[_Line], None]) -> dict[str, Tally]:
-            tallies = {payout.id: Tally(payout, payout.id) for payout in batch.payouts}
-            seen: set[str] = set()
-            async for page in pages:
-                for line in page.items:
-                    payout_id = line.payout
-                    if not isinstance(payout_id, str) or not batch.asks_for(payout_id):
-                        raise _not_honoured(self._specifications)
-                    if line.id not in seen:
-                        seen.add(line.id)
-                        if payout_id not in tallies:
-                            tallies[payout_id] = Tally(None, payout_id)
-                        tallies[payout_id].add(line)
-            return tallies
-
-        tallies = await read_steadily(lambda: self._specifications.stream(batch.condition, into=_Line), tally)
+        tallies = {payout.id: Tally(payout, payout.id) for payout in batch.payouts}
+        walk = OnwardWalk[_Line](self._specifications.path, self._line, batch.condition, self._connection.call)
+        async for line in _records(walk):
+            payout_id = line.payout
+            if not isinstance(payout_id, str) or not batch.asks_for(payout_id):
+                raise not_honoured(self._specifications.path)
+            if payout_id not in tallies:
+                tallies[payout_id] = Tally(None, payout_id)
+            tallies[payout_id].add(line)
         return [each.finish() for each in tallies.values()]
 
 
-async def _collect(pages: AsyncGenerator[Page[Payout], None]) -> list[Payout]:
-    return [payout async for page in pages for payout in page.items]
+async def _records(walk: OnwardWalk[R]) -> AsyncGenerator[R, None]:
+    async with aclosing(walk.pages()) as pages:
+        async for page in pages:
+            for record in page:
+                yield record
 
 
 def _among(payouts: tuple[Payout, ...], ids: list[str] | None = None) -> _Batch:
@@ -184,16 +195,4 @@ def _beyond(last: str | None) -> _Batch:
         payouts=(),
         condition=Condition(filter_document({"payout": rest})),
         asks_for=lambda payout: last is None or not is_object_id(payout) or payout > last,
-    )
-
-
-def _cut(ids: list[str]) -> Iterable[list[str]]:
-    return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
-
-
-def _not_honoured(resource: Resource[Any]) -> UnreadableResponse:
-    return UnreadableResponse(
-        f"GET /{resource.path} was answered with records that were not asked for, or not in the order asked for: the "
-        "server seems not to honour filter or sort, so nothing can be told of what is missing",
-        request=f"GET /{resource.path}",
     )

@@ -1,6 +1,6 @@
 """What `stream()` returns: records in order, fetched ahead, page by page."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,6 @@ from amili_async._wire.cancellation import Walk, end_all
 from amili_async._wire.protocol import Response
 from amili_async._wire.reading import Page
 from amili_async._wire.throttle import Lane
-from amili_async.errors import UnreadableResponse
 from amili_async.events import Announcer, PageReceived, StreamDrifted
 
 T = TypeVar("T")
@@ -22,10 +21,6 @@ R = TypeVar("R")
 FetchPage = Callable[[int, int, Lane], Coroutine[Any, Any, Response]]
 """Page number, page size, lane: the answer."""
 ReadPage = Callable[[Response, int], Page[T]]
-
-
-STEADY_TRIES = 5
-"""How often a list is read in which rows come and go each time."""
 
 
 class Stream(Generic[T]):
@@ -120,21 +115,3 @@ class Stream(Generic[T]):
     def _note_drift(self, page: int, reason: str) -> None:
         self.drifted = True
         self._announce(StreamDrifted(path=self._path, page=page, reason=reason))
-
-
-async def read_steadily(
-    make_stream: Callable[[], Stream[T]], gather: Callable[[AsyncGenerator[Page[T], None]], Awaitable[R]]
-) -> R:
-    """What *gather* makes of all pages of a stream, made anew where rows came or went meanwhile.
-
-    `UnreadableResponse` where that happened each time.
-    """
-    for _ in range(STEADY_TRIES):
-        stream = make_stream()
-        async with aclosing(stream.pages()) as pages:
-            gathered = await gather(pages)
-        if not stream.drifted:
-            return gathered
-    raise UnreadableResponse(
-        f"{stream!r} was read {STEADY_TRIES} times, and each time rows came or went meanwhile: some may be missing"
-    )

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from amili_async.cli.arguments import SandboxOption, read_where
-from amili_async.cli.endings import GOOD, NOT_RIGHT, run
+from amili_async.cli.endings import GOOD, NOT_RIGHT, abandon_stdout, complain, run
 from amili_async.cli.page import render_page
 from amili_async.cli.progress import show_progress
 from amili_async.cli.reconciliation_overview import Overview
@@ -20,7 +20,8 @@ from amili_async.cli.replacing import replace_at_end
 from amili_async.cli.screen import Screen
 from amili_async.cli.sources import name_source, open_client
 from amili_async.client import AmiliClient
-from amili_async.errors import ConfigurationError
+from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
+from amili_async.export.beside import refusing
 from amili_async.reconcile import Reconciliation
 
 _Take = Callable[[Reconciliation], None]
@@ -55,10 +56,14 @@ def reconcile_payouts(
     async def compare() -> int:
         condition, report = read_where(where), _choose_report(json=json, csv=csv)
         with _keep_for_page(html, source=name_source(sandbox=sandbox)) as keep:
-            async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
-                is_hidden = quiet or report.is_on_screen
-                await _go_through(amili, condition, (report.take, keep), is_hidden=is_hidden)
-        report.conclude(is_silent=quiet and report.overview.agrees)
+            try:
+                async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
+                    is_hidden = quiet or report.is_on_screen
+                    await _go_through(amili, condition, (report.take, keep), is_hidden=is_hidden)
+            except AmiliError:
+                report.break_off()
+                raise
+            report.conclude(is_silent=quiet and report.overview.agrees)
         return GOOD if report.overview.agrees else NOT_RIGHT
 
     run(compare())
@@ -82,6 +87,12 @@ class _Table:
         if not is_silent:
             print_report(Screen(), self.overview, self._differing)
 
+    def break_off(self) -> None:
+        """What was found to differ is told, although there is more that was not compared."""
+        if self._differing:
+            self.conclude(is_silent=False)
+            complain("unfinished: what stands above was compared before it failed")
+
 
 class _Lines:
     """Written as they come, so that what is there stays if the API fails; stdout holds nothing else."""
@@ -89,6 +100,7 @@ class _Lines:
     def __init__(self, rows: Rows) -> None:
         self.overview = Overview()
         self.is_on_screen = sys.stdout.isatty()  # where a progress bar would run into them
+        self._is_read = True
         self._rows = rows
         self._header = rows.header
 
@@ -98,12 +110,21 @@ class _Lines:
 
     def conclude(self, *, is_silent: bool) -> None:
         self._write(b"")
-        if not is_silent:
+        if not is_silent and self._is_read:
             sys.stderr.write(f"amili: {self.overview.conclude()}\n")
 
+    def break_off(self) -> None:
+        """All that was compared is written already."""
+
     def _write(self, row: bytes) -> None:
-        sys.stdout.buffer.write(self._header + row)
-        sys.stdout.buffer.flush()
+        """Write while somebody reads; where nobody does any more, the verdict is still the exit code."""
+        if self._is_read:
+            try:
+                sys.stdout.buffer.write(self._header + row)
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:
+                abandon_stdout()
+                self._is_read = False
         self._header = b""
 
 
@@ -122,15 +143,18 @@ def _keep_for_page(path: Path | None, *, source: str) -> Iterator[_Take]:
     kept: list[Reconciliation] = []
     with replace_at_end(path) as file:
         yield kept.append
-        file.write(render_page(kept, made_at=datetime.now(UTC), source=source))
+        with refusing(path):
+            file.write(render_page(kept, made_at=datetime.now(UTC), source=source))
 
 
 async def _go_through(
     amili: AmiliClient, where: dict[str, Any] | None, takers: tuple[_Take, ...], *, is_hidden: bool
 ) -> None:
-    """Hand on what comes, and show how far it is; only for that the payouts are counted."""
-    total = None if is_hidden else await amili.payouts.count(where)
-    done = 0
+    """Hand on what comes, and show how far it is; only for that the payouts are counted, where the API counts."""
+    total, done = None, 0
+    if not is_hidden:
+        with suppress(UnreadableResponse):
+            total = await amili.payouts.count(where)
     with show_progress("payouts", is_quiet=is_hidden) as tell:
         async with aclosing(amili.reconcile(where)) as reconciliations:
             async for reconciliation in reconciliations:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import TextIO
 
 from amili_async.errors import ConfigurationError
@@ -21,9 +22,9 @@ def replace_at_end(path: Path) -> Iterator[TextIO]:
     target = places.target
     if target.exists() and not target.is_file():
         raise ConfigurationError(f"{path} is not a file")
-    fresh = target.with_name(f"{target.name}.new")
+    fresh = target.with_name(f"{target.name}.{token_hex(4)}.new")
     with refusing(path):
-        file = fresh.open("w", encoding="utf-8", newline="\n")
+        file = fresh.open("x", encoding="utf-8", newline="\n")
     try:
         with file:
             yield file

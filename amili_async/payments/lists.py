@@ -5,14 +5,16 @@ looked up is not sent either, and nothing more is sent where the API does not sh
 registered: a second run could not tell.
 """
 
-from asyncio import Lock
+import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from typing import Any
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from amili_async._paging.ordered import Window
+from amili_async._wire.cancellation import end_all
 from amili_async.connection import Connection
 from amili_async.errors import ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
@@ -21,8 +23,8 @@ from amili_async.payments.matching import find_same
 from amili_async.payments.registering import Registrar, check_payment
 from amili_async.payments.searching import Search
 
-MOST_AT_ONCE = 100
-"""References looked up by one request: as many rows as a page holds."""
+MOST_AT_ONCE = 99
+"""References looked up by one request: one less than a page holds, so that a page is certainly all that there is."""
 LONGEST_LOOKUP = 6000
 """Bytes of references in one request line, of some 8,000 in all."""
 MOST_UNKNOWN = 10
@@ -68,29 +70,49 @@ class PaymentList:
         self._ready: deque[tuple[NewCreditorPayment, Exception | CreatedPayment | None]] = deque()
         self._references: set[tuple[str, str]] = set()
         self._held_back: NewCreditorPayment | None = None
+        self._looking_up: asyncio.Task[None] | None = None
         self._is_over = False
         self._failure: Exception | None = None
-        self._proving = Lock()
+        self._proving = asyncio.Lock()
         self._is_proven = False
         self._is_refuted = False
         self._unknown_in_a_row = 0
 
     async def outcomes(self) -> AsyncGenerator[PaymentOutcome, None]:
         """The outcomes in order; what the list itself raised comes after those of the payments before."""
-        self._connection.open_walks.add(self._window)
+        self._connection.open_walks.add(self)
         try:
             while True:
-                while not self._is_over and len(self._ready) < self._window.ahead:
-                    await self._prepare(self._take_some())
+                self._look_ahead()
                 outcome = await self._window.take()
-                if outcome is None:
+                if outcome is not None:
+                    yield outcome
+                elif self._looking_up is not None:
+                    await asyncio.wait((self._looking_up,))
+                else:
                     break
-                yield outcome
             if self._failure is not None:
                 raise self._failure
         finally:
-            self._connection.open_walks.discard(self._window)
-            await self._window.aclose()
+            self._connection.open_walks.discard(self)
+            await end_all((self,))
+
+    def end(self) -> list[asyncio.Task[Any]]:
+        """Cancel what is under way; returns the tasks that have yet to end."""
+        tasks: list[asyncio.Task[Any]] = list(self._window.end())
+        if self._looking_up is not None:
+            self._looking_up.cancel()
+            tasks.append(self._looking_up)
+        return tasks
+
+    def _look_ahead(self) -> None:
+        """Look the next references up, beside the outcomes: what is known must not wait for that."""
+        if self._looking_up is not None and self._looking_up.done():
+            if not self._looking_up.cancelled():
+                self._looking_up.result()
+            self._looking_up = None
+        if self._looking_up is None and not self._is_over and len(self._ready) < self._window.ahead:
+            self._looking_up = asyncio.get_running_loop().create_task(self._prepare(self._take_some()))
 
     def _take_some(self) -> list[NewCreditorPayment]:
         """The next payments, as many as can be looked up at once."""

@@ -4,20 +4,20 @@ The law: a filter that the server does not honour is an error, never "there is n
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing, suppress
 
+from amili_async._paging.onward import OnwardWalk, not_honoured
 from amili_async._wire.protocol import list_request, server_time
-from amili_async._wire.reading import Page, reader_of
+from amili_async._wire.reading import reader_of
 from amili_async.connection import Connection
-from amili_async.errors import ConfigurationError, UnreadableResponse
+from amili_async.errors import ConfigurationError
 from amili_async.filters import Condition
 from amili_async.models import CreditorPayment, NewCreditorPayment
 from amili_async.models.shape import Shape
 from amili_async.payments.matching import find_differences, was_made_since
 from amili_async.query import build_query, field
 from amili_async.resources import Resource
-from amili_async.streams import read_steadily
 
 _SHAPE = Shape[CreditorPayment](record=CreditorPayment, wire=CreditorPayment, projection=None)
 
@@ -92,20 +92,15 @@ class Search:
 
     async def find_all(self, payments: Sequence[NewCreditorPayment]) -> list[CreditorPayment]:
         """Every registered payment that has the reference of one of these, whoever its creditor is."""
-        condition = _has_reference_of(payments)
-        rows = await read_steadily(lambda: self._payments.stream(condition), _collect)
         asked = {payment.creditor_payment_reference for payment in payments}
-        if any(row.creditor_payment_reference not in asked for row in rows):
-            raise UnreadableResponse(
-                f"GET /{self._payments.path} was answered with payments whose reference was not asked for: the server "
-                "seems not to honour the filter, so it cannot be told which are registered",
-                request=f"GET /{self._payments.path}",
-            )
+        walk = OnwardWalk(self._payments.path, _SHAPE, _has_reference_of(payments), self._connection.call)
+        rows: list[CreditorPayment] = []
+        async with aclosing(walk.pages()) as pages:
+            async for page in pages:
+                if any(row.creditor_payment_reference not in asked for row in page):
+                    raise not_honoured(self._payments.path)
+                rows += page
         return rows
-
-
-async def _collect(pages: AsyncGenerator[Page[CreditorPayment], None]) -> list[CreditorPayment]:
-    return [row async for page in pages for row in page.items]
 
 
 def _has_reference_of(payments: Sequence[NewCreditorPayment]) -> Condition:

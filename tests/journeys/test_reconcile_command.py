@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from amili_async import reconciling
 from amili_async.cli import sources
 from amili_async.cli.app import app
 from amili_async.sandbox import Fault, Sandbox
@@ -52,6 +53,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
                     step(self)
 
         monkeypatch.setattr(sources, "Sandbox", Prepared)
+        monkeypatch.setattr(reconciling, "SETTLING", 0.0)
         return started
 
     return give
@@ -250,6 +252,56 @@ def test_what_was_written_stays_when_the_api_fails(form: str, given: Given, tmp_
     assert [row for row in rows if re.search("[0-9a-f]{24}", row)] == rows[form == "--csv" :]
     assert len(rows) < MANY
     assert (names_in(tmp_path), page.read_text()) == (["page.html"], "the old one")
+
+
+def test_what_differs_is_told_although_the_api_fails_later(given: Given) -> None:
+    """The table is of what was compared until then, and says so; the exit code is that of the failure."""
+
+    def spoil(sandbox: Sandbox) -> None:
+        fill(sandbox)
+        overstate(sandbox)
+        sandbox.fail(Fault(status=403), path=PAYOUTS, after=4)
+
+    given(spoil, payouts=0, specifications=0)
+    result = reconcile("--quiet")
+    assert result.exit_code == 3
+    assert "total_amount" in result.stdout
+    unfinished, failure = result.stderr.splitlines()
+    assert unfinished.startswith("amili: unfinished")
+    assert "403" in failure
+
+
+async def test_a_reader_who_leaves_does_not_hide_the_verdict(tmp_path: Path) -> None:
+    """The exit code is 1 where something differs, and the page is made all the same."""
+    page = tmp_path / "page.html"
+    async with Sandbox(payouts=0, specifications=0, rate_limit=None) as sandbox:
+        fill(sandbox)
+        overstate(sandbox)
+        process = await asyncio.create_subprocess_exec(
+            *(*RECONCILE, "--json", "--html", str(page)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=access(sandbox),
+            limit=1024,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert (await process.stdout.read(10)).startswith(b'{"payout":')
+        process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
+        assert await process.stderr.read() == b""
+        assert await process.wait() == 1
+    assert "1 of 350 payouts differs" in page.read_text()
+
+
+def test_a_server_that_does_not_count_is_compared_all_the_same(given: Given) -> None:
+    """The count is only for the progress."""
+
+    def count_no_more(sandbox: Sandbox) -> None:
+        sandbox.falsify(page=lambda _, page: {**page, "_meta": {"max_results": page["_meta"]["max_results"]}})
+
+    given(count_no_more)
+    result = reconcile()
+    assert (result.exit_code, result.stdout.splitlines()[-1].endswith("all reconciled")) == (0, True)
 
 
 def test_an_api_that_refuses_leaves_stdout_empty(given: Given) -> None:

@@ -65,6 +65,7 @@ from amili_async.errors import (
     PaymentOutcomeUnknown,
     RateLimited,
     ReferenceTaken,
+    RegisteredTwice,
     ServerFault,
     TimedOut,
     UnreadableResponse,
@@ -372,10 +373,19 @@ async def find_another(scene: Scene) -> None:
     await scene.amili.creditor_payments.find(make_payment())
 
 
-async def find_two(scene: Scene) -> None:
+def insert_twins(scene: Scene) -> None:
     twin = {"creditor": CREDITOR, "creditor_payment_reference": INVOICE, "invoice_number": INVOICE, "amount": AMOUNT}
     for _ in range(2):
         scene.sandbox.insert(PAYMENTS, {**twin, "bank_transaction_date": datetime(2025, 7, 4, tzinfo=UTC)})
+
+
+async def find_twins(scene: Scene) -> None:
+    insert_twins(scene)
+    await scene.amili.creditor_payments.find(make_payment())
+
+
+async def find_two(scene: Scene) -> None:
+    insert_twins(scene)
     scene.sandbox.fail(Fault(reset="before"), method="POST")
     await scene.amili.creditor_payments.create(make_payment(), patience=5)
 
@@ -499,6 +509,7 @@ WITH_PAYMENTS: Rows = {
     "not completed": (PaymentNotCompleted, posted(status=201, body=UNSURE)),
     "not sent": (PaymentNotSent, refuse_one_of_many),
     "reference taken": (ReferenceTaken, find_another),
+    "registered twice": (RegisteredTwice, find_twins),
     "twice in a list": (ConfigurationError, pay_twice),
     "a creditor that is none": (ConfigurationError, calling(make_payment, creditor=NAME)),
     "a case that is none": (ConfigurationError, calling(make_payment, invoice_number=UNSET, case=NAME)),

@@ -17,7 +17,7 @@ FLOORS = [
     {"query", "reconcile"},
     {"_wire.protocol"},
     {"_wire.session", "_wire.reading", "_wire.credentials"},
-    {"_wire.pipeline", "_paging.offset", "_paging.keyset", "connection"},
+    {"_wire.pipeline", "_paging.offset", "_paging.keyset", "_paging.onward", "connection"},
     {"streams", "extraction"},
     {"resources"},
     {"payments"},

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from amili_async import NewCreditorPayment, PaymentOutcome
 from amili_async._wire.protocol import MAX_TARGET, Request, Response
@@ -20,10 +21,12 @@ from amili_async.errors import (
     UnreadableResponse,
     ValidationFailed,
 )
-from amili_async.models import format_date
-from amili_async.payments import PaymentList
-from amili_async.payments.lists import MOST_UNKNOWN
-from tests.unit.payments.registry import POST, Registry, make_payment
+from amili_async.models import CreditorPayment, format_date
+from amili_async.payments import PaymentList, Search
+from amili_async.payments.lists import MOST_AT_ONCE, MOST_UNKNOWN
+from amili_async.resources import Resource
+from tests.clock import settle
+from tests.unit.payments.registry import PATH, POST, Registry, make_payment
 
 
 class Ledger(Registry):
@@ -86,7 +89,7 @@ def make_list(count: int) -> list[NewCreditorPayment]:
     return [make_payment(creditor_payment_reference=f"REF-{n}", amount=n + 1) for n in range(count)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 99, 100, 101, 350])
+@pytest.mark.parametrize("count", [0, 1, 3, 98, 99, 100, 350])
 async def test_one_outcome_each_in_order_and_a_second_run_sends_nothing(count: int) -> None:
     """Every payment is registered once, told in its place, and found by the second run."""
     ledger, payments = Ledger(), make_list(count)
@@ -154,12 +157,12 @@ async def test_what_cannot_be_looked_up_is_not_sent(failure: Exception) -> None:
 
     ledger.on_look = fail_once
     outcomes = await ledger.collect(payments)
-    for outcome in outcomes[:100]:
+    for outcome in outcomes[:MOST_AT_ONCE]:
         assert isinstance(outcome.error, PaymentNotSent)
         assert outcome.error.__cause__ is failure
         assert outcome.error.was_not_processed
-    assert all(outcome.created for outcome in outcomes[100:])
-    assert ledger.posts == 50
+    assert all(outcome.created for outcome in outcomes[MOST_AT_ONCE:])
+    assert ledger.posts == 150 - MOST_AT_ONCE
 
 
 async def test_nothing_more_is_sent_where_look_ups_do_not_work() -> None:
@@ -287,3 +290,27 @@ async def test_rows_that_do_not_tell_of_their_creditor_are_known_all_the_same() 
     outcomes = await again.collect(make_list(12))
     assert again.posts == 0
     assert all(outcome.created is not None and outcome.created.was_found for outcome in outcomes)
+
+
+async def test_what_is_known_does_not_wait_for_the_next_look_up() -> None:
+    """The outcomes of the first hundred come although the references of the second cannot be looked up yet."""
+    ledger = Ledger()
+    gate = asyncio.Event()
+    stall = ledger._call
+
+    async def call(request: Request) -> Response:
+        if request.method == "GET" and ledger.posts > 50:
+            await gate.wait()
+        return await stall(request)
+
+    ledger.connection = replace(ledger.connection, call=call)
+    ledger.search = Search(Resource(PATH, CreditorPayment, ledger.connection), ledger.connection)
+    outcomes = ledger.run(make_list(150)).outcomes()
+    first = [await asyncio.wait_for(anext(outcomes), 5) for _ in range(MOST_AT_ONCE)]
+    assert all(outcome.created is not None for outcome in first)
+    waiting = asyncio.ensure_future(anext(outcomes))
+    await settle()
+    assert not waiting.done()
+    gate.set()
+    assert (await waiting).created is not None
+    assert len([outcome async for outcome in outcomes]) == 150 - MOST_AT_ONCE - 1
