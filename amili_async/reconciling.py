@@ -8,7 +8,6 @@ they be booked in one. A filter that the server does not honour is an error, nev
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import TypeVar
 
 from msgspec import UNSET, Struct
 from msgspec import field as named
@@ -25,8 +24,6 @@ from amili_async.models.shape import Shape, shape_of
 from amili_async.query import field
 from amili_async.reconcile import Reconciliation, Tally
 from amili_async.resources import Resource
-
-R = TypeVar("R")
 
 BATCH = 100
 """Payouts whose specifications are fetched together: their ids make a request line of some 4 kB."""
@@ -147,32 +144,25 @@ class Reconciler:
         """What has become of these payouts, as far as they are still there."""
         found: list[Reconciliation] = []
         for some in (ids[start : start + BATCH] for start in range(0, len(ids), BATCH)):
-            payouts = [payout async for payout in _records(self._walk_payouts(some))]
-            found += await self._compare(_among(tuple(payouts), some))
+            walk = OnwardWalk(self._payouts.path, _PAYOUT, field("_id").is_in(some), self._connection.call)
+            async with aclosing(walk.records()) as payouts:
+                batch = _among(tuple([payout async for payout in payouts]), some)
+            found += await self._compare(batch)
         return found
-
-    def _walk_payouts(self, ids: list[str]) -> OnwardWalk[Payout]:
-        return OnwardWalk(self._payouts.path, _PAYOUT, field("_id").is_in(ids), self._connection.call)
 
     async def _compare(self, batch: _Batch) -> list[Reconciliation]:
         """Tally the specifications; those of a payout that is not there make one of their own."""
         tallies = {payout.id: Tally(payout, payout.id) for payout in batch.payouts}
         walk = OnwardWalk[_Line](self._specifications.path, self._line, batch.condition, self._connection.call)
-        async for line in _records(walk):
-            payout_id = line.payout
-            if not isinstance(payout_id, str) or not batch.asks_for(payout_id):
-                raise not_honoured(self._specifications.path)
-            if payout_id not in tallies:
-                tallies[payout_id] = Tally(None, payout_id)
-            tallies[payout_id].add(line)
+        async with aclosing(walk.records()) as lines:
+            async for line in lines:
+                payout_id = line.payout
+                if not isinstance(payout_id, str) or not batch.asks_for(payout_id):
+                    raise not_honoured(self._specifications.path)
+                if payout_id not in tallies:
+                    tallies[payout_id] = Tally(None, payout_id)
+                tallies[payout_id].add(line)
         return [each.finish() for each in tallies.values()]
-
-
-async def _records(walk: OnwardWalk[R]) -> AsyncGenerator[R, None]:
-    async with aclosing(walk.pages()) as pages:
-        async for page in pages:
-            for record in page:
-                yield record
 
 
 def _among(payouts: tuple[Payout, ...], ids: list[str] | None = None) -> _Batch:

@@ -31,14 +31,11 @@ class OnwardWalk(Generic[T]):
         shape: Shape[T],
         condition: Condition | None,
         call: Callable[[Request], Awaitable[Response]],
-        *,
-        lane: Lane = Lane.BULK,
     ) -> None:
         self._path = path
         self._shape = shape
         self._condition = condition
         self._call = call
-        self._lane = lane
 
     def ask(self, after: str | None) -> Request:
         """The request for what follows an id; `ConfigurationError` where the condition makes too long a line."""
@@ -47,7 +44,7 @@ class OnwardWalk(Generic[T]):
             behind = field("_id") > after
             condition = behind if condition is None else condition & behind
         query = build_query(condition, projection=self._shape.projection)
-        return list_request(self._path, query, max_results=MAX_PAGE_SIZE, lane=self._lane)
+        return list_request(self._path, query, max_results=MAX_PAGE_SIZE, lane=Lane.BULK)
 
     async def read(self, after: str | None) -> Page[T]:
         """The page that follows an id."""
@@ -64,16 +61,16 @@ class OnwardWalk(Generic[T]):
             request=request.label,
         )
 
-    async def pages(self) -> AsyncGenerator[tuple[T, ...], None]:
-        """The records of each page, in the order of their ids."""
+    async def records(self) -> AsyncGenerator[T, None]:
+        """All of them, in the order of their ids."""
         after: str | None = None
         while True:
             page = await self.read(after)
-            if page.items:
-                yield page.items
-                after = _ids(page)[-1]
+            for record in page.items:
+                yield record
             if is_last(page):
                 return
+            after = _ids(page)[-1]
 
     def _check_order(self, page: Page[T], after: str | None) -> None:
         ids = _ids(page)

@@ -94,13 +94,13 @@ class Search:
         """Every registered payment that has the reference of one of these, whoever its creditor is."""
         asked = {payment.creditor_payment_reference for payment in payments}
         walk = OnwardWalk(self._payments.path, _SHAPE, _has_reference_of(payments), self._connection.call)
-        rows: list[CreditorPayment] = []
-        async with aclosing(walk.pages()) as pages:
-            async for page in pages:
-                if any(row.creditor_payment_reference not in asked for row in page):
+        found: list[CreditorPayment] = []
+        async with aclosing(walk.records()) as rows:
+            async for row in rows:
+                if row.creditor_payment_reference not in asked:
                     raise not_honoured(self._payments.path)
-                rows += page
-        return rows
+                found.append(row)
+        return found
 
 
 def _has_reference_of(payments: Sequence[NewCreditorPayment]) -> Condition:

@@ -271,25 +271,26 @@ def test_what_differs_is_told_although_the_api_fails_later(given: Given) -> None
     assert "403" in failure
 
 
+async def leave_early(sandbox: Sandbox, *options: str) -> tuple[int, bytes]:
+    """Read the first few bytes of the rows and leave; the exit code, and what stderr says."""
+    pipe = asyncio.subprocess.PIPE
+    command = (*RECONCILE, "--json", *options)
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=access(sandbox), limit=1024)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert (await process.stdout.read(10)).startswith(b'{"payout":')
+    process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
+    told = await process.stderr.read()
+    return await process.wait(), told
+
+
 async def test_a_reader_who_leaves_does_not_hide_the_verdict(tmp_path: Path) -> None:
     """The exit code is 1 where something differs, and the page is made all the same."""
     page = tmp_path / "page.html"
     async with Sandbox(payouts=0, specifications=0, rate_limit=None) as sandbox:
         fill(sandbox)
         overstate(sandbox)
-        process = await asyncio.create_subprocess_exec(
-            *(*RECONCILE, "--json", "--html", str(page)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=access(sandbox),
-            limit=1024,
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert (await process.stdout.read(10)).startswith(b'{"payout":')
-        process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
-        assert await process.stderr.read() == b""
-        assert await process.wait() == 1
+        assert await leave_early(sandbox, "--html", str(page)) == (1, b"")
     assert "1 of 350 payouts differs" in page.read_text()
 
 
@@ -388,19 +389,7 @@ async def test_a_reader_who_leaves_ends_it_in_silence() -> None:
     """As in `amili reconcile --json | head -1`, with more rows than a pipe holds."""
     async with Sandbox(payouts=0, specifications=0, rate_limit=None) as sandbox:
         fill(sandbox)
-        process = await asyncio.create_subprocess_exec(
-            *(*RECONCILE, "--json"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=access(sandbox),
-            limit=1024,
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert (await process.stdout.read(10)).startswith(b'{"payout":')
-        process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
-        assert await process.stderr.read() == b""
-        assert await process.wait() == 0
+        assert await leave_early(sandbox) == (0, b"")
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
