@@ -1,0 +1,53 @@
+"""What a benchmark found: each goal beside what was reached, and the curves that are worth a picture."""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+
+class Judged(Struct, frozen=True, kw_only=True):
+    """One goal and what was reached."""
+
+    what: str
+    """What is compared with what."""
+    result: float
+    """What was reached."""
+    goal: float
+    """What was to be reached."""
+    is_least: bool = False
+    """Whether the goal is the least that will do, not the most."""
+    unit: str = "x"
+    """`x` for a ratio."""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the goal was reached."""
+        return self.result >= self.goal if self.is_least else self.result <= self.goal
+
+
+class Curve(Struct, frozen=True, kw_only=True):
+    """One line of a figure."""
+
+    figure: str
+    """The name of the figure: curves of the same one are drawn together."""
+    label: str
+    """What it shows."""
+    points: tuple[tuple[float, float], ...]
+    """From left to right."""
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What one benchmark found."""
+
+    judged: tuple[Judged, ...] = ()
+    """Goals and results."""
+    curves: tuple[Curve, ...] = ()
+    """For the figures."""
+
+
+def print_judged(all_judged: Iterable[Judged], *, is_quick: bool) -> None:
+    """Goal and result side by side; nothing is judged that was measured in passing."""
+    for judged in all_judged:
+        bound = "≥" if judged.is_least else "≤"
+        verdict = "too short to judge" if is_quick else "met" if judged.is_met else "MISSED"
+        print(f"  {judged.what:<76} {judged.result:8.3g}{judged.unit:<3} {bound} {judged.goal:g}{judged.unit:<3} {verdict}")
