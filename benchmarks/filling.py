@@ -4,7 +4,6 @@ It imports and does what a user's script would: what is measured is this whole p
 """
 
 import asyncio
-import resource
 import sys
 import time
 from decimal import Decimal
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from amili_async import AmiliClient
 from amili_async.export import export
+from benchmarks.heap import read_memory
 
 STEPS = 10
 """In how many parts the rows are divided."""
@@ -47,17 +47,6 @@ class Ending(Struct, frozen=True, tag=True):
     """Pages and counts."""
     sums: dict[str, Decimal | None]
     """Of the money, by the manifest."""
-
-
-def read_memory() -> tuple[int, int]:
-    """What is resident and what was at most; where there is no /proc, the latter stands for both."""
-    try:
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-        status = Path("/proc/self/status").read_text()
-        return resident, int(status.partition("VmHWM:")[2].split()[0]) * 1024
-    except FileNotFoundError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        return peak, peak
 
 
 async def fill(url: str, path: Path) -> None:

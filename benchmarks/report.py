@@ -48,6 +48,6 @@ class Report(Struct, frozen=True, kw_only=True):
 def print_judged(all_judged: Iterable[Judged], *, is_quick: bool) -> None:
     """Goal and result side by side; nothing is judged that was measured in passing."""
     for judged in all_judged:
-        bound = "≥" if judged.is_least else "≤"
         verdict = "too short to judge" if is_quick else "met" if judged.is_met else "MISSED"
-        print(f"  {judged.what:<76} {judged.result:8.3g}{judged.unit:<3} {bound} {judged.goal:g}{judged.unit:<3} {verdict}")
+        goal = f"{'≥' if judged.is_least else '≤'} {judged.goal:g}{judged.unit}"
+        print(f"  {judged.what:<84} {judged.result:8.3g}{judged.unit:<3} {goal:<9} {verdict}")

@@ -1,49 +1,53 @@
 """Rounds in which every contender runs once, in random order, and the table of their medians."""
 
-import asyncio
+import os
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Literal
 
-from msgspec import Struct
+import msgspec
 
-
-class Cost(Struct, frozen=True):
-    """What a run took."""
-
-    wall: float
-    """Seconds that passed."""
-    cpu: float
-    """Seconds of this process alone, all its threads together."""
-
+from benchmarks.cell import Cost, Setting
+from benchmarks.heap import STEADY, as_users_have_it
 
 Measure = Callable[[], Cost]
 """Runs a contender once."""
+By = Literal["wall", "cpu", "growth"]
 
 
 def timed(run: Callable[[], object]) -> Measure:
-    """What *run* takes."""
+    """What *run* takes in this process."""
 
     def measure() -> Cost:
         wall, cpu = time.perf_counter(), time.process_time()
         run()
-        return Cost(time.perf_counter() - wall, time.process_time() - cpu)
+        return Cost(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
 
     return measure
 
 
-def fetching(contender: ModuleType, url: str, *, expected: int) -> Measure:
-    """What it takes a contender to fetch all records; the benchmark ends where it fetched more or fewer."""
+def in_process_of_its_own(
+    contender: str, url: str, *, expected: int, setting: Setting | None = None, is_steady: bool = True
+) -> Measure:
+    """What a contender takes that starts anew, by the name of its file; it must bring as much as *expected*."""
+    command = [sys.executable, "-m", "benchmarks.cell", contender, url]
+    command.append(msgspec.json.encode(setting or Setting()).decode())
+    environment = os.environ | STEADY if is_steady else as_users_have_it()
 
-    def run() -> None:
-        fetched = asyncio.run(contender.fetch_all(url))
-        if fetched != expected:
-            raise SystemExit(f"{contender.LABEL} fetched {fetched} of {expected} records")
+    def measure() -> Cost:
+        ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
+        if ended.returncode:
+            raise SystemExit(f"{contender} ended with {ended.returncode}")
+        cost = msgspec.json.decode(ended.stdout.splitlines()[-1], type=Cost)
+        if cost.brought != expected:
+            raise SystemExit(f"{contender} brought {cost.brought:,} instead of {expected:,}")
+        return cost
 
-    return timed(run)
+    return measure
 
 
 def run_rounds(contenders: Mapping[str, Measure], *, rounds: int) -> dict[str, Cost]:
@@ -52,15 +56,30 @@ def run_rounds(contenders: Mapping[str, Measure], *, rounds: int) -> dict[str, C
     for _ in range(rounds):
         for label in random.sample(sorted(contenders), len(contenders)):
             costs[label].append(contenders[label]())
-    return {
-        label: Cost(statistics.median(run.wall for run in runs), statistics.median(run.cpu for run in runs))
-        for label, runs in costs.items()
-    }
+    return {label: _take_medians(runs) for label, runs in costs.items()}
 
 
-def print_table(title: str, medians: Mapping[str, Cost], *, baseline: str, by: Literal["wall", "cpu"]) -> None:
-    """Ratios to the baseline first, absolute times after them: only the ratios carry over to another machine."""
+def _take_medians(runs: list[Cost]) -> Cost:
+    return Cost(
+        wall=statistics.median(run.wall for run in runs),
+        cpu=statistics.median(run.cpu for run in runs),
+        growth=statistics.median(run.growth for run in runs),
+        brought=runs[0].brought,
+    )
+
+
+def find_ratio(medians: Mapping[str, Cost], label: str, baseline: str, by: By) -> float:
+    """How much of what the baseline takes."""
+    return float(getattr(medians[label], by) / getattr(medians[baseline], by))
+
+
+def print_table(title: str, medians: Mapping[str, Cost], *, baseline: str, by: By) -> None:
+    """Ratios to the baseline first, absolute figures after them: only the ratios carry over to another machine."""
     print(f"\n{title}")
-    for label, median in sorted(medians.items(), key=lambda pair: getattr(pair[1], by)):
-        ratio = getattr(median, by) / getattr(medians[baseline], by)
-        print(f"  {label:<44} {ratio:6.2f}x  {median.wall * 1000:10.2f} ms wall  {median.cpu * 1000:10.2f} ms CPU")
+    print(f"  {'':<52} {'wall':>8} {'CPU':>8} {'wall':>13} {'CPU':>13} {'memory':>10}")
+    for label, median in sorted(medians.items(), key=lambda pair: float(getattr(pair[1], by))):
+        wall, cpu = (find_ratio(medians, label, baseline, name) for name in ("wall", "cpu"))
+        memory = f"+{median.growth / 1e6:7.1f} MB" if median.growth else ""
+        print(
+            f"  {label:<52} {wall:7.2f}x {cpu:7.2f}x {median.wall * 1000:10.1f} ms {median.cpu * 1000:10.1f} ms {memory}"
+        )

@@ -14,7 +14,7 @@ from msgspec import Struct
 from amili_async import AmiliClient, ApiCodeCredentials, RetryPolicy
 from amili_async.events import Event, RetryScheduled, TokenRefreshed
 from amili_async.observers import CountEvents
-from benchmarks.filling import read_memory
+from benchmarks.heap import read_memory
 from benchmarks.soak_jobs import Jobs, Journal
 from benchmarks.soak_server import PATIENCE, Server, serve_unsteadily
 

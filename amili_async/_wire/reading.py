@@ -1,6 +1,5 @@
 """From the bytes of a good answer to a page or a record, by one decoder built once per record type."""
 
-import operator
 import re
 from decimal import Decimal
 from functools import lru_cache
@@ -67,7 +66,7 @@ class Reader(Generic[T]):
     def __init__(self, shape: Shape[T]) -> None:
         self._shape = shape
         listing: Any = _Listing
-        hook: Any = operator.getitem  # asks the type itself: see models/fields.py
+        hook: Any = dict.__getitem__  # asks the type itself: see models/fields.py
         self._listing = msgspec.json.Decoder[Any](listing[shape.wire], dec_hook=hook, float_hook=Decimal)
         self._record = msgspec.json.Decoder[Any](shape.wire, dec_hook=hook, float_hook=Decimal)  # also where untyped
 

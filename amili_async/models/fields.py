@@ -6,7 +6,7 @@ English whatever the process's locale; the weekday is not checked, since the API
 
 import re
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
@@ -22,9 +22,14 @@ Maybe: TypeAlias = T | None | UnsetType
 """The value, `None` where the API says `null`, `msgspec.UNSET` where the field is absent (or was not asked for)."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_MONTH_NUMBERS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, 1)}
+_MONTH_NUMBERS = {name: number for number, name in enumerate(_MONTHS, 1)}
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = re.compile(r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ")
+_MINUTES = {f"{at // 60:02}:{at % 60:02}": timedelta(minutes=at) for at in range(1440)}
+_SECONDS = {f":{second:02} GMT": timedelta(seconds=second) for second in range(60)}
+_TO_DAY, _TO_MINUTE, _TO_SECOND = slice(None, 17), slice(17, 22), slice(22, None)
+_LATELY = 1024
+"""Dates that are kept in case that they come again; more would only take more memory."""
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 _ALMOST_A_DATE = re.compile(r"[a-z]{3},\s*[0-9]{1,2}\s+[a-z]{3}\s+[0-9]{4}\s+[0-9]{1,2}(:[0-9]{1,2}){2}\s+gmt", re.I)
 _HALF_LETTER = re.compile(r"[\ud800-\udfff]")
@@ -32,23 +37,18 @@ _HALF_LETTER = re.compile(r"[\ud800-\udfff]")
 
 def parse_date(text: str) -> datetime:
     """Read an RFC 1123 date; `ValueError` (which does not repeat the text) where it is none."""
-    # Day and time apart, since a batch of rows has few days but many times. With the colons checked, the only times
-    # that fromisoformat takes too many of are 24:00:00, in newer Pythons.
-    if text[25:] != " GMT" or text[19] != ":" or text[22] != ":" or text[17:19] == "24":
-        raise ValueError("Expected an RFC 1123 date in GMT")
-    day = _seen_days[text[:17]]
-    with suppress(ValueError):  # its text repeats the date, so it may not even be the context of ours
-        return datetime.fromisoformat(f"{day}{text[17:25]}+00:00")
-    raise ValueError("Expected an RFC 1123 date that exists in the calendar")
+    return _timestamps[text]
 
 
-def _read_day(text: str) -> str:
-    """`Fri, 13 Jun 2025 ` as `2025-06-13T`."""
+def _read_day(text: str) -> datetime:
+    """`Fri, 13 Jun 2025 ` as its midnight."""
     found = _DAY.fullmatch(text)
     month = _MONTH_NUMBERS.get(found[2]) if found else None
     if found is None or month is None:
         raise ValueError("Expected an RFC 1123 date with an English month")
-    return f"{found[3]}-{month}-{found[1]}T"
+    with suppress(ValueError):
+        return datetime(int(found[3]), month, int(found[1]), tzinfo=UTC)
+    raise ValueError("Expected an RFC 1123 date that exists in the calendar")
 
 
 _seen_days = Memo(_read_day)
@@ -102,25 +102,29 @@ def is_object_id(text: str) -> bool:
     return _OBJECT_ID.fullmatch(text) is not None
 
 
-def _read_date(text: object) -> datetime:
-    if not isinstance(text, str):
-        raise ValueError("Expected an RFC 1123 date")  # only to a ValueError does msgspec add the place
-    return parse_date(text)
-
-
-_seen_dates = Memo(_read_date)
-
-
-class _TimestampType:
-    """What msgspec sees as the type of a date field.
+class _TimestampType(dict[str, datetime]):
+    """What msgspec sees as the type of a date field, and the dates that were read lately.
 
     msgspec refuses RFC 1123 for `datetime` and never asks a hook about it, but it does ask for a type of which it
-    only knows that its `__origin__` is `datetime`. With `operator.getitem` as the hook, the type itself is asked.
+    only knows that its `__origin__` is `datetime`. With `dict.__getitem__` as the hook it asks this dictionary, so
+    that a date that came lately is found without a line of Python; a batch of rows repeats a few of them.
     """
 
     __origin__ = datetime
     __slots__ = ()
-    __getitem__ = _seen_dates.__getitem__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a dict has none, and `typing` needs one
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+
+    def __missing__(self, text: str) -> datetime:
+        try:  # in parts, since all dates together have few days and few times of day
+            moment = _seen_days[text[_TO_DAY]] + _MINUTES[text[_TO_MINUTE]] + _SECONDS[text[_TO_SECOND]]
+        except (KeyError, TypeError):  # only to a ValueError does msgspec add the place
+            raise ValueError("Expected an RFC 1123 date in GMT") from None
+        if len(self) >= _LATELY:
+            self.clear()
+        self[text] = moment
+        return moment
 
     def __call__(self) -> None:
         """Exist: `typing` takes only callables for types."""
@@ -135,10 +139,11 @@ class _TimestampType:
         return "Timestamp"
 
 
+_timestamps = _TimestampType()
 if TYPE_CHECKING:
     Timestamp = datetime
 else:
-    Timestamp = _TimestampType()
+    Timestamp = _timestamps
 """A date of the API: a plain aware UTC `datetime` to a type checker and at run time."""
 
 Money = Decimal

@@ -1,11 +1,11 @@
-"""The package, every record exactly once: ten requests in flight, ranges of ids."""
+"""The package: every record exactly once, typed, by ranges of ids."""
 
 from amili_async import AmiliClient
 
-LABEL = "extract()"
+LABEL = "amili_async, extract()"
 
 
 async def fetch_all(url: str) -> int:
-    """Visit every specification, typed."""
+    """Visit every record."""
     async with AmiliClient(url, auth="token", rate_limit=None) as amili:
         return len([record.total_amount async for record in amili.payout_specifications.extract()])

@@ -1,11 +1,12 @@
-"""The package, as it is without any option: ten requests in flight, pages by their number."""
+"""The package: every record in order, typed."""
 
 from amili_async import AmiliClient
 
-LABEL = "stream()"
+LABEL = "amili_async, stream()"
 
 
-async def fetch_all(url: str) -> int:
-    """Visit every specification, typed."""
+async def fetch_all(url: str, *, concurrency: int = 10, max_items: int | None = None) -> int:
+    """Visit every record."""
     async with AmiliClient(url, auth="token", rate_limit=None) as amili:
-        return len([record.total_amount async for record in amili.payout_specifications.stream()])
+        stream = amili.payout_specifications.stream(concurrency=concurrency, max_items=max_items)
+        return len([record.total_amount async for record in stream])

@@ -1,0 +1,46 @@
+"""Nothing but aiohttp: ten workers that read pages, of which only the first is decoded, to see how many there are."""
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+import msgspec
+
+from benchmarks.plain import PlainListing
+from benchmarks.serving import PATH
+
+LABEL = "bare aiohttp, ten workers, nothing decoded"
+
+
+async def fetch_all(url: str) -> int:
+    """Read every page; returns how many."""
+    pages = 0
+
+    def visit(body: bytes) -> int:
+        nonlocal pages
+        pages += 1
+        return msgspec.json.decode(body, type=PlainListing).meta.total if pages == 1 else 0
+
+    async with aiohttp.ClientSession(headers={"X-API-Key": "token"}) as session:
+        await fetch_pages(session, url, visit)
+    return pages
+
+
+async def fetch_pages(
+    session: aiohttp.ClientSession, url: str, visit: Callable[[bytes], int], *, width: int = 10
+) -> None:
+    """Hand every page to *visit*, which says how many records there are in all; in whatever order they arrive."""
+
+    async def fetch(number: int) -> bytes:
+        parameters = {"page": str(number), "max_results": "100", "sort": "_id"}
+        async with session.get(f"{url}/{PATH}", params=parameters) as response:
+            response.raise_for_status()
+            return await response.read()
+
+    async def work() -> None:
+        for number in numbers:
+            visit(await fetch(number))
+
+    total = visit(await fetch(1))
+    numbers = iter(range(2, -(-total // 100) + 1))
+    await asyncio.gather(*(work() for _ in range(width)))

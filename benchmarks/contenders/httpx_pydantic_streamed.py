@@ -1,0 +1,39 @@
+"""httpx and pydantic v2 with the same types as ours, ten requests in flight, pages in order."""
+
+import asyncio
+from collections import deque
+
+import httpx
+
+from benchmarks.serving import PATH
+from benchmarks.validated import ValidatedListing
+
+LABEL = "httpx + pydantic v2, same types, streamed"
+WIDTH = 10
+
+
+async def fetch_all(url: str) -> int:
+    """Visit every record."""
+    amounts = []
+    async with open_client() as client:
+        first = ValidatedListing.model_validate_json(await fetch_page(client, url, 1))
+        amounts += [item.total_amount for item in first.items]
+        numbers = iter(range(2, -(-first.meta.total // 100) + 1))
+        window = deque(asyncio.create_task(fetch_page(client, url, number)) for _, number in zip(range(WIDTH), numbers))
+        while window:
+            body = await window.popleft()
+            window.extend(asyncio.create_task(fetch_page(client, url, number)) for _, number in zip("1", numbers))
+            amounts += [item.total_amount for item in ValidatedListing.model_validate_json(body).items]
+    return len(amounts)
+
+
+def open_client() -> httpx.AsyncClient:
+    """A client that keeps ten connections."""
+    return httpx.AsyncClient(headers={"X-API-Key": "token"}, limits=httpx.Limits(max_connections=WIDTH), timeout=None)
+
+
+async def fetch_page(client: httpx.AsyncClient, url: str, number: int) -> bytes:
+    """The bytes of a page."""
+    response = await client.get(f"{url}/{PATH}", params={"page": number, "max_results": 100, "sort": "_id"})
+    response.raise_for_status()
+    return response.content

@@ -1,0 +1,16 @@
+"""The package, from the making of a client to the first record of a stream, connecting included."""
+
+from contextlib import aclosing
+
+from amili_async import AmiliClient
+
+LABEL = "amili_async, the first record of a stream()"
+
+
+async def fetch_all(url: str) -> int:
+    """Visit the first record, and leave."""
+    async with AmiliClient(url, auth="token", rate_limit=None) as amili:
+        async with aclosing(aiter(amili.payout_specifications.stream())) as records:
+            async for _ in records:
+                return 1
+    return 0
