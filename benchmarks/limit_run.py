@@ -68,7 +68,7 @@ def run_once(server: type[Server], limiter: ModuleType, *, pages: int, seed: int
 
 
 class _Loop(JumpingLoop):
-    """Time passes while something is done, too: a limiter that looks again until its moment has come would stand still."""
+    """Time passes while something is done: else a limiter that looks again and again would wait for ever."""
 
     def _run_once(self) -> None:
         super()._run_once()
@@ -97,8 +97,13 @@ class _Client:
     async def _work(self, turns: Limiter) -> None:
         while self._left:
             self._left -= 1
-            while (wait := await self._try(turns)) is not None:
-                await asyncio.sleep(wait)
+            await self._fetch(turns)
+
+    async def _fetch(self, turns: Limiter) -> None:
+        wait = await self._try(turns)
+        while wait is not None:
+            await asyncio.sleep(wait)
+            wait = await self._try(turns)
 
     async def _try(self, turns: Limiter) -> float | None:
         """Seconds to wait after a 429; `None` after a page."""

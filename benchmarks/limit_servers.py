@@ -29,9 +29,15 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Server:
-    """A server that gives no `X-RateLimit-*`; each model says from when on it would accept the next request."""
+    """A server that gives no `X-RateLimit-*`; each model says from when on it would accept the next request.
+
+    The seed decides where the server's clock stands.
+    """
 
     label: ClassVar[str]
+
+    def __init__(self, seed: int) -> None:
+        raise NotImplementedError
 
     def earliest(self, now: float) -> float:
         """The first moment, not before *now*, at which one more request would be accepted."""
@@ -150,7 +156,7 @@ class TokenBucket(Server):
 
 
 class WeightedCounter(Server):
-    """This minute's count and the part of the last one's that a sliding minute would still cover; ten a second."""
+    """The count of this minute and the part of the last one's that a sliding minute would still cover; ten a second."""
 
     label = "SC weighted counter"
 
