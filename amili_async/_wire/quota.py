@@ -1,9 +1,13 @@
-"""What the server's own count (`X-RateLimit-*`) says about the others who use the same key.
+"""What the server's own count (`X-RateLimit-*`) says: of the others who use the same key, and of its new beginning.
 
 Others show up as the part of the quota that we did not use; when it is used up, all is silent until it is renewed.
 """
 
+from math import inf
+
 from msgspec import Struct
+
+from amili_async._wire.windows import Window
 
 
 class Quota(Struct, frozen=True, gc=False, kw_only=True):
@@ -57,3 +61,36 @@ class Ledger:
         if self._reset_at is None or now >= self._silent_until + self.SLACK:
             return 0.0
         return self._silent_until + self.SLACK - now if self._limit - self._others <= self.sent else 0.0
+
+
+class Renewal:
+    """When our count of a minute may begin anew because the server's own does: clock-aligned windows tell nobody else.
+
+    The law: once every reset that was told has passed, the server has dropped a request that it counted when it
+    answered the last of ours, so one more may go and ask, however full our window is. What the answer counts is all
+    that is counted, where no other request was on its way. Both hold for sliding windows, whose reset is when the
+    oldest request leaves, as for those that begin anew; and only while each answer tells the count of the minute.
+    """
+
+    def __init__(self, minute: Window | None) -> None:
+        self.minute = minute
+        """Our count; `None` where the server's cannot be told from another, or is not to be believed."""
+        self._reset_at = inf
+        self._untold_at = -inf
+
+    def take_in(self, quota: Quota | None, now: float, *, was_alone: bool) -> None:
+        """Note what an answer said, and whether no other request was on its way between it and its request."""
+        if self.minute is None or quota is None or quota.limit != self.minute.limit:
+            self._untold_at = now  # a request without an answer can still reach the server
+            return
+        reset_at = now + quota.reset_in
+        self._reset_at = reset_at if self._reset_at == inf else max(self._reset_at, reset_at)
+        if was_alone and quota.reset_in > self.minute.period / 2 and self._is_told(now):
+            self.minute.keep(quota.limit - quota.remaining)
+
+    def asks_in(self, now: float) -> float:
+        """Seconds until one request may go and ask, if none is on its way; without end where nothing was told."""
+        return max(0.0, self._reset_at + Ledger.SLACK - now) if self._is_told(now) else inf
+
+    def _is_told(self, now: float) -> bool:
+        return self.minute is not None and now - self._untold_at > self.minute.period

@@ -1,4 +1,4 @@
-"""A sliding window of requests, and how long many requests take under several of them."""
+"""Sliding windows of requests, what a token bucket would have instead, and how long many requests take."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -26,6 +26,42 @@ class Window:
         if missing < len(self.answered):
             return self.answered[missing] + self.period - now
         return None
+
+    def keep(self, count: int) -> None:
+        """Free all slots but the latest *count*."""
+        while len(self.answered) > count:
+            self.answered.popleft()
+
+
+class Bucket:
+    """A token bucket of *size* that the server may have instead of windows: it would refuse a second burst.
+
+    The law: while the next request could be the first that such a server refuses, at most `FEELERS` are in flight.
+    That is over once the server has let through more than a bucket could.
+    """
+
+    FEELERS = 3
+
+    def __init__(self, size: int, *, rate: float) -> None:
+        self._size = size
+        self._rate = rate
+        self._left = float(size)
+        self._at = 0.0
+        self.is_possible = True
+        """Whether the server may have one, and has not refused anything yet."""
+
+    def holds_back(self, in_flight: int, now: float) -> bool:
+        """Whether the next request has to wait for an answer."""
+        return self.is_possible and in_flight >= self.FEELERS and in_flight + 1 > self._left_at(now)
+
+    def take(self, now: float) -> None:
+        """A request was let through."""
+        self._left = self._left_at(now) - 1
+        self._at = now
+        self.is_possible &= self._left >= -1
+
+    def _left_at(self, now: float) -> float:
+        return min(self._size, self._left + (now - self._at) * self._rate)
 
 
 def forecast(
