@@ -39,6 +39,8 @@ class Typical(Struct, frozen=True, kw_only=True):
     """The mean."""
     refused: float
     """The mean of answers with 429."""
+    most_refused: int
+    """The most of them with any seed."""
     unended: int
     """How many of the runs never ended."""
 
@@ -49,6 +51,7 @@ def run_seeds(server: type[Server], limiter: ModuleType, *, pages: int, seeds: i
     return Typical(
         ratio=fmean(run.ratio for run in runs),
         refused=fmean(run.refused for run in runs),
+        most_refused=max(run.refused for run in runs),
         unended=sum(not run.has_ended for run in runs),
     )
 

@@ -91,7 +91,6 @@ class Budget:
         self._timer: Timer | None = None
         self._timer_at = 0.0
         self._in_flight = 0
-        self._is_alone = False
         self._closed_until = 0.0
         self._interval = 0.0
         self._next_at = 0.0
@@ -135,7 +134,7 @@ class Budget:
         for window in self._windows:
             window.answered.append(now)
         self._bucket.take(now)
-        self._renewal.take_in(quota, now, was_alone=self._is_alone)
+        self._renewal.take_in(quota, now)
         if quota is not None and self._ledger.take_in(quota, now, self._in_flight):
             self._announce(BudgetPaused(seconds=self._ledger.silence(now), reason="quota"))
             self._fail_where_too_long(self._ledger.silence(now))
@@ -183,7 +182,7 @@ class Budget:
         return [turn for queue in self._queues for turn in queue if not turn.done()]
 
     def _take(self, now: float) -> None:
-        self._is_alone = self._in_flight == 0
+        self._renewal.send(self._in_flight)
         self._in_flight += 1
         self._ledger.sent += 1
         self._next_at = now + self._interval

@@ -8,8 +8,8 @@ LABEL = "amili_async"
 class _Bulk:
     """The budget as the pages of a stream use it."""
 
-    def __init__(self) -> None:
-        self._budget = Budget(RateLimit())
+    def __init__(self, per_second: int, per_minute: int) -> None:
+        self._budget = Budget(RateLimit(per_second=per_second, per_minute=per_minute))
         self.settle = self._budget.settle
         self.pause = self._budget.pause
 
@@ -17,6 +17,6 @@ class _Bulk:
         await self._budget.acquire(Lane.BULK)
 
 
-def make() -> _Bulk:
-    """Call it in the loop whose time it is to follow."""
-    return _Bulk()
+def make(per_second: int = 10, per_minute: int = 100) -> _Bulk:
+    """On the clock of the running loop."""
+    return _Bulk(per_second, per_minute)

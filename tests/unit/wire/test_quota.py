@@ -144,13 +144,14 @@ def test_more_left_than_the_limit_does_no_harm(remaining: int) -> None:
     assert ledger.silence(0.0) > 0
 
 
-def renewal_after(*said: tuple[Quota | None, float], used: int = 3) -> Renewal:
+def renewal_after(*said: tuple[Quota | None, float]) -> Renewal:
     """Our count of a minute is used up; then each of these came as the answer to a request that was alone."""
     minute = Window(3, 60.0)
-    minute.answered.extend([0.0] * used)
+    minute.answered.extend([0.0] * 3)
     renewal = Renewal(minute)
     for each, now in said:
-        renewal.take_in(each, now, was_alone=True)
+        renewal.send(0)
+        renewal.take_in(each, now)
     return renewal
 
 
@@ -162,9 +163,26 @@ def used(renewal: Renewal) -> int:
 
 def test_past_every_reset_that_was_told_one_may_ask() -> None:
     """Answers come in any order: the latest reset of all is the one that counts."""
-    renewal = renewal_after((quota(0, limit=3, reset_in=20.0), 1.0), (quota(1, limit=3, reset_in=5.0), 2.0))
+    renewal = renewal_after((quota(1, limit=3, reset_in=20.0), 1.0), (quota(0, limit=3, reset_in=5.0), 2.0))
     assert renewal.asks_in(2.0) == pytest.approx(19.0 + Ledger.SLACK)
     assert renewal.asks_in(30.0) == 0.0
+
+
+@pytest.mark.parametrize(("left", "asks_in"), [((2, 1), 0.0), ((2, 0), 9.0 + Ledger.SLACK)])
+def test_where_something_is_left_by_each_answer_one_may_ask_at_once(left: tuple[int, int], asks_in: float) -> None:
+    """One of those that were on their way together is the last that the server counted."""
+    renewal = renewal_after()
+    for in_flight, remaining in enumerate(left):
+        renewal.send(in_flight)
+        renewal.take_in(quota(remaining, limit=3, reset_in=10.0), 1.0)
+    assert renewal.asks_in(2.0) == pytest.approx(asks_in)
+
+
+def test_a_turn_that_was_not_used_tells_nothing() -> None:
+    """What the answers before it left is known no more, so the reset is waited for."""
+    renewal = renewal_after((quota(1, limit=3, reset_in=10.0), 1.0))
+    renewal.send(0)
+    assert renewal.asks_in(2.0) == pytest.approx(9.0 + Ledger.SLACK)
 
 
 @pytest.mark.parametrize("said", [None, quota(0, limit=10, reset_in=1.0), quota(0, limit=None, reset_in=1.0)])
@@ -187,13 +205,13 @@ def test_a_count_that_has_begun_anew_frees_our_slots(remaining: int, left: int) 
 
 
 @pytest.mark.parametrize(
-    ("said", "was_alone"),
-    [(quota(2, limit=3), False), (quota(2, limit=3, reset_in=20.0), True), (quota(9, limit=10), True)],
+    ("said", "in_flight"), [(quota(2, limit=3), 1), (quota(2, limit=3, reset_in=20.0), 0), (quota(9, limit=10), 0)]
 )
-def test_a_count_that_may_leave_something_out_frees_nothing(said: Quota, was_alone: bool) -> None:
+def test_a_count_that_may_leave_something_out_frees_nothing(said: Quota, in_flight: int) -> None:
     """Not where another request was on its way, nor in the middle of a period, nor by the count of something else."""
     renewal = renewal_after()
-    renewal.take_in(said, 40.0, was_alone=was_alone)
+    renewal.send(in_flight)
+    renewal.take_in(said, 40.0)
     assert used(renewal) == 3
 
 
