@@ -96,8 +96,7 @@ class Budget:
         self._next_at = 0.0
         self._ledger = Ledger()
         self._renewal = Renewal(self._windows[1] if limit and limit.per_minute != limit.per_second else None)
-        self._bucket = Bucket(self._limit.per_second, rate=self._limit.per_minute / 60.0)
-        self._bucket.is_possible = limit is not None
+        self._bucket = Bucket(self._limit.per_second, rate=self._limit.per_minute / 60.0, is_possible=limit is not None)
 
     async def acquire(self, lane: Lane) -> None:
         """Wait for a turn: at once if there is one, else behind those of the same lane and before later lanes."""
@@ -195,14 +194,16 @@ class Budget:
         """Seconds until the *nth* of those waiting can go; `None` where that needs an answer first."""
         if nth == 0 and self._bucket.holds_back(self._in_flight, now):
             return None
-        wait = max(self._silence(now), self._next_at - now + nth * self._interval if self._interval else 0.0)
+        wait = self._silence(now)
+        if self._interval:
+            wait = max(wait, self._next_at - now + nth * self._interval)
         for window in self._windows:
             free = window.wait_for(nth, self._in_flight, now)
             if free is None:
                 return None
-            if free and window is self._renewal.minute and self._in_flight == nth == 0:
+            if free > wait and window is self._renewal.minute and self._in_flight == nth == 0:
                 free = min(free, self._renewal.asks_in(now))
-            wait = max(wait, free)
+            wait = free if free > wait else wait
         return wait
 
     def _serve(self) -> None:

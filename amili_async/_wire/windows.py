@@ -18,6 +18,8 @@ class Window:
 
     def wait_for(self, nth: int, in_flight: int, now: float) -> float | None:
         """Seconds until the *nth* of those waiting (0 is the next) can go; `None` where that needs an answer first."""
+        if in_flight + len(self.answered) + nth < self.limit:
+            return 0.0
         while self.answered and self.answered[0] + self.period <= now:
             self.answered.popleft()
         missing = in_flight + len(self.answered) + nth - self.limit
@@ -42,12 +44,12 @@ class Bucket:
 
     FEELERS = 3
 
-    def __init__(self, size: int, *, rate: float) -> None:
+    def __init__(self, size: int, *, rate: float, is_possible: bool) -> None:
         self._size = size
         self._rate = rate
         self._left = float(size)
         self._at = 0.0
-        self.is_possible = True
+        self.is_possible = is_possible
         """Whether the server may have one, and has not refused anything yet."""
 
     def holds_back(self, in_flight: int, now: float) -> bool:
@@ -56,9 +58,10 @@ class Bucket:
 
     def take(self, now: float) -> None:
         """A request was let through."""
-        self._left = self._left_at(now) - 1
-        self._at = now
-        self.is_possible &= self._left >= -1
+        if self.is_possible:
+            self._left = self._left_at(now) - 1
+            self._at = now
+            self.is_possible = self._left >= -1
 
     def _left_at(self, now: float) -> float:
         return min(self._size, self._left + (now - self._at) * self._rate)
