@@ -5,7 +5,8 @@ request no later than that, so no jitter on the way can put one too many into an
 freed only where the server's own count shows that it has begun anew.
 
 A 429 closes one gate for everybody, and from then on the pace is even: some servers count in another way than we do,
-and some extend the block on each knock. Few are in flight while the next could be the first that is refused.
+and some extend the block on each knock. Few are in flight while the next could be the first that is refused. The pace
+is that of a token bucket, so what did not go may be made up for, but for no more than a second allows.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from msgspec import Struct
 
 from amili_async._wire.clock import Clock, SystemClock, Timer
 from amili_async._wire.quota import Ledger, Quota, Renewal
-from amili_async._wire.windows import Bucket, Window, forecast
+from amili_async._wire.windows import Bucket, Pace, Window, forecast
 from amili_async.errors import BudgetExhausted, ConfigurationError
 from amili_async.events import Announcer, BudgetPaused
 
@@ -92,8 +93,7 @@ class Budget:
         self._timer_at = 0.0
         self._in_flight = 0
         self._closed_until = 0.0
-        self._interval = 0.0
-        self._next_at = 0.0
+        self._pace: Pace | None = None
         self._ledger = Ledger()
         self._renewal = Renewal(self._windows[1] if limit and limit.per_minute != limit.per_second else None)
         self._bucket = Bucket(self._limit.per_second, rate=self._limit.per_minute / 60.0, is_possible=limit is not None)
@@ -151,7 +151,8 @@ class Budget:
             self._closed_until = until
             self._announce(BudgetPaused(seconds=until - now, reason="429"))
         if self._windows:
-            self._interval = 60.0 / max(1.0, self._limit.per_minute * 0.99)
+            interval = 60.0 / max(1.0, self._limit.per_minute * 0.99)
+            self._pace = Pace(interval, burst=self._limit.per_second, start=self._closed_until)
         self._bucket.is_possible = False
         self._renewal.minute = None  # something is counted that it does not tell
         self._fail_where_too_long(seconds)
@@ -168,14 +169,8 @@ class Budget:
     def forecast(self, requests: int) -> float:
         """Seconds until the last of so many requests can go, if each is answered at once."""
         now = self._clock.now()
-        return forecast(
-            self._windows,
-            requests,
-            in_flight=self._in_flight,
-            now=now,
-            start=max(self._silence(now), self._next_at - now if self._interval else 0.0),
-            interval=self._interval,
-        )
+        start = self._silence(now)
+        return forecast(self._windows, requests, in_flight=self._in_flight, now=now, start=start, pace=self._pace)
 
     def _waiting(self) -> list[asyncio.Future[None]]:
         return [turn for queue in self._queues for turn in queue if not turn.done()]
@@ -184,7 +179,8 @@ class Budget:
         self._renewal.send(self._in_flight)
         self._in_flight += 1
         self._ledger.sent += 1
-        self._next_at = now + self._interval
+        if self._pace is not None:
+            self._pace.take(now)
 
     def _silence(self, now: float) -> float:
         """Seconds for which nothing at all may go."""
@@ -195,8 +191,8 @@ class Budget:
         if nth == 0 and self._bucket.holds_back(self._in_flight, now):
             return None
         wait = self._silence(now)
-        if self._interval:
-            wait = max(wait, self._next_at - now + nth * self._interval)
+        if self._pace is not None:
+            wait = max(wait, self._pace.wait_for(nth, now))
         for window in self._windows:
             free = window.wait_for(nth, self._in_flight, now)
             if free is None:

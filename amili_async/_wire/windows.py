@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from math import lcm
 
 
@@ -67,10 +68,27 @@ class Bucket:
         return min(self._size, self._left + (now - self._at) * self._rate)
 
 
+class Pace:
+    """An even pace: one request each *interval* from *start* on, and up to *burst* at once where as many did not go."""
+
+    def __init__(self, interval: float, *, burst: int, start: float) -> None:
+        self._interval = interval
+        self._leeway = (burst - 1) * interval
+        self._next_at = start + self._leeway
+
+    def wait_for(self, nth: int, now: float) -> float:
+        """Seconds until the *nth* of those waiting (0 is the next) can go."""
+        return max(0.0, self._next_at + nth * self._interval - self._leeway - now)
+
+    def take(self, now: float) -> None:
+        """One goes."""
+        self._next_at = max(self._next_at, now) + self._interval
+
+
 def forecast(
-    windows: Sequence[Window], requests: int, *, in_flight: int, now: float, start: float, interval: float
+    windows: Sequence[Window], requests: int, *, in_flight: int, now: float, start: float, pace: Pace | None
 ) -> float:
-    """Seconds until the last of so many requests can go: the first at *start* or later, each *interval* after the last.
+    """Seconds until the last of so many requests can go, the first at *start* or later, at that pace if there is one.
 
     Those in flight are taken to be answered now, and each of the others at once.
     """
@@ -80,12 +98,15 @@ def forecast(
     cycle = lcm(*(window.limit for window in windows))
     # Once every window has been used up, each cycle is like the one before.
     cycles, simulated = divmod(requests - 1, cycle)
-    times: list[float] = []
+    times = [start]
+    pace = copy(pace)
     for _ in range(min(requests, simulated + 1 + 2 * cycle)):
-        at = max([times[-1] + interval if times else start, *(slots[0] for slots in frees)])
+        at = max(times[-1], pace.wait_for(0, now) if pace else 0.0, *(slots[0] for slots in frees))
         for slots, window in zip(frees, windows, strict=True):
             slots.popleft()
             slots.append(at + window.period)
+        if pace is not None:
+            pace.take(now + at)
         times.append(at)
     if cycles <= 2:
         return times[-1]

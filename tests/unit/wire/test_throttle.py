@@ -199,6 +199,23 @@ async def test_after_a_429_the_pace_is_even() -> None:
     assert gaps == pytest.approx([60 / 99] * 4)
 
 
+async def test_after_a_429_a_rest_is_made_up_for() -> None:
+    """Who sent nothing for a while may send as much at once as a bucket would have gathered, and then evenly again."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    budget.pause(1.0)
+    await clock.move(60)
+    waiters = [asyncio.create_task(budget.acquire(Lane.BULK)) for _ in range(20)]
+    await settle()
+    assert sum(waiter.done() for waiter in waiters) == 10
+    for _ in range(10):
+        budget.settle()
+    await clock.move(2.0)
+    assert sum(waiter.done() for waiter in waiters) == 13
+    budget.close()
+    await asyncio.gather(*waiters, return_exceptions=True)
+
+
 async def test_a_used_up_quota_means_silence_until_the_reset() -> None:
     """Where the server's count shows that others used the key, all is silent from zero until the reset."""
     clock, events = MovedClock(), list[Event]()
