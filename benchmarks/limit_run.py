@@ -7,7 +7,7 @@ from types import ModuleType
 
 from msgspec import Struct
 
-from benchmarks.limit_servers import TICK, Server, find_optimum
+from benchmarks.limit_servers import TICK, Server, SlidingWindows, find_optimum
 from benchmarks.limiters import Limiter
 from tests.clock import JumpingLoop
 
@@ -54,6 +54,16 @@ def run_seeds(server: type[Server], limiter: ModuleType, *, pages: int, seeds: i
         most_refused=max(run.refused for run in runs),
         unended=sum(not run.has_ended for run in runs),
     )
+
+
+def find_blind_optimum(server: type[Server], *, pages: int, seeds: int) -> float:
+    """The least multiple of the optimum for a client that is told nothing and refused nothing.
+
+    All answers are the same to it wherever the server's clock stands, so it has to do the same; and what is refused
+    nowhere, wherever that clock stands, has no more than 100 requests in any minute.
+    """
+    sliding = find_optimum(SlidingWindows(0), pages) + ROUND_TRIP
+    return fmean(sliding / (find_optimum(server(seed), pages) + ROUND_TRIP) for seed in range(seeds))
 
 
 def run_once(server: type[Server], limiter: ModuleType, *, pages: int, seed: int) -> Run:
