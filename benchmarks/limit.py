@@ -31,7 +31,7 @@ REFUSALS: dict[type[Server], int] = {
     WeightedCounter: 5,
     EveCounter: 0,
 }
-"""The most answers with 429 that any seed may bring."""
+"""The most answers with 429 that it may bring."""
 COST_GOAL = 0.4
 LIBRARIES = {"aiolimiter": "leaky", "pyrate_limiter": "pyrate", "limits": "moving_window"}
 """Each with the module that uses it; those that are not installed are left out."""
@@ -79,13 +79,13 @@ def _judge(server: type[Server], result: Typical, *, blind: float) -> Iterable[J
         print(f"    {'least without a 429 if told nothing':<36} {blind:6.3f}x")
         ratio, of_whom = ratio / blind, "the least if told nothing"
     yield Judged(what=f"{server.label}: time against {of_whom}", result=ratio, goal=WALL_GOAL)
-    yield Judged(what=f"{server.label}: 429s at the most", result=result.most_refused, goal=REFUSALS[server], unit="")
+    yield Judged(what=f"{server.label}: answers with 429", result=result.refused, goal=REFUSALS[server], unit="")
 
 
 def _describe(result: Typical, seeds: int) -> str:
     if result.unended == seeds:
         return f"never ends (given up on at {PATIENCE}x)"
-    ratio = f"{result.ratio:6.3f}x  {result.refused:8,.1f} 429s"
+    ratio = f"{result.ratio:6.3f}x  {result.refused:8,.1f} 429s, {result.most_refused:,} at the most"
     return ratio + (f"  ({result.unended} of {seeds} never end)" if result.unended else "")
 
 

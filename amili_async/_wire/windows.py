@@ -40,7 +40,7 @@ class Bucket:
     """A token bucket of *size* that the server may have instead of windows: it would refuse a second burst.
 
     The law: while the next request could be the first that such a server refuses, at most `FEELERS` are in flight.
-    That is over once the server has let through more than a bucket could.
+    That is over once the server has refused one, or has let through more than a bucket could.
     """
 
     FEELERS = 3
@@ -51,18 +51,20 @@ class Bucket:
         self._left = float(size)
         self._at = 0.0
         self.is_possible = is_possible
-        """Whether the server may have one, and has not refused anything yet."""
+        """Whether the server may have one, by all that it let through before it refused anything."""
+        self.is_watched = is_possible
+        """Whether that is still to be found out."""
 
     def holds_back(self, in_flight: int, now: float) -> bool:
         """Whether the next request has to wait for an answer."""
-        return self.is_possible and in_flight >= self.FEELERS and in_flight + 1 > self._left_at(now)
+        return self.is_watched and in_flight >= self.FEELERS and in_flight + 1 > self._left_at(now)
 
     def take(self, now: float) -> None:
         """A request was let through."""
-        if self.is_possible:
+        if self.is_watched:
             self._left = self._left_at(now) - 1
             self._at = now
-            self.is_possible = self._left >= -1
+            self.is_watched = self.is_possible = self._left >= -1
 
     def _left_at(self, now: float) -> float:
         return min(self._size, self._left + (now - self._at) * self._rate)
