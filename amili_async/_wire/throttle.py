@@ -179,6 +179,7 @@ class Budget:
     def _take(self, now: float) -> None:
         self._renewal.send(self._in_flight)
         self._in_flight += 1
+        self._bucket.sent_at = now
         self._ledger.sent += 1
         if self._pace is not None:
             self._pace.take(now)
@@ -189,9 +190,7 @@ class Budget:
 
     def _wait(self, now: float, nth: int = 0) -> float | None:
         """Seconds until the *nth* of those waiting can go; `None` where that needs an answer first."""
-        if nth == 0 and self._bucket.holds_back(self._in_flight, now):
-            return None
-        wait = self._silence(now)
+        wait = max(self._silence(now), self._bucket.wait_for(self._in_flight, now))
         if self._pace is not None:
             wait = max(wait, self._pace.wait_for(nth, now))
         for window in self._windows:

@@ -39,25 +39,32 @@ class Window:
 class Bucket:
     """A token bucket of *size* that the server may have instead of windows: it would refuse a second burst.
 
-    The law: while the next request could be the first that such a server refuses, at most `FEELERS` are in flight.
-    That is over once the server has refused one, or has let through more than a bucket could.
+    The law: while the next request could be the first that such a server refuses, at most `FEELERS` are in flight,
+    and one more each time that no answer came for as long as `PATIENCE`. That is over once the server has refused
+    one, or has let through more than a bucket could.
     """
 
     FEELERS = 3
+    PATIENCE = 0.25
+    """Seconds: who is answered more slowly than that could else never show that it is no bucket."""
 
     def __init__(self, size: int, *, rate: float, is_possible: bool) -> None:
         self._size = size
         self._rate = rate
         self._left = float(size)
         self._at = 0.0
+        self.sent_at = 0.0
+        """When the latest request went."""
         self.is_possible = is_possible
         """Whether the server may have one, by all that it let through before it refused anything."""
         self.is_watched = is_possible
         """Whether that is still to be found out."""
 
-    def holds_back(self, in_flight: int, now: float) -> bool:
-        """Whether the next request has to wait for an answer."""
-        return self.is_watched and in_flight >= self.FEELERS and in_flight + 1 > self._left_at(now)
+    def wait_for(self, in_flight: int, now: float) -> float:
+        """Seconds until the next can go, if no answer comes before."""
+        if not self.is_watched or in_flight < self.FEELERS or in_flight + 1 <= self._left_at(now):
+            return 0.0
+        return max(0.0, self.sent_at + self.PATIENCE - now)
 
     def take(self, now: float) -> None:
         """A request was let through."""

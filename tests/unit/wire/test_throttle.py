@@ -312,6 +312,17 @@ async def test_few_are_in_flight_while_the_next_could_be_refused() -> None:
     assert all(waiter.done() for waiter in waiters)
 
 
+async def test_who_is_answered_slowly_is_not_held_up_for_long() -> None:
+    """Where no answer comes, another one goes each quarter of a second."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    waiters = await begin_second_burst(budget, clock)
+    await clock.move(0.55)
+    assert sum(waiter.done() for waiter in waiters) == 15
+    budget.close()
+    await asyncio.gather(*waiters, return_exceptions=True)
+
+
 async def test_nobody_slips_out_between_an_answer_and_the_pause_that_it_brings() -> None:
     """The turn after a 429 is given only once its pause was heard of."""
     clock = MovedClock()
