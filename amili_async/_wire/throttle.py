@@ -6,7 +6,7 @@ freed only where the server's own count shows that it has begun anew.
 
 A 429 closes one gate for everybody, and from then on the pace is even: some servers count in another way than we do,
 and some extend the block on each knock. Few are in flight while the next could be the first that is refused. The pace
-is that of a token bucket: what did not go may be made up for, as much at once as the server may take by all it took.
+is that of a token bucket, so what did not go may be made up for, but for no more than a second allows.
 """
 
 import asyncio
@@ -152,9 +152,8 @@ class Budget:
             self._announce(BudgetPaused(seconds=until - now, reason="429"))
         if self._windows:
             interval = 60.0 / max(1.0, self._limit.per_minute * 0.99)
-            burst = self._limit.per_second if self._bucket.is_possible else self._limit.per_minute
-            self._pace = Pace(interval, burst=burst, start=self._closed_until)
-        self._bucket.is_watched = False
+            self._pace = Pace(interval, burst=self._limit.per_second, start=self._closed_until)
+        self._bucket.is_possible = False
         self._renewal.minute = None  # something is counted that it does not tell
         self._fail_where_too_long(seconds)
         return max(seconds, self._closed_until - now)

@@ -56,22 +56,20 @@ class Bucket:
         self.sent_at = 0.0
         """When the latest request went."""
         self.is_possible = is_possible
-        """Whether the server may have one, by all that it let through before it refused anything."""
-        self.is_watched = is_possible
-        """Whether that is still to be found out."""
+        """Whether the server may have one, and has not refused anything yet."""
 
     def wait_for(self, in_flight: int, now: float) -> float:
         """Seconds until the next can go, if no answer comes before."""
-        if not self.is_watched or in_flight < self.FEELERS or in_flight + 1 <= self._left_at(now):
+        if not self.is_possible or in_flight < self.FEELERS or in_flight + 1 <= self._left_at(now):
             return 0.0
         return max(0.0, self.sent_at + self.PATIENCE - now)
 
     def take(self, now: float) -> None:
         """A request was let through."""
-        if self.is_watched:
+        if self.is_possible:
             self._left = self._left_at(now) - 1
             self._at = now
-            self.is_watched = self.is_possible = self._left >= -1
+            self.is_possible = self._left >= -1
 
     def _left_at(self, now: float) -> float:
         return min(self._size, self._left + (now - self._at) * self._rate)
