@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
-from benchmarks import decode, export, extract, fuzz, memory, soak, stream
+from benchmarks import decode, export, extract, fuzz, limit, memory, order, soak, stream
 from benchmarks.heap import STEADY, is_steady
 
 BENCHMARKS: dict[str, Callable[..., object]] = {
@@ -16,6 +16,8 @@ BENCHMARKS: dict[str, Callable[..., object]] = {
     "stream": stream.measure,
     "extract": extract.measure,
     "export": export.measure,
+    "order": order.measure,
+    "limit": limit.measure,
     "memory": memory.measure,
     "fuzz": fuzz.measure,
     "soak": soak.measure,

@@ -20,8 +20,8 @@ from amili_async.errors import UnreadableResponse
 R = TypeVar("R")
 T = TypeVar("T")
 
-LOOKAHEAD = 4
-"""Pages held per fetch in flight: a window no deeper than that idles its connections when latencies vary."""
+LOOKAHEAD = 5
+"""Pages ahead per fetch in flight: while one page is late the other connections go on, for as long as these last."""
 
 
 class Pace(Struct, frozen=True, kw_only=True):

@@ -1,10 +1,12 @@
 """The request budget: which request may go now, and how long the others wait.
 
 The law: a slot is freed its window after the *answer* arrived, not after the request was sent. The server saw the
-request no later than that, so no jitter on the way can put one too many into any window of the server's.
+request no later than that, so no jitter on the way can put one too many into any window of the server's. Sooner it is
+freed only where the server's own count shows that it has begun anew.
 
 A 429 closes one gate for everybody, and from then on the pace is even: some servers count in another way than we do,
-and some extend the block on each knock.
+and some extend the block on each knock. Few are in flight while the next could be the first that is refused. The pace
+is that of a token bucket, so what did not go may be made up for, but for no more than a second allows.
 """
 
 import asyncio
@@ -15,8 +17,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from amili_async._wire.clock import Clock, SystemClock, Timer
-from amili_async._wire.quota import Ledger, Quota
-from amili_async._wire.windows import Window, forecast
+from amili_async._wire.quota import Ledger, Quota, Renewal
+from amili_async._wire.windows import Bucket, Pace, Window, forecast
 from amili_async.errors import BudgetExhausted, ConfigurationError
 from amili_async.events import Announcer, BudgetPaused
 
@@ -91,9 +93,10 @@ class Budget:
         self._timer_at = 0.0
         self._in_flight = 0
         self._closed_until = 0.0
-        self._interval = 0.0
-        self._next_at = 0.0
+        self._pace: Pace | None = None
         self._ledger = Ledger()
+        self._renewal = Renewal(self._windows[1] if limit and limit.per_minute != limit.per_second else None)
+        self._bucket = Bucket(self._limit.per_second, rate=self._limit.per_minute / 60.0, is_possible=limit is not None)
 
     async def acquire(self, lane: Lane) -> None:
         """Wait for a turn: at once if there is one, else behind those of the same lane and before later lanes."""
@@ -129,10 +132,13 @@ class Budget:
         now = self._clock.now()
         for window in self._windows:
             window.answered.append(now)
+        self._bucket.take(now)
+        self._renewal.take_in(quota, now)
         if quota is not None and self._ledger.take_in(quota, now, self._in_flight):
             self._announce(BudgetPaused(seconds=self._ledger.silence(now), reason="quota"))
             self._fail_where_too_long(self._ledger.silence(now))
-        self._serve()
+        if any(self._queues):
+            asyncio.get_running_loop().call_soon(self._serve)  # not before a pause that this same answer may bring
 
     def pause(self, seconds: float | None) -> float:
         """Close the gate: for as long as the 429 said, else until the reported reset, else for a whole minute."""
@@ -145,7 +151,10 @@ class Budget:
             self._closed_until = until
             self._announce(BudgetPaused(seconds=until - now, reason="429"))
         if self._windows:
-            self._interval = 60.0 / max(1.0, self._limit.per_minute * 0.99)
+            interval = 60.0 / max(1.0, self._limit.per_minute * 0.99)
+            self._pace = Pace(interval, burst=self._limit.per_second, start=self._closed_until)
+        self._bucket.is_possible = False
+        self._renewal.minute = None  # something is counted that it does not tell
         self._fail_where_too_long(seconds)
         return max(seconds, self._closed_until - now)
 
@@ -160,22 +169,19 @@ class Budget:
     def forecast(self, requests: int) -> float:
         """Seconds until the last of so many requests can go, if each is answered at once."""
         now = self._clock.now()
-        return forecast(
-            self._windows,
-            requests,
-            in_flight=self._in_flight,
-            now=now,
-            start=max(self._silence(now), self._next_at - now if self._interval else 0.0),
-            interval=self._interval,
-        )
+        start = self._silence(now)
+        return forecast(self._windows, requests, in_flight=self._in_flight, now=now, start=start, pace=self._pace)
 
     def _waiting(self) -> list[asyncio.Future[None]]:
         return [turn for queue in self._queues for turn in queue if not turn.done()]
 
     def _take(self, now: float) -> None:
+        self._renewal.send(self._in_flight)
         self._in_flight += 1
+        self._bucket.sent_at = now
         self._ledger.sent += 1
-        self._next_at = now + self._interval
+        if self._pace is not None:
+            self._pace.take(now)
 
     def _silence(self, now: float) -> float:
         """Seconds for which nothing at all may go."""
@@ -183,12 +189,16 @@ class Budget:
 
     def _wait(self, now: float, nth: int = 0) -> float | None:
         """Seconds until the *nth* of those waiting can go; `None` where that needs an answer first."""
-        wait = max(self._silence(now), self._next_at - now + nth * self._interval if self._interval else 0.0)
+        wait = max(self._silence(now), self._bucket.wait_for(self._in_flight, now))
+        if self._pace is not None:
+            wait = max(wait, self._pace.wait_for(nth, now))
         for window in self._windows:
             free = window.wait_for(nth, self._in_flight, now)
             if free is None:
                 return None
-            wait = max(wait, free)
+            if free > wait and window is self._renewal.minute and self._in_flight == nth == 0:
+                free = min(free, self._renewal.asks_in(now))
+            wait = free if free > wait else wait
         return wait
 
     def _serve(self) -> None:
@@ -199,8 +209,7 @@ class Budget:
                     queue.popleft()
                     continue
                 now = self._clock.now()
-                wait = self._wait(now)
-                if wait != 0.0:
+                if (wait := self._wait(now)) != 0.0:
                     self._look_again(wait, now)
                     return
                 self._take(now)
@@ -240,10 +249,7 @@ class Budget:
 
 
 def _exhausted(seconds: float) -> BudgetExhausted:
-    error = BudgetExhausted(
-        f"the request budget is used up: the next turn is {seconds:.1f} s or more away, longer than this call may wait",
-        status=429,
-        attempts=0,
-    )
+    away = f"the next turn is {seconds:.1f} s or more away, longer than this call may wait"
+    error = BudgetExhausted(f"the request budget is used up: {away}", status=429, attempts=0)
     error.retry_after = seconds
     return error

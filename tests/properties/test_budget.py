@@ -18,12 +18,14 @@ PER_SECOND, PER_MINUTE = 2, 5
 Operation: TypeAlias = tuple[Any, ...]
 
 steps = st.sampled_from([0.0, 0.001, 0.3, 0.5, 0.999, 1.0, 1.004, 1.006, 7.0, 30.0, 59.0, 59.999, 60.0, 60.01, 200.0])
-quotas = st.none() | st.builds(
+others = st.builds(
     Quota,
-    limit=st.none() | st.integers(0, 8),
+    limit=st.none() | st.integers(0, 8).filter(lambda limit: limit != PER_MINUTE),
     remaining=st.integers(0, 8),
     reset_in=st.floats(0, 70),
 )
+quotas = st.sampled_from([None, "true", "true", "true"]) | others
+"""What an answer says: nothing, the truth about the minute, or something about another count."""
 operations = st.lists(
     st.one_of(
         st.tuples(st.just("call"), st.sampled_from(Lane)),
@@ -49,6 +51,8 @@ class Caller:
     def __init__(self, lane: Lane, number: int) -> None:
         self.place = (lane, number)
         self.task: asyncio.Task[None] | None = None
+        self.truth: Quota | None = None
+        """What the server's count of the minute was when this one reached it."""
 
 
 class World:
@@ -93,15 +97,17 @@ class World:
         self.seen.append(now)
         self.reached.append(caller)
         assert sum(at > now - 1.0 for at in self.seen) <= PER_SECOND, "too many in a second"
-        assert sum(at > now - 60.0 for at in self.seen) <= PER_MINUTE, "too many in a minute"
+        minute = [at for at in self.seen if at > now - 60.0]
+        assert len(minute) <= PER_MINUTE, "too many in a minute"
+        caller.truth = Quota(limit=PER_MINUTE, remaining=PER_MINUTE - len(minute), reset_in=minute[0] + 60.0 - now)
 
-    async def answer(self, number: int, has_gone: bool = True, quota: Quota | None = None) -> None:
+    async def answer(self, number: int, has_gone: bool = True, said: Quota | str | None = None) -> None:
         """One is answered; it may have reached the server only now."""
         if has_gone and self.on_the_way:
             self._receive(self.on_the_way.pop(number % len(self.on_the_way)))
         if self.reached:
-            self.reached.pop(number % len(self.reached))
-            self.budget.settle(quota)
+            caller = self.reached.pop(number % len(self.reached))
+            self.budget.settle(caller.truth if isinstance(said, str) else said)
 
     async def give_back(self, number: int) -> None:
         """One has not been sent after all."""

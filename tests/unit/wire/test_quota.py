@@ -2,7 +2,8 @@
 
 import pytest
 
-from amili_async._wire.quota import Ledger, Quota
+from amili_async._wire.quota import Ledger, Quota, Renewal
+from amili_async._wire.windows import Window
 
 
 def quota(remaining: int, *, limit: int | None = 100, reset_in: float = 60.0) -> Quota:
@@ -141,3 +142,80 @@ def test_more_left_than_the_limit_does_no_harm(remaining: int) -> None:
     assert ledger.silence(0.0) == 0.0
     ledger.sent += 1
     assert ledger.silence(0.0) > 0
+
+
+def renewal_after(*said: tuple[Quota | None, float]) -> Renewal:
+    """Our count of a minute is used up; then each of these came as the answer to a request that was alone."""
+    minute = Window(3, 60.0)
+    minute.answered.extend([0.0] * 3)
+    renewal = Renewal(minute)
+    for each, now in said:
+        renewal.send(0)
+        renewal.take_in(each, now)
+    return renewal
+
+
+def used(renewal: Renewal) -> int:
+    """How many slots of our minute are taken."""
+    assert renewal.minute is not None
+    return len(renewal.minute.answered)
+
+
+def test_past_every_reset_that_was_told_one_may_ask() -> None:
+    """Answers come in any order: the latest reset of all is the one that counts."""
+    renewal = renewal_after((quota(1, limit=3, reset_in=20.0), 1.0), (quota(0, limit=3, reset_in=5.0), 2.0))
+    assert renewal.asks_in(2.0) == pytest.approx(19.0 + Ledger.SLACK)
+    assert renewal.asks_in(30.0) == 0.0
+
+
+@pytest.mark.parametrize(("left", "asks_in"), [((2, 1), 0.0), ((2, 0), 9.0 + Ledger.SLACK)])
+def test_where_something_is_left_by_each_answer_one_may_ask_at_once(left: tuple[int, int], asks_in: float) -> None:
+    """One of those that were on their way together is the last that the server counted."""
+    renewal = renewal_after()
+    for in_flight, remaining in enumerate(left):
+        renewal.send(in_flight)
+        renewal.take_in(quota(remaining, limit=3, reset_in=10.0), 1.0)
+    assert renewal.asks_in(2.0) == pytest.approx(asks_in)
+
+
+def test_a_turn_that_was_not_used_tells_nothing() -> None:
+    """What the answers before it left is known no more, so the reset is waited for."""
+    renewal = renewal_after((quota(1, limit=3, reset_in=10.0), 1.0))
+    renewal.send(0)
+    assert renewal.asks_in(2.0) == pytest.approx(9.0 + Ledger.SLACK)
+
+
+@pytest.mark.parametrize("said", [None, quota(0, limit=10, reset_in=1.0), quota(0, limit=None, reset_in=1.0)])
+def test_who_was_not_told_the_count_of_the_minute_does_not_ask(said: Quota | None) -> None:
+    """For a minute after an answer without a count, or with another one, ours alone counts."""
+    renewal = renewal_after((quota(0, limit=3, reset_in=1.0), 1.0), (said, 2.0))
+    assert renewal.asks_in(50.0) == float("inf")
+    assert renewal_after((quota(0, limit=3, reset_in=1.0), 1.0)).asks_in(50.0) == 0.0
+
+
+def test_nobody_asks_before_anything_was_told() -> None:
+    """Without a reset there is no moment to ask."""
+    assert renewal_after().asks_in(1000.0) == float("inf")
+
+
+@pytest.mark.parametrize(("remaining", "left"), [(2, 1), (1, 2), (0, 3)])
+def test_a_count_that_has_begun_anew_frees_our_slots(remaining: int, left: int) -> None:
+    """What the server counts, others' requests too, is what stays taken."""
+    assert used(renewal_after((quota(remaining, limit=3, reset_in=59.0), 40.0))) == left
+
+
+@pytest.mark.parametrize(
+    ("said", "in_flight"), [(quota(2, limit=3), 1), (quota(2, limit=3, reset_in=20.0), 0), (quota(9, limit=10), 0)]
+)
+def test_a_count_that_may_leave_something_out_frees_nothing(said: Quota, in_flight: int) -> None:
+    """Not where another request was on its way, nor in the middle of a period, nor by the count of something else."""
+    renewal = renewal_after()
+    renewal.send(in_flight)
+    renewal.take_in(said, 40.0)
+    assert used(renewal) == 3
+
+
+def test_a_request_that_was_lost_keeps_our_slots_for_a_minute() -> None:
+    """What never was answered may still reach the server, and be counted after its successors."""
+    assert used(renewal_after((None, 10.0), (quota(2, limit=3), 60.0))) == 3
+    assert used(renewal_after((None, 10.0), (quota(2, limit=3), 71.0))) == 1

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -198,6 +199,23 @@ async def test_after_a_429_the_pace_is_even() -> None:
     assert gaps == pytest.approx([60 / 99] * 4)
 
 
+async def test_after_a_429_a_rest_is_made_up_for() -> None:
+    """Who sent nothing for a while may send as much at once as a bucket would have gathered, and then evenly again."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    budget.pause(1.0)
+    await clock.move(61)
+    waiters = [asyncio.create_task(budget.acquire(Lane.BULK)) for _ in range(20)]
+    await settle()
+    assert sum(waiter.done() for waiter in waiters) == 10
+    for _ in range(10):
+        budget.settle()
+    await clock.move(2.0)
+    assert sum(waiter.done() for waiter in waiters) == 13
+    budget.close()
+    await asyncio.gather(*waiters, return_exceptions=True)
+
+
 async def test_a_used_up_quota_means_silence_until_the_reset() -> None:
     """Where the server's count shows that others used the key, all is silent from zero until the reset."""
     clock, events = MovedClock(), list[Event]()
@@ -224,6 +242,93 @@ async def test_answers_out_of_order_do_not_invent_other_users() -> None:
         budget.settle(Quota(limit=100, remaining=remaining, reset_in=30.0))
     for _ in range(90):
         await asyncio.wait_for(budget.acquire(Lane.BULK), 0.05)
+
+
+async def spend_the_minute(budget: Budget, clock: MovedClock, quota: Callable[[int], Quota | None]) -> None:
+    """A hundred requests in ten seconds, each answered at once with what the server says after so many."""
+    for number in range(1, 101):
+        await budget.acquire(Lane.BULK)
+        budget.settle(quota(number))
+        if number % 10 == 0:
+            await clock.move(1.01)
+
+
+@pytest.mark.parametrize(("is_told", "gone"), [(True, 10), (False, 0)])
+async def test_a_count_that_begins_anew_lets_the_next_hundred_go(is_told: bool, gone: int) -> None:
+    """At the server's reset one request asks; if all is new, the others follow, though our own minute is not over."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    await spend_the_minute(
+        budget, clock, lambda sent: Quota(limit=100, remaining=100 - sent, reset_in=20.0) if is_told else None
+    )
+    waiters = [asyncio.create_task(budget.acquire(Lane.BULK)) for _ in range(20)]
+    await clock.move(20.5)
+    assert sum(waiter.done() for waiter in waiters) == is_told
+    if is_told:
+        budget.settle(Quota(limit=100, remaining=99, reset_in=60.0))
+    await clock.move(0.1)
+    assert sum(waiter.done() for waiter in waiters) == gone
+    budget.close()
+    await asyncio.gather(*waiters, return_exceptions=True)
+
+
+async def test_after_a_429_the_server_is_not_asked_whether_it_has_begun_anew() -> None:
+    """It counts something that it does not tell, so only our own minute counts."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    await spend_the_minute(budget, clock, lambda sent: Quota(limit=100, remaining=100 - sent, reset_in=20.0))
+    budget.pause(1.0)
+    waiter = asyncio.create_task(budget.acquire(Lane.BULK))
+    await clock.move(40)
+    assert not waiter.done()
+    await clock.move(20)
+    await waiter
+
+
+async def begin_second_burst(budget: Budget, clock: MovedClock) -> list[asyncio.Task[None]]:
+    """Twenty calls at once, of which the first ten are answered."""
+    waiters = [asyncio.create_task(budget.acquire(Lane.BULK)) for _ in range(20)]
+    await settle()
+    for _ in range(10):
+        budget.settle()
+    await clock.move(1.01)
+    return waiters
+
+
+async def test_few_are_in_flight_while_the_next_could_be_refused() -> None:
+    """A server with a bucket of ten would refuse a second burst: three go, and the others wait for their answers."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    waiters = await begin_second_burst(budget, clock)
+    assert sum(waiter.done() for waiter in waiters) == 13
+    for _ in range(3):  # with these the server has let through more than such a bucket could
+        budget.settle()
+    await settle()
+    assert all(waiter.done() for waiter in waiters)
+
+
+async def test_who_is_answered_slowly_is_not_held_up_for_long() -> None:
+    """Where no answer comes, another one goes each quarter of a second."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    waiters = await begin_second_burst(budget, clock)
+    await clock.move(0.55)
+    assert sum(waiter.done() for waiter in waiters) == 15
+    budget.close()
+    await asyncio.gather(*waiters, return_exceptions=True)
+
+
+async def test_nobody_slips_out_between_an_answer_and_the_pause_that_it_brings() -> None:
+    """The turn after a 429 is given only once its pause was heard of."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    waiters = await begin_second_burst(budget, clock)
+    budget.settle()
+    budget.pause(5.0)
+    await clock.move(4.9)
+    assert sum(waiter.done() for waiter in waiters) == 13
+    budget.close()
+    await asyncio.gather(*waiters, return_exceptions=True)
 
 
 async def test_a_call_that_would_wait_too_long_fails_at_once() -> None:

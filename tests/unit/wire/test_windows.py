@@ -47,6 +47,19 @@ async def test_a_pause_and_the_even_pace_after_it_are_counted() -> None:
     assert await measure(budget, clock, 30) == pytest.approx(said, abs=0.1)
 
 
+@pytest.mark.parametrize("rest", [0.0, 3.0, 30.0])
+@pytest.mark.parametrize("requests", [5, 90, 250])
+async def test_a_rest_that_is_made_up_for_after_a_429_is_counted(rest: float, requests: int) -> None:
+    """Also where the windows hold up the even pace at first, the last one goes when it was said to."""
+    clock = MovedClock()
+    budget = Budget(RateLimit(), clock=clock)
+    await measure(budget, clock, 40)
+    budget.pause(1.0)
+    await clock.move(rest)
+    said = budget.forecast(requests)
+    assert await measure(budget, clock, requests) == pytest.approx(said, abs=0.1)
+
+
 def test_nothing_takes_no_time_and_no_budget_never_waits() -> None:
     """No request needs no time; without windows no number of them does."""
 
