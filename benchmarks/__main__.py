@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME] [--quick]`: prints ratios of medians beside the goals; says what it does not show."""
+"""`python -m benchmarks [NAME]`: prints ratios of medians, goals beside results, and what they do not show."""
 
 import argparse
 import os
@@ -6,44 +6,133 @@ import platform
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from benchmarks import decode, export, extract, fuzz, limit, memory, order, soak, stream
+import msgspec
+from msgspec import Struct
+
 from benchmarks.heap import STEADY, is_steady
+from benchmarks.report import Report, print_judged
 
-BENCHMARKS: dict[str, Callable[..., object]] = {
+try:
+    from benchmarks import (
+        decode,
+        drawing,
+        export,
+        extract,
+        fuzz,
+        growth,
+        imports,
+        limit,
+        memory,
+        order,
+        overhead,
+        soak,
+        stream,
+        transport,
+    )
+except ImportError as error:
+    raise SystemExit(f"{error}: pip install -e '.[bench]'") from None
+
+BENCHMARKS: dict[str, Callable[..., Report]] = {
     "decode": decode.measure,
+    "transport": transport.measure,
+    "overhead": overhead.measure,
     "stream": stream.measure,
     "extract": extract.measure,
     "export": export.measure,
     "order": order.measure,
     "limit": limit.measure,
     "memory": memory.measure,
+    "growth": growth.measure,
+    "imports": imports.measure,
     "fuzz": fuzz.measure,
     "soak": soak.measure,
 }
-VERSIONS = ("amili-async", "aiohttp", "msgspec", "tenacity", "pyarrow")
+VERSIONS = (
+    *("amili-async", "aiohttp", "msgspec", "tenacity", "pyarrow", "requests", "httpx", "pydantic", "dlt"),
+    *("pyrate-limiter", "limits", "aiolimiter", "uvloop"),
+)
+SOAKED = 1.0
+"""Minutes, as one of all."""
+
+
+class Results(Struct, frozen=True, kw_only=True):
+    """What `--json` writes."""
+
+    machine: str
+    """Where it was measured."""
+    versions: dict[str, str]
+    """Of what was measured."""
+    is_quick: bool
+    """Whether too little was measured to judge."""
+    reports: dict[str, Report]
+    """By the name of the benchmark."""
 
 
 def main() -> None:
     """Run one benchmark, or all."""
     if not is_steady():
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], os.environ | STEADY)  # noqa: S606 - itself
+    options = _read_options()
+    versions = _find_versions()
+    machine = f"{_find_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    print(f"{machine}; load before the start {os.getloadavg()[0]:.1f}: a busy machine falsifies even ratios.")
+    print(", ".join(f"{name} {number}" for name, number in versions.items()))
+    print(
+        "Not shown: production rows and their mix of dates, TLS, compression, a network that loses packets, the API's"
+    )
+    print(
+        "own limiter and latency. Server and client are processes on one machine; each result is a ratio of medians of"
+    )
+    print("rounds in random order, each contender in a process of its own. Ratios carry over, milliseconds do not.")
+    print("glibc's trimming of the heap is off in all that is timed: it alone moves the same loop by a factor of two.")
+    soaking = partial(soak.measure, minutes=options.minutes or (SOAKED if options.name == "all" else None))
+    measures: dict[str, Callable[..., Report]] = {**BENCHMARKS, "soak": soaking}
+    reports = {
+        name: measure(quick=options.quick) for name, measure in measures.items() if options.name in (name, "all")
+    }
+    if len(reports) > 1:
+        print("\nAll goals")
+        for report in reports.values():
+            print_judged(report.judged, is_quick=options.quick)
+    results = Results(machine=machine, versions=versions, is_quick=options.quick, reports=reports)
+    if options.json is not None:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
+    if options.plot is not None:
+        for path in drawing.draw(list(reports.values()), options.plot):
+            print(f"drawn: {path}")
+
+
+def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("name", nargs="?", choices=[*BENCHMARKS, "all"], default="all")
     parser.add_argument("--quick", action="store_true", help="small and few: shows that it runs, not how fast")
-    parser.add_argument("--minutes", type=float, help=f"how long to soak: {soak.MINUTES:g} unless --quick")
-    options = parser.parse_args()
-    measures: dict[str, Callable[..., object]] = {**BENCHMARKS, "soak": partial(soak.measure, minutes=options.minutes)}
-    versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
-    print(f"Python {platform.python_version()}, {versions}; server and client on the same machine, loopback.")
-    print(
-        f"{os.cpu_count()} cores; load before the start {os.getloadavg()[0]:.1f}: a busy machine falsifies even ratios."
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the figures there, as SVG and PNG")
+    parser.add_argument(
+        "--minutes", type=float, help=f"how long to soak: {soak.MINUTES:g}, or {SOAKED:g} as one of all"
     )
-    print("Made-up rows, no TLS, no packet loss: the ratios carry over, the milliseconds do not.")
-    for name, measure in measures.items():
-        if options.name in (name, "all"):
-            measure(quick=options.quick)
+    return parser.parse_args()
+
+
+def _find_versions() -> dict[str, str]:
+    versions = {}
+    for name in VERSIONS:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def _find_processor() -> str:
+    try:
+        described = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return described.partition("model name\t: ")[2].partition("\n")[0] or platform.machine()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.cell CONTENDER URL OPTIONS`: runs a contender once, alone in its process, and prints its cost."""
+"""`python -m benchmarks.cell CONTENDER URL SETTING`: runs a contender once, alone in a process, and prints its cost."""
 
 import asyncio
 import gc

@@ -1,67 +1,76 @@
-"""One page of 100 specifications: typed records against dicts."""
+"""Pages of 100 specifications out of memory: typed records against dicts, plain structs and pydantic."""
 
-import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from amili_async._wire.protocol import Response
 from amili_async._wire.reading import Reader
 from amili_async.models import PayoutSpecification
+from amili_async.models.fields import forget_dates
 from amili_async.models.shape import shape_of
-from benchmarks.rounds import Cost, Measure, print_table, run_rounds, timed
-from benchmarks.serving import PATH, make_rows, serve
+from benchmarks.cell import Cost
+from benchmarks.pages import SHAPES, SIZE, write_pages
+from benchmarks.plain import DATES, PlainListing
+from benchmarks.report import Judged, Report, print_judged
+from benchmarks.rounds import Measure, find_ratio, print_table, run_rounds, timed
+from benchmarks.validated import ValidatedListing
 
-DATES = ("_created", "_updated", "booking_date", "state_date", "payout_date")
-
-
-class PlainSpecification(
-    msgspec.Struct, frozen=True, gc=False, rename={"id": "_id", "created": "_created", "updated": "_updated"}
-):
-    """The same fields with dates as text and money as float: the least that a struct can cost."""
-
-    id: str
-    created: str | None = None
-    updated: str | None = None
-    creditor: str | None = None
-    creditor_name: str | None = None
-    currency: str | None = None
-    amount: float | None = None
-    vat_amount: float | None = None
-    total_amount: float | None = None
-    article: str | None = None
-    state: str | None = None
-    state_date: str | None = None
-    booking_date: str | None = None
-    finance_category: str | None = None
-    payout: str | None = None
-    payout_reference: str | None = None
-    payout_date: str | None = None
-    payout_interval: str | None = None
-    reference_number: str | None = None
-    invoice_number: str | None = None
-    invoice_numbers: tuple[str, ...] | None = None
-    references: dict[str, Any] | None = None
+OURS, BASE = "amili_async: aware dates, exact Decimal", "struct, dates as text, float"
+DICTS, BY_HAND = "json.loads to dicts", "json.loads + Decimal + email.utils"
+VALIDATED = "pydantic v2 with the same types"
+GOALS = {"real": 2.5, "unique": 3.3, "docs": 2.0}
+DICTS_GOAL = 0.9
+VALIDATED_GOAL = 7.0
 
 
-class PlainListing(msgspec.Struct, frozen=True):
-    """A page of them."""
+def measure(*, quick: bool) -> Report:
+    """Each shape of page; fewer pages and rounds if *quick*."""
+    judged = [goal for shape in SHAPES for goal in _compare(shape, quick=quick)]
+    print_judged(judged, is_quick=quick)
+    return Report(judged=tuple(judged))
 
-    items: tuple[PlainSpecification, ...] = msgspec.field(name="_items")
 
+def _compare(shape: str, *, quick: bool) -> Iterable[Judged]:
+    count, rounds = (5, 3) if quick else (100, 11)
+    bodies = write_pages(shape, count)
+    reader = Reader(shape_of(PayoutSpecification))
 
-async def _fetch_pages(url: str, pages: int) -> list[bytes]:
-    async with aiohttp.ClientSession() as session:
-        bodies = []
-        for page in range(1, pages + 1):
-            async with session.get(f"{url}/{PATH}?page={page}&max_results=100") as response:
-                bodies.append(await response.read())
-        return bodies
+    def read(body: bytes) -> object:
+        response = Response(status=200, headers={}, body=body)
+        return reader.read_page(response, request="GET /finance--payout-specifications", number=None)
+
+    def decoding(decode: Callable[[bytes], object], *, before: Callable[[], None] = lambda: None) -> Measure:
+        measure = timed(lambda: [decode(body) for body in bodies])
+
+        def prepare() -> Cost:
+            before()
+            return measure()
+
+        return prepare
+
+    contenders = {
+        OURS: decoding(read, before=forget_dates),
+        BASE: decoding(msgspec.json.Decoder(PlainListing).decode),
+        DICTS: decoding(json.loads),
+    }
+    if shape == "real":
+        contenders |= {BY_HAND: decoding(_decode_by_hand), VALIDATED: decoding(ValidatedListing.model_validate_json)}
+    medians = run_rounds(contenders, rounds=rounds)
+    title = f"Decoding {count} pages of {SIZE} specifications, {shape} (CPU, medians of {rounds})"
+    print_table(title, medians, baseline=BASE, by="cpu")
+    print(f"  ours: {medians[OURS].cpu / count / SIZE * 1e6:.2f} µs per record, no date known at the start")
+    ratio = find_ratio(medians, OURS, BASE, "cpu")
+    yield Judged(what=f"typed decode against plain str and float, {shape}", result=ratio, goal=GOALS[shape])
+    if shape == "real":
+        against_dicts = find_ratio(medians, OURS, DICTS, "cpu")
+        yield Judged(what="typed decode against json.loads to dicts", result=against_dicts, goal=DICTS_GOAL)
+        gain = find_ratio(medians, VALIDATED, OURS, "cpu")
+        yield Judged(what="pydantic v2 against typed decode", result=gain, goal=VALIDATED_GOAL, is_least=True)
 
 
 def _decode_by_hand(body: bytes) -> Any:
@@ -71,34 +80,3 @@ def _decode_by_hand(body: bytes) -> Any:
             if item.get(name):
                 item[name] = parsedate_to_datetime(item[name])
     return listing
-
-
-def measure(*, quick: bool) -> dict[str, Cost]:
-    """Medians for all pages by contender; fewer pages and rounds if *quick*."""
-    pages, rounds = (5, 3) if quick else (30, 15)
-    with serve(make_rows(pages * 100), latency=0) as url:
-        bodies = asyncio.run(_fetch_pages(url, pages))
-    reader = Reader(shape_of(PayoutSpecification))
-
-    def read(body: bytes) -> object:
-        response = Response(status=200, headers={}, body=body)
-        return reader.read_page(response, request="GET /finance--payout-specifications", number=None)
-
-    def decoding(decode: Callable[[bytes], object]) -> Measure:
-        return timed(lambda: [decode(body) for body in bodies])
-
-    ours, base = "amili_async: aware dates, exact Decimal", "struct, dates as text, float"
-    medians = run_rounds(
-        {
-            ours: decoding(read),
-            base: decoding(msgspec.json.Decoder(PlainListing).decode),
-            "json.loads to dicts": decoding(json.loads),
-            "json.loads + Decimal + email.utils": decoding(_decode_by_hand),
-        },
-        rounds=rounds,
-    )
-    print_table(
-        f"Decoding {pages} pages of 100 specifications (CPU, medians of {rounds})", medians, baseline=base, by="cpu"
-    )
-    print(f"  ours: {medians[ours].cpu / pages / 100 * 1e6:.2f} µs per record")
-    return medians

@@ -1,19 +1,21 @@
 """What it costs to have every record exactly once: extracting against streaming, at 50 ms latency, without a limit."""
 
 from benchmarks.contenders import ours_extract, ours_stream
-from benchmarks.rounds import Cost, fetching, print_table, run_rounds
+from benchmarks.report import Judged, Report, print_judged
+from benchmarks.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
 from benchmarks.serving import make_rows, serve
 
 LATENCY = 0.05
 GOAL = 1.1
 
 
-def measure(*, quick: bool) -> dict[str, Cost]:
+def measure(*, quick: bool) -> Report:
     """Medians of both; fewer records and rounds if *quick*."""
-    rows, rounds = (make_rows(5_000), 3) if quick else (make_rows(100_000), 5)
+    rows, rounds = (make_rows(5_000), 1) if quick else (make_rows(100_000), 3)
     with serve(rows, latency=LATENCY) as url:
         contenders = {
-            contender.LABEL: fetching(contender, url, expected=rows.count) for contender in (ours_extract, ours_stream)
+            ours_extract.LABEL: in_process_of_its_own("ours_extract", url, expected=rows.count),
+            ours_stream.LABEL: in_process_of_its_own("ours_stream", url, expected=rows.count),
         }
         medians = run_rounds(contenders, rounds=rounds)
     print_table(
@@ -22,12 +24,7 @@ def measure(*, quick: bool) -> dict[str, Cost]:
         baseline=ours_stream.LABEL,
         by="wall",
     )
-    extracted, streamed = medians[ours_extract.LABEL], medians[ours_stream.LABEL]
-    pages = rows.count / 100
-    goal = "too few records to judge" if quick else f"goal: at most {GOAL}"
-    print(f"  extract() takes {extracted.wall / streamed.wall:.3f} of the time of stream() ({goal})")
-    print(
-        f"  and {extracted.cpu / streamed.cpu:.2f} of its CPU: {extracted.cpu / pages * 1e6:,.0f} µs per page against "
-        f"{streamed.cpu / pages * 1e6:,.0f} (no goal)"
-    )
-    return medians
+    ratio = find_ratio(medians, ours_extract.LABEL, ours_stream.LABEL, "wall")
+    judged = Judged(what="wall of extract() against stream() at 50 ms latency", result=ratio, goal=GOAL)
+    print_judged([judged], is_quick=quick)
+    return Report(judged=(judged,))

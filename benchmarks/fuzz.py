@@ -5,13 +5,14 @@ from collections import Counter
 
 from amili_async import ApiCodeCredentials
 from amili_async.sandbox import Sandbox
+from benchmarks.report import Report
 from tests.properties.mutations import spoil
 from tests.properties.readings import READS, read_in_every_way
 
 CASES = 120_000
 
 
-def measure(*, quick: bool) -> None:
+def measure(*, quick: bool) -> Report:
     """Print how many were read and refused, and the seed of each that brought something else, which is a failure."""
     sandbox = Sandbox()
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
@@ -31,3 +32,4 @@ def measure(*, quick: bool) -> None:
     print(f"anything else: {dict(faults) or 'nothing'}; longest for one answer: {1000 * longest:.0f} ms")
     if faults:
         raise SystemExit(f"fuzz: {faults.total()} answers brought what is no error of ours")
+    return Report()

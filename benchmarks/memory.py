@@ -1,84 +1,79 @@
-"""Whether an export's memory stays the same however long it is: the curve over a million rows, and what came out."""
+"""What a stream holds, what records take that are kept, and how an export's memory grows: beyond the imports."""
 
-import multiprocessing
-import subprocess
-import sys
-from concurrent.futures import ProcessPoolExecutor
-from math import ceil
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Iterable
 
-import msgspec
-
-from benchmarks.contents import Contents, read_contents
-from benchmarks.filling import Ending, Reading
-from benchmarks.heap import as_users_have_it
-from benchmarks.rows import Rows
+from benchmarks import export_memory
+from benchmarks.cell import Setting
+from benchmarks.contenders import ours_kept
+from benchmarks.report import Judged, Report, print_judged
+from benchmarks.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
 from benchmarks.serving import make_rows, serve
 
-MEGABYTE = 1_000_000
-PEAK_GOAL = 200
+STREAMED_GOAL = 6.0
 """Megabytes."""
-GROWTH_GOAL = 10
-"""Megabytes, from the first tenth to the last: what the allocators keep goes up and down by so much."""
+SAME_GOAL = 1.0
+"""Megabytes between a short stream and one that is five times as long."""
+KEPT_GOAL = 0.75
+COLLECTOR_GOAL = 1.05
+DICTS = "aiohttp + json.loads, dicts kept"
+UNCOLLECTED = f"{ours_kept.LABEL}, collector off"
 
 
-def measure(*, quick: bool) -> list[Reading]:
-    """The curve; fewer rows if *quick*. Ends the benchmark where the file is not exactly what it must be."""
-    rows = make_rows(50_000 if quick else 1_000_000)
-    print(
-        f"\nMemory of an export of {rows.count:,} specifications to Parquet, no latency, in a process of its own, run"
-    )
-    print("without the two variables that hold glibc's heap steady in all other benchmarks: no user sets them")
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "specifications.parquet"
-        with serve(rows, latency=0) as url:
-            readings, ending = _fill(url, path)
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as another:
-            contents = another.submit(read_contents, path, rows).result()
-    _judge(readings, is_judged=not quick)
-    _compare(rows, ending, contents)
-    return readings
+def measure(*, quick: bool) -> Report:
+    """All three; fewer records and rounds if *quick*."""
+    judged = [*_measure_streams(quick=quick), *_measure_kept(quick=quick)]
+    print_judged(judged, is_quick=quick)
+    exported = export_memory.measure(quick=quick)
+    return Report(judged=(*judged, *exported.judged), curves=exported.curves)
 
 
-def _fill(url: str, path: Path) -> tuple[list[Reading], Ending]:
-    """Run the export, and print the curve while it grows."""
-    readings: list[Reading] = []
-    command = [sys.executable, "-m", "benchmarks.filling", url, str(path)]
-    print(f"  {'rows':>10} {'seconds':>8} {'resident':>10} {'peak so far':>12}")
-    with subprocess.Popen(command, env=as_users_have_it(), stdout=subprocess.PIPE) as child:  # noqa: S603 - ours
-        for line in child.stdout or ():
-            said = msgspec.json.decode(line, type=Reading | Ending)
-            if isinstance(said, Ending):
-                return readings, said
-            readings.append(said)
-            print(
-                f"  {said.rows:>10,} {said.seconds:>8.1f} {said.resident / MEGABYTE:>7,.1f} MB "
-                f"{said.peak / MEGABYTE:>9,.1f} MB  {said.moment}"
+def _measure_streams(*, quick: bool) -> Iterable[Judged]:
+    short, long, rounds = (10, 50, 1) if quick else (1_000, 5_000, 5)
+    with serve(make_rows(long * 100), latency=0) as url:
+        contenders = {
+            f"stream() of {pages:,} pages": in_process_of_its_own(
+                "ours_stream",
+                url,
+                expected=pages * 100,
+                setting=Setting(options={"max_items": pages * 100}),
+                is_steady=False,
             )
-    raise SystemExit(f"the export ended with {child.returncode}, and without a manifest")
+            for pages in (short, long)
+        }
+        medians = run_rounds(contenders, rounds=rounds)
+    shorter, longer = contenders
+    print_table(
+        f"Memory of streams, no latency, glibc as users have it (medians of {rounds})",
+        medians,
+        baseline=shorter,
+        by="growth",
+    )
+    growths = [medians[label].growth / 1e6 for label in (shorter, longer)]
+    yield Judged(what=f"peak of {shorter} beyond the imports", result=growths[0], goal=STREAMED_GOAL, unit="MB")
+    yield Judged(what=f"peak of {longer} beyond the imports", result=growths[1], goal=STREAMED_GOAL, unit="MB")
+    yield Judged(what="between these two", result=abs(growths[1] - growths[0]), goal=SAME_GOAL, unit="MB")
 
 
-def _judge(readings: list[Reading], *, is_judged: bool) -> None:
-    """The first reading is that of the imported package, the last one that after the file was put together."""
-    imported, first, last, end = readings[0], readings[1], readings[-2], readings[-1]
-    growth = (last.resident - first.resident) / MEGABYTE
-    goals = (f"goal: below {PEAK_GOAL}", f"goal: at most {GROWTH_GOAL}")
-    peak_goal, growth_goal = goals if is_judged else ("too few records to judge",) * 2
-    print(f"  peak: {end.peak / MEGABYTE:,.1f} MB ({peak_goal}); {imported.peak / MEGABYTE:,.1f} of it for the imports")
-    print(f"  growth from the first tenth of the rows to the last: {growth:+,.1f} MB ({growth_goal})")
-    print(f"  and for putting the file together: {(end.peak - last.peak) / MEGABYTE:+,.1f} MB on the peak")
-
-
-def _compare(rows: Rows, ending: Ending, contents: Contents) -> None:
-    """Say what the file holds; `SystemExit` for a fault in it, or in the manifest."""
-    if contents.fault:
-        raise SystemExit(f"  the file is wrong: {contents.fault}")
-    for source, sums in (("file", contents.sums), ("manifest", ending.sums)):
-        if sums != rows.sums():
-            raise SystemExit(f"  the sums of the {source} are wrong: {sums} instead of {rows.sums()}")
-    amounts = ", ".join(f"{name} {total:,}" for name, total in contents.sums.items())
-    print(f"  each of the {contents.rows:,} rows is in the file once, ascending by _id;")
-    print(f"  its sums and the manifest's are exact: {amounts}")
-    extra = ending.requests - ceil(rows.count / 100)
-    print(f"  verdict: {ending.verdict}; {ending.requests:,} requests, {extra} more than the rows fill pages")
+def _measure_kept(*, quick: bool) -> Iterable[Judged]:
+    rows, rounds = (make_rows(5_000), 1) if quick else (make_rows(100_000), 5)
+    with serve(rows, latency=0) as url:
+        contenders = {
+            ours_kept.LABEL: in_process_of_its_own("ours_kept", url, expected=rows.count),
+            UNCOLLECTED: in_process_of_its_own("ours_kept", url, expected=rows.count, setting=Setting(collects=False)),
+            DICTS: in_process_of_its_own(
+                "aiohttp_json", url, expected=rows.count, setting=Setting(options={"keeps": True})
+            ),
+        }
+        medians = run_rounds(contenders, rounds=rounds)
+    title = f"{rows.count:,} specifications kept (medians of {rounds})"
+    print_table(title, medians, baseline=ours_kept.LABEL, by="growth")
+    yield Judged(
+        what=f"bytes of {rows.count:,} records kept against dicts",
+        result=find_ratio(medians, ours_kept.LABEL, DICTS, "growth"),
+        goal=KEPT_GOAL,
+    )
+    yield Judged(
+        what="keeping them with the cyclic collector on against off, CPU",
+        result=find_ratio(medians, ours_kept.LABEL, UNCOLLECTED, "cpu"),
+        goal=COLLECTOR_GOAL,
+    )

@@ -36,13 +36,26 @@ class Curve(Struct, frozen=True, kw_only=True):
     """From left to right."""
 
 
+class Bar(Struct, frozen=True, kw_only=True):
+    """One bar of a figure."""
+
+    figure: str
+    """The name of the figure: bars of the same one are drawn together."""
+    label: str
+    """Whose it is."""
+    ratio: float
+    """How long it is: how much of what the package takes."""
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """What one benchmark found."""
 
     judged: tuple[Judged, ...] = ()
     """Goals and results."""
+    bars: tuple[Bar, ...] = ()
+    """For the figures of ratios."""
     curves: tuple[Curve, ...] = ()
-    """For the figures."""
+    """For the figures of what grows."""
 
 
 def print_judged(all_judged: Iterable[Judged], *, is_quick: bool) -> None:

@@ -79,7 +79,6 @@ def print_table(title: str, medians: Mapping[str, Cost], *, baseline: str, by: B
     print(f"  {'':<52} {'wall':>8} {'CPU':>8} {'wall':>13} {'CPU':>13} {'memory':>10}")
     for label, median in sorted(medians.items(), key=lambda pair: float(getattr(pair[1], by))):
         wall, cpu = (find_ratio(medians, label, baseline, name) for name in ("wall", "cpu"))
+        times = "".join(f" {seconds * 1000:10.1f} ms" for seconds in (median.wall, median.cpu))
         memory = f"+{median.growth / 1e6:7.1f} MB" if median.growth else ""
-        print(
-            f"  {label:<52} {wall:7.2f}x {cpu:7.2f}x {median.wall * 1000:10.1f} ms {median.cpu * 1000:10.1f} ms {memory}"
-        )
+        print(f"  {label:<52} {wall:7.2f}x {cpu:7.2f}x {times} {memory}")

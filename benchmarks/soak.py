@@ -15,6 +15,7 @@ from amili_async import AmiliClient, ApiCodeCredentials, RetryPolicy
 from amili_async.events import Event, RetryScheduled, TokenRefreshed
 from amili_async.observers import CountEvents
 from benchmarks.heap import read_memory
+from benchmarks.report import Report
 from benchmarks.soak_jobs import Jobs, Journal
 from benchmarks.soak_server import PATIENCE, Server, serve_unsteadily
 
@@ -57,7 +58,7 @@ class _Retries:
         self.tokens += isinstance(event, TokenRefreshed)
 
 
-def measure(*, quick: bool, minutes: float | None = None) -> None:
+def measure(*, quick: bool, minutes: float | None = None) -> Report:
     """Run for so many minutes, else ten, or a quarter of one if *quick*; `SystemExit` if not all was exact and flat."""
     minutes = minutes or (QUICK if quick else MINUTES)
     print(f"\nSoak of {minutes:g} minutes: eight streams, an extraction, payments and a reconciliation at once on one")
@@ -67,6 +68,7 @@ def measure(*, quick: bool, minutes: float | None = None) -> None:
     if faults:
         raise SystemExit("  verdict: NOT good: " + "; ".join(dict.fromkeys(faults)))
     print("  verdict: all exact, and flat")
+    return Report()
 
 
 async def _soak(server: Server, seconds: float) -> list[str]:

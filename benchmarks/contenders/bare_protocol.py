@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,8 +64,9 @@ async def fetch_all(url: str, *, decodes: bool = True) -> int:
     """Visit every record in whatever order; without decoding, returns how many pages there were."""
     host = urlsplit(url).netloc
     address, _, port = host.partition(":")
-    decoder: Any = msgspec.json.Decoder(Listing, dec_hook=dict.__getitem__)
-    amounts: list[Decimal] = []
+    hook: Any = dict.__getitem__
+    decoder = msgspec.json.Decoder(Listing, dec_hook=hook)
+    amounts: list[Any] = []
     pages = 0
 
     def visit(body: bytes) -> int:

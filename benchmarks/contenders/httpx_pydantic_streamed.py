@@ -19,10 +19,16 @@ async def fetch_all(url: str) -> int:
         first = ValidatedListing.model_validate_json(await fetch_page(client, url, 1))
         amounts += [item.total_amount for item in first.items]
         numbers = iter(range(2, -(-first.meta.total // 100) + 1))
-        window = deque(asyncio.create_task(fetch_page(client, url, number)) for _, number in zip(range(WIDTH), numbers))
+        window: deque[asyncio.Task[bytes]] = deque()
+
+        def top_up() -> None:
+            while len(window) < WIDTH and (number := next(numbers, None)) is not None:
+                window.append(asyncio.create_task(fetch_page(client, url, number)))
+
+        top_up()
         while window:
             body = await window.popleft()
-            window.extend(asyncio.create_task(fetch_page(client, url, number)) for _, number in zip("1", numbers))
+            top_up()
             amounts += [item.total_amount for item in ValidatedListing.model_validate_json(body).items]
     return len(amounts)
 

@@ -1,0 +1,91 @@
+"""The figures: ratios as bars, what grows as curves; SVG for pages, PNG for whatever cannot show it."""
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import Bar, Curve, Report
+
+OURS, OTHERS, INK = "#1769aa", "#9aa5b1", "#1f2933"
+_LINES = ("#1769aa", "#c2571a", "#4c7a34", "#7a4c99", "#8a6d1d", "#53606c")
+
+
+def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
+    """One file of each kind for each figure; returns what was written."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams.update({"svg.hashsalt": "amili_async", "font.size": 10, "text.color": INK})
+    folder.mkdir(parents=True, exist_ok=True)
+    bars = [bar for report in reports for bar in report.bars]
+    curves = [curve for report in reports for curve in report.curves]
+    written: list[Path] = []
+    for name, group in groupby(bars, key=lambda bar: bar.figure):
+        written += _save(_draw_bars(list(group)), name, folder)
+    for name, lines in groupby(curves, key=lambda curve: curve.figure):
+        written += _save(_draw_curves(name, list(lines)), name, folder)
+    return written
+
+
+def _draw_bars(bars: Sequence[Bar]) -> Any:
+    from matplotlib import pyplot
+
+    ordered = sorted(bars, key=lambda bar: bar.ratio, reverse=True)
+    figure, axes = pyplot.subplots(figsize=(8, 0.42 * len(ordered) + 1.1))
+    colours = [OURS if bar.label.startswith("amili_async") else OTHERS for bar in ordered]
+    drawn = axes.barh([bar.label for bar in ordered], [bar.ratio for bar in ordered], color=colours, height=0.62)
+    axes.bar_label(drawn, labels=[f"{bar.ratio:.2g}x" for bar in ordered], padding=4)
+    axes.set_title("CPU to visit 100,000 records, as a multiple of amili_async", loc="left", fontsize=11)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.set_xticks([])
+    axes.margins(x=0.1)
+    return figure
+
+
+def _draw_curves(name: str, curves: Sequence[Curve]) -> Any:
+    from matplotlib import pyplot
+
+    panels = [(panel, list(lines)) for panel, lines in groupby(curves, key=_panel_of)]
+    figure, grid = pyplot.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.4), squeeze=False)
+    for axes, (panel, lines) in zip(grid[0], panels, strict=True):
+        for line, colour in zip(lines, _LINES, strict=False):
+            across, up = zip(*line.points, strict=True)
+            label = line.label.removeprefix(panel).lstrip(": ") or None
+            axes.plot(across, up, color=colour, linewidth=1.6, label=label, marker="o" if len(across) < 10 else None)
+        axes.set_title(panel, fontsize=10, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_ylim(bottom=0)
+        if name.startswith("growth with pages"):
+            axes.set_xscale("log")
+            axes.set_yscale("log" if panel.startswith("seconds") else "linear")
+        if len(lines) > 1:
+            axes.legend(frameon=False, fontsize=8)
+    figure.suptitle(_TITLES.get(name, name), x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+_TITLES = {
+    "limiter": "Pages over seconds, 1,000 pages at 100 a minute (virtual time)",
+    "memory": "Memory of an export of a million records to Parquet: MB over rows",
+    "growth with pages": "How a stream grows with the number of pages",
+    "growth with streams at once": "A thousand pages shared by so many streams at once",
+}
+
+
+def _panel_of(curve: Curve) -> str:
+    """Curves of servers stand side by side; those of a quantity each have their own panel."""
+    return curve.label.partition(": ")[0]
+
+
+def _save(figure: Any, name: str, folder: Path) -> list[Path]:
+    from matplotlib import pyplot
+
+    figure.tight_layout()
+    stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    paths = [folder / f"{stem}{suffix}" for suffix in (".svg", ".png")]
+    for path in paths:
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    pyplot.close(figure)
+    return paths
