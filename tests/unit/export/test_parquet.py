@@ -19,6 +19,7 @@ from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import export, fields_of
 from amili_async.export.formats import format_for
 from amili_async.export.misfits import encode
+from amili_async.export.parquet import ROW_GROUP
 from amili_async.export.spool import Frame
 from tests.unit.export.records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED, make_line
 
@@ -99,6 +100,23 @@ def test_money_has_the_decimals_that_it_needs(amounts: list[str], scale: int) ->
     table = write(*([replace(LINE, vat_amount=None, amount=value)] for value in values))
     assert (table.schema.field("amount").type.scale, table.schema.field("vat_amount").type.scale) == (scale, 2)
     assert table["amount"].to_pylist() == values
+
+
+def test_the_last_amount_may_be_the_one_that_needs_most_decimals() -> None:
+    """Row groups that were written before it have them too, and no byte tells in which frames the rows came."""
+    lines = [replace(make_line(place), amount=Decimal(place)) for place in range(ROW_GROUP + 2)]
+    lines[-1] = replace(lines[-1], amount=Decimal("0.125"))
+    files = []
+    for size in (ROW_GROUP + 2, 999):
+        form, file = format_for(PATH, None, PayoutSpecification), io.BytesIO()
+        batches = [lines[start : start + size] for start in range(0, len(lines), size)]
+        frames = [Frame(len(batch), form.encode(batch)) for batch in batches]
+        assert form.write(file, lambda frames=frames: iter(frames)) == len(lines)  # type: ignore[misc]
+        files.append(file.getvalue())
+    assert files[0] == files[1]
+    with pq.ParquetFile(io.BytesIO(files[0])) as written:
+        assert (written.num_row_groups, written.schema_arrow.field("amount").type.scale) == (2, 3)
+        assert written.read(["amount"])["amount"].to_pylist() == [line.amount for line in lines]
 
 
 def test_vocabularies_are_dictionaries() -> None:
