@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.arrays import PRECISION, SCALE, build_array, load_arrow, type_of
+from amili_async.export.arrays import PRECISION, SCALE, build_arrays, find_alike, load_arrow, type_of
 from amili_async.export.columns import Leaf, find_columns
-from amili_async.export.documents import columns_of
+from amili_async.export.documents import spread
 from amili_async.export.merging import Frames
 from amili_async.export.splicing import splice
 from amili_async.export.spool import Frame
@@ -40,10 +40,10 @@ class Parquet:
         load_arrow()
         self._columns = find_columns(None if fields is None else tuple(fields), record)
         self._names = [column.name for column in self._columns]
+        self._alike = find_alike(self._columns)
 
     def encode(self, records: Sequence[Any]) -> bytes:
-        values = columns_of(records, self._names)
-        arrays = [build_array(column, of_column) for column, of_column in zip(self._columns, values, strict=True)]
+        arrays = build_arrays(self._columns, spread(records, self._names), self._alike)
         return bytes(load_arrow().RecordBatch.from_arrays(arrays, schema=self._schema).serialize())
 
     def write(self, file: BinaryIO, frames: Frames) -> int:

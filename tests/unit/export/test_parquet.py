@@ -166,6 +166,7 @@ def test_chosen_fields_of_dicts_are_columns() -> None:
         ("booking_date", datetime(2025, 1, 1)),  # noqa: DTZ001 - that is what is wrong with it
         ("invoice_numbers", 5),
         ("references", "text"),
+        ("references", [("pair", "of texts")]),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(field: str, value: Any) -> None:
