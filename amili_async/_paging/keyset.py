@@ -116,7 +116,7 @@ class KeysetWalk(Generic[T]):
 
     def _top_up(self) -> None:
         """Start as many fetches as the law allows."""
-        each = (self._width + 1) // 2  # a page that waits shows that the consumer is behind, not the server
+        each = (self._width + 2) // 3  # a page that waits shows that the consumer is behind, not the server
         limit = min(self._width, AHEAD * self._width - each * len(self._batches))
         while self._failure is None and not self._is_closed and len(self._tasks) < limit:
             job = self._find_job()
