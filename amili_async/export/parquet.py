@@ -1,12 +1,11 @@
 """The format `.parquet`: money as `decimal128`, dates as instants in UTC, vocabularies as dictionaries.
 
 The law: the bytes of a file depend on its rows alone, not on the frames in which they came: row groups are always of
-the same size, and each is put together before it is written. Memory holds two of them, however many there are: one is
-put together while the other is written.
+the same size, and each is put together before it is written. Memory holds one of them, however many there are.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +17,6 @@ from amili_async.export.documents import spread
 from amili_async.export.merging import Frames
 from amili_async.export.splicing import splice
 from amili_async.export.spool import Frame
-from amili_async.export.threads import work_ahead
 
 ROW_GROUP = 16_384
 """Rows per row group."""
@@ -59,15 +57,12 @@ class Parquet:
 
         schema = self._final_schema(scales)
         rows = 0
-        with (
-            closing(work_ahead(_convert(group, schema) for group in self._regroup(frames))) as tables,
-            parquet.ParquetWriter(
-                file, schema, compression="zstd", use_dictionary=self._repeating(), write_page_index=True
-            ) as writer,
-        ):
-            for table in tables:
+        with parquet.ParquetWriter(
+            file, schema, compression="zstd", use_dictionary=self._repeating(), write_page_index=True
+        ) as writer:
+            for table in self._regroup(frames):
                 rows += table.num_rows
-                writer.write_table(table, row_group_size=ROW_GROUP)
+                writer.write_table(_convert(table, schema), row_group_size=ROW_GROUP)
                 load_arrow().default_memory_pool().release_unused()
         return rows
 
@@ -141,8 +136,9 @@ class Parquet:
             rows += frame.rows
             while rows >= ROW_GROUP:
                 table = pa.Table.from_batches(waiting)
-                yield table.slice(0, ROW_GROUP).combine_chunks()
                 waiting, rows = table.slice(ROW_GROUP).to_batches(), rows - ROW_GROUP
+                table = table.slice(0, ROW_GROUP).combine_chunks()  # lets go of the frames
+                yield table
         if rows:
             yield pa.Table.from_batches(waiting).combine_chunks()
 

@@ -1,8 +1,7 @@
-"""Blocking work beside the event loop, and beside other blocking work."""
+"""Blocking work beside the event loop."""
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -21,13 +20,3 @@ async def in_thread(work: Callable[P, T], *arguments: P.args, **options: P.kwarg
     working = asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments, **options))
     await outlast(working)
     return working.result()
-
-
-def work_ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """The same items, each worked out in another thread while the one before it is used; once closed, none is."""
-    with ThreadPoolExecutor(1) as beside:
-        nothing = object()
-        coming = beside.submit(next, items, nothing)
-        while (item := coming.result()) is not nothing:
-            coming = beside.submit(next, items, nothing)
-            yield item  # type: ignore[misc]
