@@ -102,6 +102,18 @@ def test_money_has_the_decimals_that_it_needs(amounts: list[str], scale: int) ->
     assert table["amount"].to_pylist() == values
 
 
+def test_amounts_that_need_tidying_do_not_disturb_the_others() -> None:
+    """Whatever the form of a number, it and those beside it, in its column or in another, are exact."""
+    columns = {
+        "amount": ["1E+3", "-0.0", "1." + "0" * 40, "99999999999999999999", None],
+        "vat_amount": ["0E-30", "1E-18", "-1.50", None, "12345678901234567890.123456789012345678"],
+        "total_amount": [None, "0E+30", "1064.0", "1E+19", "-99999999999999999999.999999999999999999"],
+    }
+    values = {name: [text and Decimal(text) for text in texts] for name, texts in columns.items()}
+    table = write([replace(make_line(place), **{name: values[name][place] for name in values}) for place in range(5)])
+    assert {name: table[name].to_pylist() for name in values} == values
+
+
 def test_the_last_amount_may_be_the_one_that_needs_most_decimals() -> None:
     """Row groups that were written before it have them too, and no byte tells in which frames the rows came."""
     lines = [replace(make_line(place), amount=Decimal(place)) for place in range(ROW_GROUP + 2)]
