@@ -19,7 +19,10 @@ from amili_async.errors import ConfigurationError
 T = TypeVar("T")
 
 AHEAD = 2
-"""Pages in flight or waiting, for each request that may be in flight: order is nobody's concern, so few suffice."""
+"""Pages in flight or waiting, for each request that may be in flight: order is nobody's concern, so few suffice.
+
+Of those few hardly any should wait: while the consumer is busy with others, the records leave the processor's cache.
+"""
 _CANCELLED = "a page of the extraction was cancelled from outside"
 
 
@@ -113,7 +116,8 @@ class KeysetWalk(Generic[T]):
 
     def _top_up(self) -> None:
         """Start as many fetches as the law allows."""
-        limit = min(self._width, AHEAD * self._width - len(self._batches))
+        each = (self._width + 2) // 3  # a page that waits shows that the consumer is behind, not the server
+        limit = min(self._width, AHEAD * self._width - each * len(self._batches))
         while self._failure is None and not self._is_closed and len(self._tasks) < limit:
             job = self._find_job()
             if job is None:

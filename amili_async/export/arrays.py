@@ -5,10 +5,15 @@ needed, and vocabularies as dictionaries. pyarrow is imported here and in `parqu
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DefaultContext, Inexact
 from functools import lru_cache
+from itertools import chain
+from types import NoneType
 from typing import Any
+
+from msgspec import UNSET
 
 from amili_async.errors import ConfigurationError
 from amili_async.export.columns import Column, Kind, Leaf, Mapped, Named, Several
@@ -28,11 +33,14 @@ _REASONS: Mapping[Kind, str] = {
     Leaf.COUNT: "is no whole number of 64 bits",
     Leaf.TRUTH: "is neither true nor false",
 }
+_FAILURES = (TypeError, ValueError, ArithmeticError, AttributeError)
 _EXACT = Context(prec=2000, traps=[*(signal for signal, is_on in DefaultContext.traps.items() if is_on), Inexact])
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_seen_moments: Memo[datetime, int] = Memo(lambda moment: (moment - _EPOCH) // timedelta(microseconds=1))
+_seen_moments: Memo[datetime | None, int | None] = Memo(
+    lambda moment: None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
+)
 """Microseconds since 1970."""
 
 
@@ -65,32 +73,68 @@ def type_of(kind: Kind) -> Any:
     return leaves.get(kind, pa.string())
 
 
-def build_array(column: Column, values: Sequence[Any]) -> Any:
-    """The values of a column as an array; `Misfit` where one of them does not fit its kind."""
+def find_alike(columns: Sequence[Column]) -> Mapping[Kind, Sequence[int]]:
+    """The places of the columns that are made of values in the same way, by what they hold."""
+    alike: dict[Kind, list[int]] = {}
+    for place, column in enumerate(columns):
+        alike.setdefault(Leaf.TEXT if column.kind is Leaf.WORD else column.kind, []).append(place)
+    return alike
+
+
+def build_arrays(
+    columns: Sequence[Column], values: Sequence[Sequence[Any]], alike: Mapping[Kind, Sequence[int]]
+) -> list[Any]:
+    """The values of each column, which may be UNSET, as an array; `Misfit` where one does not fit its column's kind.
+
+    Columns that are *alike* become one array, cut up again: making one costs as much as a hundred values.
+    """
+    arrays: list[Any] = [None] * len(columns)
     try:
-        return _build(column.kind, values)
-    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        for kind, places in alike.items():
+            rows = len(values[places[0]])
+            joined = _build(kind, [None if value is UNSET else value for place in places for value in values[place]])
+            for number, place in enumerate(places):
+                arrays[place] = joined.slice(number * rows, rows)
+    except _FAILURES:
+        return [_build_alone(column, of_column) for column, of_column in zip(columns, values, strict=True)]
+    return arrays
+
+
+def _build_alone(column: Column, values: Sequence[Any]) -> Any:
+    try:
+        return _build(column.kind, [None if value is UNSET else value for value in values])
+    except _FAILURES:
         raise Misfit(column.name, _REASONS.get(column.kind, "holds what the file cannot")) from None
 
 
 def _build(kind: Kind, values: Sequence[Any]) -> Any:
     pa = load_arrow()
+    if isinstance(kind, (Several, Mapped)) and kind.of is Leaf.TEXT:
+        with suppress(TypeError, ValueError):  # there is something else among it
+            return pa.array(_check_objects(values) if isinstance(kind, Mapped) else values, type_of(kind))
     if isinstance(kind, Several):
-        parts = [part for value in values if value is not None for part in value]
+        parts = list(chain.from_iterable([value for value in values if value is not None]))
         return pa.ListArray.from_arrays(_offsets(values), _build(kind.of, parts), type=type_of(kind))
     if isinstance(kind, Mapped):
         objects = [value for value in values if value is not None]
-        names = [name for value in objects for name in value]
-        parts = [part for value in objects for part in value.values()]
+        names = list(chain.from_iterable(objects))
+        parts = list(chain.from_iterable(map(dict.values, objects)))
         return pa.MapArray.from_arrays(_offsets(values), pa.array(names, pa.string()), _build(kind.of, parts))
     if isinstance(kind, Named):
         return _build_struct(kind, values)
     if kind is Leaf.MOMENT:
-        return pa.array([None if value is None else _seen_moments[value] for value in values], type_of(kind))
+        values = list(map(_seen_moments.__getitem__, values))
     try:
         return pa.array(values, type_of(kind))
     except (TypeError, ValueError):
         return pa.array([_tidy(kind, value) for value in values], type_of(kind))
+
+
+def _check_objects(values: Sequence[Any]) -> Sequence[Any]:
+    """The values; `TypeError` where one is no object: Arrow would take pairs for one."""
+    if not set(map(type, values)) <= {dict, NoneType}:
+        raise TypeError
+    return values
 
 
 def _build_struct(kind: Named, values: Sequence[Any]) -> Any:
@@ -110,8 +154,11 @@ def _offsets(values: Sequence[Any]) -> Any:
     offsets: list[int | None] = []
     count = 0
     for value in values:
-        offsets.append(None if value is None else count)
-        count += 0 if value is None else len(value)
+        if value is None:
+            offsets.append(None)
+        else:
+            offsets.append(count)
+            count += len(value)
     return load_arrow().array([*offsets, count], load_arrow().int32())
 
 

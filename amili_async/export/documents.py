@@ -32,16 +32,22 @@ def pick(document: Mapping[str, Any], name: str) -> Any:
 
 def columns_of(records: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
     """The values of each field, dotted ones too; `None` where it is absent."""
-    record: Any = type(records[0]) if records else dict
-    if not issubclass(record, msgspec.Struct) or any(type(other) is not record for other in records):
+    return [[None if value is UNSET else value for value in column] for column in spread(records, names)]
+
+
+def spread(records: Sequence[Any], names: Sequence[str]) -> list[Sequence[Any]]:
+    """The same, but what is absent may be UNSET as well."""
+    types = set(map(type, records))
+    record: Any = types.pop() if len(types) == 1 else dict
+    if not issubclass(record, msgspec.Struct):
         documents = [as_document(one) for one in records]
         return [[pick(document, name) for document in documents] for name in names]
     places = _places_of(record)
     values = list(zip(*map(astuple, records), strict=True))
-    columns = []
+    columns: list[Sequence[Any]] = []
     for name in names:
         if name in places:
-            columns.append([None if value is UNSET else value for value in values[places[name]]])
+            columns.append(values[places[name]])
         else:
             columns.append([pick(as_document(one), name) if "." in name else None for one in records])
     return columns

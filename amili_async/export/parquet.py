@@ -1,18 +1,19 @@
 """The format `.parquet`: money as `decimal128`, dates as instants in UTC, vocabularies as dictionaries.
 
-The law: the bytes of a file depend on its rows alone, not on the frames in which they came: row groups, and the batches
-in them, are always of the same size. Memory holds one row group, however many there are.
+The law: the bytes of a file depend on its rows alone, not on the frames in which they came: row groups are always of
+the same size, and each is put together before it is written. Memory holds one of them, however many there are.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.arrays import PRECISION, SCALE, build_array, load_arrow, type_of
+from amili_async.export.arrays import PRECISION, SCALE, build_arrays, find_alike, load_arrow, type_of
 from amili_async.export.columns import Leaf, find_columns
-from amili_async.export.documents import columns_of
+from amili_async.export.documents import spread
 from amili_async.export.merging import Frames
 from amili_async.export.splicing import splice
 from amili_async.export.spool import Frame
@@ -20,7 +21,7 @@ from amili_async.export.spool import Frame
 ROW_GROUP = 16_384
 """Rows per row group."""
 BATCH = 4_096
-"""Rows that are put together at a time; a row group is a multiple of it."""
+"""Rows of an older file that are read at a time."""
 LEAST_SCALE = 2
 """Decimals of money, if no amount has more."""
 _UNIQUE = frozenset({"_id", "_etag", "invoice_number", "reference_number", "creditor_payment_reference"})
@@ -37,29 +38,37 @@ class Parquet:
         load_arrow()
         self._columns = find_columns(None if fields is None else tuple(fields), record)
         self._names = [column.name for column in self._columns]
+        self._alike = find_alike(self._columns)
 
     def encode(self, records: Sequence[Any]) -> bytes:
-        values = columns_of(records, self._names)
-        arrays = [build_array(column, of_column) for column, of_column in zip(self._columns, values, strict=True)]
+        arrays = build_arrays(self._columns, spread(records, self._names), self._alike)
         return bytes(load_arrow().RecordBatch.from_arrays(arrays, schema=self._schema).serialize())
 
     def write(self, file: BinaryIO, frames: Frames) -> int:
+        with suppress(load_arrow().ArrowInvalid):  # rarely has an amount more decimals than that
+            return self._write(file, frames(), dict.fromkeys(self._names_of(Leaf.MONEY), LEAST_SCALE))
+        file.seek(0)
+        file.truncate()
+        return self._write(file, frames(), self._measure(frames()))
+
+    def _write(self, file: BinaryIO, frames: Iterable[Frame], scales: dict[str, int]) -> int:
+        """The file with money of these decimals; `ArrowInvalid` where an amount has more."""
         from pyarrow import parquet
 
-        schema = self._final_schema(self._measure(frames()))
+        schema = self._final_schema(scales)
         rows = 0
         with parquet.ParquetWriter(
             file, schema, compression="zstd", use_dictionary=self._repeating(), write_page_index=True
         ) as writer:
-            for group in _regroup(self._rebatch(frames()), ROW_GROUP // BATCH):
-                table = load_arrow().Table.from_batches(group)
+            for table in self._regroup(frames):
                 rows += table.num_rows
                 writer.write_table(_convert(table, schema), row_group_size=ROW_GROUP)
                 load_arrow().default_memory_pool().release_unused()
         return rows
 
     def merge(self, path: Path, frames: Iterator[Frame], gone: frozenset[str]) -> Iterator[Frame]:
-        for table in splice(self._read(path), map(self._open, frames), gone=gone):
+        tables = (load_arrow().Table.from_batches([self._open(frame)]) for frame in frames)
+        for table in splice(self._read(path), tables, gone=gone):
             yield from self._close(table)
 
     def read_ids(self, path: Path) -> Iterator[str]:
@@ -85,20 +94,20 @@ class Parquet:
 
     def _final_schema(self, scales: dict[str, int]) -> Any:
         pa = load_arrow()
-        words = {column.name: pa.dictionary(pa.int32(), pa.string()) for column in self._columns_of(Leaf.WORD)}
+        words = dict.fromkeys(self._names_of(Leaf.WORD), pa.dictionary(pa.int32(), pa.string()))
         money = {name: pa.decimal128(PRECISION, scale) for name, scale in scales.items()}
         return pa.schema([(field.name, (words | money).get(field.name, field.type)) for field in self._schema])
 
-    def _columns_of(self, leaf: Leaf) -> list[Any]:
-        return [column for column in self._columns if column.kind is leaf]
+    def _names_of(self, leaf: Leaf) -> list[str]:
+        return [column.name for column in self._columns if column.kind is leaf]
 
     def _repeating(self) -> list[str]:
         return [column.name for column in self._columns if isinstance(column.kind, Leaf) and column.name not in _UNIQUE]
 
     def _open(self, frame: Frame) -> Any:
-        """The rows of a frame as a table of one batch."""
+        """The rows of a frame as a batch."""
         pa = load_arrow()
-        return pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(frame.payload), self._schema)])
+        return pa.ipc.read_record_batch(pa.py_buffer(frame.payload), self._schema)
 
     def _close(self, table: Any) -> Iterator[Frame]:
         for batch in table.combine_chunks().to_batches():
@@ -107,30 +116,31 @@ class Parquet:
     def _measure(self, frames: Iterable[Frame]) -> dict[str, int]:
         """The decimals that each column of money needs; zeros at the end do not count."""
         pa = load_arrow()
-        scales = {column.name: LEAST_SCALE for column in self._columns_of(Leaf.MONEY)}
+        scales = dict.fromkeys(self._names_of(Leaf.MONEY), LEAST_SCALE)
         for frame in frames:
-            table = self._open(frame)
+            batch = self._open(frame)
             for name, scale in scales.items():
-                column = table[name]
+                column = batch[name]
                 while scale < SCALE and not _fits(column, pa.decimal128(PRECISION, scale)):
                     scale += 1
                 scales[name] = scale
         return scales
 
-    def _rebatch(self, frames: Iterable[Frame]) -> Iterator[Any]:
-        """The same rows in batches of one size, the last one aside."""
+    def _regroup(self, frames: Iterable[Frame]) -> Iterator[Any]:
+        """The same rows in tables of one batch and one size, the last one aside."""
         pa = load_arrow()
         waiting: list[Any] = []
         rows = 0
         for frame in frames:
             waiting.append(self._open(frame))
             rows += frame.rows
-            while rows >= BATCH:
-                table = pa.concat_tables(waiting)
-                yield from table.slice(0, BATCH).combine_chunks().to_batches()
-                waiting, rows = [table.slice(BATCH)], rows - BATCH
+            while rows >= ROW_GROUP:
+                table = pa.Table.from_batches(waiting)
+                waiting, rows = table.slice(ROW_GROUP).to_batches(), rows - ROW_GROUP
+                table = table.slice(0, ROW_GROUP).combine_chunks()  # lets go of the frames
+                yield table
         if rows:
-            yield from pa.concat_tables(waiting).combine_chunks().to_batches()
+            yield pa.Table.from_batches(waiting).combine_chunks()
 
     def _read(self, path: Path) -> Iterator[Any]:
         """An older file in the form of rows that are on their way."""
@@ -146,24 +156,13 @@ def _read_batches(path: Path, *, columns: list[str] | None = None) -> Iterator[A
             yield from file.iter_batches(batch_size=BATCH, columns=columns, use_threads=False)
 
 
-def _regroup(batches: Iterator[Any], count: int) -> Iterator[list[Any]]:
-    group: list[Any] = []
-    for batch in batches:
-        group.append(batch)
-        if len(group) == count:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
 def _convert(table: Any, schema: Any) -> Any:
     """The types of the finished file; a vocabulary has one dictionary per row group, in the order of its rows."""
     pa = load_arrow()
     columns = []
     for column, field in zip(table.columns, schema, strict=True):
         if pa.types.is_dictionary(field.type):
-            columns.append(column.combine_chunks().dictionary_encode())
+            columns.append(column.dictionary_encode())
         else:
             columns.append(column.cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)

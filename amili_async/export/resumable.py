@@ -8,7 +8,6 @@ from typing import Any
 from msgspec import Raw
 
 from amili_async._wire.cancellation import outlast
-from amili_async._wire.hidden import Hidden
 from amili_async.errors import UnreadableResponse
 from amili_async.export.exported import Exported, Progress
 from amili_async.export.finishing import build, commit, read_ids
@@ -83,20 +82,24 @@ async def _wait_for_batch(
     ledger: Ledger, extraction: Extraction[Any], batches: AsyncGenerator[tuple[Any, ...], None]
 ) -> tuple[Any, ...] | None:
     """The next batch; where it is long in coming, as when the budget pauses, what came before is saved meanwhile."""
-    arriving = asyncio.get_running_loop().create_task(_arrive(batches))
+    loop = asyncio.get_running_loop()
+    saving: list[asyncio.Task[None]] = []
+    due = loop.call_later(SAVE_EVERY, lambda: saving.append(loop.create_task(_save_if_ahead(ledger, extraction))))
     try:
-        done, _ = await asyncio.wait((arriving,), timeout=SAVE_EVERY)
-        checkpoint = None if done else ledger.cover(extraction)
-        if checkpoint is not None and ledger.is_ahead:
-            await in_thread(ledger.save, checkpoint)
-        return (await arriving).content
+        batch = await anext(batches, None)
     finally:
-        arriving.cancel()
-        await outlast(arriving)
+        due.cancel()
+        for task in saving:
+            await outlast(task)
+    for task in saving:
+        task.result()
+    return batch
 
 
-async def _arrive(batches: AsyncGenerator[tuple[Any, ...], None]) -> Hidden[tuple[Any, ...] | None]:
-    return Hidden(await anext(batches, None))
+async def _save_if_ahead(ledger: Ledger, extraction: Extraction[Any]) -> None:
+    checkpoint = ledger.cover(extraction)
+    if checkpoint is not None and ledger.is_ahead:
+        await in_thread(ledger.save, checkpoint)
 
 
 async def _sweep(resource: Resource[Any], ledger: Ledger, form: Format, where: Where) -> frozenset[str]:

@@ -6,9 +6,11 @@ own, and the encoding is UTF-8.
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import NoneType
 from typing import Any, BinaryIO
 
 import msgspec
@@ -94,20 +96,21 @@ def _join_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
             parts.clear()
 
 
-_seen_dates: Memo[datetime, str] = Memo(lambda moment: moment.astimezone(UTC).isoformat().replace("+00:00", "Z"))
+_seen_dates: Memo[datetime | None, str] = Memo(
+    lambda moment: "" if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+)
 
 
 def _write_column(values: list[Any]) -> list[str]:
-    """The cells of a column, quoted where they must be; a column mostly holds one type."""
-    types = set(map(type, values)) - {type(None)}
-    if not types:
-        return [""] * len(values)
+    """The cells of a column, quoted where they must be; a column mostly holds one type, and most hold text."""
+    if isinstance(next(filter(None, values), ""), str):
+        with suppress(TypeError):  # the first one is text, but another is not
+            return _quote_all(["" if value is None else value for value in values])
+    types = set(map(type, values)) - {NoneType}
     if types == {datetime}:
-        return ["" if value is None else _seen_dates[value] for value in values]
+        return list(map(_seen_dates.__getitem__, values))
     if types == {Decimal}:
         return ["" if value is None else str(value) for value in values]
-    if types == {str}:
-        return _quote_all(["" if value is None else value for value in values])
     if types <= _NESTED:
         lines = encoder.encode_lines(values).decode().split("\n")
         return _quote_all(["" if value is None else line for value, line in zip(values, lines, strict=False)])

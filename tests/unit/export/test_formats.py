@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,16 @@ def test_csv_of_chosen_fields_has_these_columns_in_this_order() -> None:
 def test_a_row_of_one_empty_cell_is_still_a_row() -> None:
     """A reader skips empty lines, so an empty cell that is alone is quoted."""
     assert len(read_csv(write_csv([LINE, LINE], fields=("article",)))) == 2
+
+
+def test_a_column_of_csv_may_begin_with_text_and_hold_anything() -> None:
+    """What follows is written as what it is."""
+    values = ["text", Decimal("1.50"), True, None, datetime(2025, 6, 13, 8, tzinfo=UTC), {"a": 1}, "a,b", ""]
+    written = write_csv(
+        [{"_id": str(place), "campaign": value} for place, value in enumerate(values)], fields=("campaign", "_id")
+    )
+    cells = [row["campaign"] for row in read_csv(written)]
+    assert cells == ["text", "1.50", "true", "", "2025-06-13T08:00:00Z", '{"a":1}', "a,b", ""]
 
 
 def test_csv_of_dicts_needs_its_fields_told() -> None:

@@ -19,6 +19,7 @@ from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import export, fields_of
 from amili_async.export.formats import format_for
 from amili_async.export.misfits import encode
+from amili_async.export.parquet import ROW_GROUP
 from amili_async.export.spool import Frame
 from tests.unit.export.records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED, make_line
 
@@ -101,6 +102,35 @@ def test_money_has_the_decimals_that_it_needs(amounts: list[str], scale: int) ->
     assert table["amount"].to_pylist() == values
 
 
+def test_amounts_that_need_tidying_do_not_disturb_the_others() -> None:
+    """Whatever the form of a number, it and those beside it, in its column or in another, are exact."""
+    columns = {
+        "amount": ["1E+3", "-0.0", "1." + "0" * 40, "99999999999999999999", None],
+        "vat_amount": ["0E-30", "1E-18", "-1.50", None, "12345678901234567890.123456789012345678"],
+        "total_amount": [None, "0E+30", "1064.0", "1E+19", "-99999999999999999999.999999999999999999"],
+    }
+    values = {name: [text and Decimal(text) for text in texts] for name, texts in columns.items()}
+    table = write([replace(make_line(place), **{name: values[name][place] for name in values}) for place in range(5)])
+    assert {name: table[name].to_pylist() for name in values} == values
+
+
+def test_the_last_amount_may_be_the_one_that_needs_most_decimals() -> None:
+    """Row groups that were written before it have them too, and no byte tells in which frames the rows came."""
+    lines = [replace(make_line(place), amount=Decimal(place)) for place in range(ROW_GROUP + 2)]
+    lines[-1] = replace(lines[-1], amount=Decimal("0.125"))
+    files = []
+    for size in (ROW_GROUP + 2, 999):
+        form, file = format_for(PATH, None, PayoutSpecification), io.BytesIO()
+        batches = [lines[start : start + size] for start in range(0, len(lines), size)]
+        frames = [Frame(len(batch), form.encode(batch)) for batch in batches]
+        assert form.write(file, lambda frames=frames: iter(frames)) == len(lines)  # type: ignore[misc]
+        files.append(file.getvalue())
+    assert files[0] == files[1]
+    with pq.ParquetFile(io.BytesIO(files[0])) as written:
+        assert (written.num_row_groups, written.schema_arrow.field("amount").type.scale) == (2, 3)
+        assert written.read(["amount"])["amount"].to_pylist() == [line.amount for line in lines]
+
+
 def test_vocabularies_are_dictionaries() -> None:
     """A column of a few words has them once; the rest is plain text."""
     table = write([make_line(place) for place in range(9)])
@@ -148,6 +178,7 @@ def test_chosen_fields_of_dicts_are_columns() -> None:
         ("booking_date", datetime(2025, 1, 1)),  # noqa: DTZ001 - that is what is wrong with it
         ("invoice_numbers", 5),
         ("references", "text"),
+        ("references", [("pair", "of texts")]),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(field: str, value: Any) -> None:
