@@ -138,6 +138,7 @@ class Resource(Generic[T]):
             page_size=size,
             width=self._connection.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             max_items=max_items,
+            ascends_by_id=query.sort == "_id",
         )
         return Stream(
             self.path,

@@ -33,6 +33,8 @@ class Pace(Struct, frozen=True, kw_only=True):
     """Fetches in flight at most."""
     max_items: int | None = None
     """Records to deliver at most."""
+    ascends_by_id: bool = False
+    """Whether that is the order: then it is plain to see that no row stands on two pages."""
     opens_fully: bool = False
     """Whether the window is full from the second page on: for those who want everything."""
 
@@ -132,7 +134,9 @@ class OffsetWalk(Generic[R, T]):
                 f"page {self._number} is the same as the one before: the server seems to ignore the page number"
             )
         with suppress(KeyError):  # nor can a record that came without its id
-            if identify(page.items[0]) in map(identify, self._previous):
+            first = identify(page.items[0])
+            is_beyond = self._pace.ascends_by_id and first > identify(self._previous[-1])
+            if not is_beyond and first in map(identify, self._previous):
                 self._tell_drift(self._number, "repeated")
 
     def _check_sum(self) -> None:

@@ -35,7 +35,7 @@ async def fetch_all(url: str) -> int:
 
 def open_client() -> httpx.AsyncClient:
     """A client that keeps ten connections."""
-    return httpx.AsyncClient(headers={"X-API-Key": "token"}, limits=httpx.Limits(max_connections=WIDTH), timeout=None)
+    return httpx.AsyncClient(headers={"X-API-Key": "token"}, limits=httpx.Limits(max_connections=WIDTH), timeout=60)
 
 
 async def fetch_page(client: httpx.AsyncClient, url: str, number: int) -> bytes:

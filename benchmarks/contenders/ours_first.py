@@ -9,8 +9,8 @@ LABEL = "amili_async, the first record of a stream()"
 
 async def fetch_all(url: str) -> int:
     """Visit the first record, and leave."""
-    async with AmiliClient(url, auth="token", rate_limit=None) as amili:
-        async with aclosing(aiter(amili.payout_specifications.stream())) as records:
-            async for _ in records:
-                return 1
-    return 0
+    async with (
+        AmiliClient(url, auth="token", rate_limit=None) as amili,
+        aclosing(aiter(amili.payout_specifications.stream())) as records,
+    ):
+        return 0 if await anext(records, None) is None else 1

@@ -46,7 +46,10 @@ async def fetch_all(url: str, *, rung: str, pages: int) -> int:
         if rung == "decoding":
             return len([len(page.items) async for page in amili.payout_specifications.stream().pages()])
         if rung == "record by record":
-            return len([record.id async for record in amili.payout_specifications.stream()]) // 100
+            records = 0
+            async for _ in amili.payout_specifications.stream():
+                records += 1
+            return records // 100
         fetch = _choose_fetch(amili, rung)
         await (_work(fetch, pages) if rung.startswith("one try") else _keep_order(fetch, pages))
     return pages

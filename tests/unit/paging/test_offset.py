@@ -226,7 +226,8 @@ async def test_a_total_that_moves_is_drift() -> None:
     assert walk.drift[0] == (2, "total")
 
 
-async def test_a_row_that_comes_twice_is_drift_even_where_the_total_stays() -> None:
+@pytest.mark.parametrize("ascends_by_id", [True, False])
+async def test_a_row_that_comes_twice_is_drift_even_where_the_total_stays(ascends_by_id: bool) -> None:
     """One row inserted and one deleted leave the total alone, but shift a row over the boundary."""
 
     def answer(number: int, size: int) -> Page[Any]:
@@ -234,6 +235,6 @@ async def test_a_row_that_comes_twice_is_drift_even_where_the_total_stays() -> N
         items = rows((number - 1) * 100 - shift, number * 100 - shift)
         return Page(items=items, number=number, max_results=100, total=300)
 
-    walk = Walk(answer)
+    walk = Walk(answer, ascends_by_id=ascends_by_id)
     await walk.run()
     assert (2, "repeated") in walk.drift

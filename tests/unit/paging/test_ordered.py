@@ -148,3 +148,27 @@ async def test_a_consumer_that_is_cancelled_stays_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await consumer
     await window.aclose()
+
+
+async def test_who_has_plenty_in_hand_lets_others_run_after_each_fourth_page() -> None:
+    """While as many pages wait as may be in flight, the loop turns once in four pages; with fewer, at each."""
+    pages = Pages()
+    window = make_window(pages, width=2, ahead=12, last=12)
+    window.top_up()
+    await settle()
+    for number in range(1, 13):
+        pages.finish(number)
+        await settle()
+    turns: list[int] = []
+    loop = asyncio.get_running_loop()
+    for number in range(1, 13):
+        loop.call_soon(turns.append, number)
+        assert await window.take() == number
+        turns.append(0)
+    looked_before = [number for number in range(1, 13) if turns.index(number) < _nth_zero(turns, number)]
+    assert looked_before == [4, 8, 11, 12]
+    await window.aclose()
+
+
+def _nth_zero(turns: list[int], nth: int) -> int:
+    return [place for place, turn in enumerate(turns) if turn == 0][nth - 1]
