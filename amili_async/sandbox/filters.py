@@ -30,9 +30,15 @@ def read_where(text: str) -> Any:
 
 
 def _read_json(text: str) -> Any:
-    where = json.loads(text, parse_float=Decimal, parse_constant=refuse_constant)
+    where = json.loads(text, parse_float=_read_float, parse_constant=refuse_constant)
     _check_operators(where)
     return where
+
+
+def _read_float(text: str) -> Decimal:
+    """The database compares doubles: a large one is a whole number with more digits than its text has."""
+    value = float(text)
+    return Decimal(value) if value.is_integer() else Decimal(text)
 
 
 def _read_python(text: str) -> dict[str, Any]:

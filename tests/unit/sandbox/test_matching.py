@@ -22,6 +22,12 @@ def select(where: Any = None, sort: str = "") -> str:
     return "".join(row.document["_id"][0] for row in collection.select(json.dumps(where) if where else "", sort))
 
 
+def test_a_large_float_is_the_double_that_it_stands_for() -> None:
+    """2**62 is found by the shortest text of its double, whose digits say a little more."""
+    collection = Collection(lambda: [{"_id": "a" * 24, "n": 2**62}])
+    assert [row.document["n"] for row in collection.select('{"n":4.611686018427388e+18}', "")] == [2**62]
+
+
 @pytest.mark.parametrize(
     ("where", "found"),
     [
