@@ -3,8 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from functools import cache, partial
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from amili_async.models import PayoutSpecification
 from amili_async.reconcile import Reconciliation
 from amili_async.reconciling import Reconciler
 from amili_async.resources import Resource
+from amili_async.version import VERSION
 
 if TYPE_CHECKING:
     import aiohttp
@@ -90,7 +90,7 @@ class AmiliClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closing = False
         self._open_walks: set[Walk] = set()
-        self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=_user_agent())
+        self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
         max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
         self._budget: RequestBudget
         if rate_limit is None or isinstance(rate_limit, RateLimit):
@@ -216,11 +216,6 @@ def _listed(observers: object) -> Sequence[object]:
     if not isinstance(observers, Sequence):
         raise ConfigurationError("observers must be a list of callables, even where it is one")
     return observers
-
-
-@cache
-def _user_agent() -> str:
-    return f"amili-async/{version('amili-async')}"
 
 
 def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:

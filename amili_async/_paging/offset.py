@@ -6,6 +6,7 @@ drop the projection). Rows that come or go meanwhile shift the pages; that is no
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from functools import lru_cache
 from math import ceil
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
@@ -126,7 +127,8 @@ class OffsetWalk(Generic[R, T]):
         self._previous = page.items
 
     def _look_for_repetition(self, page: Page[T], *, has_moved: bool) -> None:
-        identify = _identifier_of(page.items[0])
+        record: Any = type(page.items[0])
+        identify = _identifier_of(record)
         if identify is None:
             return  # a caller's type without an id cannot tell
         if page.items == self._previous and not has_moved:
@@ -152,9 +154,10 @@ class OffsetWalk(Generic[R, T]):
         return replace(page, items=page.items[: max(0, len(page.items) - (self._received - limit))])
 
 
+@lru_cache(maxsize=256)
 def _identifier_of(record: Any) -> Callable[[Any], Any] | None:
-    """What reads the `_id` of records like this one; `None` where a caller's type leaves it out."""
-    if isinstance(record, dict):
+    """What reads the `_id` of records of a type; `None` where a caller's type leaves it out."""
+    if issubclass(record, dict):
         return itemgetter("_id")
     names = zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True)
     return next((attrgetter(name) for name, wire in names if wire in {"_id", "id"}), None)

@@ -1,6 +1,5 @@
 """The commands, put together."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from amili_async.cli.listing import list_records
 from amili_async.cli.paying import register_payments
 from amili_async.cli.reconciling import reconcile_payouts
 from amili_async.cli.serving import serve_sandbox
+from amili_async.version import VERSION
 
 EXIT_CODES = (
     "Exit codes: 0 all is well; 1 something is not right: sums do not agree, rows moved during an export with --sort, "
@@ -37,7 +37,7 @@ app = typer.Typer(
 
 def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer calls it so
     if is_asked:
-        typer.echo(f"amili-async {version('amili-async')}")
+        typer.echo(f"amili-async {VERSION}")
         raise typer.Exit
 
 

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "amili_async"
 
 FLOORS = [
-    {"errors", "models.memo", "models.decoding", "_wire.hidden"},
+    {"errors", "models.memo", "models.decoding", "_wire.hidden", "version"},
     {"events", "models.fields", "_wire.clock", "_wire.cancellation", "_wire.windows", "models.kinds", "_paging.ranges"},
     {"models.record", "models.shape", "models.encoding", "observers", "_paging.ordered", "_paging.keyed"},
     {"_paging.survey", "models.payout", "models.payout_specification", "models.creditor_payment", "_wire.quota"},
