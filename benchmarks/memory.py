@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from benchmarks import export_memory
 from benchmarks.cell import Setting
-from benchmarks.contenders import ours_kept
+from benchmarks.contenders import kept_dicts, kept_typed
+from benchmarks.pages import SIZE
 from benchmarks.report import Judged, Report, print_judged
-from benchmarks.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
+from benchmarks.rounds import Measure, find_ratio, in_process_of_its_own, print_table, run_rounds
 from benchmarks.serving import make_rows, serve
 
 STREAMED_GOAL = 6.0
@@ -15,8 +16,7 @@ SAME_GOAL = 1.0
 """Megabytes between a short stream and one that is five times as long."""
 KEPT_GOAL = 0.75
 COLLECTOR_GOAL = 1.05
-DICTS = "aiohttp + json.loads, dicts kept"
-UNCOLLECTED = f"{ours_kept.LABEL}, collector off"
+UNCOLLECTED = f"{kept_typed.LABEL}, collector off"
 
 
 def measure(*, quick: bool) -> Report:
@@ -55,25 +55,28 @@ def _measure_streams(*, quick: bool) -> Iterable[Judged]:
 
 
 def _measure_kept(*, quick: bool) -> Iterable[Judged]:
-    rows, rounds = (make_rows(5_000), 1) if quick else (make_rows(100_000), 5)
-    with serve(rows, latency=0) as url:
-        contenders = {
-            ours_kept.LABEL: in_process_of_its_own("ours_kept", url, expected=rows.count),
-            UNCOLLECTED: in_process_of_its_own("ours_kept", url, expected=rows.count, setting=Setting(collects=False)),
-            DICTS: in_process_of_its_own(
-                "aiohttp_json", url, expected=rows.count, setting=Setting(options={"keeps": True})
-            ),
-        }
-        medians = run_rounds(contenders, rounds=rounds)
-    title = f"{rows.count:,} specifications kept (medians of {rounds})"
-    print_table(title, medians, baseline=ours_kept.LABEL, by="growth")
+    times, rounds = (1, 1) if quick else (10, 5)
+    records = times * len(kept_typed.BODIES) * SIZE
+
+    def keeping(name: str, *, collects: bool = True) -> Measure:
+        setting = Setting(options={"times": times}, collects=collects)
+        return in_process_of_its_own(name, "", expected=records, setting=setting, is_steady=False)
+
+    contenders = {
+        kept_typed.LABEL: keeping("kept_typed"),
+        UNCOLLECTED: keeping("kept_typed", collects=False),
+        kept_dicts.LABEL: keeping("kept_dicts"),
+    }
+    medians = run_rounds(contenders, rounds=rounds)
+    title = f"{records:,} specifications decoded and kept, real (medians of {rounds})"
+    print_table(title, medians, baseline=kept_typed.LABEL, by="growth")
     yield Judged(
-        what=f"bytes of {rows.count:,} records kept against dicts",
-        result=find_ratio(medians, ours_kept.LABEL, DICTS, "growth"),
+        what=f"bytes of {records:,} records kept against dicts",
+        result=find_ratio(medians, kept_typed.LABEL, kept_dicts.LABEL, "growth"),
         goal=KEPT_GOAL,
     )
     yield Judged(
         what="keeping them with the cyclic collector on against off, CPU",
-        result=find_ratio(medians, ours_kept.LABEL, UNCOLLECTED, "cpu"),
+        result=find_ratio(medians, kept_typed.LABEL, UNCOLLECTED, "cpu"),
         goal=COLLECTOR_GOAL,
     )

@@ -66,14 +66,14 @@ async def fetch_all(url: str, *, decodes: bool = True) -> int:
     address, _, port = host.partition(":")
     hook: Any = dict.__getitem__
     decoder = msgspec.json.Decoder(Listing, dec_hook=hook)
-    amounts: list[Any] = []
-    pages = 0
+    visited = pages = 0
 
     def visit(body: bytes) -> int:
-        nonlocal pages
+        nonlocal visited, pages
         pages += 1
         if decodes:
-            amounts.extend([record.total_amount for record in decoder.decode(body).items])
+            for record in decoder.decode(body).items:
+                visited += record.total_amount is not None
         return msgspec.json.decode(body, type=PlainListing).meta.total if pages == 1 else 0
 
     loop = asyncio.get_running_loop()
@@ -88,4 +88,4 @@ async def fetch_all(url: str, *, decodes: bool = True) -> int:
     await asyncio.gather(*(connection.ended for connection in connections))
     for transport, _ in opened:
         transport.close()
-    return len(amounts) if decodes else pages
+    return visited if decodes else pages

@@ -20,4 +20,4 @@ def fetch_all(url: str) -> int:
         data_selector="_items",
     )
     pages = client.paginate(PATH, params={"max_results": 100, "sort": "_id"})
-    return len([item["total_amount"] for page in pages for item in page])
+    return sum(item["total_amount"] is not None for page in pages for item in page)

@@ -17,4 +17,4 @@ async def fetch_all(url: str) -> int:
             return ValidatedListing.model_validate_json(await fetch_page(client, url, number))
 
         rest = await asyncio.gather(*(fetch(number) for number in range(2, -(-first.meta.total // 100) + 1)))
-    return len([item.total_amount for listing in (first, *rest) for item in listing.items])
+    return sum(item.total_amount is not None for listing in (first, *rest) for item in listing.items)

@@ -14,10 +14,11 @@ WIDTH = 10
 
 async def fetch_all(url: str) -> int:
     """Visit every record."""
-    amounts = []
+    visited = 0
     async with open_client() as client:
         first = ValidatedListing.model_validate_json(await fetch_page(client, url, 1))
-        amounts += [item.total_amount for item in first.items]
+        for item in first.items:
+            visited += item.total_amount is not None
         numbers = iter(range(2, -(-first.meta.total // 100) + 1))
         window: deque[asyncio.Task[bytes]] = deque()
 
@@ -29,8 +30,9 @@ async def fetch_all(url: str) -> int:
         while window:
             body = await window.popleft()
             top_up()
-            amounts += [item.total_amount for item in ValidatedListing.model_validate_json(body).items]
-    return len(amounts)
+            for item in ValidatedListing.model_validate_json(body).items:
+                visited += item.total_amount is not None
+    return visited
 
 
 def open_client() -> httpx.AsyncClient:

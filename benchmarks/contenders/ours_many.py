@@ -12,7 +12,10 @@ async def fetch_all(url: str, *, streams: int, max_items: int) -> int:
 
     async def visit() -> int:
         stream = amili.payout_specifications.stream(max_items=max_items)
-        return len([record.total_amount async for record in stream])
+        visited = 0
+        async for record in stream:
+            visited += record.total_amount is not None
+        return visited
 
     async with AmiliClient(url, auth="token", rate_limit=None) as amili:
         return sum(await asyncio.gather(*(visit() for _ in range(streams))))

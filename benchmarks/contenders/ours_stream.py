@@ -9,4 +9,7 @@ async def fetch_all(url: str, *, concurrency: int = 10, max_items: int | None = 
     """Visit every record."""
     async with AmiliClient(url, auth="token", rate_limit=None) as amili:
         stream = amili.payout_specifications.stream(concurrency=concurrency, max_items=max_items)
-        return len([record.total_amount async for record in stream])
+        visited = 0
+        async for record in stream:
+            visited += record.total_amount is not None
+    return visited

@@ -1,0 +1,21 @@
+"""Typed records decoded out of memory, all of which are kept."""
+
+from amili_async._wire.protocol import Response
+from amili_async._wire.reading import reader_of
+from amili_async.models import PayoutSpecification
+from amili_async.models.shape import shape_of
+from benchmarks.pages import write_pages
+
+LABEL = "amili_async, typed records kept"
+BODIES = write_pages("real", 100)
+
+
+async def fetch_all(_url: str, *, times: int) -> int:
+    """Decode all pages so many times, each time anew."""
+    reader = reader_of(shape_of(PayoutSpecification))
+    kept: list[PayoutSpecification] = []
+    for _ in range(times):
+        for body in BODIES:
+            response = Response(status=200, headers={}, body=body)
+            kept.extend(reader.read_page(response, request="GET", number=None).items)
+    return len(kept)
