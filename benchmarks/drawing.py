@@ -37,7 +37,7 @@ def _draw_bars(bars: Sequence[Bar]) -> Any:
     colours = [OURS if bar.label.startswith("amili_async") else OTHERS for bar in ordered]
     drawn = axes.barh([bar.label for bar in ordered], [bar.ratio for bar in ordered], color=colours, height=0.62)
     axes.bar_label(drawn, labels=[f"{bar.ratio:.2g}x" for bar in ordered], padding=4)
-    axes.set_title("CPU to visit 100,000 records, as a multiple of amili_async", loc="left", fontsize=11)
+    figure.suptitle("CPU to visit 100,000 records, as a multiple of amili_async", x=0.01, ha="left", fontsize=11)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.set_xticks([])
     axes.margins(x=0.1)
@@ -48,18 +48,22 @@ def _draw_curves(name: str, curves: Sequence[Curve]) -> Any:
     from matplotlib import pyplot
 
     panels = [(panel, list(lines)) for panel, lines in groupby(curves, key=_panel_of)]
-    figure, grid = pyplot.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.4), squeeze=False)
+    figure, grid = pyplot.subplots(1, len(panels), figsize=(max(6.4, 4.2 * len(panels)), 3.4), squeeze=False)
     for axes, (panel, lines) in zip(grid[0], panels, strict=True):
         for line, colour in zip(lines, _LINES, strict=False):
             across, up = zip(*line.points, strict=True)
             label = line.label.removeprefix(panel).lstrip(": ") or None
-            axes.plot(across, up, color=colour, linewidth=1.6, label=label, marker="o" if len(across) < 10 else None)
+            style = {"linewidth": 2.4, "alpha": 0.9} if colour == OURS else {"linewidth": 1.4, "zorder": 3}
+            axes.plot(across, up, color=colour, label=label, marker="o" if len(across) < 10 else None, **style)
         axes.set_title(panel, fontsize=10, loc="left")
+        axes.set_xlabel(_ACROSS.get(name, ""))
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set_ylim(bottom=0)
-        if name.startswith("growth with pages"):
-            axes.set_xscale("log")
-            axes.set_yscale("log" if panel.startswith("seconds") else "linear")
+        if name == "growth with pages" and panel.startswith("seconds"):
+            axes.loglog()
+        else:
+            axes.set_xscale("log" if name == "growth with pages" else "linear")
+            axes.ticklabel_format(axis="y", style="plain")
+            axes.set_ylim(0, 1.1 * max(height for line in lines for _, height in line.points))
         if len(lines) > 1:
             axes.legend(frameon=False, fontsize=8)
     figure.suptitle(_TITLES.get(name, name), x=0.01, ha="left", fontsize=11)
@@ -68,9 +72,17 @@ def _draw_curves(name: str, curves: Sequence[Curve]) -> Any:
 
 _TITLES = {
     "limiter": "Pages over seconds, 1,000 pages at 100 a minute (virtual time)",
-    "memory": "Memory of an export of a million records to Parquet: MB over rows",
+    "memory": "Memory of an export to Parquet",
     "growth with pages": "How a stream grows with the number of pages",
     "growth with streams at once": "A thousand pages shared by so many streams at once",
+}
+
+
+_ACROSS = {
+    "limiter": "seconds",
+    "memory": "rows",
+    "growth with pages": "pages",
+    "growth with streams at once": "streams",
 }
 
 
