@@ -45,6 +45,8 @@ def run(contender: str, url: str, setting: Setting) -> Cost:
     if setting.is_pinned:
         stay_on(CLIENT)
     module = importlib.import_module(f"benchmarks.contenders.{contender}")
+    if hasattr(module, "prepare"):
+        module.prepare()
     if not setting.collects:
         gc.disable()
     with suppress(OSError):  # the most so far, from here on; elsewhere than on Linux the imports count

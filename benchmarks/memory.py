@@ -56,7 +56,7 @@ def _measure_streams(*, quick: bool) -> Iterable[Judged]:
 
 def _measure_kept(*, quick: bool) -> Iterable[Judged]:
     times, rounds = (1, 1) if quick else (10, 5)
-    records = times * len(kept_typed.BODIES) * SIZE
+    records = times * kept_typed.PAGES * SIZE
 
     def keeping(name: str, *, collects: bool = True) -> Measure:
         setting = Setting(options={"times": times}, collects=collects)

@@ -1,5 +1,7 @@
 """Typed records decoded out of memory, all of which are kept."""
 
+from functools import cache
+
 from amili_async._wire.protocol import Response
 from amili_async._wire.reading import reader_of
 from amili_async.models import PayoutSpecification
@@ -7,7 +9,13 @@ from amili_async.models.shape import shape_of
 from benchmarks.pages import write_pages
 
 LABEL = "amili_async, typed records kept"
-BODIES = write_pages("real", 100)
+PAGES = 100
+
+
+@cache
+def prepare() -> list[bytes]:
+    """The pages."""
+    return write_pages("real", PAGES)
 
 
 async def fetch_all(_url: str, *, times: int) -> int:
@@ -15,7 +23,7 @@ async def fetch_all(_url: str, *, times: int) -> int:
     reader = reader_of(shape_of(PayoutSpecification))
     kept: list[PayoutSpecification] = []
     for _ in range(times):
-        for body in BODIES:
+        for body in prepare():
             response = Response(status=200, headers={}, body=body)
             kept.extend(reader.read_page(response, request="GET", number=None).items)
     return len(kept)
