@@ -54,6 +54,11 @@ VERSIONS = (
     *("amili-async", "aiohttp", "msgspec", "tenacity", "pyarrow", "requests", "httpx", "pydantic", "dlt"),
     *("pyrate-limiter", "limits", "aiolimiter", "uvloop"),
 )
+NOT_SHOWN = """\
+Not shown: production rows and their mix of dates, TLS, compression, a network that loses packets, the API's own limiter
+and latency. Server and client are processes on one machine; each result is a ratio of medians of rounds in random order,
+each contender in a process of its own. Ratios carry over, milliseconds do not. glibc's trimming of the heap is off in all
+that is timed: it alone moves the same loop by a factor of two. Memory is measured as users have it."""
 SOAKED = 1.0
 """Minutes, as one of all."""
 
@@ -80,15 +85,9 @@ def main() -> None:
     machine = f"{_find_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     print(f"{machine}; load before the start {os.getloadavg()[0]:.1f}: a busy machine falsifies even ratios.")
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
-    print(
-        "Not shown: production rows and their mix of dates, TLS, compression, a network that loses packets, the API's"
-    )
-    print(
-        "own limiter and latency. Server and client are processes on one machine; each result is a ratio of medians of"
-    )
-    print("rounds in random order, each contender in a process of its own. Ratios carry over, milliseconds do not.")
-    print("glibc's trimming of the heap is off in all that is timed: it alone moves the same loop by a factor of two.")
-    soaking = partial(soak.measure, minutes=options.minutes or (SOAKED if options.name == "all" else None))
+    print(NOT_SHOWN)
+    is_whole = options.name == "all" and not options.quick
+    soaking = partial(soak.measure, minutes=options.minutes or (SOAKED if is_whole else None))
     measures: dict[str, Callable[..., Report]] = {**BENCHMARKS, "soak": soaking}
     reports = {
         name: measure(quick=options.quick) for name, measure in measures.items() if options.name in (name, "all")
