@@ -55,10 +55,10 @@ VERSIONS = (
     *("pyrate-limiter", "limits", "aiolimiter", "uvloop"),
 )
 NOT_SHOWN = """\
-Not shown: production rows and their mix of dates, TLS, compression, a network that loses packets, the API's own limiter
-and latency. Server and client are processes on one machine; each result is a ratio of medians of rounds in random order,
-each contender in a process of its own. Ratios carry over, milliseconds do not. glibc's trimming of the heap is off in all
-that is timed: it alone moves the same loop by a factor of two. Memory is measured as users have it."""
+Not shown: production rows and their mix of dates, TLS, compression, a network that loses packets, the API's own limit
+and latency. Server and client are processes on one machine; each result is a ratio of medians of rounds in random
+order, each contender in a process of its own. Ratios carry over, milliseconds do not. glibc's trimming of the heap is
+off in all that is timed: it alone moves the same loop by a factor of two. Memory is measured as users have it."""
 SOAKED = 1.0
 """Minutes, as one of all."""
 
