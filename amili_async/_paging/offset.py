@@ -136,8 +136,9 @@ class OffsetWalk(Generic[R, T]):
                 f"page {self._number} is the same as the one before: the server seems to ignore the page number"
             )
         with suppress(KeyError):  # nor can a record that came without its id
-            first = identify(page.items[0])
-            is_beyond = self._pace.ascends_by_id and first > identify(self._previous[-1])
+            last, first = identify(self._previous[-1]), identify(page.items[0])
+            are_texts = isinstance(last, str) and isinstance(first, str)  # a caller's type may read them otherwise
+            is_beyond = self._pace.ascends_by_id and are_texts and first > last
             if not is_beyond and first in map(identify, self._previous):
                 self._tell_drift(self._number, "repeated")
 

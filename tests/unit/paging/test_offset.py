@@ -238,3 +238,15 @@ async def test_a_row_that_comes_twice_is_drift_even_where_the_total_stays(ascend
     walk = Walk(answer, ascends_by_id=ascends_by_id)
     await walk.run()
     assert (2, "repeated") in walk.drift
+
+
+async def test_ids_without_an_order_are_no_trouble() -> None:
+    """A caller's type may read ids as something that has no order: repetitions are found all the same."""
+
+    def answer(number: int, size: int) -> Page[Any]:
+        items = tuple({"_id": None if number == 1 else {"n": place}} for place in range(100))
+        return Page(items=items, number=number, max_results=100, total=200)
+
+    walk = Walk(answer, ascends_by_id=True)
+    assert len(await walk.run()) == 200
+    assert walk.drift == []
