@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from benchmarks.cores import CLIENT, stay_on
 from benchmarks.heap import read_memory
@@ -27,6 +28,17 @@ class Cost(Struct, frozen=True, kw_only=True):
     """Bytes of memory at most, beyond what the process had when everything was imported."""
     brought: int = 0
     """How many records, or pages, it says that it fetched."""
+
+
+class Stopwatch:
+    """Runs from its making on."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> Cost:
+        """What was taken so far."""
+        return Cost(wall=time.perf_counter() - self._wall, cpu=time.process_time() - self._cpu)
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -52,14 +64,14 @@ def run(contender: str, url: str, setting: Setting) -> Cost:
     with suppress(OSError):  # the most so far, from here on; elsewhere than on Linux the imports count
         Path("/proc/self/clear_refs").write_text("5")
     before, _ = read_memory()
-    wall, cpu = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     if inspect.iscoroutinefunction(module.fetch_all):
         brought = asyncio.run(module.fetch_all(url, **setting.options))
     else:
         brought = module.fetch_all(url, **setting.options)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    cost = watch.read()
     _, peak = read_memory()
-    return Cost(wall=wall, cpu=cpu, growth=peak - before, brought=brought)
+    return replace(cost, growth=peak - before, brought=brought)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ def measure(*, quick: bool) -> Report:
     rows, rounds = (make_rows(5_000), 1) if quick else (make_rows(100_000), 5)
     with serve(rows, latency=0) as url:
         streaming = in_process_of_its_own("ours_stream", url, expected=rows.count, setting=Setting(is_pinned=False))
-        streaming()  # the server writes each page once
         contenders = {
             f"{ours_export.LABEL} to {suffix}": in_process_of_its_own(
                 "ours_export",

@@ -1,13 +1,12 @@
 """What the request budget makes of a limit of 100 a minute and ten a second, however the server counts."""
 
 import asyncio
-import time
 from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-from benchmarks.cell import Cost
+from benchmarks.cell import Cost, Stopwatch
 from benchmarks.limit_run import PATIENCE, WORKERS, Typical, find_blind_optimum, run_once, run_seeds
 from benchmarks.limit_servers import (
     SERVERS,
@@ -105,12 +104,12 @@ def _compare_costs(others: list[ModuleType], *, quick: bool) -> Iterable[Judged]
 def _taking_turns(module: ModuleType, bursts: int) -> Measure:
     async def take_turns() -> Cost:
         limiters = [module.make(per_second=BURST, per_minute=10 * BURST) for _ in range(bursts)]
-        wall, cpu = time.perf_counter(), time.process_time()
+        watch = Stopwatch()
         for limiter in limiters:
             for _ in range(BURST):
                 await limiter.acquire()
                 limiter.settle(None)
-        return Cost(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
+        return watch.read()
 
     return lambda: asyncio.run(take_turns())
 

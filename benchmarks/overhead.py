@@ -17,7 +17,6 @@ def measure(*, quick: bool) -> Report:
             )
             for rung in RUNGS
         }
-        contenders[RUNGS[0]]()  # the server writes each page once
         medians = run_rounds(contenders, rounds=rounds)
     whole = medians[RUNGS[-1]].cpu
     print(f"\nCost per part of a page of 100 specifications (CPU, medians of {rounds}, {pages:,} pages)")

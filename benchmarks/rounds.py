@@ -5,13 +5,12 @@ import random
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
 
-from benchmarks.cell import Cost, Setting
+from benchmarks.cell import Cost, Setting, Stopwatch
 from benchmarks.heap import STEADY, as_users_have_it
 
 Measure = Callable[[], Cost]
@@ -19,13 +18,14 @@ Measure = Callable[[], Cost]
 By = Literal["wall", "cpu", "growth"]
 
 
-def timed(run: Callable[[], object]) -> Measure:
-    """What *run* takes in this process."""
+def timed(run: Callable[[], object], *, before: Callable[[], None] = lambda: None) -> Measure:
+    """What *run* takes in this process, but not what is to be done *before*."""
 
     def measure() -> Cost:
-        wall, cpu = time.perf_counter(), time.process_time()
+        before()
+        watch = Stopwatch()
         run()
-        return Cost(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
+        return watch.read()
 
     return measure
 

@@ -49,7 +49,7 @@ def serve(rows: Rows, *, latency: float) -> Iterator[str]:
 
 
 class WrittenRows:
-    """Rows, and what was written of them: the second client that asks for a page costs next to nothing."""
+    """Rows, and what was written of them, full pages before anybody asks: a page then costs next to nothing."""
 
     MOST = 2_500
     """Pages that are kept, some 200 MB."""
@@ -59,6 +59,8 @@ class WrittenRows:
         self.count_below = rows.count_below
         self._rows = rows
         self._written: dict[tuple[int, int, bool], bytes] = {}
+        for start in range(0, min(rows.count, self.MOST * 100), 100):
+            self.write(start, min(start + 100, rows.count), heads_only=False)
 
     def write(self, start: int, end: int, *, heads_only: bool) -> bytes:
         """As `Rows.write` does."""

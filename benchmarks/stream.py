@@ -61,7 +61,6 @@ def _run_peers(*, quick: bool) -> dict[str, Cost]:
     names = _labels(("bare_protocol", "ours_stream", "aiohttp_msgspec", "aiohttp_json", *PEERS))
     with serve(rows, latency=0) as url:
         contenders = {label: in_process_of_its_own(name, url, expected=rows.count) for name, label in names.items()}
-        contenders[bare_protocol.LABEL]()  # the server writes each page once
         medians = run_rounds(contenders, rounds=rounds)
     print_table(
         f"Stream of {rows.count:,} specifications, no latency, no limit (medians of {rounds})",

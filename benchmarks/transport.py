@@ -15,7 +15,6 @@ def measure(*, quick: bool) -> Report:
     pages, rounds = (50, 3) if quick else (1_000, 9)
     with serve(make_rows(pages * 100), latency=0) as url:
         raw = in_process_of_its_own("bare_protocol", url, expected=pages, setting=Setting(options={"decodes": False}))
-        raw()  # the server writes each page once
         contenders = {
             RAW: raw,
             aiohttp_bytes.LABEL: in_process_of_its_own("aiohttp_bytes", url, expected=pages),

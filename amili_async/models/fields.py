@@ -147,12 +147,6 @@ else:
 """A date of the API: a plain aware UTC `datetime` to a type checker and at run time."""
 
 
-def forget_dates() -> None:
-    """Begin without any date that was read before, as a new process does."""
-    _timestamps.clear()
-    _seen_days.clear()
-
-
 Money = Decimal
 """An amount, exact to the digit on the wire: `1064` and `1064.0` are equal but stay distinguishable."""
 
