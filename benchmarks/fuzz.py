@@ -6,8 +6,8 @@ from collections import Counter
 from amili_async import ApiCodeCredentials
 from amili_async.sandbox import Sandbox
 from benchmarks.report import Report
-from tests.properties.mutations import spoil
-from tests.properties.readings import READS, read_in_every_way
+from tests.support.fuzzed_responses import READS, read_in_every_way
+from tests.support.mutations import spoil
 
 CASES = 120_000
 

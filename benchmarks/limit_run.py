@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from benchmarks.limit_servers import TICK, Server, SlidingWindows, find_optimum
 from benchmarks.limiters import Limiter
-from tests.clock import JumpingLoop
+from tests.support.clocks import JumpingLoop
 
 WORKERS = 10
 SHORTEST, JITTER = 0.020, 0.010

@@ -10,7 +10,7 @@ from amili_async._paging.offset import LOOKAHEAD, OffsetWalk, Pace
 from amili_async._paging.ordered import Window
 from amili_async._wire.reading import Page
 from benchmarks.report import Judged, Report, print_judged
-from tests.clock import JumpingLoop
+from tests.support.clocks import JumpingLoop
 
 WIDTH = 10
 MEAN = 0.050

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from amili_async.sandbox import Sandbox
-from tests.browser.chromium import Tab, open_browser
+from tests.support.chromium import Tab, open_browser
 
 PAYOUTS = "finance--payouts"
 SEEN = """(() => {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from amili_async._wire.quota import Quota
 from amili_async._wire.throttle import Budget, Lane, RateLimit
-from tests.clock import MovedClock, settle
+from tests.support.clocks import MovedClock, settle
 
 PER_SECOND, PER_MINUTE = 2, 5
 Operation: TypeAlias = tuple[Any, ...]

@@ -24,7 +24,7 @@ from amili_async.errors import (
 )
 from amili_async.models import format_date
 from amili_async.payments import PaymentList
-from tests.unit.payments.registry import POST, Registry, make_payment
+from tests.support.payment_registry import POST, Registry, make_payment
 
 REFERENCE = "creditor_payment_reference"
 FATES = [

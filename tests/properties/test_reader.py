@@ -4,8 +4,8 @@ import pytest
 
 from amili_async import ApiCodeCredentials
 from amili_async.sandbox import Sandbox
-from tests.properties.mutations import real_bodies, spoil
-from tests.properties.readings import READERS, READS, read_in_every_way
+from tests.support.fuzzed_responses import READERS, READS, read_in_every_way
+from tests.support.mutations import real_bodies, spoil
 
 CASES = 2_000
 """`python -m benchmarks fuzz` reads many more."""

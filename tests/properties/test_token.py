@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from amili_async._wire.auth import Held, Token, TokenKeeper
 from amili_async.errors import ConfigurationError, ServerFault
 from amili_async.events import Announcer
-from tests.clock import MovedClock, settle
+from tests.support.clocks import MovedClock, settle
 
 Operation: TypeAlias = tuple[Any, ...]
 

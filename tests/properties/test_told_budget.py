@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from amili_async._wire.quota import Quota
 from amili_async._wire.throttle import Budget, Lane, RateLimit
-from tests.clock import JumpingLoop
+from tests.support.clocks import JumpingLoop
 
 LIMIT = 4
 PERIOD = 60.0

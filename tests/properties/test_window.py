@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from amili_async._paging.ordered import Window
 from amili_async.errors import ConfigurationError, ServerFault
-from tests.clock import settle
+from tests.support.clocks import settle
 
 Operation: TypeAlias = tuple[Any, ...]
 

@@ -13,7 +13,7 @@ from amili_async._wire.quota import Quota
 from amili_async._wire.throttle import Lane
 from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.sandbox import Fault, Sandbox
-from tests.clock import HastyClock
+from tests.support.clocks import HastyClock
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from msgspec import UNSET
 
 from amili_async.cli.page import MOST_AGREEING, render_page
 from amili_async.reconcile import Reconciliation, reconcile_payout
-from tests.unit.cli.pages import SOURCE, find, read, rows, say, write
-from tests.unit.cli.reconciliations import PAYOUT, agree, differ, make_payout, make_specification, name_unknown
+from tests.support.reconciliations import PAYOUT, agree, differ, make_payout, make_specification, name_unknown
+from tests.support.report_pages import SOURCE, find, read, rows, say, write
 
 HOSTILE = "</title><script>alert(1)</script>\"'&\u202e\x00\ud800"
 ESCAPED = "&lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;\\u202e\\x00\\ud800"

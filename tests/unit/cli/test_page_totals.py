@@ -11,8 +11,8 @@ from msgspec import UNSET
 from amili_async.cli.chart import COLOURS, lay_axis
 from amili_async.cli.page_totals import find_day, group_by_period, order_categories
 from amili_async.reconcile import Reconciliation, reconcile_payout
-from tests.unit.cli.pages import find, read, rows, say, write
-from tests.unit.cli.reconciliations import agree, differ, make_payout, make_specification, name_unknown
+from tests.support.reconciliations import agree, differ, make_payout, make_specification, name_unknown
+from tests.support.report_pages import find, read, rows, say, write
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

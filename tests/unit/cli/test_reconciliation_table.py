@@ -11,7 +11,7 @@ from amili_async.cli.reconciliation_overview import Overview
 from amili_async.cli.reconciliation_table import print_report
 from amili_async.cli.screen import Screen
 from amili_async.reconcile import Reconciliation
-from tests.unit.cli.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
+from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
 
 NOISE = Decimal("250.00000000000003")
 NOISY_ROW = make_specification("b", total_amount=Decimal("125.00000000000001"))

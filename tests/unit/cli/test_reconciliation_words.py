@@ -7,7 +7,7 @@ import pytest
 
 from amili_async.cli.reconciliation_words import put_in_words, show_gap
 from amili_async.reconcile import Difference, DifferenceKind
-from tests.unit.cli.reconciliations import HOSTILE, PAYOUT
+from tests.support.reconciliations import HOSTILE, PAYOUT
 
 ID = "b" * 24
 

@@ -6,7 +6,7 @@ import pytest
 
 from amili_async.cli.demo_report import Findings, conclude, explain, report
 from amili_async.reconcile import Reconciliation
-from tests.unit.cli.reconciliations import PAYOUT, agree, differ, name_unknown
+from tests.support.reconciliations import PAYOUT, agree, differ, name_unknown
 
 AGREEING = tuple(agree(1))
 DIFFERING = differ(amount=Decimal("200.5"))

@@ -18,8 +18,8 @@ from amili_async.export.beside import find_places
 from amili_async.export.ledger import let_go
 from amili_async.export.spool import Spool, open_spool
 from amili_async.sandbox import Sandbox
-from tests.clock import settle
-from tests.unit.export.records import LINE
+from tests.support.clocks import settle
+from tests.support.export_records import LINE
 
 LINES = "finance--payout-specifications"
 

@@ -20,7 +20,7 @@ from amili_async.export.misfits import encode
 from amili_async.export.parquet import Parquet
 from amili_async.export.spool import Frame
 from amili_async.export.table import Csv
-from tests.unit.export.records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED
+from tests.support.export_records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED
 
 
 def write_csv(*batches: Sequence[Any], fields: Sequence[str] | None = None) -> bytes:

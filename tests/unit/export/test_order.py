@@ -14,7 +14,7 @@ from amili_async import PayoutSpecification
 from amili_async.export import parquet
 from amili_async.export.formats import Format, format_for
 from amili_async.export.spool import Frame, open_spool
-from tests.unit.export.records import make_line
+from tests.support.export_records import make_line
 
 SUFFIXES = [".ndjson", ".csv", ".parquet"]
 

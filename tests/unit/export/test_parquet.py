@@ -21,7 +21,7 @@ from amili_async.export.formats import format_for
 from amili_async.export.misfits import encode
 from amili_async.export.parquet import ROW_GROUP
 from amili_async.export.spool import Frame
-from tests.unit.export.records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED, make_line
+from tests.support.export_records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED, make_line
 
 PATH = Path("a.parquet")
 MONEY = ("amount", "vat_amount", "total_amount")

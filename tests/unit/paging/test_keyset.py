@@ -13,7 +13,7 @@ from amili_async._paging.keyed import Batch, Findings, Keyed, NotHonoured
 from amili_async._paging.keyset import AHEAD, KeysetWalk
 from amili_async._paging.ranges import LOWEST, Span
 from amili_async.errors import ConfigurationError, ConnectionFailed
-from tests.clock import settle
+from tests.support.clocks import settle
 
 END = f"{10**6:024x}"
 

@@ -11,7 +11,7 @@ from amili_async._paging.offset import OffsetWalk, Pace
 from amili_async._paging.ordered import Window
 from amili_async._wire.reading import Page
 from amili_async.errors import UnreadableResponse
-from tests.clock import settle
+from tests.support.clocks import settle
 
 Answer = Callable[[int, int], Page[Any]]
 

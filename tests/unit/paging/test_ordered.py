@@ -7,7 +7,7 @@ import pytest
 
 from amili_async._paging.ordered import Window
 from amili_async.errors import ConfigurationError, ServerFault
-from tests.clock import JumpingLoop, settle
+from tests.support.clocks import JumpingLoop, settle
 
 
 class Pages:

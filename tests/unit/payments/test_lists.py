@@ -25,8 +25,8 @@ from amili_async.models import CreditorPayment, format_date
 from amili_async.payments import PaymentList, Search
 from amili_async.payments.lists import MOST_AT_ONCE, MOST_UNKNOWN
 from amili_async.resources import Resource
-from tests.clock import settle
-from tests.unit.payments.registry import PATH, POST, Registry, make_payment
+from tests.support.clocks import settle
+from tests.support.payment_registry import PATH, POST, Registry, make_payment
 
 
 class Ledger(Registry):

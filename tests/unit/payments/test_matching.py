@@ -14,7 +14,7 @@ from amili_async.errors import ReferenceTaken, RegisteredTwice
 from amili_async.models import CreditorPayment
 from amili_async.models.shape import Shape
 from amili_async.payments.matching import find_differences, find_same, was_made_since
-from tests.unit.payments.registry import BOOKED, make_payment, make_row
+from tests.support.payment_registry import BOOKED, make_payment, make_row
 
 SHAPE = Shape[CreditorPayment](record=CreditorPayment, wire=CreditorPayment, projection=None)
 

@@ -27,7 +27,7 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.events import PaymentLookedFor, PaymentRegistered
-from tests.unit.payments.registry import POST, Registry, make_payment, make_row
+from tests.support.payment_registry import POST, Registry, make_payment, make_row
 
 TOKEN = "GET /authenticates/api-code"
 UNKNOWN = [

@@ -8,7 +8,7 @@ from rich.pretty import pretty_repr
 from amili_async._wire.auth import Token, TokenKeeper, check_source
 from amili_async.errors import AuthenticationError, ConfigurationError, ServerFault
 from amili_async.events import Announcer, Event, TokenRefreshed, TokenRefreshFailed
-from tests.clock import MovedClock, settle
+from tests.support.clocks import MovedClock, settle
 
 
 class Source:

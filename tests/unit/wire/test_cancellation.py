@@ -6,7 +6,7 @@ import weakref
 from contextlib import suppress
 
 from amili_async._wire.cancellation import outlast
-from tests.clock import settle
+from tests.support.clocks import settle
 
 
 class Result:

@@ -21,7 +21,7 @@ from amili_async.errors import (
     RateLimited,
 )
 from amili_async.events import Announcer, Event, TryFinished
-from tests.clock import MovedClock, settle
+from tests.support.clocks import MovedClock, settle
 
 REQUEST = Request(method="GET", target="/x?where=s3cret", label="GET /x", lane=Lane.SINGLE)
 Outcome = Response | Exception

@@ -22,7 +22,7 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.events import Announcer, Event, RetryScheduled
-from tests.clock import JumpingLoop, MovedClock
+from tests.support.clocks import JumpingLoop, MovedClock
 
 
 class InstantClock(MovedClock):

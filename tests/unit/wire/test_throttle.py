@@ -14,7 +14,7 @@ from amili_async._wire.quota import Quota
 from amili_async._wire.throttle import Budget, Lane, RateLimit
 from amili_async.errors import BudgetExhausted, ConfigurationError
 from amili_async.events import Announcer, Event
-from tests.clock import JumpingLoop, MovedClock, settle
+from tests.support.clocks import JumpingLoop, MovedClock, settle
 
 
 class StrictServer:

@@ -6,7 +6,7 @@ import pytest
 
 from amili_async import RateLimit
 from amili_async._wire.throttle import Budget, Lane
-from tests.clock import MovedClock
+from tests.support.clocks import MovedClock
 
 
 async def measure(budget: Budget, clock: MovedClock, requests: int) -> float:

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from amili_async import AmiliClient, ApiCodeCredentials, Token
 from amili_async.errors import AuthenticationError, ConnectionFailed, UnreadableResponse
 from amili_async.sandbox import Fault
-from tests.clock import HastyClock
-from tests.journeys.conftest import Connect, StartSandbox
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import HastyClock
 
 TOKEN_PATH = "/authenticates/api-code"
 

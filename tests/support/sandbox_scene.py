@@ -6,10 +6,10 @@ from typing import Any
 from amili_async import AmiliClient, ApiCodeCredentials, RetryPolicy
 from amili_async.errors import AmiliError
 from amili_async.sandbox import Sandbox
-from tests.clock import HastyClock
-from tests.journeys.conftest import StartSandbox
-from tests.journeys.hostile import HostileServer
-from tests.journeys.operations import PAGE_SIZE, ROWS, Ending, Operation, hold
+from tests.integration.conftest import StartSandbox
+from tests.support.clocks import HastyClock
+from tests.support.hostile_server import HostileServer
+from tests.support.operations import PAGE_SIZE, ROWS, Ending, Operation, hold
 
 TRIES = 3
 

@@ -21,9 +21,9 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, PaymentLookedFor, RetryScheduled, TryFinished
 from amili_async.sandbox import Fault, Sandbox
-from tests.clock import HastyClock
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.journeys.operations import GUARD, PAGE_SIZE, PAYMENT, PAYMENTS, ROWS, SPECIFICATIONS, TOKEN_PATH
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import HastyClock
+from tests.support.operations import GUARD, PAGE_SIZE, PAYMENT, PAYMENTS, ROWS, SPECIFICATIONS, TOKEN_PATH
 
 RESERVE = RetryPolicy().reserve
 TRIES = RetryPolicy().attempts

@@ -9,9 +9,9 @@ from amili_async import field
 from amili_async.errors import ConfigurationError, ExtractionInterrupted, ServerFault, UnreadableResponse
 from amili_async.extraction import Verdict
 from amili_async.sandbox import ReceivedRequest
-from tests.clock import HastyClock
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.rows import SPECIFICATIONS, count_pages, fill, make_id, make_row, spread_evenly
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import HastyClock
+from tests.support.rows import SPECIFICATIONS, count_pages, fill, make_id, make_row, spread_evenly
 
 
 async def test_an_iteration_can_be_begun_again_at_once(start_sandbox: StartSandbox, connect: Connect) -> None:

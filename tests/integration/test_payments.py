@@ -23,8 +23,8 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, PaymentRegistered
 from amili_async.sandbox import Fault, Sandbox
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.journeys.leaving import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
 
 PAYMENTS = "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"

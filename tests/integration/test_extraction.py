@@ -23,10 +23,10 @@ from amili_async.errors import (
 from amili_async.extraction import Checkpoint, Extraction, Verdict
 from amili_async.filters import Where
 from amili_async.sandbox import Fault, ReceivedRequest
-from tests.clock import HastyClock, settle
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.journeys.leaving import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
-from tests.rows import (
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import HastyClock, settle
+from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support.rows import (
     SPECIFICATIONS,
     count_pages,
     crowd_a_month,

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from amili_async.errors import AmiliError
 from amili_async.extraction import Manifest, Verdict
 from amili_async.sandbox import ReceivedRequest
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.journeys.test_extraction_histories import QUIET, THOROUGH, History, Stage, World, begin, stage
-from tests.rows import SPECIFICATIONS, crowd_a_second, fill, spread_evenly, total_of
+from tests.integration.conftest import Connect, StartSandbox
+from tests.integration.test_extraction_histories import QUIET, THOROUGH, History, Stage, World, begin, stage
+from tests.support.rows import SPECIFICATIONS, crowd_a_second, fill, spread_evenly, total_of
 
 __all__ = ["stage"]
 

@@ -14,7 +14,7 @@ from amili_async.events import Announcer, Event
 from amili_async.models import CreditorPayment, format_date
 from amili_async.payments import Registrar, Search
 from amili_async.resources import Resource
-from tests.clock import HastyClock
+from tests.support.clocks import HastyClock
 
 PATH = "creditor--payments"
 POST = f"POST /{PATH}"

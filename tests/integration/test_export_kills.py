@@ -21,7 +21,7 @@ import pytest
 from amili_async import AmiliClient
 from amili_async.export import export
 from amili_async.sandbox import ReceivedRequest, Sandbox
-from tests.rows import SPECIFICATIONS
+from tests.support.rows import SPECIFICATIONS
 
 SUFFIXES = ["ndjson", "csv", "parquet"]
 ROWS, PAGE = 160, 20

@@ -25,9 +25,9 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, TokenRefreshed
 from amili_async.sandbox import Fault, Sandbox
-from tests.clock import HastyClock
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.journeys.operations import (
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import HastyClock
+from tests.support.operations import (
     CREATE,
     EXTRACT,
     GET,

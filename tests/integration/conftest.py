@@ -10,7 +10,7 @@ import pytest
 
 from amili_async import AmiliClient, ApiCodeCredentials
 from amili_async.sandbox import Sandbox
-from tests.clock import HastyClock
+from tests.support.clocks import HastyClock
 
 
 class StartSandbox(Protocol):

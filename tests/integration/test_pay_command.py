@@ -23,7 +23,7 @@ from amili_async import AmiliClient
 from amili_async.cli import sources
 from amili_async.cli.paying import AGAIN, LATER, MOST_FAULTS, register_payments
 from amili_async.sandbox import Fault, Sandbox
-from tests.clock import HastyClock
+from tests.support.clocks import HastyClock
 
 COMMAND = "import typer; from amili_async.cli.paying import register_payments as pay; typer.run(pay)"
 PAY = (sys.executable, "-c", COMMAND)

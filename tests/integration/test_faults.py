@@ -27,9 +27,9 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.sandbox import Fault, RateWindow, Sandbox
-from tests.clock import HastyClock
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.journeys.operations import (
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import HastyClock
+from tests.support.operations import (
     CREATE,
     EXTRACT,
     PAGE_SIZE,

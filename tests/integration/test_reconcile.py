@@ -15,10 +15,10 @@ from amili_async.filters import Where
 from amili_async.reconciling import IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
-from tests.clock import HastyClock, settle
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.journeys.leaving import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
-from tests.journeys.planting import (
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import HastyClock, settle
+from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support.planted_differences import (
     CATEGORIES,
     FAULTS,
     PAYOUTS,

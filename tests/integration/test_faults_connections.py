@@ -13,10 +13,10 @@ import pytest
 from amili_async import RetryPolicy
 from amili_async.errors import ApiError, ConnectionFailed, PaymentOutcomeUnknown, TimedOut
 from amili_async.sandbox import Fault
-from tests.clock import HastyClock
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.journeys.hostile import HostileServer, redirect
-from tests.journeys.operations import (
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import HastyClock
+from tests.support.hostile_server import HostileServer, redirect
+from tests.support.operations import (
     CREATE,
     EXTRACT,
     GET,
@@ -29,7 +29,7 @@ from tests.journeys.operations import (
     Operation,
     name_of,
 )
-from tests.journeys.scene import TRIES, Scene
+from tests.support.sandbox_scene import TRIES, Scene
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from amili_async.sandbox import Sandbox
-from tests.rows import BEGINNING, DAY, make_id
+from tests.support.rows import BEGINNING, DAY, make_id
 
 PAYOUTS = "finance--payouts"
 SPECIFICATIONS = "finance--payout-specifications"

@@ -21,9 +21,9 @@ from amili_async._wire.throttle import Budget, Lane
 from amili_async.errors import ConfigurationError
 from amili_async.export import export
 from amili_async.sandbox import Fault, Sandbox
-from tests.clock import HastyClock, settle
-from tests.journeys.conftest import StartSandbox
-from tests.journeys.stepping import Moment, Stepper
+from tests.integration.conftest import StartSandbox
+from tests.support.cancel_at_each_await import Moment, Stepper
+from tests.support.clocks import HastyClock, settle
 
 PAYMENTS = "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"

@@ -14,10 +14,10 @@ import pytest
 
 from amili_async.errors import ApiError, ExtractionInterrupted, UnreadableResponse
 from amili_async.sandbox import ReceivedRequest
-from tests.clock import HastyClock
-from tests.journeys.conftest import StartSandbox
-from tests.journeys.hostile import Asked, Exchange, Misdeed, TrueAnswer, do_then_say
-from tests.journeys.operations import (
+from tests.integration.conftest import StartSandbox
+from tests.support.clocks import HastyClock
+from tests.support.hostile_server import Asked, Exchange, Misdeed, TrueAnswer, do_then_say
+from tests.support.operations import (
     COUNT,
     EXTRACT,
     GET,
@@ -34,7 +34,7 @@ from tests.journeys.operations import (
     Operation,
     name_of,
 )
-from tests.journeys.scene import Scene
+from tests.support.sandbox_scene import Scene
 
 LISTING = tuple(operation for operation in READING if operation is not GET)
 Spoil = Callable[[dict[str, Any]], Any]

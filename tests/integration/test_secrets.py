@@ -77,8 +77,8 @@ from amili_async.models import encode
 from amili_async.observers import LogEvents, TraceEvents
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
-from tests.clock import HastyClock
-from tests.journeys.conftest import Connect, StartSandbox
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import HastyClock
 
 MARK = "kanarie7"
 """Stands in every text that is planted, in a name at its end: asyncio shortens what it shows in the middle."""

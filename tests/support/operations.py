@@ -17,7 +17,7 @@ from amili_async import AmiliClient, NewCreditorPayment
 from amili_async.errors import AmiliError, ExtractionInterrupted, PaymentOutcomeUnknown
 from amili_async.extraction import Checkpoint
 from amili_async.sandbox import Sandbox
-from tests.clock import HastyClock
+from tests.support.clocks import HastyClock
 
 PAYOUTS, SPECIFICATIONS, PAYMENTS = "finance--payouts", "finance--payout-specifications", "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"

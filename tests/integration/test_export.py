@@ -24,8 +24,8 @@ from amili_async.errors import (
 from amili_async.export import export, ledger, resumable, spool
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
 
 SUFFIXES = ["ndjson", "csv", "parquet"]
 MONEY = ("amount", "vat_amount", "total_amount")

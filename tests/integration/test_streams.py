@@ -15,9 +15,9 @@ from amili_async import AmiliClient, PayoutSpecification, RateLimit, Stream, Tim
 from amili_async.errors import ConfigurationError
 from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
-from tests.clock import settle
-from tests.journeys.conftest import Connect, StartSandbox
-from tests.journeys.leaving import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import settle
+from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
 
 SPECIFICATIONS = "finance--payout-specifications"
 

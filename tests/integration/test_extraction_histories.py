@@ -18,7 +18,7 @@ from amili_async import AmiliClient
 from amili_async._wire.clock import SystemClock
 from amili_async.extraction import Checkpoint, Extraction, Verdict
 from amili_async.sandbox import Fault, ReceivedRequest, Sandbox
-from tests.rows import BEGINNING, SPECIFICATIONS, make_id, make_row
+from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row
 
 NOW = 1_750_000_000
 PLACES = 160

@@ -17,9 +17,9 @@ from amili_async._wire.clock import Clock, SystemClock
 from amili_async.errors import AmiliError, PaymentOutcomeUnknown, ValidationFailed
 from amili_async.models import CreatedPayment
 from amili_async.sandbox import Sandbox
-from tests.clock import HastyClock
-from tests.journeys.conftest import StartSandbox
-from tests.journeys.dropping import Drop, DroppingProxy
+from tests.integration.conftest import StartSandbox
+from tests.support.clocks import HastyClock
+from tests.support.dropping_proxy import Drop, DroppingProxy
 
 PAYMENTS = "creditor--payments"
 MANY = 1000

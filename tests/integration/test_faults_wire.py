@@ -22,9 +22,9 @@ from amili_async.errors import (
     TimedOut,
     UnreadableResponse,
 )
-from tests.clock import HastyClock
-from tests.journeys.conftest import StartSandbox
-from tests.journeys.hostile import (
+from tests.integration.conftest import StartSandbox
+from tests.support.clocks import HastyClock
+from tests.support.hostile_server import (
     Misdeed,
     TrueAnswer,
     do_then_say,
@@ -34,7 +34,7 @@ from tests.journeys.hostile import (
     say,
     zip_wrongly,
 )
-from tests.journeys.operations import (
+from tests.support.operations import (
     CREATE,
     EXTRACT,
     GET,
@@ -46,7 +46,7 @@ from tests.journeys.operations import (
     Operation,
     name_of,
 )
-from tests.journeys.scene import TRIES, Scene
+from tests.support.sandbox_scene import TRIES, Scene
 
 TIMEOUT = 0.2
 """Seconds for one try where it is to hang; a try that takes so long for another reason is made again."""
