@@ -12,22 +12,22 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from benchmarks.heap import STEADY, is_steady
-from benchmarks.report import Report, print_judged
+from benchmarks.harness.figures import draw
+from benchmarks.harness.heap import STEADY, is_steady
+from benchmarks.harness.report import Report, print_judged
 
 try:
     from benchmarks import (
         decode,
-        drawing,
         export,
         extract,
         fuzz,
         growth,
         imports,
-        limit,
         memory,
-        order,
         overhead,
+        prefetch,
+        rate_limiter,
         soak,
         stream,
         transport,
@@ -42,8 +42,8 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "stream": stream.measure,
     "extract": extract.measure,
     "export": export.measure,
-    "order": order.measure,
-    "limit": limit.measure,
+    "prefetch": prefetch.measure,
+    "rate-limiter": rate_limiter.measure,
     "memory": memory.measure,
     "growth": growth.measure,
     "imports": imports.measure,
@@ -100,7 +100,7 @@ def main() -> None:
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     if options.plot is not None:
-        for path in drawing.draw(list(reports.values()), options.plot):
+        for path in draw(list(reports.values()), options.plot):
             print(f"drawn: {path}")
 
 

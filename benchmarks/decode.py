@@ -12,11 +12,11 @@ from amili_async._wire.protocol import Response
 from amili_async._wire.reading import Reader
 from amili_async.models import PayoutSpecification, fields
 from amili_async.models.shape import shape_of
-from benchmarks.pages import SHAPES, SIZE, write_pages
-from benchmarks.plain import DATES, PlainListing
-from benchmarks.report import Judged, Report, print_judged
-from benchmarks.rounds import Measure, find_ratio, print_table, run_rounds, timed
-from benchmarks.validated import ValidatedListing
+from benchmarks.harness.report import Judged, Report, print_judged
+from benchmarks.harness.rounds import Measure, find_ratio, print_table, run_rounds, timed
+from benchmarks.workload.plain_models import DATES, PlainListing
+from benchmarks.workload.pydantic_models import ValidatedListing
+from benchmarks.workload.sample_pages import SHAPES, SIZE, write_pages
 
 OURS, BASE = "amili_async: aware dates, exact Decimal", "struct, dates as text, float"
 DICTS, BY_HAND = "json.loads to dicts", "json.loads + Decimal + email.utils"

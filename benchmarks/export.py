@@ -1,10 +1,10 @@
 """What writing costs beside fetching: records per second into each kind of file, against a stream alone."""
 
-from benchmarks.cell import Setting
 from benchmarks.contenders import ours_export, ours_stream
-from benchmarks.report import Judged, Report, print_judged
-from benchmarks.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
-from benchmarks.serving import make_rows, serve
+from benchmarks.harness.cell import Setting
+from benchmarks.harness.report import Judged, Report, print_judged
+from benchmarks.harness.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
+from benchmarks.workload.server import make_rows, serve
 
 SUFFIXES = (".ndjson", ".csv", ".parquet")
 GOAL = 0.5

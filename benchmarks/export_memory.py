@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from benchmarks.contents import Contents, read_contents
-from benchmarks.filling import Ending, Reading
-from benchmarks.heap import as_users_have_it
-from benchmarks.report import Curve, Judged, Report, print_judged
-from benchmarks.rows import Rows
-from benchmarks.serving import make_rows, serve
+from benchmarks.export_memory_process import Ending, Reading
+from benchmarks.harness.heap import as_users_have_it
+from benchmarks.harness.report import Curve, Judged, Report, print_judged
+from benchmarks.workload.parquet_check import Contents, read_contents
+from benchmarks.workload.rows import Rows
+from benchmarks.workload.server import make_rows, serve
 
 MEGABYTE = 1_000_000
 PEAK_GOAL = 200
@@ -47,7 +47,7 @@ def measure(*, quick: bool) -> Report:
 def _fill(url: str, path: Path) -> tuple[list[Reading], Ending]:
     """Run the export, and print the curve while it grows."""
     readings: list[Reading] = []
-    command = [sys.executable, "-m", "benchmarks.filling", url, str(path)]
+    command = [sys.executable, "-m", "benchmarks.export_memory_process", url, str(path)]
     print(f"  {'rows':>10} {'seconds':>8} {'resident':>10} {'peak so far':>12}")
     with subprocess.Popen(command, env=as_users_have_it(), stdout=subprocess.PIPE) as child:  # noqa: S603 - ours
         for line in child.stdout or ():

@@ -1,9 +1,9 @@
 """What it costs to have every record exactly once: extracting against streaming, at 50 ms latency, without a limit."""
 
 from benchmarks.contenders import ours_extract, ours_stream
-from benchmarks.report import Judged, Report, print_judged
-from benchmarks.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
-from benchmarks.serving import make_rows, serve
+from benchmarks.harness.report import Judged, Report, print_judged
+from benchmarks.harness.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
+from benchmarks.workload.server import make_rows, serve
 
 LATENCY = 0.05
 GOAL = 1.1

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from benchmarks.cell import Cost, Setting
-from benchmarks.report import Curve, Report
-from benchmarks.rounds import in_process_of_its_own, run_rounds
-from benchmarks.serving import make_rows, serve
+from benchmarks.harness.cell import Cost, Setting
+from benchmarks.harness.report import Curve, Report
+from benchmarks.harness.rounds import in_process_of_its_own, run_rounds
+from benchmarks.workload.server import make_rows, serve
 
 PAGES = (100, 1_000, 10_000)
 STREAMS = (1, 10, 50)

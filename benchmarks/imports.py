@@ -5,9 +5,9 @@ import subprocess
 import sys
 from tempfile import TemporaryDirectory
 
-from benchmarks.cell import Cost
-from benchmarks.report import Judged, Report, print_judged
-from benchmarks.rounds import Measure, find_ratio, print_table, run_rounds
+from benchmarks.harness.cell import Cost
+from benchmarks.harness.report import Judged, Report, print_judged
+from benchmarks.harness.rounds import Measure, find_ratio, print_table, run_rounds
 
 GOAL = 1.2
 _SCRIPT = """

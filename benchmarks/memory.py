@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from benchmarks import export_memory
-from benchmarks.cell import Setting
 from benchmarks.contenders import kept_dicts, kept_typed
-from benchmarks.pages import SIZE
-from benchmarks.report import Judged, Report, print_judged
-from benchmarks.rounds import Measure, find_ratio, in_process_of_its_own, print_table, run_rounds
-from benchmarks.serving import make_rows, serve
+from benchmarks.harness.cell import Setting
+from benchmarks.harness.report import Judged, Report, print_judged
+from benchmarks.harness.rounds import Measure, find_ratio, in_process_of_its_own, print_table, run_rounds
+from benchmarks.workload.sample_pages import SIZE
+from benchmarks.workload.server import make_rows, serve
 
 STREAMED_GOAL = 6.0
 """Megabytes."""

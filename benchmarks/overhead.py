@@ -1,10 +1,10 @@
 """What each part of the package adds to a page, so that whoever adds a part sees what it costs."""
 
-from benchmarks.cell import Setting
 from benchmarks.contenders.ours_layers import RUNGS
-from benchmarks.report import Report
-from benchmarks.rounds import in_process_of_its_own, run_rounds
-from benchmarks.serving import make_rows, serve
+from benchmarks.harness.cell import Setting
+from benchmarks.harness.report import Report
+from benchmarks.harness.rounds import in_process_of_its_own, run_rounds
+from benchmarks.workload.server import make_rows, serve
 
 
 def measure(*, quick: bool) -> Report:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from importlib import import_module
 from math import ceil
 
-from benchmarks.cell import Cost
 from benchmarks.contenders import bare_protocol, ours_first, ours_stream
-from benchmarks.report import Bar, Judged, Report, print_judged
-from benchmarks.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
-from benchmarks.serving import make_rows, serve
+from benchmarks.harness.cell import Cost
+from benchmarks.harness.report import Bar, Judged, Report, print_judged
+from benchmarks.harness.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
+from benchmarks.workload.server import make_rows, serve
 
 PEERS = {
     "requests_session": 3.2,

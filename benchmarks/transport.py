@@ -1,10 +1,10 @@
 """Getting the bytes of pages, nothing decoded: all that the package does for a page against aiohttp alone."""
 
-from benchmarks.cell import Setting
 from benchmarks.contenders import aiohttp_bytes, bare_protocol, ours_bytes
-from benchmarks.report import Judged, Report, print_judged
-from benchmarks.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
-from benchmarks.serving import make_rows, serve
+from benchmarks.harness.cell import Setting
+from benchmarks.harness.report import Judged, Report, print_judged
+from benchmarks.harness.rounds import find_ratio, in_process_of_its_own, print_table, run_rounds
+from benchmarks.workload.server import make_rows, serve
 
 GOAL = 1.05
 RAW = "bare protocol, ten connections"

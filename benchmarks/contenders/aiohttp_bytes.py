@@ -6,8 +6,8 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 
-from benchmarks.plain import PlainListing
-from benchmarks.serving import PATH
+from benchmarks.workload.plain_models import PlainListing
+from benchmarks.workload.server import PATH
 
 LABEL = "bare aiohttp, ten workers, nothing decoded"
 

@@ -4,7 +4,7 @@ import aiohttp
 import msgspec
 
 from benchmarks.contenders.aiohttp_bytes import fetch_pages
-from benchmarks.plain import PlainListing
+from benchmarks.workload.plain_models import PlainListing
 
 LABEL = "aiohttp + msgspec, text and float, ten workers"
 

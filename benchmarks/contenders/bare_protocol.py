@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from amili_async.models import PayoutSpecification
-from benchmarks.plain import PlainListing
-from benchmarks.serving import PATH
+from benchmarks.workload.plain_models import PlainListing
+from benchmarks.workload.server import PATH
 
 LABEL = "the floor: bare protocol, the same typed decode"
 WIDTH = 10

@@ -5,7 +5,7 @@ import os
 from dlt.sources.helpers.rest_client.client import RESTClient
 from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator
 
-from benchmarks.serving import PATH
+from benchmarks.workload.server import PATH
 
 LABEL = "dlt RESTClient"
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from benchmarks.contenders.httpx_pydantic_streamed import fetch_page, open_client
-from benchmarks.validated import ValidatedListing
+from benchmarks.workload.pydantic_models import ValidatedListing
 
 LABEL = "httpx + pydantic v2, same types, gathered"
 

@@ -5,8 +5,8 @@ from collections import deque
 
 import httpx
 
-from benchmarks.serving import PATH
-from benchmarks.validated import ValidatedListing
+from benchmarks.workload.pydantic_models import ValidatedListing
+from benchmarks.workload.server import PATH
 
 LABEL = "httpx + pydantic v2, same types, streamed"
 WIDTH = 10

@@ -4,7 +4,7 @@ import json
 from functools import cache
 from typing import Any
 
-from benchmarks.pages import write_pages
+from benchmarks.workload.sample_pages import write_pages
 
 LABEL = "json.loads, dicts kept"
 PAGES = 100

@@ -6,7 +6,7 @@ from amili_async._wire.protocol import Response
 from amili_async._wire.reading import reader_of
 from amili_async.models import PayoutSpecification
 from amili_async.models.shape import shape_of
-from benchmarks.pages import write_pages
+from benchmarks.workload.sample_pages import write_pages
 
 LABEL = "amili_async, typed records kept"
 PAGES = 100

@@ -13,7 +13,7 @@ from amili_async.events import Event
 from amili_async.query import build_query
 from benchmarks.contenders import aiohttp_bytes, ours_bytes
 from benchmarks.contenders.ours_bytes import WIDE_ENOUGH, ignore
-from benchmarks.serving import PATH
+from benchmarks.workload.server import PATH
 
 LABEL = "amili_async, up to a layer"
 WIDTH = 10

@@ -2,7 +2,7 @@
 
 import requests
 
-from benchmarks.serving import PATH
+from benchmarks.workload.server import PATH
 
 LABEL = "requests.get, as in the API's guide"
 

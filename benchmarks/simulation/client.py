@@ -7,8 +7,8 @@ from types import ModuleType
 
 from msgspec import Struct
 
-from benchmarks.limit_servers import TICK, Server, SlidingWindows, find_optimum
 from benchmarks.limiters import Limiter
+from benchmarks.simulation.servers import TICK, Server, SlidingWindows, find_optimum
 from tests.support.clocks import JumpingLoop
 
 WORKERS = 10

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.filling URL FILE`: exports all specifications, and prints how much memory it holds meanwhile.
+"""`python -m benchmarks.export_memory_process URL FILE`: exports all specifications, and prints how much memory it holds meanwhile.
 
 It imports and does what a user's script would: what is measured is this whole process.
 """
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from amili_async import AmiliClient
 from amili_async.export import export
-from benchmarks.heap import read_memory
+from benchmarks.harness.heap import read_memory
 
 STEPS = 10
 """In how many parts the rows are divided."""

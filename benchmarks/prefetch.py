@@ -9,7 +9,7 @@ from statistics import fmean
 from amili_async._paging.offset import LOOKAHEAD, OffsetWalk, Pace
 from amili_async._paging.ordered import Window
 from amili_async._wire.reading import Page
-from benchmarks.report import Judged, Report, print_judged
+from benchmarks.harness.report import Judged, Report, print_judged
 from tests.support.clocks import JumpingLoop
 
 WIDTH = 10

@@ -6,9 +6,12 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-from benchmarks.cell import Cost, Stopwatch
-from benchmarks.limit_run import PATIENCE, WORKERS, Typical, find_blind_optimum, run_once, run_seeds
-from benchmarks.limit_servers import (
+from benchmarks.harness.cell import Cost, Stopwatch
+from benchmarks.harness.report import Curve, Judged, Report, print_judged
+from benchmarks.harness.rounds import Measure, print_table, run_rounds
+from benchmarks.limiters import ours, paced, unlimited
+from benchmarks.simulation.client import PATIENCE, WORKERS, Typical, find_blind_optimum, run_once, run_seeds
+from benchmarks.simulation.servers import (
     SERVERS,
     AlignedWindows,
     EveCounter,
@@ -18,9 +21,6 @@ from benchmarks.limit_servers import (
     ToldAlignedWindows,
     WeightedCounter,
 )
-from benchmarks.limiters import ours, paced, unlimited
-from benchmarks.report import Curve, Judged, Report, print_judged
-from benchmarks.rounds import Measure, print_table, run_rounds
 
 WALL_GOAL = 1.03
 REFUSALS: dict[type[Server], int] = {

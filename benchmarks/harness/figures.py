@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Bar, Curve, Report
+from benchmarks.harness.report import Bar, Curve, Report
 
 OURS, OTHERS, INK = "#1769aa", "#9aa5b1", "#1f2933"
 _LINES = ("#1769aa", "#c2571a", "#4c7a34", "#7a4c99", "#8a6d1d", "#53606c")

@@ -20,8 +20,8 @@ import msgspec
 
 from amili_async.sandbox import Sandbox
 from amili_async.sandbox.dates import at_epoch, write_date
-from benchmarks.cores import SERVER, stay_on
-from benchmarks.rows import Rows
+from benchmarks.harness.cores import SERVER, stay_on
+from benchmarks.workload.rows import Rows
 
 PATH = "finance--payout-specifications"
 TEMPLATES = 1_000

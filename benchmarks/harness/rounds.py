@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from benchmarks.cell import Cost, Setting, Stopwatch
-from benchmarks.heap import STEADY, as_users_have_it
+from benchmarks.harness.cell import Cost, Setting, Stopwatch
+from benchmarks.harness.heap import STEADY, as_users_have_it
 
 Measure = Callable[[], Cost]
 """Runs a contender once."""
@@ -34,7 +34,7 @@ def in_process_of_its_own(
     contender: str, url: str, *, expected: int, setting: Setting | None = None, is_steady: bool = True
 ) -> Measure:
     """What a contender takes that starts anew, by the name of its file; it must bring as much as *expected*."""
-    command = [sys.executable, "-m", "benchmarks.cell", contender, url]
+    command = [sys.executable, "-m", "benchmarks.harness.cell", contender, url]
     command.append(msgspec.json.encode(setting or Setting()).decode())
     environment = os.environ | STEADY if is_steady else as_users_have_it()
 

@@ -7,7 +7,7 @@ import pyarrow.compute
 import pyarrow.parquet
 from msgspec import Struct
 
-from benchmarks.rows import MONEY, Rows
+from benchmarks.workload.rows import MONEY, Rows
 
 
 class Contents(Struct, frozen=True):

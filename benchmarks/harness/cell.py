@@ -1,4 +1,4 @@
-"""`python -m benchmarks.cell CONTENDER URL SETTING`: runs a contender once, alone in a process, and prints its cost."""
+"""`python -m benchmarks.harness.cell CONTENDER URL SETTING`: runs a contender once, alone in a process, and prints its cost."""
 
 import asyncio
 import gc
@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from benchmarks.cores import CLIENT, stay_on
-from benchmarks.heap import read_memory
+from benchmarks.harness.cores import CLIENT, stay_on
+from benchmarks.harness.heap import read_memory
 
 
 class Cost(Struct, frozen=True, kw_only=True):
