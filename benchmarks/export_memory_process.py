@@ -1,6 +1,6 @@
-"""`python -m benchmarks.export_memory_process URL FILE`: exports all specifications, and prints how much memory it holds meanwhile.
+"""`python -m benchmarks.export_memory_process URL FILE` exports all specifications and prints its own memory use.
 
-It imports and does what a user's script would: what is measured is this whole process.
+It imports and calls only what a user's script would, so that the memory of the whole process is a user's.
 """
 
 import asyncio
@@ -17,64 +17,64 @@ from amili_async import AmiliClient
 from amili_async.export import export
 from benchmarks.harness.heap import read_memory
 
-STEPS = 10
-"""In how many parts the rows are divided."""
+SAMPLES = 10
+"""Number of samples during the export."""
 
 
-class Reading(Struct, frozen=True, tag=True):
-    """What the process holds at one moment."""
+class MemorySample(Struct, frozen=True, tag=True):
+    """Memory of the process at one point of the export."""
 
-    moment: str
-    """In words, where it is not one of the tenths."""
+    phase: str
+    """Name of the point; empty for a sample during the export."""
     seconds: float
-    """Since the export began."""
+    """Time since the start."""
     rows: int
-    """Written so far."""
+    """Rows written so far."""
     resident: int
-    """Bytes of memory that it holds."""
+    """Bytes of resident memory."""
     peak: int
-    """The most that it ever held."""
+    """Bytes of peak resident memory so far."""
 
 
-class Ending(Struct, frozen=True, tag=True):
-    """What the export says of itself."""
+class ExportSummary(Struct, frozen=True, tag=True):
+    """The result of the export."""
 
     rows: int
-    """In the file."""
+    """Rows in the file."""
     verdict: str
-    """Of the manifest."""
+    """Verdict of the manifest."""
     requests: int
-    """Pages and counts."""
+    """Requests sent: pages and counts."""
     sums: dict[str, Decimal | None]
-    """Of the money, by the manifest."""
+    """Sums of the money columns in the manifest."""
 
 
-async def fill(url: str, path: Path) -> None:
-    """Export, with a reading before, one at each tenth of the rows, and one after."""
-    began, steps = time.perf_counter(), count(1)
-    due = next(steps)
+async def run_export(url: str, path: Path) -> None:
+    """Export, with a sample before, one after each tenth of the rows, and one after the commit."""
+    started, numbers = time.perf_counter(), count(1)
+    next_sample = next(numbers)
 
-    def read(moment: str, rows: int) -> None:
-        tell(Reading(moment, time.perf_counter() - began, rows, *read_memory()))
+    def take_sample(phase: str, rows: int) -> None:
+        print_message(MemorySample(phase, time.perf_counter() - started, rows, *read_memory()))
 
-    def tell_progress(rows: int, total: int | None, _seconds_left: float | None) -> None:
-        nonlocal due
-        if total is not None and rows * STEPS >= due * total:
-            read("", rows)
-            due = next(steps)
+    def on_progress(rows: int, total: int | None, _seconds_left: float | None) -> None:
+        nonlocal next_sample
+        if total is not None and rows * SAMPLES >= next_sample * total:
+            take_sample("", rows)
+            next_sample = next(numbers)
 
-    read("imported", 0)
+    take_sample("imports done", 0)
     async with AmiliClient(url, auth="token", rate_limit=None) as amili:
-        exported = await export(amili.payout_specifications, path, tell_progress=tell_progress)
-    read("file put together", exported.rows)
+        exported = await export(amili.payout_specifications, path, tell_progress=on_progress)
+    take_sample("file written", exported.rows)
     if (manifest := exported.manifest) is not None:
-        tell(Ending(exported.rows, manifest.verdict, manifest.requests, manifest.sums))
+        print_message(ExportSummary(exported.rows, manifest.verdict, manifest.requests, manifest.sums))
 
 
-def tell(said: Reading | Ending) -> None:
-    """Print it as one line of JSON."""
-    print(msgspec.json.encode(said).decode(), flush=True)
+def print_message(message: MemorySample | ExportSummary) -> None:
+    """Print one line of JSON."""
+    print(msgspec.json.encode(message).decode(), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(fill(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(run_export(sys.argv[1], Path(sys.argv[2])))

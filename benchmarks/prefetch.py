@@ -1,4 +1,4 @@
-"""What it costs that pages come in order: the walk of a stream against workers that keep no order, in virtual time."""
+"""What ordered delivery costs: the prefetch window of a stream against workers that keep no order, in virtual time."""
 
 import asyncio
 import heapq
@@ -9,77 +9,81 @@ from statistics import fmean
 from amili_async._paging.offset import LOOKAHEAD, OffsetWalk, Pace
 from amili_async._paging.ordered import Window
 from amili_async._wire.reading import Page
-from benchmarks.harness.report import Judged, Report, print_judged
+from benchmarks.harness.report import GoalResult, Report, print_goals
 from tests.support.clocks import JumpingLoop
 
-WIDTH = 10
-MEAN = 0.050
+CONCURRENCY = 10
+MEAN_LATENCY = 0.050
 """Seconds."""
 LATENCIES: dict[str, Callable[[random.Random], float]] = {
-    "constant": lambda _: MEAN,
-    "uniform, 25-75 ms": lambda dice: dice.uniform(0.5 * MEAN, 1.5 * MEAN),
-    "lognormal, sigma 0.5": lambda dice: MEAN * dice.lognormvariate(0.0, 0.5),
-    "exponential": lambda dice: dice.expovariate(1 / MEAN),
-    "5 % ten times slower": lambda dice: MEAN * (10 if dice.random() < 0.05 else 1),
+    "constant": lambda _: MEAN_LATENCY,
+    "uniform, 25-75 ms": lambda rng: rng.uniform(0.5 * MEAN_LATENCY, 1.5 * MEAN_LATENCY),
+    "lognormal, sigma 0.5": lambda rng: MEAN_LATENCY * rng.lognormvariate(0.0, 0.5),
+    "exponential": lambda rng: rng.expovariate(1 / MEAN_LATENCY),
+    "5 % ten times slower": lambda rng: MEAN_LATENCY * (10 if rng.random() < 0.05 else 1),
 }
 GOALS = {"lognormal, sigma 0.5": 1.02, "exponential": 1.05, "5 % ten times slower": 1.3}
+"""Largest acceptable ratio, by distribution; those not listed have no goal."""
 
 
 def measure(*, quick: bool) -> Report:
-    """Means over the seeds; fewer of them if *quick*."""
+    """Means over several seeds; over fewer if *quick*."""
     pages, seeds = 1_000, 2 if quick else 10
-    print(f"\nOrder: {pages:,} pages, {WIDTH} requests in flight, virtual time, means of {seeds} seeds;")
-    print(f"the walk of a stream, {LOOKAHEAD} x {WIDTH} pages ahead, against workers that keep no order")
-    print(f"  {'latency':<24} {'in order':>9}  {'most pages waiting':>19}")
-    judged = []
+    print(f"\nPrefetch: {pages:,} pages, {CONCURRENCY} requests in flight, virtual time, means of {seeds} seeds.")
+    print(
+        f"Duration of a stream with a window of {LOOKAHEAD} x {CONCURRENCY} pages, as a multiple of the duration with"
+    )
+    print("workers that keep no order.")
+    print(f"  {'latency':<24} {'ordered':>9}  {'max. pages buffered':>19}")
+    goals = []
     for name, draw in LATENCIES.items():
-        ratios, waiting = [], 0
+        ratios, buffered = [], 0
         for seed in range(seeds):
-            dice = random.Random(seed)
-            latencies = [draw(dice) for _ in range(pages)]
-            seconds, most = _walk_in_order(latencies)
-            ratios.append(seconds / _run_unordered(latencies))
-            waiting = max(waiting, most)
-        print(f"  {name:<24} {fmean(ratios):8.3f}x  {waiting:>19}")
+            rng = random.Random(seed)
+            latencies = [draw(rng) for _ in range(pages)]
+            seconds, most = _fetch_in_order(latencies)
+            ratios.append(seconds / _fetch_unordered(latencies))
+            buffered = max(buffered, most)
+        print(f"  {name:<24} {fmean(ratios):8.3f}x  {buffered:>19}")
         if name in GOALS:
-            judged.append(Judged(what=f"in order against any order, {name}", result=fmean(ratios), goal=GOALS[name]))
-    print_judged(judged, is_quick=quick)
-    return Report(judged=tuple(judged))
+            goals.append(GoalResult(name=f"ordered vs. unordered, {name}", result=fmean(ratios), goal=GOALS[name]))
+    print_goals(goals, is_quick=quick)
+    return Report(goals=tuple(goals))
 
 
-def _run_unordered(latencies: Sequence[float]) -> float:
-    """Seconds until workers have fetched all; they too learn from the first page how many there are."""
-    free = [latencies[0]] * WIDTH
+def _fetch_unordered(latencies: Sequence[float]) -> float:
+    """Seconds until workers have fetched every page; they start after the first page, which contains the total."""
+    free_at = [latencies[0]] * CONCURRENCY
     for latency in latencies[1:]:
-        heapq.heapreplace(free, free[0] + latency)
-    return max(free)
+        heapq.heapreplace(free_at, free_at[0] + latency)
+    return max(free_at)
 
 
-def _walk_in_order(latencies: Sequence[float]) -> tuple[float, int]:
-    """Seconds until a consumer that does nothing has got the last page, and how many pages waited at the most."""
-    arrived = taken = most = 0
+def _fetch_in_order(latencies: Sequence[float]) -> tuple[float, int]:
+    """Seconds until an idle consumer has received the last page, and the largest number of buffered pages."""
+    arrived = consumed = most = 0
 
     async def fetch(number: int) -> Page[dict[str, int]]:
         nonlocal arrived, most
         await asyncio.sleep(latencies[number - 1])
         arrived += 1
-        most = max(most, arrived - taken)
+        most = max(most, arrived - consumed)
         return Page(items=({"_id": number},), number=number, max_results=1, total=len(latencies))
 
     async def consume() -> float:
-        nonlocal taken
-        window = Window(fetch, width=WIDTH)
-        pace = Pace(page_size=1, width=WIDTH, opens_fully=True)
-        walk = OffsetWalk(window, lambda page, _: page, pace=pace, tell_drift=_refuse_drift)
+        nonlocal consumed
+        window = Window(fetch, width=CONCURRENCY)
+        pace = Pace(page_size=1, width=CONCURRENCY, opens_fully=True)
+        walk = OffsetWalk(window, lambda page, _: page, pace=pace, tell_drift=_fail_on_drift)
         async for page in walk.pages():
-            taken += len(page.items)
-        if taken != len(latencies):
-            raise SystemExit(f"{taken} of {len(latencies)} pages came")
+            consumed += len(page.items)
+        if consumed != len(latencies):
+            raise SystemExit(f"received {consumed} pages; expected {len(latencies)}")
         return asyncio.get_running_loop().time()
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         return runner.run(consume()), most
 
 
-def _refuse_drift(page: int, reason: str) -> None:
-    raise SystemExit(f"page {page} drifted: {reason}")
+def _fail_on_drift(page: int, reason: str) -> None:
+    raise SystemExit(f"page {page} drifted although the data does not change: {reason}")

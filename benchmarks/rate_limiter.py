@@ -1,4 +1,4 @@
-"""What the request budget makes of a limit of 100 a minute and ten a second, however the server counts."""
+"""How fast the rate limiter is under 100 requests per minute and 10 per second, for each way a server may count."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,119 +7,124 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from benchmarks.harness.cell import Cost, Stopwatch
-from benchmarks.harness.report import Curve, Judged, Report, print_judged
+from benchmarks.harness.report import Curve, GoalResult, Report, print_goals
 from benchmarks.harness.rounds import Measure, print_table, run_rounds
-from benchmarks.limiters import ours, paced, unlimited
-from benchmarks.simulation.client import PATIENCE, WORKERS, Typical, find_blind_optimum, run_once, run_seeds
+from benchmarks.limiters import evenly_spaced, ours, unlimited
+from benchmarks.simulation.client import (
+    MAX_RATIO,
+    WORKERS,
+    RunMeans,
+    find_optimum_without_quota,
+    run_once,
+    run_seeds,
+)
 from benchmarks.simulation.servers import (
     SERVERS,
-    AlignedWindows,
-    EveCounter,
-    Server,
-    SlidingWindows,
-    TokenBucket,
-    ToldAlignedWindows,
-    WeightedCounter,
+    AlignedWindowServer,
+    AlignedWindowServerWithQuota,
+    EveCounterServer,
+    ServerModel,
+    SlidingWindowServer,
+    TokenBucketServer,
+    WeightedCounterServer,
 )
 
-WALL_GOAL = 1.03
-REFUSALS: dict[type[Server], int] = {
-    SlidingWindows: 0,
-    AlignedWindows: 0,
-    ToldAlignedWindows: 0,
-    TokenBucket: 5,
-    WeightedCounter: 5,
-    EveCounter: 0,
+TIME_GOAL = 1.03
+MAX_RATE_LIMITED: dict[type[ServerModel], int] = {
+    SlidingWindowServer: 0,
+    AlignedWindowServer: 0,
+    AlignedWindowServerWithQuota: 0,
+    TokenBucketServer: 5,
+    WeightedCounterServer: 5,
+    EveCounterServer: 0,
 }
-"""The most answers with 429 that it may bring."""
+"""Largest acceptable number of 429 responses; models not listed have no goal."""
 COST_GOAL = 0.4
-LIBRARIES = {"aiolimiter": "leaky", "pyrate_limiter": "pyrate", "limits": "moving_window"}
-"""Each with the module that uses it; those that are not installed are left out."""
-BURST = 100
-"""Turns taken in a row while the cost is measured; none of them waits."""
-POINTS = 150
+LIBRARIES = {"aiolimiter": "leaky_bucket", "pyrate_limiter": "request_log", "limits": "moving_window"}
+"""Library and the module that uses it; libraries that are not installed are left out."""
+BURST_SIZE = 100
+"""Permits acquired in a row while the cost is measured; none of them waits."""
+MAX_POINTS = 150
+"""Points per curve of the figure."""
 
 
 def measure(*, quick: bool) -> Report:
-    """Simulations and costs; fewer pages, seeds and rounds if *quick*."""
+    """Run simulations and measure costs; with fewer pages, seeds and rounds if *quick*."""
     others = {
         library: import_module(f"benchmarks.limiters.{name}")
         for library, name in LIBRARIES.items()
         if find_spec(library)
     }
+    simulated = [module for library, module in others.items() if library != "limits"]
     pages, seeds = (200, 2) if quick else (1_000, 10)
-    judged = [
-        *_compare_waits([ours, unlimited, paced, *_simulated(others)], pages=pages, seeds=seeds),
+    goals = [
+        *_compare_times([ours, unlimited, evenly_spaced, *simulated], pages=pages, seeds=seeds),
         *_compare_costs([others[name] for name in ("pyrate_limiter", "limits") if name in others], quick=quick),
     ]
-    print_judged(judged, is_quick=quick)
-    return Report(judged=tuple(judged), curves=tuple(_draw_curves(pages)))
+    print_goals(goals, is_quick=quick)
+    return Report(goals=tuple(goals), curves=tuple(_make_curves(pages)))
 
 
-def _simulated(others: dict[str, ModuleType]) -> list[ModuleType]:
-    return [module for library, module in others.items() if library != "limits"]
-
-
-def _compare_waits(limiters: list[ModuleType], *, pages: int, seeds: int) -> Iterable[Judged]:
-    print(f"\nLimit: {pages:,} pages, {WORKERS} workers, virtual time, means of {seeds} seeds: the time as a multiple")
-    print("of what a client would take that sees into the server, and the answers with 429 that it cost;")
-    print("limits is not among them: it reads the system's clock")
+def _compare_times(limiters: list[ModuleType], *, pages: int, seeds: int) -> Iterable[GoalResult]:
+    print(f"\nRate limiter: {pages:,} pages, {WORKERS} workers, virtual time, means of {seeds} seeds. Duration as a")
+    print("multiple of the optimum (a client that knows the server's state), and number of 429 responses. The library")
+    print("limits is not simulated: it reads the system's clock.")
     for server in SERVERS:
-        results = {limiter: run_seeds(server, limiter, pages=pages, seeds=seeds) for limiter in limiters}
+        means = {limiter: run_seeds(server, limiter, pages=pages, seeds=seeds) for limiter in limiters}
         print(f"  {server.label}")
-        for limiter, result in results.items():
-            print(f"    {limiter.LABEL:<36} {_describe(result, seeds)}")
-        if server in REFUSALS:
-            yield from _judge(server, results[ours], blind=find_blind_optimum(server, pages=pages, seeds=seeds))
+        for limiter, mean in means.items():
+            print(f"    {limiter.LABEL:<36} {_describe(mean, seeds)}")
+        if server is AlignedWindowServer:
+            least = find_optimum_without_quota(server, pages=pages, seeds=seeds)
+            print(f"    {'least possible without headers or 429s':<36} {least:6.3f}x")
+        if server in MAX_RATE_LIMITED:
+            yield from _judge(server, means[ours])
 
 
-def _judge(server: type[Server], result: Typical, *, blind: float) -> Iterable[Judged]:
-    if server is AlignedWindows:
-        print(f"    {'the least without a 429 if told nothing':<36} {blind:6.3f}x")
-    yield Judged(what=f"{server.label}: time against its optimum", result=result.ratio, goal=WALL_GOAL)
-    yield Judged(what=f"{server.label}: answers with 429", result=result.refused, goal=REFUSALS[server], unit="")
+def _judge(server: type[ServerModel], means: RunMeans) -> Iterable[GoalResult]:
+    limit = MAX_RATE_LIMITED[server]
+    yield GoalResult(name=f"{server.label}: duration vs. optimum", result=means.ratio, goal=TIME_GOAL)
+    yield GoalResult(name=f"{server.label}: 429 responses", result=means.rate_limited, goal=limit, unit="")
 
 
-def _describe(result: Typical, seeds: int) -> str:
-    if result.unended == seeds:
-        return f"never ends (given up on at {PATIENCE}x)"
-    ratio = f"{result.ratio:6.3f}x  {result.refused:8,.1f} 429s, {result.most_refused:,} at the most"
-    return ratio + (f"  ({result.unended} of {seeds} never end)" if result.unended else "")
+def _describe(means: RunMeans, seeds: int) -> str:
+    if means.unfinished == seeds:
+        return f"never finishes (stopped at {MAX_RATIO}x)"
+    text = f"{means.ratio:6.3f}x  {means.rate_limited:8,.1f} 429s, at most {means.max_rate_limited:,}"
+    return text + (f"  ({means.unfinished} of {seeds} never finish)" if means.unfinished else "")
 
 
-def _compare_costs(others: list[ModuleType], *, quick: bool) -> Iterable[Judged]:
+def _compare_costs(others: list[ModuleType], *, quick: bool) -> Iterable[GoalResult]:
     bursts, rounds = (5, 3) if quick else (30, 15)
-    contenders = [ours, *others]
-    medians = run_rounds({module.LABEL: _taking_turns(module, bursts) for module in contenders}, rounds=rounds)
-    title = (
-        f"One turn in both windows, taken and settled, {bursts * BURST:,} times, none waits (CPU, medians of {rounds})"
-    )
+    permits = bursts * BURST_SIZE
+    medians = run_rounds({module.LABEL: _acquiring(module, bursts) for module in (ours, *others)}, rounds=rounds)
+    title = f"Acquire and return {permits:,} permits, both windows, without waiting (CPU, medians of {rounds})"
     print_table(title, medians, baseline=ours.LABEL, by="cpu")
-    print(f"  ours: {medians[ours.LABEL].cpu / bursts / BURST * 1e6:.2f} µs per turn")
+    print(f"  amili_async: {medians[ours.LABEL].cpu / permits * 1e6:.2f} µs per permit")
     for module in others:
         ratio = medians[ours.LABEL].cpu / medians[module.LABEL].cpu
-        yield Judged(what=f"a turn of ours against one of {module.LABEL}", result=ratio, goal=COST_GOAL)
+        yield GoalResult(name=f"CPU per permit vs. {module.LABEL}", result=ratio, goal=COST_GOAL)
 
 
-def _taking_turns(module: ModuleType, bursts: int) -> Measure:
-    async def take_turns() -> Cost:
-        limiters = [module.make(per_second=BURST, per_minute=10 * BURST) for _ in range(bursts)]
+def _acquiring(module: ModuleType, bursts: int) -> Measure:
+    async def acquire_all() -> Cost:
+        limiters = [module.make(per_second=BURST_SIZE, per_minute=10 * BURST_SIZE) for _ in range(bursts)]
         watch = Stopwatch()
         for limiter in limiters:
-            for _ in range(BURST):
+            for _ in range(BURST_SIZE):
                 await limiter.acquire()
-                limiter.settle(None)
+                limiter.on_response(None)
         return watch.read()
 
-    return lambda: asyncio.run(take_turns())
+    return lambda: asyncio.run(acquire_all())
 
 
-def _draw_curves(pages: int) -> Iterable[Curve]:
-    """Pages over seconds on three of the servers, with the first seed."""
-    for server in (SlidingWindows, TokenBucket, EveCounter):
-        for limiter in (ours, paced, unlimited):
+def _make_curves(pages: int) -> Iterable[Curve]:
+    """Pages over time for three server models, with the first seed."""
+    for server in (SlidingWindowServer, TokenBucketServer, EveCounterServer):
+        for limiter in (ours, evenly_spaced, unlimited):
             fetched_at = run_once(server, limiter, pages=pages, seed=0).fetched_at
-            step = max(1, len(fetched_at) // POINTS)
+            step = max(1, len(fetched_at) // MAX_POINTS)
             points = [(at, float(number)) for number, at in enumerate(fetched_at, start=1)]
             label = f"{server.label}: {limiter.LABEL}"
             yield Curve(figure="limiter", label=label, points=((0.0, 0.0), *points[::step], points[-1]))

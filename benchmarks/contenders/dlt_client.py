@@ -1,4 +1,4 @@
-"""dlt's `RESTClient`, page after page, ended by an empty page since it knows no total that counts records."""
+"""dlt's `RESTClient`, sequential; an empty page ends it, since its paginator's total counts pages, not records."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Dicts decoded out of memory by `json.loads`, all of which are kept."""
+"""Dicts decoded from memory by `json.loads` and kept."""
 
 import json
 from functools import cache
@@ -12,12 +12,12 @@ PAGES = 100
 
 @cache
 def prepare() -> list[bytes]:
-    """The pages."""
-    return write_pages("real", PAGES)
+    """The bodies, generated once per process."""
+    return write_pages("batched", PAGES)
 
 
 def fetch_all(_url: str, *, times: int) -> int:
-    """Decode all pages so many times, each time anew."""
+    """Decode all pages *times* times, each time from scratch."""
     kept: list[dict[str, Any]] = []
     for _ in range(times):
         for body in prepare():

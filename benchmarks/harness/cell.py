@@ -1,4 +1,4 @@
-"""`python -m benchmarks.harness.cell CONTENDER URL SETTING`: runs a contender once, alone in a process, and prints its cost."""
+"""`python -m benchmarks.harness.cell CONTENDER URL SETTINGS` runs one contender once and prints its cost."""
 
 import asyncio
 import gc
@@ -13,67 +13,68 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from benchmarks.harness.cores import CLIENT, stay_on
+from benchmarks.harness.cores import CLIENT_CORE, pin_to_core
 from benchmarks.harness.heap import read_memory
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What a run took."""
+    """What one run cost."""
 
     wall: float
-    """Seconds that passed."""
+    """Seconds of wall-clock time."""
     cpu: float
-    """Seconds of this process alone, all its threads together."""
-    growth: float = 0.0
-    """Bytes of memory at most, beyond what the process had when everything was imported."""
-    brought: int = 0
-    """How many records, or pages, it says that it fetched."""
+    """Seconds of CPU time of this process, all threads together."""
+    memory: float = 0.0
+    """Bytes: peak resident memory above the level after the imports."""
+    fetched: int = 0
+    """Records, or pages, that the contender reports to have fetched."""
 
 
 class Stopwatch:
-    """Runs from its making on."""
+    """Measures time from its construction."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> Cost:
-        """What was taken so far."""
+        """The time elapsed so far."""
         return Cost(wall=time.perf_counter() - self._wall, cpu=time.process_time() - self._cpu)
 
 
-class Setting(Struct, frozen=True, kw_only=True):
-    """How a contender is run."""
+class CellSettings(Struct, frozen=True, kw_only=True):
+    """How to run a contender."""
 
     options: dict[str, int | str | bool] = {}
-    """Arguments of its `fetch_all`."""
+    """Keyword arguments of its `fetch_all`."""
     is_pinned: bool = True
-    """Whether on one core."""
-    collects: bool = True
-    """Whether Python's cyclic garbage collector is on."""
+    """Whether to run on a single core."""
+    gc_enabled: bool = True
+    """Whether Python's cyclic garbage collector runs."""
 
 
-def run(contender: str, url: str, setting: Setting) -> Cost:
-    """Import it, and only then begin to measure."""
-    if setting.is_pinned:
-        stay_on(CLIENT)
+def run(contender: str, url: str, settings: CellSettings) -> Cost:
+    """Import and prepare the contender, then measure its `fetch_all`."""
+    if settings.is_pinned:
+        pin_to_core(CLIENT_CORE)
     module = importlib.import_module(f"benchmarks.contenders.{contender}")
     if hasattr(module, "prepare"):
         module.prepare()
-    if not setting.collects:
+    if not settings.gc_enabled:
         gc.disable()
-    with suppress(OSError):  # the most so far, from here on; elsewhere than on Linux the imports count
+    # Writing 5 resets the kernel's peak (VmHWM, see proc(5)). On other systems the peak includes the imports.
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     before, _ = read_memory()
     watch = Stopwatch()
     if inspect.iscoroutinefunction(module.fetch_all):
-        brought = asyncio.run(module.fetch_all(url, **setting.options))
+        fetched = asyncio.run(module.fetch_all(url, **settings.options))
     else:
-        brought = module.fetch_all(url, **setting.options)
+        fetched = module.fetch_all(url, **settings.options)
     cost = watch.read()
     _, peak = read_memory()
-    return replace(cost, growth=peak - before, brought=brought)
+    return replace(cost, memory=peak - before, fetched=fetched)
 
 
 if __name__ == "__main__":
-    cost = run(sys.argv[1], sys.argv[2], msgspec.json.decode(sys.argv[3], type=Setting))
+    cost = run(sys.argv[1], sys.argv[2], msgspec.json.decode(sys.argv[3], type=CellSettings))
     print(msgspec.json.encode(cost).decode())

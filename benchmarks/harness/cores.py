@@ -1,15 +1,15 @@
-"""Which core a process runs on: a client and its server that share one would be measured together."""
+"""CPU affinity: client and server run on different cores, so that neither takes CPU time from the other."""
 
 import os
 
-CLIENT, SERVER = 0, 1
-"""Places among the cores that this process may use."""
+CLIENT_CORE, SERVER_CORE = 0, 1
+"""Indexes into the cores that this process may use."""
 
 
-def stay_on(place: int) -> None:
-    """Run on one core from now on; does nothing where there are not two, or where the system has no such wish."""
-    if not hasattr(os, "sched_setaffinity"):
+def pin_to_core(index: int) -> None:
+    """Run on one core from now on; no effect with a single core, or where the system has no CPU affinity."""
+    if not hasattr(os, "sched_setaffinity"):  # macOS and Windows
         return
     cores = sorted(os.sched_getaffinity(0))
-    if len(cores) > max(CLIENT, SERVER):
-        os.sched_setaffinity(0, {cores[place]})
+    if len(cores) > max(CLIENT_CORE, SERVER_CORE):
+        os.sched_setaffinity(0, {cores[index]})

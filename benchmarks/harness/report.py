@@ -1,66 +1,66 @@
-"""What a benchmark found: each goal beside what was reached, and the curves that are worth a picture."""
+"""The results of a benchmark: measured values next to their goals, and the data of its figures."""
 
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 
-class Judged(Struct, frozen=True, kw_only=True):
-    """One goal and what was reached."""
+class GoalResult(Struct, frozen=True, kw_only=True):
+    """One goal and the measured value."""
 
-    what: str
-    """What is compared with what."""
+    name: str
+    """What is measured, or compared with what."""
     result: float
-    """What was reached."""
+    """The measured value."""
     goal: float
-    """What was to be reached."""
-    is_least: bool = False
-    """Whether the goal is the least that will do, not the most."""
+    """The limit that `result` must keep."""
+    is_minimum: bool = False
+    """Whether `goal` is a lower limit instead of an upper one."""
     unit: str = "x"
     """`x` for a ratio."""
 
     @property
     def is_met(self) -> bool:
-        """Whether the goal was reached."""
-        return self.result >= self.goal if self.is_least else self.result <= self.goal
+        """Whether `result` keeps the goal."""
+        return self.result >= self.goal if self.is_minimum else self.result <= self.goal
 
 
 class Curve(Struct, frozen=True, kw_only=True):
     """One line of a figure."""
 
     figure: str
-    """The name of the figure: curves of the same one are drawn together."""
+    """Name of the figure; curves with the same name are drawn together."""
     label: str
-    """What it shows."""
+    """Its legend; text before the first colon names the panel."""
     points: tuple[tuple[float, float], ...]
-    """From left to right."""
+    """x and y, by ascending x."""
 
 
 class Bar(Struct, frozen=True, kw_only=True):
     """One bar of a figure."""
 
     figure: str
-    """The name of the figure: bars of the same one are drawn together."""
+    """Name of the figure; bars with the same name are drawn together."""
     label: str
-    """Whose it is."""
+    """The contender."""
     ratio: float
-    """How long it is: how much of what the package takes."""
+    """Length: the contender's cost as a multiple of the package's."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What one benchmark found."""
+    """The results of one benchmark."""
 
-    judged: tuple[Judged, ...] = ()
-    """Goals and results."""
+    goals: tuple[GoalResult, ...] = ()
+    """Goals and measured values."""
     bars: tuple[Bar, ...] = ()
-    """For the figures of ratios."""
+    """Data of the bar charts."""
     curves: tuple[Curve, ...] = ()
-    """For the figures of what grows."""
+    """Data of the line charts."""
 
 
-def print_judged(all_judged: Iterable[Judged], *, is_quick: bool) -> None:
-    """Goal and result side by side; nothing is judged that was measured in passing."""
-    for judged in all_judged:
-        verdict = "too short to judge" if is_quick else "met" if judged.is_met else "MISSED"
-        goal = f"{'≥' if judged.is_least else '≤'} {judged.goal:g}{judged.unit}"
-        print(f"  {judged.what:<84} {judged.result:8.3g}{judged.unit:<3} {goal:<9} {verdict}")
+def print_goals(goals: Iterable[GoalResult], *, is_quick: bool) -> None:
+    """Print measured value, goal and verdict; a quick run gets no verdict, since it measures too little."""
+    for goal in goals:
+        verdict = "not judged (quick run)" if is_quick else "met" if goal.is_met else "MISSED"
+        limit = f"{'≥' if goal.is_minimum else '≤'} {goal.goal:g}{goal.unit}"
+        print(f"  {goal.name:<84} {goal.result:8.3g}{goal.unit:<3} {limit:<9} {verdict}")

@@ -10,16 +10,17 @@ from typing import Literal
 
 import msgspec
 
-from benchmarks.harness.cell import Cost, Setting, Stopwatch
-from benchmarks.harness.heap import STEADY, as_users_have_it
+from benchmarks.harness.cell import CellSettings, Cost, Stopwatch
+from benchmarks.harness.heap import MALLOC_SETTINGS, untuned_environment
 
 Measure = Callable[[], Cost]
 """Runs a contender once."""
-By = Literal["wall", "cpu", "growth"]
+Metric = Literal["wall", "cpu", "memory"]
+"""A field of `Cost`."""
 
 
 def timed(run: Callable[[], object], *, before: Callable[[], None] = lambda: None) -> Measure:
-    """What *run* takes in this process, but not what is to be done *before*."""
+    """Measure *run* in this process; *before* is called first and not counted."""
 
     def measure() -> Cost:
         before()
@@ -30,28 +31,29 @@ def timed(run: Callable[[], object], *, before: Callable[[], None] = lambda: Non
     return measure
 
 
-def in_process_of_its_own(
-    contender: str, url: str, *, expected: int, setting: Setting | None = None, is_steady: bool = True
+def in_own_process(
+    contender: str, url: str, *, expected: int, settings: CellSettings | None = None, is_malloc_tuned: bool = True
 ) -> Measure:
-    """What a contender takes that starts anew, by the name of its file; it must bring as much as *expected*."""
+    """Measure a contender, named by its file, in a new process each time; it must fetch exactly *expected* items."""
     command = [sys.executable, "-m", "benchmarks.harness.cell", contender, url]
-    command.append(msgspec.json.encode(setting or Setting()).decode())
-    environment = os.environ | STEADY if is_steady else as_users_have_it()
+    command.append(msgspec.json.encode(settings or CellSettings()).decode())
+    environment = os.environ | MALLOC_SETTINGS if is_malloc_tuned else untuned_environment()
 
     def measure() -> Cost:
-        ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603 - ours
-        if ended.returncode:
-            raise SystemExit(f"{contender} ended with {ended.returncode}")
-        cost = msgspec.json.decode(ended.stdout.splitlines()[-1], type=Cost)
-        if cost.brought != expected:
-            raise SystemExit(f"{contender} brought {cost.brought:,} instead of {expected:,}")
+        finished = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own module
+        if finished.returncode:
+            raise SystemExit(f"contender {contender} failed with exit code {finished.returncode}")
+        # The last line only: some contenders print lines of their own.
+        cost = msgspec.json.decode(finished.stdout.splitlines()[-1], type=Cost)
+        if cost.fetched != expected:
+            raise SystemExit(f"contender {contender} fetched {cost.fetched:,} items; expected {expected:,}")
         return cost
 
     return measure
 
 
 def run_rounds(contenders: Mapping[str, Measure], *, rounds: int) -> dict[str, Cost]:
-    """The medians of each; whatever disturbs the machine disturbs all alike."""
+    """Run every contender once per round and return the medians; random order spreads disturbances evenly."""
     costs: dict[str, list[Cost]] = {label: [] for label in contenders}
     for _ in range(rounds):
         for label in random.sample(sorted(contenders), len(contenders)):
@@ -63,22 +65,22 @@ def _take_medians(runs: list[Cost]) -> Cost:
     return Cost(
         wall=statistics.median(run.wall for run in runs),
         cpu=statistics.median(run.cpu for run in runs),
-        growth=statistics.median(run.growth for run in runs),
-        brought=runs[0].brought,
+        memory=statistics.median(run.memory for run in runs),
+        fetched=runs[0].fetched,
     )
 
 
-def find_ratio(medians: Mapping[str, Cost], label: str, baseline: str, by: By) -> float:
-    """How much of what the baseline takes."""
+def find_ratio(medians: Mapping[str, Cost], label: str, baseline: str, by: Metric) -> float:
+    """The cost of *label* as a multiple of the baseline's."""
     return float(getattr(medians[label], by) / getattr(medians[baseline], by))
 
 
-def print_table(title: str, medians: Mapping[str, Cost], *, baseline: str, by: By) -> None:
-    """Ratios to the baseline first, absolute figures after them: only the ratios carry over to another machine."""
+def print_table(title: str, medians: Mapping[str, Cost], *, baseline: str, by: Metric) -> None:
+    """Print ratios to the baseline, then absolute values: only ratios are comparable between machines."""
     print(f"\n{title}")
     print(f"  {'':<52} {'wall':>8} {'CPU':>8} {'wall':>13} {'CPU':>13} {'memory':>10}")
     for label, median in sorted(medians.items(), key=lambda pair: float(getattr(pair[1], by))):
         wall, cpu = (find_ratio(medians, label, baseline, name) for name in ("wall", "cpu"))
         times = "".join(f" {seconds * 1000:10.1f} ms" for seconds in (median.wall, median.cpu))
-        memory = f"+{median.growth / 1e6:7.1f} MB" if median.growth else ""
+        memory = f"+{median.memory / 1e6:7.1f} MB" if median.memory else ""
         print(f"  {label:<52} {wall:7.2f}x {cpu:7.2f}x {times} {memory}")

@@ -1,1 +1,1 @@
-"""The rate limiter in virtual time: a simulated client, and models of how a server may count requests."""
+"""Rate limiting in virtual time: a simulated client, and models of how a server may count requests."""

@@ -1,4 +1,4 @@
-"""One client that fetches pages from one server, in virtual time: how long it takes, and what it is refused."""
+"""One client fetches pages from one server model in virtual time: how long it takes, and how many 429s it receives."""
 
 import asyncio
 import random
@@ -8,129 +8,131 @@ from types import ModuleType
 from msgspec import Struct
 
 from benchmarks.limiters import Limiter
-from benchmarks.simulation.servers import TICK, Server, SlidingWindows, find_optimum
+from benchmarks.simulation.servers import TICK, ServerModel, SlidingWindowServer, find_optimum
 from tests.support.clocks import JumpingLoop
 
 WORKERS = 10
-SHORTEST, JITTER = 0.020, 0.010
-"""Seconds one way: a fixed part and the mean of an exponential one."""
-ROUND_TRIP = 2 * (SHORTEST + JITTER)
-PATIENCE = 5
-"""Times the optimum: a client that takes longer is taken never to end."""
+MIN_DELAY, MEAN_JITTER = 0.020, 0.010
+"""Seconds of one-way network delay: a fixed part and the mean of an exponential part."""
+ROUND_TRIP = 2 * (MIN_DELAY + MEAN_JITTER)
+MAX_RATIO = 5
+"""Multiple of the optimum after which a run is stopped and counts as never finishing."""
 
 
-class Run(Struct, frozen=True, kw_only=True):
-    """What came of it."""
+class RunResult(Struct, frozen=True, kw_only=True):
+    """The result of one run."""
 
     ratio: float
-    """How long it took, as a multiple of what a client would take that sees into the server."""
-    refused: int
-    """Answers with 429."""
+    """Duration as a multiple of the optimum, the duration for a client that knows the server's state."""
+    rate_limited: int
+    """Number of 429 responses."""
     fetched_at: tuple[float, ...]
-    """When each page had arrived, in seconds."""
-    has_ended: bool
-    """Whether all of them did."""
+    """Arrival time of each page, in seconds."""
+    is_finished: bool
+    """Whether every page arrived."""
 
 
-class Typical(Struct, frozen=True, kw_only=True):
-    """What came of it with one seed after the other."""
+class RunMeans(Struct, frozen=True, kw_only=True):
+    """The results of runs with different seeds."""
 
     ratio: float
-    """The mean."""
-    refused: float
-    """The mean of answers with 429."""
-    most_refused: int
-    """The most of them with any seed."""
-    unended: int
-    """How many of the runs never ended."""
+    """Mean of `RunResult.ratio`."""
+    rate_limited: float
+    """Mean number of 429 responses."""
+    max_rate_limited: int
+    """Largest number of 429 responses in a run."""
+    unfinished: int
+    """Number of runs that did not finish."""
 
 
-def run_seeds(server: type[Server], limiter: ModuleType, *, pages: int, seeds: int) -> Typical:
-    """Means over the seeds."""
+def run_seeds(server: type[ServerModel], limiter: ModuleType, *, pages: int, seeds: int) -> RunMeans:
+    """Run once per seed."""
     runs = [run_once(server, limiter, pages=pages, seed=seed) for seed in range(seeds)]
-    return Typical(
+    return RunMeans(
         ratio=fmean(run.ratio for run in runs),
-        refused=fmean(run.refused for run in runs),
-        most_refused=max(run.refused for run in runs),
-        unended=sum(not run.has_ended for run in runs),
+        rate_limited=fmean(run.rate_limited for run in runs),
+        max_rate_limited=max(run.rate_limited for run in runs),
+        unfinished=sum(not run.is_finished for run in runs),
     )
 
 
-def find_blind_optimum(server: type[Server], *, pages: int, seeds: int) -> float:
-    """The least multiple of the optimum for a client that is told nothing and refused nothing.
+def find_optimum_without_quota(server: type[ServerModel], *, pages: int, seeds: int) -> float:
+    """The smallest ratio possible for a client that receives neither quota headers nor a 429.
 
-    All answers are the same to it wherever the server's clock stands, so it has to do the same; and what is refused
-    nowhere, wherever that clock stands, has no more than 100 requests in any minute.
+    Such a client cannot see the phase of the server's clock, so it behaves the same for every phase; to avoid a 429 in
+    all of them, it may send at most 100 requests in any 60 seconds.
     """
-    sliding = find_optimum(SlidingWindows(0), pages) + ROUND_TRIP
+    sliding = find_optimum(SlidingWindowServer(0), pages) + ROUND_TRIP
     return fmean(sliding / (find_optimum(server(seed), pages) + ROUND_TRIP) for seed in range(seeds))
 
 
-def run_once(server: type[Server], limiter: ModuleType, *, pages: int, seed: int) -> Run:
-    """Fetch so many pages from a fresh server, ten workers at once; the seed stands for phase and latencies."""
+def run_once(server: type[ServerModel], limiter: ModuleType, *, pages: int, seed: int) -> RunResult:
+    """Fetch *pages* pages from a new server with ten workers; the seed determines phase and delays."""
     optimum = find_optimum(server(seed), pages) + ROUND_TRIP
-    client = _Client(server(seed), seed, pages)
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        seconds = runner.run(client.fetch_all(limiter, deadline=PATIENCE * optimum))
-    return Run(
+    client = _SimulatedClient(server(seed), seed, pages)
+    with asyncio.Runner(loop_factory=_TickingLoop) as runner:
+        seconds = runner.run(client.fetch_all(limiter, deadline=MAX_RATIO * optimum))
+    return RunResult(
         ratio=seconds / optimum,
-        refused=client.refused,
+        rate_limited=client.rate_limited,
         fetched_at=tuple(client.fetched_at),
-        has_ended=len(client.fetched_at) == pages,
+        is_finished=len(client.fetched_at) == pages,
     )
 
 
-class _Loop(JumpingLoop):
-    """Time passes while something is done: else a limiter that looks again and again would wait for ever."""
+class _TickingLoop(JumpingLoop):
+    """A loop whose time also advances a little per iteration."""
 
     def _run_once(self) -> None:
         super()._run_once()
+        # Otherwise a limiter that polls without a sleep would never reach the end of a window.
         self._jumped += TICK
 
 
-class _Client:
-    def __init__(self, server: Server, seed: int, pages: int) -> None:
+class _SimulatedClient:
+    def __init__(self, server: ServerModel, seed: int, pages: int) -> None:
         self._server = server
-        self._dice = random.Random(seed)
-        self._left = pages
-        self.refused = 0
+        self._rng = random.Random(seed)
+        self._remaining = pages
+        self.rate_limited = 0
         self.fetched_at: list[float] = []
 
-    async def fetch_all(self, limiter: ModuleType, *, deadline: float) -> float:
-        """Seconds until all is fetched, or until the deadline."""
-        turns = limiter.make()
+    async def fetch_all(self, module: ModuleType, *, deadline: float) -> float:
+        """Seconds until every page arrived, at most *deadline*."""
+        limiter = module.make()
         try:
             async with asyncio.timeout(deadline), asyncio.TaskGroup() as workers:
                 for _ in range(WORKERS):
-                    workers.create_task(self._work(turns))
+                    workers.create_task(self._work(limiter))
         except TimeoutError:
             return deadline
         return self.fetched_at[-1]
 
-    async def _work(self, turns: Limiter) -> None:
-        while self._left:
-            self._left -= 1
-            await self._fetch(turns)
+    async def _work(self, limiter: Limiter) -> None:
+        while self._remaining:
+            self._remaining -= 1
+            await self._fetch(limiter)
 
-    async def _fetch(self, turns: Limiter) -> None:
-        wait = await self._try(turns)
+    async def _fetch(self, limiter: Limiter) -> None:
+        wait = await self._attempt(limiter)
         while wait is not None:
             await asyncio.sleep(wait)
-            wait = await self._try(turns)
+            wait = await self._attempt(limiter)
 
-    async def _try(self, turns: Limiter) -> float | None:
+    async def _attempt(self, limiter: Limiter) -> float | None:
         """Seconds to wait after a 429; `None` after a page."""
         loop = asyncio.get_running_loop()
-        await turns.acquire()
-        await self._travel()
-        answer = self._server.receive(loop.time())
-        await self._travel()
-        turns.settle(answer.quota)
-        if answer.is_refused:
-            self.refused += 1
-            return turns.pause(answer.retry_after)
+        await limiter.acquire()
+        await self._delay()
+        response = self._server.receive(loop.time())
+        await self._delay()
+        limiter.on_response(response.quota)
+        if response.is_rate_limited:
+            self.rate_limited += 1
+            return limiter.on_rate_limited(response.retry_after)
         self.fetched_at.append(loop.time())
         return None
 
-    async def _travel(self) -> None:
-        await asyncio.sleep(SHORTEST + self._dice.expovariate(1 / JITTER))
+    async def _delay(self) -> None:
+        """Wait for one way through the network."""
+        await asyncio.sleep(MIN_DELAY + self._rng.expovariate(1 / MEAN_JITTER))

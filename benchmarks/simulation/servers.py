@@ -1,6 +1,7 @@
-"""Five ways in which a server may count "100 a minute, ten a second", and how fast each of them could be used.
+"""Models of a server that limits to 100 requests per minute and 10 per second, and the fastest way to use each.
 
-Which of them Amili runs is unknown. All times are seconds since the client began, in virtual time.
+The API does not document how it counts, so the client must do well with every model. All times are virtual seconds
+since the first request.
 """
 
 import random
@@ -14,24 +15,24 @@ from amili_async._wire.quota import Quota
 
 PER_MINUTE, PER_SECOND = 100, 10
 TICK = 1e-6
-"""Seconds added where a count must have fallen below its limit: floats end where the limit is met exactly."""
+"""Seconds added to the end of a window, so that float rounding cannot place a time just before it."""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
-    """What a server says to one request."""
+class ServerResponse(Struct, frozen=True, kw_only=True):
+    """The part of a response that concerns a rate limiter."""
 
-    is_refused: bool = False
+    is_rate_limited: bool = False
     """Whether this is a 429."""
     retry_after: float | None = None
-    """Its `Retry-After`: whole seconds, as HTTP has it."""
+    """Its `Retry-After` header: whole seconds."""
     quota: Quota | None = None
-    """Its `X-RateLimit-*`, as the client reads them."""
+    """Its `X-RateLimit-*` headers, parsed."""
 
 
-class Server:
-    """A server that gives no `X-RateLimit-*`; each model says from when on it would accept the next request.
+class ServerModel:
+    """A server without `X-RateLimit-*` headers; each model defines when it accepts the next request.
 
-    The seed decides where the server's clock stands.
+    The seed decides the phase of the server's clock.
     """
 
     label: ClassVar[str]
@@ -39,41 +40,41 @@ class Server:
     def __init__(self, seed: int) -> None:
         raise NotImplementedError
 
-    def earliest(self, now: float) -> float:
-        """The first moment, not before *now*, at which one more request would be accepted."""
+    def next_free(self, now: float) -> float:
+        """The earliest time, not before *now*, at which it accepts another request."""
         raise NotImplementedError
 
     def count(self, now: float) -> None:
-        """Note a request that was accepted."""
+        """Count an accepted request."""
         raise NotImplementedError
 
-    def receive(self, now: float) -> Answer:
-        """Accept or refuse a request that arrives now."""
-        opens = self.earliest(now)
-        if opens > now:
-            return Answer(is_refused=True, retry_after=float(max(1, ceil(opens - now))))
+    def receive(self, now: float) -> ServerResponse:
+        """Accept a request that arrives at *now*, or reject it with a 429."""
+        free_at = self.next_free(now)
+        if free_at > now:
+            return ServerResponse(is_rate_limited=True, retry_after=float(max(1, ceil(free_at - now))))
         self.count(now)
-        return Answer()
+        return ServerResponse()
 
 
-def find_optimum(server: Server, requests: int) -> float:
-    """Seconds between the first and the last of so many requests, by a client that sees into a fresh server."""
+def find_optimum(server: ServerModel, requests: int) -> float:
+    """Seconds from the first to the last of *requests* requests, for a client that knows the server's state."""
     now = 0.0
     for _ in range(requests):
-        now = server.earliest(now)
+        now = server.next_free(now)
         server.count(now)
     return now
 
 
-class SlidingWindows(Server):
-    """The literal reading: at most 100 in any 60 seconds, and ten in any second."""
+class SlidingWindowServer(ServerModel):
+    """The limit taken literally: at most 100 requests in any 60 seconds and 10 in any second."""
 
-    label = "SL two sliding windows"
+    label = "sliding windows"
 
     def __init__(self, _seed: int) -> None:
         self._seen: deque[float] = deque(maxlen=PER_MINUTE)
 
-    def earliest(self, now: float) -> float:
+    def next_free(self, now: float) -> float:
         for limit, period in ((PER_MINUTE, 60.0), (PER_SECOND, 1.0)):
             if len(self._seen) >= limit:
                 now = max(now, self._seen[-limit] + period)
@@ -83,29 +84,29 @@ class SlidingWindows(Server):
         self._seen.append(now)
 
 
-class ToldSlidingWindows(SlidingWindows):
-    """The same; its `Reset` is when the oldest request of the minute leaves the window, rounded up."""
+class SlidingWindowServerWithQuota(SlidingWindowServer):
+    """With headers; `Reset` is when the oldest request leaves the minute window, rounded up."""
 
-    label = "SL with X-RateLimit headers"
+    label = "sliding windows with X-RateLimit headers"
 
-    def receive(self, now: float) -> Answer:
-        answer = super().receive(now)
+    def receive(self, now: float) -> ServerResponse:
+        response = super().receive(now)
         seen = [at for at in self._seen if at > now - 60.0]
         quota = Quota(limit=PER_MINUTE, remaining=PER_MINUTE - len(seen), reset_in=float(ceil(seen[0] + 60.0 - now)))
-        return Answer(is_refused=answer.is_refused, retry_after=answer.retry_after, quota=quota)
+        return ServerResponse(is_rate_limited=response.is_rate_limited, retry_after=response.retry_after, quota=quota)
 
 
-class AlignedWindows(Server):
-    """Counts that begin anew with each second and each minute of the server's clock, wherever that stands."""
+class AlignedWindowServer(ServerModel):
+    """Fixed windows: one count per second and one per minute of the server's clock."""
 
-    label = "FW clock-aligned windows"
+    label = "clock-aligned windows"
 
     def __init__(self, seed: int) -> None:
         self._phase = random.Random(seed).uniform(0.0, 60.0)
         self._minute = self._second = -1
         self._in_minute = self._in_second = 0
 
-    def earliest(self, now: float) -> float:
+    def next_free(self, now: float) -> float:
         clock = now + self._phase
         if floor(clock / 60.0) == self._minute and self._in_minute >= PER_MINUTE:
             return (self._minute + 1) * 60.0 - self._phase + TICK
@@ -123,30 +124,30 @@ class AlignedWindows(Server):
         self._in_second += 1
 
 
-class ToldAlignedWindows(AlignedWindows):
-    """The same; its `Reset` is the next minute, which the client compares with a `Date` of whole seconds."""
+class AlignedWindowServerWithQuota(AlignedWindowServer):
+    """With headers; `Reset` is the next minute, relative to a `Date` header of whole seconds."""
 
-    label = "FW with X-RateLimit headers"
+    label = "clock-aligned windows with X-RateLimit headers"
 
-    def receive(self, now: float) -> Answer:
-        answer = super().receive(now)
+    def receive(self, now: float) -> ServerResponse:
+        response = super().receive(now)
         clock = now + self._phase
         remaining = PER_MINUTE - self._in_minute
         reset_in = (floor(clock / 60.0) + 1) * 60.0 - floor(clock)
         quota = Quota(limit=PER_MINUTE, remaining=remaining, reset_in=reset_in)
-        return Answer(is_refused=answer.is_refused, retry_after=answer.retry_after, quota=quota)
+        return ServerResponse(is_rate_limited=response.is_rate_limited, retry_after=response.retry_after, quota=quota)
 
 
-class TokenBucket(Server):
-    """Ten tokens, refilled at 100 a minute."""
+class TokenBucketServer(ServerModel):
+    """A bucket of 10 tokens, refilled at 100 per minute."""
 
-    label = "TB token bucket"
+    label = "token bucket"
 
     def __init__(self, _seed: int) -> None:
         self._tokens = float(PER_SECOND)
         self._at = 0.0
 
-    def earliest(self, now: float) -> float:
+    def next_free(self, now: float) -> float:
         return max(now, self._at + (1.0 - self._tokens) * 60.0 / PER_MINUTE)
 
     def count(self, now: float) -> None:
@@ -155,10 +156,10 @@ class TokenBucket(Server):
         self._at = now
 
 
-class WeightedCounter(Server):
-    """The count of this minute and the part of the last one's that a sliding minute would still cover; ten a second."""
+class WeightedCounterServer(ServerModel):
+    """The count of this minute plus the share of the last one that a sliding minute still covers; 10 in any second."""
 
-    label = "SC weighted counter"
+    label = "weighted counter"
 
     def __init__(self, seed: int) -> None:
         self._phase = random.Random(seed).uniform(0.0, 60.0)
@@ -166,18 +167,18 @@ class WeightedCounter(Server):
         self._last = self._this = 0
         self._seen: deque[float] = deque(maxlen=PER_SECOND)
 
-    def earliest(self, now: float) -> float:
+    def next_free(self, now: float) -> float:
         if len(self._seen) == PER_SECOND:
             now = max(now, self._seen[0] + 1.0)
         minute, share = divmod((now + self._phase) / 60.0, 1.0)
         last, this = self._counts(int(minute))
         if last * (1.0 - share) + this + 1 <= PER_MINUTE:
             return now
-        if this + 1 > PER_MINUTE:  # the next minute begins with this one as its last
-            opens = int(minute) + 1 + 1.0 - (PER_MINUTE - 1) / this
+        if this + 1 > PER_MINUTE:  # only after the minute changes, when `this` is weighted as `last`
+            free_at = int(minute) + 1 + 1.0 - (PER_MINUTE - 1) / this
         else:
-            opens = int(minute) + 1.0 - (PER_MINUTE - 1 - this) / last
-        return opens * 60.0 - self._phase + TICK
+            free_at = int(minute) + 1.0 - (PER_MINUTE - 1 - this) / last
+        return free_at * 60.0 - self._phase + TICK
 
     def count(self, now: float) -> None:
         minute = int((now + self._phase) / 60.0)
@@ -187,23 +188,27 @@ class WeightedCounter(Server):
         self._seen.append(now)
 
     def _counts(self, minute: int) -> tuple[int, int]:
-        """The last minute's count and this one's, as they stand in *minute*."""
+        """The counts of the previous minute and of *minute*."""
         if minute == self._minute:
             return self._last, self._this
         return (self._this if minute == self._minute + 1 else 0), 0
 
 
-class EveCounter(Server):
-    """Eve's own: a count that lasts until 60 seconds after the latest request, be it refused; a gateway before it."""
+class EveCounterServer(ServerModel):
+    """Eve's own counter behind a gateway that limits to 10 requests in any second.
 
-    label = "EVE Eve's own counter"
+    Every request renews the expiry of the counter, rejected ones included (`RateLimit.__init__` in Eve's source), so a
+    client that keeps sending never leaves the window. Eve's 429 has no `Retry-After`.
+    """
+
+    label = "Eve's own counter"
 
     def __init__(self, _seed: int) -> None:
         self._gateway: deque[float] = deque(maxlen=PER_SECOND)
         self._used = 0
         self._ends = 0.0
 
-    def earliest(self, now: float) -> float:
+    def next_free(self, now: float) -> float:
         if len(self._gateway) == PER_SECOND:
             now = max(now, self._gateway[0] + 1.0)
         return self._ends if self._used >= PER_MINUTE and now < self._ends else now
@@ -213,21 +218,21 @@ class EveCounter(Server):
         self._ends = now + 60.0
         self._gateway.append(now)
 
-    def receive(self, now: float) -> Answer:
+    def receive(self, now: float) -> ServerResponse:
         if len(self._gateway) == PER_SECOND and self._gateway[0] + 1.0 > now:
-            return Answer(is_refused=True, retry_after=1.0)
+            return ServerResponse(is_rate_limited=True, retry_after=1.0)
         self.count(now)
         if self._used > PER_MINUTE:
-            return Answer(is_refused=True)
-        return Answer(quota=Quota(limit=PER_MINUTE, remaining=PER_MINUTE - self._used, reset_in=60.0))
+            return ServerResponse(is_rate_limited=True)
+        return ServerResponse(quota=Quota(limit=PER_MINUTE, remaining=PER_MINUTE - self._used, reset_in=60.0))
 
 
-SERVERS: tuple[type[Server], ...] = (
-    SlidingWindows,
-    ToldSlidingWindows,
-    AlignedWindows,
-    ToldAlignedWindows,
-    TokenBucket,
-    WeightedCounter,
-    EveCounter,
+SERVERS: tuple[type[ServerModel], ...] = (
+    SlidingWindowServer,
+    SlidingWindowServerWithQuota,
+    AlignedWindowServer,
+    AlignedWindowServerWithQuota,
+    TokenBucketServer,
+    WeightedCounterServer,
+    EveCounterServer,
 )
