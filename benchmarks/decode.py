@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
-from amili_async._wire.reading import Reader
 from amili_async.models import PayoutSpecification, fields
-from amili_async.models.shape import shape_of
+from amili_async.models.record_type import record_type_of
 from benchmarks.harness.report import GoalResult, Report, print_goals
 from benchmarks.harness.rounds import Measure, find_ratio, print_table, run_rounds, timed
 from benchmarks.workload.plain_models import DATES, PlainPage
@@ -37,7 +37,7 @@ def measure(*, quick: bool) -> Report:
 def _compare(profile: str, *, quick: bool) -> Iterable[GoalResult]:
     count, rounds = (5, 3) if quick else (100, 11)
     bodies = write_pages(profile, count)
-    decoder = Reader(shape_of(PayoutSpecification))
+    decoder = RecordDecoder(record_type_of(PayoutSpecification))
 
     def decode_typed(body: bytes) -> object:
         response = Response(status=200, headers={}, body=body)

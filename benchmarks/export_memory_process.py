@@ -65,7 +65,7 @@ async def run_export(url: str, path: Path) -> None:
 
     take_sample("imports done", 0)
     async with AmiliClient(url, auth="token", rate_limit=None) as amili:
-        exported = await export(amili.payout_specifications, path, tell_progress=on_progress)
+        exported = await export(amili.payout_specifications, path, on_progress=on_progress)
     take_sample("file written", exported.rows)
     if (manifest := exported.manifest) is not None:
         print_message(ExportSummary(exported.rows, manifest.verdict, manifest.requests, manifest.sums))

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from amili_async._paging.offset import LOOKAHEAD, OffsetWalk, Pace
-from amili_async._paging.ordered import Window
-from amili_async._wire.reading import Page
+from amili_async._paging.offset import LOOKAHEAD, OffsetPager, PagingOptions
+from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.decoding import Page
 from benchmarks.harness.report import GoalResult, Report, print_goals
 from tests.support.clocks import JumpingLoop
 
@@ -72,10 +72,10 @@ def _fetch_in_order(latencies: Sequence[float]) -> tuple[float, int]:
 
     async def consume() -> float:
         nonlocal consumed
-        window = Window(fetch, width=CONCURRENCY)
-        pace = Pace(page_size=1, width=CONCURRENCY, opens_fully=True)
-        walk = OffsetWalk(window, lambda page, _: page, pace=pace, tell_drift=_fail_on_drift)
-        async for page in walk.pages():
+        window = PrefetchWindow(fetch, width=CONCURRENCY)
+        options = PagingOptions(page_size=1, width=CONCURRENCY, opens_fully=True)
+        pager = OffsetPager(window, lambda page, _: page, pace=options, on_drift=_fail_on_drift)
+        async for page in pager.pages():
             consumed += len(page.items)
         if consumed != len(latencies):
             raise SystemExit(f"received {consumed} pages; expected {len(latencies)}")

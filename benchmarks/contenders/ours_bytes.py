@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from amili_async import AmiliClient, Page, RateLimit
-from amili_async._wire.reading import Reader
+from amili_async._wire.decoding import RecordDecoder
 from amili_async.events import Event
 from amili_async.models import PayoutSpecification
 
@@ -19,15 +19,15 @@ NEVER_WAITS = RateLimit(per_minute=10**6, per_second=10**5)
 async def fetch_all(url: str) -> int:
     """Read every page; returns the number of pages."""
     total: int | None = None
-    decode = Reader.read_page
+    decode = RecordDecoder.read_page
 
-    def read_nothing(reader: Reader[Any], response: Any, *, number: int, **options: Any) -> Page[Any]:
+    def read_nothing(reader: RecordDecoder[Any], response: Any, *, number: int, **options: Any) -> Page[Any]:
         nonlocal total
         if total is None:
             total = -(-(decode(reader, response, number=number, **options).total or 0) // 100)
         return Page(items=(PayoutSpecification(id=f"{number:024x}"),), number=number, max_results=1, total=total)
 
-    with patch.object(Reader, "read_page", read_nothing):
+    with patch.object(RecordDecoder, "read_page", read_nothing):
         async with AmiliClient(url, auth="token", rate_limit=NEVER_WAITS, observers=[ignore]) as amili:
             return len([page.number async for page in amili.payout_specifications.stream().pages()])
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from amili_async import AmiliClient
 from amili_async._paging.offset import LOOKAHEAD
-from amili_async._paging.ordered import Window
+from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.protocol import Response, list_request
-from amili_async._wire.throttle import Lane
 from amili_async.events import Event
+from amili_async.policies import Priority
 from amili_async.query import build_query
 from benchmarks.contenders import aiohttp_bytes, ours_bytes
 from benchmarks.contenders.ours_bytes import NEVER_WAITS, ignore
@@ -60,14 +60,14 @@ def _choose_fetch(amili: AmiliClient, layer: str) -> Fetch:
     session, retrier = amili._session, amili._pipeline._retrier
 
     async def send(number: int) -> Response:
-        request = list_request(PATH, query, page=number, max_results=100, lane=Lane.BULK)
+        request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)
         return await session.send(request, "token")
 
     async def send_with_retry(number: int) -> Response:
         return await retrier.run(lambda _: send(number), request=f"GET /{PATH}", is_repeatable=True)
 
     async def call(number: int) -> Response:
-        request = list_request(PATH, query, page=number, max_results=100, lane=Lane.BULK)
+        request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)
         return await amili._call(request)
 
     return {LAYERS[1]: send, LAYERS[2]: send, "retry": send_with_retry}.get(layer, call)
@@ -84,7 +84,7 @@ async def _fetch_unordered(fetch: Fetch, pages: int) -> None:
 
 
 async def _fetch_ordered(fetch: Fetch, pages: int) -> None:
-    window = Window(fetch, width=CONCURRENCY)
+    window = PrefetchWindow(fetch, width=CONCURRENCY)
     window.ahead, window.last = CONCURRENCY * LOOKAHEAD, pages
     while await window.take() is not None:
         pass

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from amili_async._wire.quota import Quota
+from amili_async.policies import Quota
 
 
 class Limiter(Protocol):
