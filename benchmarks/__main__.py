@@ -79,7 +79,8 @@ class Results(Struct, frozen=True, kw_only=True):
 def main() -> None:
     """Run one benchmark, or all."""
     if not is_malloc_tuned():
-        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], os.environ | MALLOC_SETTINGS)  # noqa: S606 - itself
+        # glibc reads these variables at process start only.
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], os.environ | MALLOC_SETTINGS)  # noqa: S606 - this module
     options = _read_options()
     versions = _find_versions()
     machine = f"{_find_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"

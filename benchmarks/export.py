@@ -14,6 +14,7 @@ def measure(*, quick: bool) -> Report:
     """Medians by format, on all cores; with fewer records and rounds if *quick*."""
     rows, rounds = (make_rows(5_000), 1) if quick else (make_rows(100_000), 5)
     with serve(rows, latency=0) as url:
+        # Files are written in threads; on a single core they would compete with fetching.
         unpinned = CellSettings(is_pinned=False)
         streaming = in_own_process("ours_stream", url, expected=rows.count, settings=unpinned)
         contenders = {

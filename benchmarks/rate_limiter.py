@@ -76,7 +76,7 @@ def _compare_times(limiters: list[ModuleType], *, pages: int, seeds: int) -> Ite
             print(f"    {limiter.LABEL:<36} {_describe(mean, seeds)}")
         if server is AlignedWindowServer:
             least = find_optimum_without_quota(server, pages=pages, seeds=seeds)
-            print(f"    {'least possible without headers or 429s':<36} {least:6.3f}x")
+            print(f"    {'minimum without headers and 429s':<36} {least:6.3f}x")
         if server in MAX_RATE_LIMITED:
             yield from _judge(server, means[ours])
 

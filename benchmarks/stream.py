@@ -83,7 +83,7 @@ def _measure_with_latency(*, quick: bool) -> Iterable[GoalResult]:
         goal=ROUND_TRIPS_GOAL,
     )
     yield GoalResult(
-        name="first record: time beyond one round trip, including client construction and connection",
+        name="first record: time beyond one round trip, with client construction and connection",
         result=(medians[ours_first.LABEL].wall - LATENCY) * 1000,
         goal=FIRST_RECORD_GOAL,
         unit="ms",

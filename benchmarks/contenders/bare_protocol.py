@@ -50,6 +50,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._missing:
+            # The server writes head and body in one call, so the first read contains the whole head.
             head, _, data = data.partition(b"\r\n\r\n")
             self._missing = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
         self._chunks.append(data)

@@ -29,7 +29,7 @@ async def fetch_all(url: str) -> int:
         top_up()
         while in_flight:
             body = await in_flight.popleft()
-            top_up()
+            top_up()  # before decoding, so that the next page arrives during it
             for item in PydanticPage.model_validate_json(body).items:
                 visited += item.total_amount is not None
     return visited

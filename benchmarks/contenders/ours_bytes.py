@@ -21,10 +21,11 @@ async def fetch_all(url: str) -> int:
     total: int | None = None
     decode = RecordDecoder.read_page
 
-    def read_nothing(reader: RecordDecoder[Any], response: Any, *, number: int, **options: Any) -> Page[Any]:
+    def read_nothing(decoder: RecordDecoder[Any], response: Any, *, number: int, **options: Any) -> Page[Any]:
         nonlocal total
         if total is None:
-            total = -(-(decode(reader, response, number=number, **options).total or 0) // 100)
+            total = -(-(decode(decoder, response, number=number, **options).total or 0) // 100)
+        # One record per page and a matching total, so that the pager sees neither drift nor an early end.
         return Page(items=(PayoutSpecification(id=f"{number:024x}"),), number=number, max_results=1, total=total)
 
     with patch.object(RecordDecoder, "read_page", read_nothing):

@@ -132,6 +132,7 @@ class AlignedWindowServerWithQuota(AlignedWindowServer):
     def receive(self, now: float) -> ServerResponse:
         response = super().receive(now)
         clock = now + self._phase
+        # The client computes Reset minus Date, and Date has no fraction: it may seem up to a second longer than it is.
         remaining = PER_MINUTE - self._in_minute
         reset_in = (floor(clock / 60.0) + 1) * 60.0 - floor(clock)
         quota = Quota(limit=PER_MINUTE, remaining=remaining, reset_in=reset_in)
@@ -219,6 +220,7 @@ class EveCounterServer(ServerModel):
         self._gateway.append(now)
 
     def receive(self, now: float) -> ServerResponse:
+        # What the gateway rejects never reaches Eve, so it does not renew the expiry.
         if len(self._gateway) == PER_SECOND and self._gateway[0] + 1.0 > now:
             return ServerResponse(is_rate_limited=True, retry_after=1.0)
         self.count(now)

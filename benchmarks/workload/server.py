@@ -114,6 +114,7 @@ def respond_to_list(rows: Rows | CachedRows, target: str) -> bytes:
     return head.encode() + body
 
 
+# Every round requests the same pages: parse each target once.
 @lru_cache(maxsize=20_000)
 def _read_target(target: str) -> dict[str, str]:
     return dict(parse_qsl(target.partition("?")[2]))
