@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .refusals import Invalid, Refused
+from .errors import Invalid, Refused
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"

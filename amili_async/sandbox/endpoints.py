@@ -7,13 +7,13 @@ from typing import Any
 
 from .answers import HTML, Answer, error_answer, invalid_answer, listing
 from .dates import read_date, write_date
-from .parameters import check_embedded, read_window
+from .errors import Broken, Invalid, Refused
+from .paging import check_embedded, read_window
 from .posting import check, creation_result, read_payload, settle
 from .projections import read_projection
-from .refusals import Broken, Invalid, Refused
 from .rows import EPOCH, Row
 from .store import Collection
-from .tokens import TokenOffice
+from .tokens import TokenIssuer
 
 TOKEN_PATH = "/authenticates/api-code"  # noqa: S105
 PAYMENTS = "creditor--payments"
@@ -41,7 +41,7 @@ class Endpoints:
     """The API itself, over the given rows and tokens."""
 
     def __init__(
-        self, collections: Mapping[str, Collection], office: TokenOffice, *, make_id: Callable[[], str]
+        self, collections: Mapping[str, Collection], office: TokenIssuer, *, make_id: Callable[[], str]
     ) -> None:
         self._collections = collections
         self._office = office

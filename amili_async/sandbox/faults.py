@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .answers import HTML, JSON, Answer, error_answer, html_page
-from .refusals import Refused
+from .errors import Refused
 
 UNAVAILABLE = html_page(503, "Service Unavailable", "The server is temporarily unable to service your request.")
 

@@ -4,10 +4,10 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from .bson_values import ObjectId
 from .dates import read_date
+from .errors import Refused, refuse_constant
 from .python_syntax import NotAComparison, read_python_filter
-from .refusals import Refused, refuse_constant
-from .values import ObjectId
 
 _NAMES = """
 $gt $gte $in $lt $lte $ne $nin $eq $or $and $not $nor $mod $regex $text $where $options $search $language

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from .answers import Answer
 from .endpoints import Asked
-from .received import ReceivedRequest
+from .journal import ReceivedRequest
 
 Meanwhile: TypeAlias = Callable[[ReceivedRequest], object]
 FalseQuery: TypeAlias = Callable[[ReceivedRequest], Mapping[str, str]]

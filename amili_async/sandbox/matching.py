@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from .bson_values import Fields, reader
+from .errors import Broken
 from .operators import compile_condition
-from .refusals import Broken
-from .values import Fields, reader
 
 Matches: TypeAlias = Callable[[Fields], bool]
 

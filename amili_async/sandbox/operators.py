@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from .refusals import Broken
+from .bson_values import ARRAY_KIND, NULL, NUMBER_KIND, OBJECT_KIND, Fields, Held, hold
+from .errors import Broken
 from .type_names import has_type
-from .values import ARRAY_KIND, NULL, NUMBER_KIND, OBJECT_KIND, Fields, Held, hold
 
 Test: TypeAlias = Callable[[list[Held | None]], bool]
 Comparison: TypeAlias = Callable[[Any, Any], bool]

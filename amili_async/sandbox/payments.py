@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from .bson_values import ObjectId
 from .dates import read_date, write_date
 from .filters import cast_text
-from .values import ObjectId
 
 Issues: TypeAlias = dict[str, Any]
 

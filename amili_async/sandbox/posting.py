@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .dates import at_epoch, write_date
+from .errors import Broken, Invalid, Refused
 from .payments import as_stored, find_issues
 from .projections import Document
-from .refusals import Broken, Invalid, Refused
 from .store import etag_of
 
 _FORM = "application/x-www-form-urlencoded"

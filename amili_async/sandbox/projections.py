@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .refusals import Broken, Refused, refuse_constant
+from .errors import Broken, Refused, refuse_constant
 
 Document: TypeAlias = dict[str, Any]
 AUTOMATIC = ("_id", "_created", "_updated", "_etag")

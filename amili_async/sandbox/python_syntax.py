@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from .refusals import Broken
-from .values import ObjectId
+from .bson_values import ObjectId
+from .errors import Broken
 
 _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Eq: "",

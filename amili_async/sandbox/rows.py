@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
+from .bson_values import Held, ObjectId, hold
 from .dates import read_date
+from .errors import Broken
 from .filters import cast_text
 from .projections import EVERYTHING, Document, Projection
-from .refusals import Broken
-from .values import Held, ObjectId, hold
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS = frozenset({"_id", "creditor", "payout", "account", "case", "file_import_report"})

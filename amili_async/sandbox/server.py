@@ -13,14 +13,14 @@ from aiohttp import web
 
 from .endpoints import PAYMENTS, Endpoints
 from .faults import Fault
-from .frontend import Frontend
-from .identity import IdMint
+from .http import HttpHandler
 from .interference import FalsePage, FalseQuery, Meanwhile
+from .journal import Journal
 from .limits import AMILI_LIMITS, Budget, RateWindow
-from .received import Journal
-from .seeding import Books
+from .object_ids import ObjectIdFactory
+from .seeding import SeedData
 from .store import Collection
-from .tokens import TokenOffice, make_private_key, public_half
+from .tokens import TokenIssuer, make_private_key, public_half
 from .writing import Writer
 
 _SHUTDOWN = 0.1
@@ -32,7 +32,7 @@ class Sandbox:
     `async with`, or `await start()` and `await aclose()`. Rows are made when the first request needs them, the same
     for the same numbers and *seed*. *clock* gives epoch seconds and rules expiries, rate windows and the dates of new
     rows and of answers; *latency* and the delays of faults are real seconds. *rate_limit* is what Amili documents
-    unless it is given, and None switches it off; every request counts, refused ones only if *refusals_count*.
+    unless it is given, and None switches it off; every request counts, refused ones only if *count_rejected*.
     *rate_limit_headers* adds `X-RateLimit-*` to every answer and `Retry-After` to a 429: off, as in Eve, whose bare 429
     is the harder case for a client. *public_key* (PEM) is registered in place of that of a key made here.
     """
@@ -48,13 +48,13 @@ class Sandbox:
         port: int = 0,
         rate_limit: Sequence[RateWindow] | None = AMILI_LIMITS,
         rate_limit_headers: bool = False,
-        refusals_count: bool = False,
+        count_rejected: bool = False,
         token_lifetime: float = 600.0,
         latency: float = 0.0,
         public_key: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        books = Books(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
+        books = SeedData(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
         self._collections = {
             "finance--payouts": Collection(books.payouts),
             "finance--payout-specifications": Collection(books.specifications),
@@ -65,14 +65,14 @@ class Sandbox:
         self._clock = clock
         self._runner: web.ServerRunner | None = None
         self.api_code = f"sandbox-{secrets.token_hex(8)}"
-        self._office = TokenOffice(
+        self._office = TokenIssuer(
             api_code=self.api_code, public_key=public_key or public_half(self.private_key), lifetime=token_lifetime
         )
-        self._writer = Writer(self._collections, IdMint(Random(f"{seed}/new rows")), clock)  # noqa: S311
-        self._frontend = Frontend(
+        self._writer = Writer(self._collections, ObjectIdFactory(Random(f"{seed}/new rows")), clock)  # noqa: S311
+        self._http = HttpHandler(
             Endpoints(self._collections, self._office, make_id=self._writer.make_id),
             self._office,
-            Budget(rate_limit, counts_refused=refusals_count) if rate_limit else None,
+            Budget(rate_limit, counts_refused=count_rejected) if rate_limit else None,
             clock=clock,
             latency=latency,
             shows_limits=rate_limit_headers,
@@ -82,8 +82,8 @@ class Sandbox:
         """Open the socket. Does nothing if it is open."""
         if self._runner is not None:
             return
-        self._frontend.closing = asyncio.Event()  # each start may be in a loop of its own
-        server = web.Server(self._frontend.respond, access_log=None)
+        self._http.closing = asyncio.Event()  # each start may be in a loop of its own
+        server = web.Server(self._http.respond, access_log=None)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
         await self._runner.setup()
         await web.TCPSite(self._runner, *self._address).start()
@@ -92,7 +92,7 @@ class Sandbox:
         """Close the socket and every connection at once, also those of requests that wait. Rows and tokens stay."""
         runner, self._runner = self._runner, None
         if runner is not None:
-            self._frontend.closing.set()
+            self._http.closing.set()
             await runner.cleanup()
 
     async def __aenter__(self) -> Self:
@@ -130,17 +130,17 @@ class Sandbox:
     @property
     def requests(self) -> Journal:
         """What was asked so far, in order of arrival; call its `clear()` to begin anew."""
-        return self._frontend.journal
+        return self._http.journal
 
     @property
     def in_flight(self) -> int:
         """How many requests are open now."""
-        return self._frontend.open
+        return self._http.open
 
     @property
     def most_in_flight(self) -> int:
         """The highest number of requests that were ever open at once."""
-        return self._frontend.most_open
+        return self._http.most_open
 
     def fail(
         self, fault: Fault, *, times: int | None = 1, method: str | None = None, path: str | None = None, after: int = 0
@@ -150,26 +150,26 @@ class Sandbox:
         *path* is a prefix if it begins with a slash, else the name of a resource. A request meets the first fault
         planned that concerns it; one that the rate limit refuses meets none.
         """
-        self._frontend.plan.add(fault, times=times, method=method, path=path, after=after)
+        self._http.plan.add(fault, times=times, method=method, path=path, after=after)
 
     def stop_failing(self) -> None:
         """Forget every fault that is still planned."""
-        self._frontend.plan.clear()
+        self._http.plan.clear()
 
-    def meanwhile(self, callback: Meanwhile | None) -> None:
+    def before_each_request(self, callback: Meanwhile | None) -> None:
         """Call *callback* with each request right before it is carried out: what it does, somebody else did meanwhile.
 
         It may insert, update and delete. None takes it away.
         """
-        self._frontend.interference.meanwhile = callback
+        self._http.interference.meanwhile = callback
 
-    def falsify(self, *, query: FalseQuery | None = None, page: FalsePage | None = None) -> None:
+    def override(self, *, query: FalseQuery | None = None, page: FalsePage | None = None) -> None:
         """Make the server lie, until this is called again; with nothing it is honest.
 
         *query* gives the query that is carried out in place of the one received. *page* is called with the request
         and a page of a list as decoded JSON, and gives the one that is sent instead.
         """
-        self._frontend.interference.query, self._frontend.interference.page = query, page
+        self._http.interference.query, self._http.interference.page = query, page
 
     def rows(self, resource: str) -> list[dict[str, Any]]:
         """Copies of all rows as the API shows them, in stored order; numbers are int or Decimal."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from .errors import Broken
 from .filters import read_where
 from .matching import compile_where
-from .ordering import Order, read_sort, sort_key
 from .projections import Document
-from .refusals import Broken
 from .rows import Row
+from .sort import Order, read_sort, sort_key
 
 _REMEMBERED = 256
 

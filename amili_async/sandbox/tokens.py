@@ -8,7 +8,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from .refusals import Refused
+from .errors import Refused
 
 UNAUTHORIZED = "Please provide proper credentials"
 LONGEST_JWT_LIFETIME = 3600.0
@@ -55,7 +55,7 @@ def read_public_key(pem: str) -> tuple[Any, tuple[str, ...]]:
     raise ValueError("an RSA key, or one on P-256, P-384 or P-521")
 
 
-class TokenOffice:
+class TokenIssuer:
     """Verifies JWTs, gives out access tokens and knows which of them still work. Times are epoch seconds."""
 
     def __init__(self, *, api_code: str, public_key: str, lifetime: float) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from .refusals import Broken
-from .values import (
+from .bson_values import (
     ARRAY_KIND,
     BOOLEAN_KIND,
     DATE_KIND,
@@ -15,6 +14,7 @@ from .values import (
     STRING_KIND,
     Held,
 )
+from .errors import Broken
 
 _WORDS = {
     NULL_KIND: "null",

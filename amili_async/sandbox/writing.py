@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from .dates import at_epoch, write_date
-from .identity import IdMint
+from .object_ids import ObjectIdFactory
 from .projections import Document
 from .store import Collection, etag_of
 
@@ -14,7 +14,9 @@ from .store import Collection, etag_of
 class Writer:
     """Inserts, changes and deletes rows of the given resources, at once."""
 
-    def __init__(self, collections: Mapping[str, Collection], mint: IdMint, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, collections: Mapping[str, Collection], mint: ObjectIdFactory, clock: Callable[[], float]
+    ) -> None:
         self._collections = collections
         self._mint = mint
         self._clock = clock

@@ -151,7 +151,7 @@ async def test_a_hang_can_come_after_the_fact(http: aiohttp.ClientSession, sandb
     """The payment is stored while the client still waits, and nothing comes."""
     sandbox.fail(Fault(hang=True, carried_out=True))
     is_carried_out = asyncio.Event()
-    sandbox.meanwhile(lambda _: is_carried_out.set())
+    sandbox.before_each_request(lambda _: is_carried_out.set())
     waiting = asyncio.create_task(ask(http, sandbox, method="POST", json=PAYMENT))
     await asyncio.wait_for(is_carried_out.wait(), 10)
     assert (len(sandbox.rows(PAYMENTS)), sandbox.in_flight) == (4, 1)

@@ -45,18 +45,18 @@ async def test_rows_change_right_before_each_request(http: aiohttp.ClientSession
         seen.append(received)
         sandbox.insert(PAYMENTS, {"amount": len(seen)})
 
-    sandbox.meanwhile(change)
+    sandbox.before_each_request(change)
     totals = [(await ask(http, sandbox, f"/{PAYMENTS}?page={page}"))[2]["_meta"]["total"] for page in (1, 2)]
     assert totals == [7, 8]
     assert [(each.path, each.query["page"]) for each in seen] == [(f"/{PAYMENTS}", "1"), (f"/{PAYMENTS}", "2")]
-    sandbox.meanwhile(None)
+    sandbox.before_each_request(None)
     assert (await ask(http, sandbox))[2]["_meta"]["total"] == 8
 
 
 async def test_nothing_happens_before_what_is_not_carried_out(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
     """A fault's own answer is no request carried out; one that waits is carried out after the wait."""
     calls: list[int] = []
-    sandbox.meanwhile(lambda _: calls.append(sandbox.in_flight))
+    sandbox.before_each_request(lambda _: calls.append(sandbox.in_flight))
     sandbox.fail(Fault.unavailable())
     sandbox.fail(Fault(delay=0.01))
     assert (await ask(http, sandbox))[0] == 503
@@ -73,17 +73,17 @@ async def test_a_page_can_lose_and_double_rows(http: aiohttp.ClientSession, sand
         return {"_items": [first, first, *others], "_meta": {"page": int(received.query["page"])}}
 
     honest = (await ask(http, sandbox, f"/{PAYMENTS}?page=1"))[2]
-    sandbox.falsify(page=lie)
+    sandbox.override(page=lie)
     _, headers, page = await ask(http, sandbox, f"/{PAYMENTS}?page=1")
     assert page == {"_items": [honest["_items"][0], *honest["_items"][:1], *honest["_items"][2:]], "_meta": {"page": 1}}
     assert "X-Total-Count" not in headers
-    sandbox.falsify()
+    sandbox.override()
     assert (await ask(http, sandbox, f"/{PAYMENTS}?page=1"))[2] == honest
 
 
 async def test_a_false_total_is_false_in_the_header_too(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
     """The header that repeats the total repeats the false one."""
-    sandbox.falsify(page=lambda _, page: page | {"_meta": page["_meta"] | {"total": 99}})
+    sandbox.override(page=lambda _, page: page | {"_meta": page["_meta"] | {"total": 99}})
     _, headers, page = await ask(http, sandbox)
     assert (headers["X-Total-Count"], page["_meta"]["total"]) == ("99", 99)
 
@@ -96,14 +96,14 @@ async def test_a_query_can_be_carried_out_as_another(http: aiohttp.ClientSession
 
     nobody = f'/{PAYMENTS}?where={{"_id":"{"0" * 24}"}}'
     assert (await ask(http, sandbox, nobody))[2]["_items"] == []
-    sandbox.falsify(query=forget_filter)
+    sandbox.override(query=forget_filter)
     assert len((await ask(http, sandbox, nobody))[2]["_items"]) == 6
     assert "where" in sandbox.requests[-1].query
 
 
 async def test_only_pages_and_queries_are_falsified(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
     """A single record, an error and the exchange of a token stay as they are."""
-    sandbox.falsify(query=lambda _: {"max_results": "1"}, page=lambda _, page: page | {"_items": []})
+    sandbox.override(query=lambda _: {"max_results": "1"}, page=lambda _, page: page | {"_items": []})
     row_id = sandbox.rows(PAYMENTS)[0]["_id"]
     assert (await ask(http, sandbox, f"/{PAYMENTS}/{row_id}"))[2]["_id"] == row_id
     assert (await ask(http, sandbox, "/nowhere"))[2]["_error"]["code"] == 404
@@ -138,5 +138,5 @@ async def test_the_time_on_an_answer_is_that_of_its_sending(http: aiohttp.Client
     """What happens while a request is carried out lies before the time on its answer."""
     now = [NOW]
     async with Sandbox(**SMALL | {"clock": lambda: now[0]}) as sandbox:
-        sandbox.meanwhile(lambda _: now.append(now.pop() + 60))
+        sandbox.before_each_request(lambda _: now.append(now.pop() + 60))
         assert (await ask(http, sandbox))[1]["Date"] == "Sun, 15 Jun 2025 15:07:40 GMT"

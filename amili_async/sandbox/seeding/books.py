@@ -11,7 +11,7 @@ from .specifications import Booking, book, make_specifications
 from .values import Creditor, make_creditors
 
 
-class Books:
+class SeedData:
     """So many payouts, specifications and payments; the same for the same numbers, others for another seed."""
 
     def __init__(self, *, payouts: int, specifications: int, payments: int, seed: int) -> None:

@@ -5,17 +5,19 @@ from random import Random
 from typing import Any
 
 from ..dates import write_date
-from ..identity import IdMint, random_id
+from ..object_ids import ObjectIdFactory, random_id
 from .values import BEGINNING, SPAN_DAYS, Creditor, as_number, on_day, write_day
 
 
 def make_payments(count: int, creditors: list[Creditor], *, random: Random) -> list[dict[str, Any]]:
     """The rows, in order of creation."""
-    mint = IdMint(random)
+    mint = ObjectIdFactory(random)
     return [_make_row(number, count, creditors, mint, random) for number in range(count)]
 
 
-def _make_row(number: int, count: int, creditors: list[Creditor], mint: IdMint, random: Random) -> dict[str, Any]:
+def _make_row(
+    number: int, count: int, creditors: list[Creditor], mint: ObjectIdFactory, random: Random
+) -> dict[str, Any]:
     # pairs share their second of creation
     created = on_day((number // 2) * 2 * SPAN_DAYS // count) + timedelta(hours=14, seconds=29)
     ore = random.randrange(100, 20_000) * 100 if number % 3 == 0 else random.randrange(100, 900_000)

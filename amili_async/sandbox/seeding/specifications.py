@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from ..dates import write_date
-from ..identity import IdMint, random_id
+from ..object_ids import ObjectIdFactory, random_id
 from .plans import ARTICLES, CATEGORIES, WITH_VAT, PayoutPlan
 from .values import BEGINNING, SPAN_DAYS, Creditor, as_number, on_day, write_day
 
@@ -75,14 +75,14 @@ def _choose_amount(category: str, number: int, random: Random) -> int:
 
 def make_specifications(bookings: list[Booking], *, random: Random) -> list[dict[str, Any]]:
     """The rows, in stored order: mostly that of creation, but some were committed later than ones made after them."""
-    mint = IdMint(random)
+    mint = ObjectIdFactory(random)
     rows = [_make_row(number, booking, mint, random) for number, booking in enumerate(bookings)]
     for late in range(4, len(rows) - 3, 9):
         rows[late], rows[late + 3] = rows[late + 3], rows[late]
     return rows
 
 
-def _make_row(number: int, booking: Booking, mint: IdMint, random: Random) -> dict[str, Any]:
+def _make_row(number: int, booking: Booking, mint: ObjectIdFactory, random: Random) -> dict[str, Any]:
     whole_as_int = number % 2 == 0  # integers beside floats: 1064 in one row, 1064.0 in the next
     updated = booking.plan.created if booking.plan else booking.created
     row: dict[str, Any] = {

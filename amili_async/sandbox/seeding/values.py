@@ -6,7 +6,7 @@ from decimal import Decimal
 from random import Random
 
 from ..dates import write_date
-from ..identity import random_id
+from ..object_ids import random_id
 
 BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
 SPAN_DAYS = 180

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from amili_async.sandbox.dates import read_date
-from amili_async.sandbox.seeding import Books
+from amili_async.sandbox.seeding import SeedData
 
 MONEY = ("amount", "vat_amount", "total_amount")
 
 
-def books(seed: int = 1, *, payouts: int = 50, specifications: int = 800, payments: int = 40) -> Books:
+def books(seed: int = 1, *, payouts: int = 50, specifications: int = 800, payments: int = 40) -> SeedData:
     """Rows for a seed."""
-    return Books(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
+    return SeedData(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
 
 
 def add_up(rows: list[dict[str, Any]]) -> dict[str, Decimal]:
@@ -62,7 +62,7 @@ def test_the_ids_of_payouts_do_not_depend_on_their_specifications() -> None:
 
 def test_a_seed_decides_every_row() -> None:
     """The same seed gives the same rows, another seed shares no id with them."""
-    for part in (Books.payouts, Books.specifications, Books.payments):
+    for part in (SeedData.payouts, SeedData.specifications, SeedData.payments):
         assert part(books(1)) == part(books(1))
         assert not {row["_id"] for row in part(books(1))} & {row["_id"] for row in part(books(2))}
 

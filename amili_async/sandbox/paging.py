@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .refusals import Broken, Refused
+from .errors import Broken, Refused
 
 DEFAULT_SIZE = 25
 LARGEST_SIZE = 100

@@ -10,21 +10,21 @@ from .answers import Answer, error_answer
 from .connections import close, pause, reset, send_part, wait_until_gone
 from .dates import at_epoch, write_date
 from .endpoints import Asked, Endpoints
+from .errors import Refused
 from .faults import Fault, FaultPlan
 from .interference import Interference
+from .journal import Journal, ReceivedRequest
 from .limits import Budget, limit_headers
-from .received import Journal, ReceivedRequest
-from .refusals import Refused
-from .tokens import TokenOffice
+from .tokens import TokenIssuer
 
 
-class Frontend:
+class HttpHandler:
     """Answers requests one by one, each in a task of the server's. *closing* ends every wait."""
 
     def __init__(
         self,
         endpoints: Endpoints,
-        office: TokenOffice,
+        office: TokenIssuer,
         budget: Budget | None,
         *,
         clock: Callable[[], float],

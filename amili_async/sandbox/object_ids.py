@@ -3,7 +3,7 @@
 from random import Random
 
 
-class IdMint:
+class ObjectIdFactory:
     """Makes ids that ascend with their moment, and within one second with their turn."""
 
     def __init__(self, random: Random) -> None:

@@ -4,8 +4,8 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from .refusals import Broken, Refused
-from .values import ARRAY_KIND, EMPTY_ARRAY_IN_A_SORT, NULL, Fields, Held, reader
+from .bson_values import ARRAY_KIND, EMPTY_ARRAY_IN_A_SORT, NULL, Fields, Held, reader
+from .errors import Broken, Refused
 
 Order: TypeAlias = tuple[tuple[str, int], ...]
 
