@@ -9,9 +9,8 @@ from .answers import HTML, Answer, error_answer, invalid_answer, listing
 from .dates import read_date, write_date
 from .errors import Broken, Invalid, Refused
 from .paging import check_embedded, read_window
-from .posting import check, creation_result, read_payload, settle
-from .projections import read_projection
-from .rows import EPOCH, Row
+from .payments import check, creation_result, read_payload, settle
+from .rows import EPOCH, Row, read_projection
 from .store import Collection
 from .tokens import TokenIssuer
 

@@ -1,12 +1,14 @@
 """What Eve makes of the `where` parameter before the database sees it."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
-from .bson_values import ObjectId
+from .bson_values import Fields, ObjectId, reader
 from .dates import read_date
-from .errors import Refused, refuse_constant
+from .errors import Broken, Refused, refuse_constant
+from .operators import compile_condition
 from .python_syntax import NotAComparison, read_python_filter
 
 _NAMES = """
@@ -86,3 +88,32 @@ def cast_text(text: str) -> Any:
     if len(text) == 24 and _HEX.issuperset(text):
         return ObjectId(text.lower())
     return read_date(text) or text
+
+
+Matches: TypeAlias = Callable[[Fields], bool]
+
+
+def compile_where(where: dict[str, Any]) -> Matches:
+    """What tells whether a row is selected; Broken where MongoDB would refuse the filter."""
+    clauses = [_compile_clause(name, condition) for name, condition in where.items()]
+    return clauses[0] if len(clauses) == 1 else lambda fields: all(clause(fields) for clause in clauses)
+
+
+def _compile_clause(name: str, condition: Any) -> Matches:
+    if name in ("$and", "$or", "$nor"):
+        return _compile_branches(name, condition)
+    if name.startswith("$"):
+        raise Broken(f"unknown top level operator: {name}")
+    read, test = reader(name), compile_condition(condition, compile_where)
+    return lambda fields: test(read(fields))
+
+
+def _compile_branches(name: str, condition: Any) -> Matches:
+    if not isinstance(condition, list) or not condition or not all(isinstance(each, dict) for each in condition):
+        raise Broken(f"{name} must be a nonempty array of objects")
+    branches = [compile_where(branch) for branch in condition]
+    if name == "$and":
+        return lambda fields: all(branch(fields) for branch in branches)
+    if name == "$or":
+        return lambda fields: any(branch(fields) for branch in branches)
+    return lambda fields: not any(branch(fields) for branch in branches)

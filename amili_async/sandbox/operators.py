@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from .bson_values import ARRAY_KIND, NULL, NUMBER_KIND, OBJECT_KIND, Fields, Held, hold
+from .bson_values import ARRAY_KIND, NULL, NUMBER_KIND, OBJECT_KIND, Fields, Held, has_type, hold
 from .errors import Broken
-from .type_names import has_type
 
 Test: TypeAlias = Callable[[list[Held | None]], bool]
 Comparison: TypeAlias = Callable[[Any, Any], bool]

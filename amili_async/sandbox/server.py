@@ -12,16 +12,14 @@ from typing import Any, Self
 from aiohttp import web
 
 from .endpoints import PAYMENTS, Endpoints
-from .faults import Fault
+from .faults import FalsePage, FalseQuery, Fault, Meanwhile
 from .http import HttpHandler
-from .interference import FalsePage, FalseQuery, Meanwhile
 from .journal import Journal
 from .limits import AMILI_LIMITS, Budget, RateWindow
 from .object_ids import ObjectIdFactory
 from .seeding import SeedData
-from .store import Collection
+from .store import Collection, Writer
 from .tokens import TokenIssuer, make_private_key, public_half
-from .writing import Writer
 
 _SHUTDOWN = 0.1
 

@@ -1,15 +1,18 @@
 """The rows of the three resources, found and put in order; every answer is remembered until a row changes."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
+from .dates import at_epoch, write_date
 from .errors import Broken
-from .filters import read_where
-from .matching import compile_where
-from .projections import Document
-from .rows import Row
+from .filters import compile_where, read_where
+from .object_ids import ObjectIdFactory
+from .rows import Document, Row
 from .sort import Order, read_sort, sort_key
 
 _REMEMBERED = 256
@@ -79,3 +82,59 @@ def etag_of(document: Document) -> str:
     """The tag that names this very version of a document."""
     content = msgspec.json.encode({name: value for name, value in document.items() if name != "_etag"})
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+
+
+class Writer:
+    """Inserts, changes and deletes rows of the given resources, at once."""
+
+    def __init__(
+        self, collections: Mapping[str, Collection], mint: ObjectIdFactory, clock: Callable[[], float]
+    ) -> None:
+        self._collections = collections
+        self._mint = mint
+        self._clock = clock
+
+    def make_id(self) -> str:
+        """An id created now."""
+        return self._mint.make(self._clock())
+
+    def rows(self, resource: str) -> list[Document]:
+        """Copies of all rows in stored order."""
+        return [deepcopy(row.document) for row in self._collections[resource].rows.values()]
+
+    def insert(self, resource: str, document: Document) -> str:
+        """Store a document; `_id`, `_created`, `_updated` and `_etag` are made unless they are given."""
+        now = write_date(at_epoch(self._clock()))
+        given = _as_json(document)
+        row = {"_id": given.get("_id") or self.make_id(), "_created": now, "_updated": now, "_etag": "", **given}
+        if row["_id"] in self._collections[resource].rows:
+            raise ValueError(f"{resource} holds a row {row['_id']} already")
+        self._store(resource, row, given)
+        return str(row["_id"])
+
+    def update(self, resource: str, row_id: str, changes: Document) -> None:
+        """Change fields of a row in its place."""
+        now = write_date(at_epoch(self._clock()))
+        given = _as_json(changes)
+        row = {**self._collections[resource].rows[row_id].document, "_updated": now, **given, "_id": row_id}
+        self._store(resource, row, given)
+
+    def delete(self, resource: str, row_id: str) -> None:
+        """Take a row out."""
+        self._collections[resource].remove(row_id)
+
+    def _store(self, resource: str, row: Document, given: Document) -> None:
+        self._collections[resource].put(row if "_etag" in given else {**row, "_etag": etag_of(row)})
+
+
+def _as_json(document: Document) -> Document:
+    """A copy in which moments are written as the API writes them."""
+    return {name: _value_as_json(value) for name, value in document.items()}
+
+
+def _value_as_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return write_date(value)
+    if isinstance(value, dict):
+        return _as_json(value)
+    return [_value_as_json(each) for each in value] if isinstance(value, list | tuple) else value

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..dates import write_date
 from ..object_ids import ObjectIdFactory, random_id
-from .values import BEGINNING, SPAN_DAYS, Creditor, as_number, on_day, write_day
+from .plans import BEGINNING, SPAN_DAYS, Creditor, as_number, on_day, write_day
 
 
 def make_payments(count: int, creditors: list[Creditor], *, random: Random) -> list[dict[str, Any]]:

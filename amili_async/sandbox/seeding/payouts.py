@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..dates import write_date
-from .plans import PayoutPlan
+from .plans import PayoutPlan, as_number
 from .specifications import Booking
-from .values import as_number
 
 
 def make_payouts(plans: list[PayoutPlan], bookings: list[Booking]) -> list[dict[str, Any]]:

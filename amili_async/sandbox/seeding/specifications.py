@@ -8,8 +8,18 @@ from typing import Any
 
 from ..dates import write_date
 from ..object_ids import ObjectIdFactory, random_id
-from .plans import ARTICLES, CATEGORIES, WITH_VAT, PayoutPlan
-from .values import BEGINNING, SPAN_DAYS, Creditor, as_number, on_day, write_day
+from .plans import (
+    ARTICLES,
+    BEGINNING,
+    CATEGORIES,
+    SPAN_DAYS,
+    WITH_VAT,
+    Creditor,
+    PayoutPlan,
+    as_number,
+    on_day,
+    write_day,
+)
 
 STATES = ("initializing", "reminder", "debt_collection", "enforcement", "debt_surveillance", "invoice")
 _FEES = (6000, 18000, 4800, 34000, 12050)
