@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from .answers import HTML, Answer, error_answer, invalid_answer, listing
 from .dates import read_date, write_date
 from .errors import Broken, Invalid, Refused
+from .journal import ReceivedRequest
 from .paging import check_embedded, read_window
 from .payments import check, creation_result, read_payload, settle
 from .rows import EPOCH, Row, read_projection
@@ -24,18 +24,6 @@ NOT_ALLOWED = "The method is not allowed for the requested URL."
 _ID = re.compile("[a-f0-9]{24}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One HTTP request. Of a parameter given twice the first counts; header names are in lower case."""
-
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    now: float = 0.0
-
-
 class Endpoints:
     """The API itself, over the given rows and tokens."""
 
@@ -46,10 +34,10 @@ class Endpoints:
         self._office = office
         self._make_id = make_id
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, request: ReceivedRequest, now: float) -> Answer:
         """Carry a request out. Never raises for what a client sent."""
         try:
-            return self._route(asked)
+            return self._route(request, now)
         except Refused as refused:
             return error_answer(refused)
         except Invalid as invalid:
@@ -57,27 +45,27 @@ class Endpoints:
         except (Broken, RecursionError):
             return Answer.broken()
 
-    def _route(self, asked: Asked) -> Answer:
-        path = asked.path.removesuffix("/")
+    def _route(self, request: ReceivedRequest, now: float) -> Answer:
+        path = request.path.removesuffix("/")
         if path == TOKEN_PATH:
-            _allow(asked, "GET")
-            return Answer.of(self._office.exchange(asked.headers.get("x-api-key"), asked.now))
+            _allow(request, "GET")
+            return Answer.of(self._office.exchange(request.headers.get("x-api-key"), now))
         _, _, rest = path.partition("/")
         resource, slash, row_id = rest.partition("/")
         collection = self._collections.get(resource)
         if collection is None or (slash and not _ID.fullmatch(row_id)):
             raise Refused(404, NOT_FOUND)
-        _allow(asked, *(("GET", "POST") if resource == PAYMENTS and not slash else ("GET",)))
-        if asked.method == "OPTIONS":
+        _allow(request, *(("GET", "POST") if resource == PAYMENTS and not slash else ("GET",)))
+        if request.method == "OPTIONS":
             return Answer(content_type=HTML)
-        self._office.check(asked.headers.get("x-api-key"), asked.now)
-        if asked.method == "POST":
-            return self._create(collection, asked)
-        return _get_one(collection, row_id, asked) if slash else _get_page(collection, asked)
+        self._office.check(request.headers.get("x-api-key"), now)
+        if request.method == "POST":
+            return self._create(collection, request, now)
+        return _get_one(collection, row_id, request) if slash else _get_page(collection, request)
 
-    def _create(self, collection: Collection, asked: Asked) -> Answer:
-        posted = check(read_payload(asked.body, asked.headers.get("content-type", "")))
-        rows = [settle(each, now=asked.now, make_id=self._make_id) for each in posted]
+    def _create(self, collection: Collection, request: ReceivedRequest, now: float) -> Answer:
+        posted = check(read_payload(request.body, request.headers.get("content-type", "")))
+        rows = [settle(each, now=now, make_id=self._make_id) for each in posted]
         if len({row["_id"] for row in rows} - collection.rows.keys()) < len(rows):
             raise Refused(409)
         for row in rows:
@@ -87,17 +75,17 @@ class Endpoints:
         return Answer.of(content, status=201, headers={"Location": f"/{PAYMENTS}/{rows[0]['_id']}"})
 
 
-def _allow(asked: Asked, *methods: str) -> None:
-    if asked.method not in (*methods, "HEAD", "OPTIONS"):
+def _allow(request: ReceivedRequest, *methods: str) -> None:
+    if request.method not in (*methods, "HEAD", "OPTIONS"):
         raise Refused(405, NOT_ALLOWED)
 
 
-def _get_page(collection: Collection, asked: Asked) -> Answer:
-    _read_since(asked)
-    window = read_window(asked.query)
-    check_embedded(asked.query.get("embedded"))
-    rows = collection.select(asked.query.get("where"), asked.query.get("sort"))
-    projection = read_projection(asked.query.get("projection"))
+def _get_page(collection: Collection, request: ReceivedRequest) -> Answer:
+    _read_since(request)
+    window = read_window(request.query)
+    check_embedded(request.query.get("embedded"))
+    rows = collection.select(request.query.get("where"), request.query.get("sort"))
+    projection = read_projection(request.query.get("projection"))
     shown = rows[window.start : window.start + window.max_results]
     encoded = [row.encoded(projection) for row in shown]
     answer = listing(encoded, page=window.page, max_results=window.max_results, total=len(rows))
@@ -109,23 +97,23 @@ def _last_modified(rows: Sequence[Row]) -> dict[str, str]:
     return {"Last-Modified": write_date(latest)} if latest > EPOCH else {}
 
 
-def _get_one(collection: Collection, row_id: str, asked: Asked) -> Answer:
-    since = _read_since(asked)
-    read_window(asked.query)
-    check_embedded(asked.query.get("embedded"))
-    projection = read_projection(asked.query.get("projection"))
+def _get_one(collection: Collection, row_id: str, request: ReceivedRequest) -> Answer:
+    since = _read_since(request)
+    read_window(request.query)
+    check_embedded(request.query.get("embedded"))
+    projection = read_projection(request.query.get("projection"))
     row = collection.rows.get(row_id)
     if row is None:
         raise Refused(404, NOT_FOUND)
     etag = {"ETag": f'"{row.document.get("_etag", "")}"'}
-    if _is_unchanged(row, since, asked.headers.get("if-none-match")):
+    if _is_unchanged(row, since, request.headers.get("if-none-match")):
         return Answer(status=304, headers=etag)
     return Answer(body=row.encoded(projection), headers={**etag, "Last-Modified": write_date(row.updated)})
 
 
-def _read_since(asked: Asked) -> float | None:
+def _read_since(request: ReceivedRequest) -> float | None:
     """Broken unless it is a date: Eve reads the header on every request, also where it makes no use of it."""
-    text = asked.headers.get("if-modified-since")
+    text = request.headers.get("if-modified-since")
     if not text:
         return None
     moment = read_date(text)

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from .answers import HTML, JSON, Answer, error_answer, html_page
-from .endpoints import Asked
 from .errors import Refused
 from .journal import ReceivedRequest
 
@@ -157,22 +156,23 @@ FalsePage: TypeAlias = Callable[[ReceivedRequest, dict[str, Any]], dict[str, Any
 class Interference:
     """Carries requests out, with whatever is to happen meanwhile."""
 
-    def __init__(self, answer: Callable[[Asked], Answer]) -> None:
+    def __init__(self, answer: Callable[[ReceivedRequest, float], Answer]) -> None:
         self._answer = answer
         self.meanwhile: Meanwhile | None = None
         self.query: FalseQuery | None = None
         self.page: FalsePage | None = None
 
-    def carry_out(self, asked: Asked, received: ReceivedRequest) -> Answer:
-        """Answer a request that was *received* in the form in which it now is *asked*."""
+    def carry_out(self, request: ReceivedRequest, now: float) -> Answer:
+        """Answer a request as it arrived, or as `override` changes it."""
         if self.meanwhile is not None:
-            self.meanwhile(received)
-        if self.query is not None and asked.query:
-            asked = replace(asked, query=self.query(received))
-        answer = self._answer(asked)
+            self.meanwhile(request)
+        carried_out = request
+        if self.query is not None and request.query:
+            carried_out = replace(request, query=self.query(request))
+        answer = self._answer(carried_out, now)
         if self.page is None or not answer.body.startswith(b'{"_items":'):
             return answer
-        return _replace_page(answer, self.page(received, json.loads(answer.body, parse_float=Decimal)))
+        return _replace_page(answer, self.page(request, json.loads(answer.body, parse_float=Decimal)))
 
 
 def _replace_page(answer: Answer, page: dict[str, Any]) -> Answer:

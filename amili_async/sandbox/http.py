@@ -10,7 +10,7 @@ from aiohttp import web
 
 from .answers import Answer, error_answer, reason
 from .dates import at_epoch, write_date
-from .endpoints import Asked, Endpoints
+from .endpoints import Endpoints
 from .errors import Refused
 from .faults import Fault, FaultPlan, Interference
 from .journal import Journal, ReceivedRequest
@@ -45,20 +45,12 @@ class HttpHandler:
 
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         """Read, answer and remember one request."""
-        asked = await self._read(request)
-        received = ReceivedRequest(
-            method=asked.method,
-            path=asked.path,
-            query=asked.query,
-            headers=asked.headers,
-            body=asked.body,
-            received_at=asked.now,
-        )
+        received = await self._read(request)
         self.journal.append(received)
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
-            answer = await self._play(request, asked, received)
+            answer = await self._play(request, received)
         finally:
             self.open -= 1
         if answer is None:
@@ -66,26 +58,26 @@ class HttpHandler:
         self.journal.note_answer(received, status=answer.status, sent_at=self._clock())
         return _as_response(self._stamp(answer))
 
-    async def _read(self, request: web.BaseRequest) -> Asked:
-        return Asked(
+    async def _read(self, request: web.BaseRequest) -> ReceivedRequest:
+        return ReceivedRequest(
             method=request.method,
             path=request.path,
             query=_first_of_each(request),
             headers={name.lower(): value for name, value in request.headers.items()},
             body=await request.read() if request.can_read_body else b"",
-            now=self._clock(),
+            received_at=self._clock(),
         )
 
-    async def _play(self, request: web.BaseRequest, asked: Asked, received: ReceivedRequest) -> Answer | None:
+    async def _play(self, request: web.BaseRequest, received: ReceivedRequest) -> Answer | None:
         """What is answered, or None where the connection does not live to see it."""
-        headers, refusal = self._count(asked.now)
+        headers, refusal = self._count(received.received_at)
         await pause(self._latency, self.closing)
         if refusal is not None:
             return refusal.with_headers(headers)
-        fault = self.plan.take(asked.method, asked.path)
+        fault = self.plan.take(received.method, received.path)
         if fault is None:
-            return self._carry_out(asked, received).with_headers(headers)
-        return await self._misbehave(request, fault, lambda: self._carry_out(asked, received), headers)
+            return self._carry_out(received).with_headers(headers)
+        return await self._misbehave(request, fault, lambda: self._carry_out(received), headers)
 
     def _count(self, now: float) -> tuple[dict[str, str], Answer | None]:
         """Count a request; the headers that tell of it, and the refusal if there were too many."""
@@ -95,8 +87,8 @@ class HttpHandler:
         headers = limit_headers(verdict, now) if self._shows_limits else {}
         return headers, None if verdict.allowed else error_answer(Refused(429, "Rate limit exceeded"))
 
-    def _carry_out(self, asked: Asked, received: ReceivedRequest) -> Answer:
-        return self.interference.carry_out(replace(asked, now=self._clock()), received)
+    def _carry_out(self, received: ReceivedRequest) -> Answer:
+        return self.interference.carry_out(received, self._clock())
 
     def _stamp(self, answer: Answer) -> Answer:
         """The answer with the sandbox's time on it, unless it names one of its own."""
