@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .answers import HTML, Answer, error_answer, invalid_answer, listing
-from .dates import read_date, write_date
-from .errors import Broken, Invalid, Refused
+from .answers import Answer, error_answer, invalid_answer, listing
+from .dates import write_date
+from .errors import Broken, Invalid, Refused, not_implemented
 from .journal import ReceivedRequest
-from .paging import check_embedded, read_window
+from .paging import read_window
 from .payments import check, creation_result, read_payload, settle
 from .rows import EPOCH, Row, read_projection
 from .store import Collection
@@ -21,6 +21,7 @@ NOT_FOUND = (
     "If you entered the URL manually please check your spelling and try again."
 )
 NOT_ALLOWED = "The method is not allowed for the requested URL."
+_UNSUPPORTED_HEADERS = frozenset({"if-modified-since", "if-none-match"})
 _ID = re.compile("[a-f0-9]{24}")
 
 
@@ -56,8 +57,6 @@ class Endpoints:
         if collection is None or (slash and not _ID.fullmatch(row_id)):
             raise Refused(404, NOT_FOUND)
         _allow(request, *(("GET", "POST") if resource == PAYMENTS and not slash else ("GET",)))
-        if request.method == "OPTIONS":
-            return Answer(content_type=HTML)
         self._office.check(request.headers.get("x-api-key"), now)
         if request.method == "POST":
             return self._create(collection, request, now)
@@ -76,14 +75,18 @@ class Endpoints:
 
 
 def _allow(request: ReceivedRequest, *methods: str) -> None:
-    if request.method not in (*methods, "HEAD", "OPTIONS"):
+    if request.method in ("HEAD", "OPTIONS"):
+        raise not_implemented(f"{request.method} requests")
+    if request.method not in methods:
         raise Refused(405, NOT_ALLOWED)
+    if not _UNSUPPORTED_HEADERS.isdisjoint(request.headers):
+        raise not_implemented("conditional requests")
+    if request.query.get("embedded"):
+        raise not_implemented("`embedded`")
 
 
 def _get_page(collection: Collection, request: ReceivedRequest) -> Answer:
-    _read_since(request)
     window = read_window(request.query)
-    check_embedded(request.query.get("embedded"))
     rows = collection.select(request.query.get("where"), request.query.get("sort"))
     projection = read_projection(request.query.get("projection"))
     shown = rows[window.start : window.start + window.max_results]
@@ -98,34 +101,10 @@ def _last_modified(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _get_one(collection: Collection, row_id: str, request: ReceivedRequest) -> Answer:
-    since = _read_since(request)
     read_window(request.query)
-    check_embedded(request.query.get("embedded"))
     projection = read_projection(request.query.get("projection"))
     row = collection.rows.get(row_id)
     if row is None:
         raise Refused(404, NOT_FOUND)
     etag = {"ETag": f'"{row.document.get("_etag", "")}"'}
-    if _is_unchanged(row, since, request.headers.get("if-none-match")):
-        return Answer(status=304, headers=etag)
     return Answer(body=row.encoded(projection), headers={**etag, "Last-Modified": write_date(row.updated)})
-
-
-def _read_since(request: ReceivedRequest) -> float | None:
-    """Broken unless it is a date: Eve reads the header on every request, also where it makes no use of it."""
-    text = request.headers.get("if-modified-since")
-    if not text:
-        return None
-    moment = read_date(text)
-    if moment is None:
-        raise Broken("no date")
-    return moment.timestamp()
-
-
-def _is_unchanged(row: Row, since: float | None, etag: str | None) -> bool:
-    verdicts = []
-    if since is not None:
-        verdicts.append(row.updated.timestamp() <= since + 1)
-    if etag:
-        verdicts.append(etag.removeprefix("W/").replace('"', "") == row.document.get("_etag"))
-    return bool(verdicts) and all(verdicts)

@@ -29,6 +29,11 @@ class Broken(Exception):
     """What Eve does not catch: answered with a 500 and a page of HTML."""
 
 
+def not_implemented(what: str) -> Refused:
+    """The 400 for a feature of Eve's that the sandbox leaves out; its message names the feature."""
+    return Refused(400, f"The sandbox does not implement {what}.")
+
+
 def refuse_constant(name: str) -> None:
     """For a JSON reader: NaN and the infinities are no JSON in a parameter."""
     raise ValueError(name)

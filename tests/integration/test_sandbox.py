@@ -265,3 +265,29 @@ def test_it_can_be_used_in_one_loop_after_another() -> None:
             return (await ask(http, sandbox, f"/{PAYMENTS}", token))[0]
 
     assert [asyncio.run(use()) for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "headers", "body", "missing"),
+    [
+        ("GET", {"where": "amount > 60"}, {}, None, "Python comparisons"),
+        ("GET", {"sort": '[("amount", -1)]'}, {}, None, "literal"),
+        ("GET", {"embedded": '{"creditor": 1}'}, {}, None, "`embedded`"),
+        ("GET", {}, {"If-None-Match": "x"}, None, "conditional"),
+        ("GET", {}, {"If-Modified-Since": "Wed, 01 Jan 2020 00:00:00 GMT"}, None, "conditional"),
+        ("OPTIONS", {}, {}, None, "OPTIONS"),
+        ("POST", {}, {"Content-Type": "application/x-www-form-urlencoded"}, "amount=5", "form-encoded"),
+        ("POST", {}, {"Content-Type": "application/json"}, '"abc"', "string"),
+    ],
+)
+async def test_what_the_sandbox_leaves_out_of_eve_is_named(
+    http: aiohttp.ClientSession, method: str, query: dict[str, str], headers: dict[str, str], body: Any, missing: str
+) -> None:
+    """A feature of Eve's that the sandbox does not implement is a 400 that names it, never a silent difference."""
+    async with Sandbox(**SMALL) as sandbox:
+        url, headers = f"{sandbox.url}/{PAYMENTS}", {"X-API-Key": sandbox.token(), **headers}
+        async with http.request(method, url, params=query, headers=headers, data=body) as response:
+            content = await response.json()
+    assert response.status == 400
+    assert "The sandbox does not implement" in content["_error"]["message"]
+    assert missing in content["_error"]["message"]
