@@ -1,7 +1,6 @@
 """What is sent back: Eve's shapes of a listing, a record, an error and a breakdown."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -24,13 +23,12 @@ _BROKEN_PAGE = html_page(
 ).encode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP response."""
 
     status: int = 200
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     content_type: str = JSON
 
     @classmethod

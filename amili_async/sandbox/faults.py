@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from .answers import HTML, JSON, Answer, error_answer, html_page
 from .errors import Refused
@@ -13,8 +14,7 @@ from .journal import ReceivedRequest
 UNAVAILABLE = html_page(503, "Service Unavailable", "The server is temporarily unable to service your request.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that goes wrong with one request; by default nothing does.
 
     The fields combine where that makes sense: `Fault(delay=0.1, reset="after")`, or `Fault(cut=20, hang=True)` for a
@@ -25,7 +25,7 @@ class Fault:
     """Answered instead of the true answer."""
     body: bytes | str | Mapping[str, Any] | list[Any] | None = None
     """Sent with the status: a mapping or list as JSON, a text that begins with `<` as HTML. None: Eve's error body."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Added to the answer."""
     carried_out: bool = False
     """Whether the request is carried out although the status says otherwise, or although it then hangs."""
@@ -98,8 +98,7 @@ def _content_type(body: object) -> str:
     return HTML if isinstance(text, str) and text.lstrip().startswith("<") else JSON
 
 
-@dataclass(slots=True)
-class _Planned:
+class _Planned(msgspec.Struct):
     fault: Fault
     times: int | None
     method: str | None
@@ -168,7 +167,7 @@ class Interference:
             self.meanwhile(request)
         carried_out = request
         if self.query is not None and request.query:
-            carried_out = replace(request, query=self.query(request))
+            carried_out = msgspec.structs.replace(request, query=self.query(request))
         answer = self._answer(carried_out, now)
         if self.page is None or not answer.body.startswith(b'{"_items":'):
             return answer

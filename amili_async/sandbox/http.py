@@ -4,8 +4,8 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 
+import msgspec
 from aiohttp import web
 
 from .answers import Answer, error_answer, reason
@@ -92,7 +92,7 @@ class HttpHandler:
 
     def _stamp(self, answer: Answer) -> Answer:
         """The answer with the sandbox's time on it, unless it names one of its own."""
-        return replace(answer, headers={"Date": write_date(at_epoch(self._clock())), **answer.headers})
+        return msgspec.structs.replace(answer, headers={"Date": write_date(at_epoch(self._clock())), **answer.headers})
 
     async def _misbehave(
         self, request: web.BaseRequest, fault: Fault, carry_out: Callable[[], Answer], headers: dict[str, str]

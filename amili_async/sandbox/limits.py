@@ -3,11 +3,11 @@
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class RateWindow:
+class RateWindow(msgspec.Struct, frozen=True):
     """At most so many requests in any span of so many seconds."""
 
     requests: int
@@ -22,8 +22,7 @@ class RateWindow:
 AMILI_LIMITS = (RateWindow(100, 60.0), RateWindow(10, 1.0))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """Whether a request may pass, and the state of the window that has the least left."""
 
     allowed: bool

@@ -1,7 +1,8 @@
 """What Eve makes of `page` and `max_results`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from .errors import Broken
 
@@ -10,8 +11,7 @@ LARGEST_SIZE = 100
 _LARGEST_SKIP = 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """One page of a listing, numbered from 1."""
 
     page: int

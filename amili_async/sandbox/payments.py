@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
+
+import msgspec
 
 from .bson_values import ObjectId
 from .dates import at_epoch, read_date, write_date
@@ -16,8 +17,7 @@ from .store import etag_of
 Issues: TypeAlias = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldRule:
+class FieldRule(msgspec.Struct, frozen=True, kw_only=True):
     """What one field must hold. *read* turns a posted value into the stored one, or into None where it does not fit."""
 
     kind: str

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -18,8 +17,7 @@ Document: TypeAlias = dict[str, Any]
 AUTOMATIC = ("_id", "_created", "_updated", "_etag")
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(msgspec.Struct, frozen=True):
     """The fields to show, or those to hide. The automatic four are always shown."""
 
     shown: frozenset[str] | None = None

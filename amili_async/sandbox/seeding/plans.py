@@ -1,10 +1,11 @@
 """Which payouts there are: whose, of what category, over which period. Their amounts follow from the specifications."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
+
+import msgspec
 
 from ..dates import write_date
 from ..object_ids import random_id
@@ -20,8 +21,7 @@ NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Creditor:
+class Creditor(msgspec.Struct, frozen=True):
     """One who is paid."""
 
     id: str
@@ -62,8 +62,7 @@ WITH_VAT = frozenset({"creditor_commission", "amili_commission"})
 CATEGORIES = tuple(ARTICLES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayoutPlan:
+class PayoutPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a payout before anything is booked on it."""
 
     id: str

@@ -1,10 +1,11 @@
 """The specifications: single bookings, most of them on a payout, with every oddity that the API is known for."""
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
+
+import msgspec
 
 from ..dates import write_date
 from ..object_ids import ObjectIdFactory, random_id
@@ -25,8 +26,7 @@ STATES = ("initializing", "reminder", "debt_collection", "enforcement", "debt_su
 _FEES = (6000, 18000, 4800, 34000, 12050)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booking:
+class Booking(msgspec.Struct, frozen=True, kw_only=True):
     """One booking before it becomes a row; money in öre."""
 
     created: datetime
