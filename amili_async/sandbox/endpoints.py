@@ -1,15 +1,15 @@
-"""From a request to an answer: the routes and what each of them does. Nothing here knows of sockets."""
+"""The routes of the API: from a request to an answer, without any socket."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .answers import Answer, error_answer, invalid_answer, listing
+from .answers import Answer, error_answer, invalid_answer, page_answer
 from .dates import write_date
-from .errors import Broken, Invalid, Refused, not_implemented
+from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented
 from .journal import ReceivedRequest
-from .paging import read_window
-from .payments import check, creation_result, read_payload, settle
+from .paging import read_page_slice
+from .payments import completed_row, creation_result, read_payload, validated
 from .rows import EPOCH, Row, read_projection
 from .store import Collection
 from .tokens import TokenIssuer
@@ -22,51 +22,51 @@ NOT_FOUND = (
 )
 NOT_ALLOWED = "The method is not allowed for the requested URL."
 _UNSUPPORTED_HEADERS = frozenset({"if-modified-since", "if-none-match"})
-_ID = re.compile("[a-f0-9]{24}")
+_ID = re.compile("[a-f0-9]{24}")  # lower case only: Eve 2.3 answers an upper-case id with 404
 
 
 class Endpoints:
-    """The API itself, over the given rows and tokens."""
+    """The API over the given rows and tokens."""
 
     def __init__(
-        self, collections: Mapping[str, Collection], office: TokenIssuer, *, make_id: Callable[[], str]
+        self, collections: Mapping[str, Collection], tokens: TokenIssuer, *, make_id: Callable[[], str]
     ) -> None:
         self._collections = collections
-        self._office = office
+        self._tokens = tokens
         self._make_id = make_id
 
     def answer(self, request: ReceivedRequest, now: float) -> Answer:
-        """Carry a request out. Never raises for what a client sent."""
+        """Carry out a request at epoch *now*. Never raises, whatever the client sent."""
         try:
             return self._route(request, now)
-        except Refused as refused:
-            return error_answer(refused)
-        except Invalid as invalid:
+        except HttpError as error:
+            return error_answer(error)
+        except InvalidDocuments as invalid:
             return invalid_answer(invalid)
-        except (Broken, RecursionError):
-            return Answer.broken()
+        except (ServerCrash, RecursionError):  # RecursionError: deeply nested JSON crashes Eve too
+            return Answer.internal_error()
 
     def _route(self, request: ReceivedRequest, now: float) -> Answer:
         path = request.path.removesuffix("/")
         if path == TOKEN_PATH:
-            _allow(request, "GET")
-            return Answer.of(self._office.exchange(request.headers.get("x-api-key"), now))
+            _check_supported(request, "GET")
+            return Answer.of(self._tokens.exchange(request.headers.get("x-api-key"), now))
         _, _, rest = path.partition("/")
         resource, slash, row_id = rest.partition("/")
         collection = self._collections.get(resource)
         if collection is None or (slash and not _ID.fullmatch(row_id)):
-            raise Refused(404, NOT_FOUND)
-        _allow(request, *(("GET", "POST") if resource == PAYMENTS and not slash else ("GET",)))
-        self._office.check(request.headers.get("x-api-key"), now)
+            raise HttpError(404, NOT_FOUND)
+        _check_supported(request, *(("GET", "POST") if resource == PAYMENTS and not slash else ("GET",)))
+        self._tokens.check(request.headers.get("x-api-key"), now)
         if request.method == "POST":
             return self._create(collection, request, now)
         return _get_one(collection, row_id, request) if slash else _get_page(collection, request)
 
     def _create(self, collection: Collection, request: ReceivedRequest, now: float) -> Answer:
-        posted = check(read_payload(request.body, request.headers.get("content-type", "")))
-        rows = [settle(each, now=now, make_id=self._make_id) for each in posted]
+        documents = validated(read_payload(request.body, request.headers.get("content-type", "")))
+        rows = [completed_row(each, now=now, make_id=self._make_id) for each in documents]
         if len({row["_id"] for row in rows} - collection.rows.keys()) < len(rows):
-            raise Refused(409)
+            raise HttpError(409)
         for row in rows:
             collection.put(row)
         results = [creation_result(row) for row in rows]
@@ -74,11 +74,11 @@ class Endpoints:
         return Answer.of(content, status=201, headers={"Location": f"/{PAYMENTS}/{rows[0]['_id']}"})
 
 
-def _allow(request: ReceivedRequest, *methods: str) -> None:
+def _check_supported(request: ReceivedRequest, *methods: str) -> None:
     if request.method in ("HEAD", "OPTIONS"):
         raise not_implemented(f"{request.method} requests")
     if request.method not in methods:
-        raise Refused(405, NOT_ALLOWED)
+        raise HttpError(405, NOT_ALLOWED)
     if not _UNSUPPORTED_HEADERS.isdisjoint(request.headers):
         raise not_implemented("conditional requests")
     if request.query.get("embedded"):
@@ -86,12 +86,12 @@ def _allow(request: ReceivedRequest, *methods: str) -> None:
 
 
 def _get_page(collection: Collection, request: ReceivedRequest) -> Answer:
-    window = read_window(request.query)
+    page_slice = read_page_slice(request.query)
     rows = collection.select(request.query.get("where"), request.query.get("sort"))
     projection = read_projection(request.query.get("projection"))
-    shown = rows[window.start : window.start + window.max_results]
+    shown = rows[page_slice.start : page_slice.start + page_slice.max_results]
     encoded = [row.encoded(projection) for row in shown]
-    answer = listing(encoded, page=window.page, max_results=window.max_results, total=len(rows))
+    answer = page_answer(encoded, page=page_slice.page, max_results=page_slice.max_results, total=len(rows))
     return answer.with_headers(_last_modified(shown))
 
 
@@ -101,10 +101,10 @@ def _last_modified(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _get_one(collection: Collection, row_id: str, request: ReceivedRequest) -> Answer:
-    read_window(request.query)
+    read_page_slice(request.query)  # Eve 2.3 parses the parameters of a list here too: max_results=inf is a 500
     projection = read_projection(request.query.get("projection"))
     row = collection.rows.get(row_id)
     if row is None:
-        raise Refused(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     etag = {"ETag": f'"{row.document.get("_etag", "")}"'}
     return Answer(body=row.encoded(projection), headers={**etag, "Last-Modified": write_date(row.updated)})

@@ -1,23 +1,23 @@
-"""The ways in which a request can fail: each is raised where it is noticed and answered in one place."""
+"""The ways in which a request fails: each is raised where it is detected and answered in `Endpoints.answer`."""
 
 from collections.abc import Mapping
 from typing import Any
 
-UNREADABLE = "The browser (or proxy) sent a request that this server could not understand."
+BAD_REQUEST = "The browser (or proxy) sent a request that this server could not understand."
 
 
-class Refused(Exception):
-    """Answered with a JSON error of Eve's shape."""
+class HttpError(Exception):
+    """Answered with a JSON error in Eve's format."""
 
-    def __init__(self, status: int, message: str = UNREADABLE, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, message: str = BAD_REQUEST, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = dict(headers or {})
 
 
-class Invalid(Exception):
-    """A posted document, or several, that the schema refuses; answered with a 422 that lists the issues."""
+class InvalidDocuments(Exception):
+    """Posted documents that the schema rejects; answered with a 422 that lists the issues of each."""
 
     def __init__(self, results: list[dict[str, Any]], *, failures: int) -> None:
         super().__init__(f"{failures} document(s)")
@@ -25,15 +25,15 @@ class Invalid(Exception):
         self.failures = failures
 
 
-class Broken(Exception):
-    """What Eve does not catch: answered with a 500 and a page of HTML."""
+class ServerCrash(Exception):
+    """An error that Eve does not catch; answered with a 500 and a page of HTML."""
 
 
-def not_implemented(what: str) -> Refused:
-    """The 400 for a feature of Eve's that the sandbox leaves out; its message names the feature."""
-    return Refused(400, f"The sandbox does not implement {what}.")
+def not_implemented(feature: str) -> HttpError:
+    """The 400 for a feature of Eve that the sandbox leaves out; its message names the feature."""
+    return HttpError(400, f"The sandbox does not implement {feature}.")
 
 
-def refuse_constant(name: str) -> None:
-    """For a JSON reader: NaN and the infinities are no JSON in a parameter."""
+def reject_constant(name: str) -> None:
+    """For `json.loads`: NaN and the infinities are not valid JSON in a parameter."""
     raise ValueError(name)

@@ -1,48 +1,48 @@
-"""What Eve makes of `page` and `max_results`."""
+"""The parameters `page` and `max_results`, as Eve 2.3 reads them."""
 
 from collections.abc import Mapping
 
-import msgspec
+from msgspec import Struct
 
-from .errors import Broken
+from .errors import ServerCrash
 
-DEFAULT_SIZE = 25
-LARGEST_SIZE = 100
-_LARGEST_SKIP = 2**63
+DEFAULT_PAGE_SIZE = 25
+MAX_PAGE_SIZE = 100
+_MAX_SKIP = 2**63
 
 
-class Window(msgspec.Struct, frozen=True):
-    """One page of a listing, numbered from 1."""
+class PageSlice(Struct, frozen=True):
+    """One page of a list, numbered from 1."""
 
     page: int
     max_results: int
 
     @property
     def start(self) -> int:
-        """How many rows come before it."""
+        """The number of rows before the page."""
         return (self.page - 1) * self.max_results
 
 
-def read_window(query: Mapping[str, str]) -> Window:
-    """The page asked for. Odd values become the default or, as `max_results=inf` does, break the server."""
-    window = Window(page=_read_page(query.get("page")), max_results=_read_size(query.get("max_results")))
-    if window.start >= _LARGEST_SKIP:
-        raise Broken("the database counts with 64 bits")
-    return window
+def read_page_slice(query: Mapping[str, str]) -> PageSlice:
+    """The requested page. An odd value becomes the default or crashes the server, as `max_results=inf` does."""
+    page_slice = PageSlice(page=_read_page(query.get("page")), max_results=_read_size(query.get("max_results")))
+    if page_slice.start >= _MAX_SKIP:
+        raise ServerCrash("MongoDB skips at most 2**63 - 1 rows")
+    return page_slice
 
 
 def _read_size(text: str | None) -> int:
     try:
-        size = int(float(text)) if text is not None else DEFAULT_SIZE
+        size = int(float(text)) if text is not None else DEFAULT_PAGE_SIZE
     except ValueError:
-        return DEFAULT_SIZE
-    except OverflowError as error:
-        raise Broken("an infinite page") from error
-    return min(size, LARGEST_SIZE) if size > 0 else DEFAULT_SIZE
+        return DEFAULT_PAGE_SIZE
+    except OverflowError as error:  # int(float("inf")): Eve 2.3 catches ValueError only
+        raise ServerCrash("an infinite page size") from error
+    return min(size, MAX_PAGE_SIZE) if size > 0 else DEFAULT_PAGE_SIZE
 
 
 def _read_page(text: str | None) -> int:
     try:
-        return abs(int(text)) or 1 if text is not None else 1
+        return abs(int(text)) or 1 if text is not None else 1  # Eve 2.3: page=-2 is page 2
     except ValueError:
         return 1

@@ -1,4 +1,4 @@
-"""The rows of the three resources, found and put in order; every answer is remembered until a row changes."""
+"""The rows of the resources: selected and sorted for a list, and changed outside the API as other users change them."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,22 +9,25 @@ from typing import Any
 import msgspec
 
 from .dates import at_epoch, write_date
-from .errors import Broken
+from .errors import ServerCrash
 from .filters import compile_where, read_where
 from .object_ids import ObjectIdFactory
 from .rows import Document, Row
-from .sort import Order, read_sort, sort_key
+from .sort import SortOrder, read_sort, sort_key
 
-_REMEMBERED = 256
+_MAX_CACHED_SELECTIONS = 256
 
 
 class Collection:
-    """One resource's rows, in the order in which they were stored. *load* is called by the first who needs them."""
+    """The rows of one resource in stored order. *load* makes them for the first request.
+
+    Invariant: a cached selection lives until the next change, so pages of an unchanged list cost one sort.
+    """
 
     def __init__(self, load: Callable[[], Sequence[Document]]) -> None:
         self._load = load
         self._rows: dict[str, Row] | None = None
-        self._orders: dict[Order, list[Row]] = {}
+        self._orders: dict[SortOrder, list[Row]] = {}
         self._selections: dict[tuple[str, str], Sequence[Row]] = {}
 
     @property
@@ -35,68 +38,59 @@ class Collection:
         return self._rows
 
     def select(self, where: str | None, sort: str | None) -> Sequence[Row]:
-        """The rows that a listing's parameters ask for, in their order."""
-        asked = (where or "", sort or "")
-        selection = self._selections.get(asked)
+        """The rows of a list, by its parameters `where` and `sort`."""
+        parameters = (where or "", sort or "")
+        selection = self._selections.get(parameters)
         if selection is None:
-            if len(self._selections) >= _REMEMBERED:
+            if len(self._selections) >= _MAX_CACHED_SELECTIONS:
                 self._selections.clear()
-            selection = self._selections[asked] = self._select(*asked)
+            selection = self._selections[parameters] = self._select(*parameters)
         return selection
 
     def _select(self, where: str, sort: str) -> Sequence[Row]:
         order = read_sort(sort)
         condition = read_where(where) if where else {}
         if not isinstance(condition, dict):
-            raise Broken("a filter is an object")
+            raise ServerCrash("a filter must be an object")
         matches = compile_where(condition)
-        rows = self._ordered(order)
+        rows = self._sorted(order)
         return [row for row in rows if matches(row)] if condition else rows
 
-    def _ordered(self, order: Order) -> list[Row]:
-        """All rows in an order. Sorting is stable, so ties stay as they are stored."""
-        ordered = self._orders.get(order)
-        if ordered is None:
-            ordered = list(self.rows.values())
-            for name, direction in reversed(order):
-                ordered.sort(key=sort_key(name, direction), reverse=direction < 0)
-            self._orders[order] = ordered
-        return ordered
+    def _sorted(self, order: SortOrder) -> list[Row]:
+        rows = self._orders.get(order)
+        if rows is None:
+            rows = list(self.rows.values())
+            for name, direction in reversed(order):  # a stable sort leaves ties in stored order
+                rows.sort(key=sort_key(name, direction), reverse=direction < 0)
+            self._orders[order] = rows
+        return rows
 
     def put(self, document: Document) -> None:
         """Store a document, after all others or in the place of the one with its id."""
         self.rows[document["_id"]] = Row(document)
-        self._forget()
+        self._clear_caches()
 
     def remove(self, row_id: str) -> None:
-        """Take a row out; KeyError where there is none."""
+        """Delete a row; KeyError where there is none."""
         del self.rows[row_id]
-        self._forget()
+        self._clear_caches()
 
-    def _forget(self) -> None:
+    def _clear_caches(self) -> None:
         self._orders.clear()
         self._selections.clear()
 
 
-def etag_of(document: Document) -> str:
-    """The tag that names this very version of a document."""
-    content = msgspec.json.encode({name: value for name, value in document.items() if name != "_etag"})
-    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+class RowWriter:
+    """Inserts, updates and deletes rows of the given resources outside the API."""
 
-
-class Writer:
-    """Inserts, changes and deletes rows of the given resources, at once."""
-
-    def __init__(
-        self, collections: Mapping[str, Collection], mint: ObjectIdFactory, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, collections: Mapping[str, Collection], ids: ObjectIdFactory, clock: Callable[[], float]) -> None:
         self._collections = collections
-        self._mint = mint
+        self._ids = ids
         self._clock = clock
 
     def make_id(self) -> str:
         """An id created now."""
-        return self._mint.make(self._clock())
+        return self._ids.make(self._clock())
 
     def rows(self, resource: str) -> list[Document]:
         """Copies of all rows in stored order."""
@@ -108,7 +102,7 @@ class Writer:
         given = _as_json(document)
         row = {"_id": given.get("_id") or self.make_id(), "_created": now, "_updated": now, "_etag": "", **given}
         if row["_id"] in self._collections[resource].rows:
-            raise ValueError(f"{resource} holds a row {row['_id']} already")
+            raise ValueError(f"{resource} already has a row with _id {row['_id']}; use update()")
         self._store(resource, row, given)
         return str(row["_id"])
 
@@ -120,15 +114,21 @@ class Writer:
         self._store(resource, row, given)
 
     def delete(self, resource: str, row_id: str) -> None:
-        """Take a row out."""
+        """Delete a row; KeyError where there is none."""
         self._collections[resource].remove(row_id)
 
     def _store(self, resource: str, row: Document, given: Document) -> None:
         self._collections[resource].put(row if "_etag" in given else {**row, "_etag": etag_of(row)})
 
 
+def etag_of(document: Document) -> str:
+    """The tag of this version of a document."""
+    content = msgspec.json.encode({name: value for name, value in document.items() if name != "_etag"})
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+
+
 def _as_json(document: Document) -> Document:
-    """A copy in which moments are written as the API writes them."""
+    """A copy in which dates are text in the API's format."""
     return {name: _value_as_json(value) for name, value in document.items()}
 
 

@@ -1,4 +1,7 @@
-"""All made-up rows of one sandbox, each part made when it is first asked for."""
+"""The rows of a new sandbox: generated, exact to the öre, and equal for equal seeds.
+
+Invariant: the totals and the summary of a payout are the sums of its specifications.
+"""
 
 from functools import cached_property
 from random import Random
@@ -7,11 +10,13 @@ from typing import Any
 from .payments import make_payments
 from .payouts import make_payouts
 from .plans import Creditor, PayoutPlan, make_creditors, plan_payouts
-from .specifications import Booking, book, make_specifications
+from .specifications import Booking, make_bookings, make_specifications
+
+__all__ = ["SeedData"]
 
 
 class SeedData:
-    """So many payouts, specifications and payments; the same for the same numbers, others for another seed."""
+    """So many payouts, specifications and payments, each list made on demand."""
 
     def __init__(self, *, payouts: int, specifications: int, payments: int, seed: int) -> None:
         self._counts = (payouts, specifications, payments)
@@ -39,7 +44,8 @@ class SeedData:
 
     @cached_property
     def _bookings(self) -> list[Booking]:
-        return book(self._counts[1], self._plans, self._creditors, random=self._random("bookings"))
+        return make_bookings(self._counts[1], self._plans, self._creditors, random=self._random("bookings"))
 
     def _random(self, part: str) -> Random:
+        # One generator for each part, so that the number of rows of one part does not change another.
         return Random(f"{self._seed}/{part}")  # noqa: S311
