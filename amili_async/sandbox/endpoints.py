@@ -8,9 +8,9 @@ from .answers import Answer, error_answer, invalid_answer, page_answer
 from .dates import write_date
 from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented
 from .journal import ReceivedRequest
-from .paging import read_page_slice
+from .paging import parse_page_slice
 from .payments import completed_row, creation_result, read_payload, validated
-from .rows import EPOCH, Row, read_projection
+from .rows import EPOCH, StoredRow, parse_projection
 from .store import Collection
 from .tokens import TokenIssuer
 
@@ -86,23 +86,23 @@ def _check_supported(request: ReceivedRequest, *methods: str) -> None:
 
 
 def _get_page(collection: Collection, request: ReceivedRequest) -> Answer:
-    page_slice = read_page_slice(request.query)
+    page_slice = parse_page_slice(request.query)
     rows = collection.select(request.query.get("where"), request.query.get("sort"))
-    projection = read_projection(request.query.get("projection"))
+    projection = parse_projection(request.query.get("projection"))
     shown = rows[page_slice.start : page_slice.start + page_slice.max_results]
     encoded = [row.encoded(projection) for row in shown]
     answer = page_answer(encoded, page=page_slice.page, max_results=page_slice.max_results, total=len(rows))
     return answer.with_headers(_last_modified(shown))
 
 
-def _last_modified(rows: Sequence[Row]) -> dict[str, str]:
+def _last_modified(rows: Sequence[StoredRow]) -> dict[str, str]:
     latest = max((row.updated for row in rows), default=EPOCH)
     return {"Last-Modified": write_date(latest)} if latest > EPOCH else {}
 
 
 def _get_one(collection: Collection, row_id: str, request: ReceivedRequest) -> Answer:
-    read_page_slice(request.query)  # Eve 2.3 parses the parameters of a list here too: max_results=inf is a 500
-    projection = read_projection(request.query.get("projection"))
+    parse_page_slice(request.query)  # Eve 2.3 parses the parameters of a list here too: max_results=inf is a 500
+    projection = parse_projection(request.query.get("projection"))
     row = collection.rows.get(row_id)
     if row is None:
         raise HttpError(404, NOT_FOUND)

@@ -21,7 +21,7 @@ _BANNED_OPERATORS = frozenset({"$where", "$regex"})  # MONGO_QUERY_BLACKLIST, th
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-def read_where(text: str) -> Any:
+def parse_where(text: str) -> Any:
     """The filter in a parameter, with dates and ids cast; HttpError where Eve answers with 400."""
     try:
         where = json.loads(text, parse_float=_read_float, parse_constant=reject_constant)

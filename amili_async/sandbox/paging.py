@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from .errors import ServerCrash
 
-DEFAULT_PAGE_SIZE = 25
-MAX_PAGE_SIZE = 100
+# Named after the settings of Eve 2.3; the API documents both values.
+PAGINATION_DEFAULT = 25
+PAGINATION_LIMIT = 100
 _MAX_SKIP = 2**63
 
 
@@ -23,7 +24,7 @@ class PageSlice(Struct, frozen=True):
         return (self.page - 1) * self.max_results
 
 
-def read_page_slice(query: Mapping[str, str]) -> PageSlice:
+def parse_page_slice(query: Mapping[str, str]) -> PageSlice:
     """The requested page. An odd value becomes the default or crashes the server, as `max_results=inf` does."""
     page_slice = PageSlice(page=_read_page(query.get("page")), max_results=_read_size(query.get("max_results")))
     if page_slice.start >= _MAX_SKIP:
@@ -33,12 +34,12 @@ def read_page_slice(query: Mapping[str, str]) -> PageSlice:
 
 def _read_size(text: str | None) -> int:
     try:
-        size = int(float(text)) if text is not None else DEFAULT_PAGE_SIZE
+        size = int(float(text)) if text is not None else PAGINATION_DEFAULT
     except ValueError:
-        return DEFAULT_PAGE_SIZE
+        return PAGINATION_DEFAULT
     except OverflowError as error:  # int(float("inf")): Eve 2.3 catches ValueError only
         raise ServerCrash("an infinite page size") from error
-    return min(size, MAX_PAGE_SIZE) if size > 0 else DEFAULT_PAGE_SIZE
+    return min(size, PAGINATION_LIMIT) if size > 0 else PAGINATION_DEFAULT
 
 
 def _read_page(text: str | None) -> int:

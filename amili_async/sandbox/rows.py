@@ -24,7 +24,7 @@ _ABSENT = object()
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-class Projection(Struct, frozen=True):
+class RowProjection(Struct, frozen=True):
     """The fields to show, or those to hide. The automatic fields are always shown."""
 
     shown: frozenset[str] | None = None
@@ -37,10 +37,10 @@ class Projection(Struct, frozen=True):
         return _pick(document, self.shown.union(AUTOMATIC_FIELDS))
 
 
-EVERYTHING = Projection()
+EVERYTHING = RowProjection()
 
 
-def read_projection(text: str | None) -> Projection:
+def parse_projection(text: str | None) -> RowProjection:
     """The projection in a parameter; HttpError unless it is a JSON object."""
     if not text:
         return EVERYTHING
@@ -53,10 +53,10 @@ def read_projection(text: str | None) -> Projection:
     named = {name: value for name, value in requested.items() if name.split(".")[0] not in AUTOMATIC_FIELDS}
     # Eve 2.3: one field with 1 makes it a projection of what is shown; any other hides the fields with 0.
     if 1 in requested.values():
-        return Projection(shown=_without_collisions(name for name, value in named.items() if value))
+        return RowProjection(shown=_without_collisions(name for name, value in named.items() if value))
     _without_collisions([*{name.split(".")[0] for name in named}, *(n for n in named if "." in n and named[n])])
     # Eve 2.3 ignores a 0 for a part of a nested object.
-    return Projection(hidden=frozenset(name for name, value in named.items() if not value and "." not in name))
+    return RowProjection(hidden=frozenset(name for name, value in named.items() if not value and "." not in name))
 
 
 def _without_collisions(names: Iterable[str]) -> frozenset[str]:
@@ -90,7 +90,7 @@ def _pick_inside(value: Any, names: list[str]) -> Any:
     return _ABSENT
 
 
-class Row:
+class StoredRow:
     """A stored document; never changed, only replaced, so that its values and bytes can be cached."""
 
     __slots__ = ("_encodings", "_values", "document", "updated")
@@ -99,7 +99,7 @@ class Row:
         self.document = document
         self.updated = _moment_of(document.get("_updated"))
         self._values: dict[str, BsonValue | None] = {}
-        self._encodings: dict[Projection, bytes] = {}
+        self._encodings: dict[RowProjection, bytes] = {}
 
     def get(self, name: str) -> BsonValue | None:
         """The value of a field, to match and sort by; None where it is missing."""
@@ -110,7 +110,7 @@ class Row:
             value = self._values[name] = to_bson(_typed(name, document[name])) if name in document else None
             return value
 
-    def encoded(self, projection: Projection = EVERYTHING) -> bytes:
+    def encoded(self, projection: RowProjection = EVERYTHING) -> bytes:
         """The row as JSON; ServerCrash where it holds NaN or an infinity."""
         encoded = self._encodings.get(projection)
         if encoded is None:

@@ -13,7 +13,7 @@ _LITERAL_STARTS = tuple("[({'\"0123456789")
 _NAME = re.compile(r"-*[^\W\d]\w*(?:[.-][^\W\d]\w*)*")
 
 
-def read_sort(text: str | None) -> SortOrder:
+def parse_sort(text: str | None) -> SortOrder:
     """The names and directions (1 or -1), the most significant first."""
     if not text:
         return ()

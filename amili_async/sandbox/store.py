@@ -10,10 +10,10 @@ import msgspec
 
 from .dates import at_epoch, write_date
 from .errors import ServerCrash
-from .filters import compile_where, read_where
+from .filters import compile_where, parse_where
 from .object_ids import ObjectIdFactory
-from .rows import Document, Row
-from .sort import SortOrder, read_sort, sort_key
+from .rows import Document, StoredRow
+from .sort import SortOrder, parse_sort, sort_key
 
 _MAX_CACHED_SELECTIONS = 256
 
@@ -26,18 +26,18 @@ class Collection:
 
     def __init__(self, load: Callable[[], Sequence[Document]]) -> None:
         self._load = load
-        self._rows: dict[str, Row] | None = None
-        self._orders: dict[SortOrder, list[Row]] = {}
-        self._selections: dict[tuple[str, str], Sequence[Row]] = {}
+        self._rows: dict[str, StoredRow] | None = None
+        self._orders: dict[SortOrder, list[StoredRow]] = {}
+        self._selections: dict[tuple[str, str], Sequence[StoredRow]] = {}
 
     @property
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> dict[str, StoredRow]:
         """Every row by its id, in stored order."""
         if self._rows is None:
-            self._rows = {document["_id"]: Row(document) for document in self._load()}
+            self._rows = {document["_id"]: StoredRow(document) for document in self._load()}
         return self._rows
 
-    def select(self, where: str | None, sort: str | None) -> Sequence[Row]:
+    def select(self, where: str | None, sort: str | None) -> Sequence[StoredRow]:
         """The rows of a list, by its parameters `where` and `sort`."""
         parameters = (where or "", sort or "")
         selection = self._selections.get(parameters)
@@ -47,16 +47,16 @@ class Collection:
             selection = self._selections[parameters] = self._select(*parameters)
         return selection
 
-    def _select(self, where: str, sort: str) -> Sequence[Row]:
-        order = read_sort(sort)
-        condition = read_where(where) if where else {}
+    def _select(self, where: str, sort: str) -> Sequence[StoredRow]:
+        order = parse_sort(sort)
+        condition = parse_where(where) if where else {}
         if not isinstance(condition, dict):
             raise ServerCrash("a filter must be an object")
         matches = compile_where(condition)
         rows = self._sorted(order)
         return [row for row in rows if matches(row)] if condition else rows
 
-    def _sorted(self, order: SortOrder) -> list[Row]:
+    def _sorted(self, order: SortOrder) -> list[StoredRow]:
         rows = self._orders.get(order)
         if rows is None:
             rows = list(self.rows.values())
@@ -67,7 +67,7 @@ class Collection:
 
     def put(self, document: Document) -> None:
         """Store a document, after all others or in the place of the one with its id."""
-        self.rows[document["_id"]] = Row(document)
+        self.rows[document["_id"]] = StoredRow(document)
         self._clear_caches()
 
     def remove(self, row_id: str) -> None:

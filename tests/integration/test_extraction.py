@@ -310,7 +310,7 @@ def ignore_sort(received: ReceivedRequest) -> dict[str, str]:
 
 
 def sort_the_other_way(received: ReceivedRequest) -> dict[str, str]:
-    return {**received.query, "sort": '[("_id", -1)]'}
+    return {**received.query, "sort": "-_id"}
 
 
 @pytest.mark.parametrize("count", [150, 1000, 5000])
