@@ -159,10 +159,8 @@ PROJECTIONS = (
     *('{"_etag": 0}', '{"references.case": 1, "references.enforcement": 1}', '{"summary.capital.count": 1}'),
     *('{"amount.x": 1}', '["amount"]', "5", "null", '"amount"', "{", '{"a": NaN}'),
 )
-PAGES = (*("", "1", "3", "0", "-2", "x", "999", "2", "-1", "2.0", "1e1", "inf", " 2 ", "+2", "1_0", "\u0662", "None"),)
-SIZES_REQUESTED = (
-    *("", "7", "0", "101", "2.7", "x", "inf", "1", "-3", "0.5", "100", "1e3", "nan", "-inf", " 5 ", "1_0"),
-)
+PAGES = ("", "1", "3", "0", "-2", "x", "999", "2", "-1", "2.0", "1e1", "inf", " 2 ", "+2", "1_0", "\u0662", "None")
+SIZES_REQUESTED = ("", "7", "0", "101", "2.7", "x", "inf", "1", "-3", "0.5", "100", "1e3", "nan", "-inf", " 5 ", "1_0")
 SAMPLE_SIZES = {"where": 10, "sort": 11, "projection": 9, "page": 7}
 """How many of the lists above the sample takes: each begins with one case of every feature."""
 
