@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.decoding import Page
 from amili_async._wire.protocol import Response
 from amili_async._wire.tasks import Cancellable, cancel_all
-from amili_async.events import Announcer, PageReceived, StreamDrifted
+from amili_async.events import PageReceived, StreamDrifted
 from amili_async.policies import Priority
 
 T = TypeVar("T")

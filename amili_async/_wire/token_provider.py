@@ -11,10 +11,11 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async._wire.tasks import cancel_all, hide_contents, is_being_cancelled
 from amili_async.errors import AuthenticationError, ConfigurationError
-from amili_async.events import Announcer, TokenRefreshed, TokenRefreshFailed
+from amili_async.events import TokenRefreshed, TokenRefreshFailed
 
 
 @hide_contents
