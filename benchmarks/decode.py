@@ -10,7 +10,7 @@ import msgspec
 
 from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
-from amili_async.models import PayoutSpecification, fields
+from amili_async.models import PayoutSpecification, timestamps
 from amili_async.models.record_type import record_type_of
 from benchmarks.pages import SHAPES, SIZE, write_pages
 from benchmarks.plain import DATES, PlainListing
@@ -71,8 +71,8 @@ def _compare(shape: str, *, quick: bool) -> Iterable[Judged]:
 
 def _forget_dates() -> None:
     """Begin without any date that was read before, as a new process does."""
-    fields._timestamps.clear()
-    fields._seen_days.clear()
+    timestamps._timestamps.clear()
+    timestamps._parse_day.cache_clear()
 
 
 def _decode_by_hand(body: bytes) -> Any:

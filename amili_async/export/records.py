@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from amili_async.errors import ExportFailed, UnreadableResponse
 from amili_async.models import parse_date
-from amili_async.models.fields import KINDS
+from amili_async.models.kinds import KINDS
 
 
 def as_document(record: Any) -> dict[str, Any]:

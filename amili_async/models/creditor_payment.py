@@ -8,31 +8,23 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
-from amili_async.models.fields import (
-    Money,
-    PaymentStatus,
-    Record,
-    Timestamp,
-    check_id,
-    format_date,
-    is_like_a_date,
-    is_object_id,
-)
+from amili_async.models.fields import Category, Id, Money, PaymentStatus, Record, check_id, is_object_id
+from amili_async.models.timestamps import Timestamp, format_date, is_like_a_date
 
 LONGEST_REFERENCE = 255
 """Characters of a reference or an invoice number: several dozens of them must fit into one request line."""
 
 
-class _Registered(Record, frozen=True, gc=False, kw_only=True):
+class _Registered(Record, frozen=True, kw_only=True):
     """What the API tells of a payment that it has registered."""
 
-    request_status: str | None = field(name="_status", default=None)
+    request_status: Category | None = field(name="_status", default=None)
     """`_status`: `OK` where the request as such was accepted."""
-    payment_status: str | None = field(name="_payment_status", default=None)
+    payment_status: Category | None = field(name="_payment_status", default=None)
     """`_payment_status`: how far the registration got, such as `completed`."""
     settled_amount: Money | None = None
     """How much was settled."""
-    status: str | None = None
+    status: Category | None = None
     """How settling went; `PaymentStatus` has the known values."""
     status_reason_locale: str | None = None
     """The locale key of the reason for that status."""
@@ -44,7 +36,7 @@ class _Registered(Record, frozen=True, gc=False, kw_only=True):
     """When the payment was settled."""
 
 
-class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True):
+class CreatedPayment(_Registered, frozen=True, kw_only=True):
     """A payment that is registered, as far as the API told of it.
 
     It can be registered and yet not settled as meant: `status` may be `warning` or `error`, and `status_reason_locale`
@@ -79,18 +71,18 @@ class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True):
         )
 
 
-class CreditorPayment(_Registered, frozen=True, gc=False, kw_only=True):
+class CreditorPayment(_Registered, frozen=True, kw_only=True):
     """One row of `creditor--payments`."""
 
-    account: str | None = None
+    account: Id | None = None
     """The account's id, set by the API."""
-    creditor: str | None = None
+    creditor: Id | None = None
     """The creditor's id."""
-    case: str | None = None
+    case: Id | None = None
     """The case's id."""
     invoice_number: str | None = None
     """The invoice number by which the case was found."""
-    currency: str | None = None
+    currency: Category | None = None
     """`SEK`, the only one so far."""
     amount: Money | None = None
     """What was paid."""
@@ -100,9 +92,9 @@ class CreditorPayment(_Registered, frozen=True, gc=False, kw_only=True):
     """When the creditor registered it."""
     creditor_payment_reference: str | None = None
     """The creditor's own reference."""
-    file_import_report: str | None = None
+    file_import_report: Id | None = None
     """The id of the file import that it came from, set by the API."""
-    origin: str | None = None
+    origin: Category | None = None
     """Who registered it, such as `creditor_system`."""
 
 

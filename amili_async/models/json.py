@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from amili_async.errors import UnreadableResponse
-from amili_async.models.fields import format_date
+from amili_async.models.timestamps import format_date
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from amili_async.errors import ConfigurationError
-from amili_async.models.fields import Timestamp
+from amili_async.models.timestamps import Timestamp
 
 T = TypeVar("T")
 

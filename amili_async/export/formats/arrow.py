@@ -17,7 +17,6 @@ from amili_async.errors import ConfigurationError
 from amili_async.export.columns import Column, Kind, ListOf, MapOf, Scalar, StructOf
 from amili_async.export.formats.ndjson import encoder
 from amili_async.export.records import UnencodableValue, to_columns
-from amili_async.models.memo import Memo
 
 PRECISION = 38
 """Digits of money in all."""
@@ -35,10 +34,12 @@ _EXACT = Context(prec=2000, traps=[*(signal for signal, is_on in DefaultContext.
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_seen_moments: Memo[datetime | None, int | None] = Memo(
-    lambda moment: None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
-)
-"""Microseconds since 1970."""
+
+
+@lru_cache(maxsize=4096)  # the rows of a page share few dates
+def _microseconds(moment: datetime | None) -> int | None:
+    """Microseconds since 1970."""
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def load_arrow() -> Any:
@@ -120,7 +121,7 @@ def _build(kind: Kind, values: Sequence[Any]) -> Any:
     if isinstance(kind, StructOf):
         return _build_struct(kind, values)
     if kind is Scalar.TIMESTAMP:
-        values = list(map(_seen_moments.__getitem__, values))
+        values = list(map(_microseconds, values))
     try:
         return pa.array(values, type_of(kind))
     except (TypeError, ValueError):

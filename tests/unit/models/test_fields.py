@@ -32,8 +32,8 @@ from amili_async.models import (
     parse_date,
 )
 from amili_async.models.fields import check_id, is_object_id
-from amili_async.models.memo import Memo
 from amili_async.models.record_type import record_type_of
+from amili_async.models.timestamps import MAX_CACHED_TIMESTAMPS, _timestamps
 
 FRIDAY = datetime(2025, 6, 13, 8, 0, 0, tzinfo=UTC)
 FRIDAY_TEXT = "Fri, 13 Jun 2025 08:00:00 GMT"
@@ -190,13 +190,12 @@ def test_a_fraction_of_a_second_is_refused(zone: timezone) -> None:
         format_date(datetime(2025, 6, 13, 8, 0, 0, fraction, tzinfo=zone))
 
 
-def test_the_memory_for_dates_is_bounded() -> None:
-    """However many dates go by, only so many are kept, and each is still read right."""
-    seen = Memo(parse_date)
-    texts = [format_date(FRIDAY + timedelta(seconds=second)) for second in range(3 * seen.CAPACITY)]
-    assert [seen[text] for text in texts] == [parse_date(text) for text in texts]
-    assert len(seen) <= seen.CAPACITY
-    assert seen[texts[-1]] is seen[texts[-1]]
+def test_the_cache_of_timestamps_is_bounded() -> None:
+    """Of any number of timestamps only so many are kept, and each is parsed to its instant."""
+    moments = [FRIDAY + timedelta(seconds=second) for second in range(3 * MAX_CACHED_TIMESTAMPS)]
+    assert [parse_date(format_date(moment)) for moment in moments] == moments
+    assert len(_timestamps) <= MAX_CACHED_TIMESTAMPS
+    assert parse_date(format_date(moments[-1])) is parse_date(format_date(moments[-1]))
 
 
 @pytest.mark.parametrize("json", ["5", "true", "1.5", "[]", "{}", '"2025-06-13T08:00:00Z"', '""'])
