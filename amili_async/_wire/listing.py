@@ -6,9 +6,10 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from amili_async._wire.context import ClientContext
-from amili_async._wire.decoding import Page, RecordDecoder, decoder_for
+from amili_async._wire.decoding import RecordDecoder, decoder_for
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, list_request
 from amili_async.models.record_type import RecordType
+from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Query
 

@@ -9,12 +9,21 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "amili_async"
 
 FLOORS = [
-    {"errors", "models.memo", "version"},
+    {"errors", "models.memo", "pages", "version"},
     {"events", "policies", "models.fields", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {"models.record_type", "models.json", "observers", "_paging.prefetch", "_paging.scan_page", "_wire.sliding_window"},
     {"_paging.scan_checks", "models.payout", "models.payout_specification", "models.creditor_payment"},
-    {"models", "filters", "_wire.rate_limiter", "_wire.token_provider", "_wire.retry", "_wire.error_responses"},
-    {"query", "reconciliation.comparison"},
+    {
+        "models",
+        "filters",
+        "pages",
+        "_wire.rate_limiter",
+        "_wire.token_provider",
+        "_wire.retry",
+        "_wire.error_responses",
+    },
+    {"conditions", "reconciliation.comparison"},
+    {"query"},
     {"_wire.protocol"},
     {"_wire.session", "_wire.decoding", "_wire.api_code", "_wire.context"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
