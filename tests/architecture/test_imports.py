@@ -11,7 +11,15 @@ PACKAGE = Path(__file__).parents[2] / "amili_async"
 FLOORS = [
     {"errors", "models.memo", "pages", "version"},
     {"events", "policies", "models.fields", "_wire.clock", "_wire.tasks", "_paging.partition"},
-    {"models.record_type", "models.json", "observers", "_paging.prefetch", "_paging.scan_page", "_wire.sliding_window"},
+    {
+        "models.record_type",
+        "models.json",
+        "observers",
+        "_wire.announcer",
+        "_paging.prefetch",
+        "_paging.scan_page",
+        "_wire.sliding_window",
+    },
     {"_paging.scan_checks", "models.payout", "models.payout_specification", "models.creditor_payment"},
     {
         "models",
