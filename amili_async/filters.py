@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from amili_async._wire.tasks import hide_contents
 from amili_async.errors import ConfigurationError
 from amili_async.models.fields import KINDS, check_id, check_text, format_date, is_like_a_date, is_object_id, parse_date
 from amili_async.models.record_type import SHORT_NAMES
@@ -27,6 +28,7 @@ _COMBINATIONS = frozenset({"$and", "$or", "$nor"})
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*", re.ASCII)
 
 
+@hide_contents
 class CheckedFilter(Struct, frozen=True):
     """A filter that was checked: the base of `Condition`, which adds the operators."""
 
@@ -35,8 +37,6 @@ class CheckedFilter(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({describe(self.document)})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 def check_name(name: object) -> str:

@@ -4,9 +4,12 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from amili_async._wire.tasks import hide_contents
+
 T = TypeVar("T")
 
 
+@hide_contents
 class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
     """One page of a list."""
 
@@ -38,5 +41,3 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Page(number={self.number}, items={len(self.items)}, total={self.total})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides

@@ -8,12 +8,14 @@ from urllib.parse import quote, urlencode
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from amili_async._wire.tasks import hide_contents
 from amili_async.conditions import Where, filter_document
 from amili_async.errors import ConfigurationError
 from amili_async.filters import check_name, describe, listed
 from amili_async.models.json import encode_json
 
 
+@hide_contents
 class Query(Struct, frozen=True, kw_only=True):
     """What to ask of a list: checked, and encoded once for all its pages."""
 
@@ -43,9 +45,8 @@ class Query(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Query(where=<{self.description}>, sort={self.sort!r}, projection={self.projection!r})"
 
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
-
+@hide_contents
 class RangedQuery(Struct, frozen=True, kw_only=True):
     """What to ask of a list that is walked by ranges of its `_id`: encoded once but for the ids."""
 
@@ -84,8 +85,6 @@ class RangedQuery(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"RangedQuery({describe(self.document)})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 Sort: TypeAlias = str | Sequence[str] | None
