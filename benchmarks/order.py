@@ -8,7 +8,7 @@ from statistics import fmean
 
 from amili_async._paging.offset import LOOKAHEAD, OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async._wire.decoding import Page
+from amili_async.pages import Page
 from benchmarks.report import Judged, Report, print_judged
 from tests.support.clocks import JumpingLoop
 
@@ -70,7 +70,7 @@ def _walk_in_order(latencies: Sequence[float]) -> tuple[float, int]:
         nonlocal taken
         window = PrefetchWindow(fetch, width=WIDTH)
         pace = PagingOptions(page_size=1, width=WIDTH, opens_fully=True)
-        walk = OffsetPager(window, lambda page, _: page, pace=pace, on_drift=_refuse_drift)
+        walk = OffsetPager(window, lambda page, _: page, options=pace, on_drift=_refuse_drift)
         async for page in walk.pages():
             taken += len(page.items)
         if taken != len(latencies):

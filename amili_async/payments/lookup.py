@@ -12,12 +12,12 @@ from amili_async._paging.keyset import KeysetPager, filter_ignored
 from amili_async._wire.context import ClientContext
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import server_time
+from amili_async.conditions import Condition, field
 from amili_async.errors import ConfigurationError, ReferenceTaken, RegisteredTwice
-from amili_async.filters import Condition
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.models.record_type import RecordType
 from amili_async.policies import Priority
-from amili_async.query import build_query, field
+from amili_async.query import build_query
 from amili_async.resources import Resource
 
 MARGIN = 5.0

@@ -17,12 +17,11 @@ from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.context import ClientContext
 from amili_async._wire.listing import Listing
 from amili_async._wire.tasks import Redacted
+from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import UnreadableResponse
-from amili_async.filters import Condition, Where, filter_document
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import Money, is_object_id
 from amili_async.models.record_type import RecordType, record_type_of
-from amili_async.query import field
 from amili_async.reconciliation.comparison import Reconciliation, Tally
 from amili_async.resources import Resource
 

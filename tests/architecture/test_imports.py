@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "amili_async"
 
 FLOORS = [
-    {"errors", "version"},
+    {"errors", "pages", "version"},
     {"events", "policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "models.fields",
@@ -23,8 +23,16 @@ FLOORS = [
     },
     {"_paging.scan_checks", "models.payout", "models.payout_specification", "models.creditor_payment"},
     {"models.kinds"},
-    {"models", "filters", "_wire.rate_limiter", "_wire.token_provider", "_wire.retry", "_wire.error_responses"},
-    {"query", "reconciliation.comparison"},
+    {
+        "models",
+        "filters",
+        "_wire.rate_limiter",
+        "_wire.token_provider",
+        "_wire.retry",
+        "_wire.error_responses",
+    },
+    {"conditions", "reconciliation.comparison"},
+    {"query"},
     {"_wire.protocol"},
     {"_wire.session", "_wire.decoding", "_wire.api_code", "_wire.context"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},

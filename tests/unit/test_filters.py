@@ -14,15 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
+from amili_async.conditions import Condition, Field, field, filter_document
 from amili_async.errors import ConfigurationError
-from amili_async.filters import Condition, check_where, filter_document
+from amili_async.filters import check_where
 from amili_async.models import (
     Article,
     format_date,
     parse_date,
 )
 from amili_async.models.kinds import KINDS
-from amili_async.query import Field, build_query, field
+from amili_async.query import build_query
 
 CREDITOR = "686e6ed854377058c2dd10bd"
 PAYOUT = "507f1f77bcf86cd799439099"

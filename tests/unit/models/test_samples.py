@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from amili_async._wire.decoding import Page, RecordDecoder
+from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
 from amili_async.errors import UnreadableResponse
 from amili_async.models import (
@@ -23,6 +23,7 @@ from amili_async.models import (
     parse_date,
 )
 from amili_async.models.record_type import record_type_of
+from amili_async.pages import Page
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
