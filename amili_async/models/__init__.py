@@ -1,4 +1,4 @@
-"""The records of the three resources, and the vocabularies of their fields."""
+"""The records of the three resources, and the known values of their fields."""
 
 from amili_async.models.creditor_payment import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.models.fields import (

@@ -10,7 +10,7 @@ class PayoutSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
     """What one article contributes to a payout."""
 
     count: int | None = None
-    """How many specifications."""
+    """Number of specifications."""
     amount: Money | None = None
     """Their sum without VAT."""
     vat_amount: Money | None = None
@@ -39,7 +39,7 @@ class Payout(Record, frozen=True, kw_only=True):
     total_amount: Money | None = None
     """The sum with VAT."""
     summary: dict[str, PayoutSummary] | None = None
-    """Per article (`capital`, `reminder`, …) what it contributes."""
+    """The contribution of each article (`capital`, `reminder`, …)."""
     finance_category: Category | None = None
     """The one category of all its specifications; `FinanceCategory` has the known values."""
     finance_interval: Category | None = None

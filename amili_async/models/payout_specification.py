@@ -1,4 +1,4 @@
-"""A payout specification: one transaction, and the payout that it ends up in."""
+"""A payout specification: one transaction, and the payout that includes it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class PayoutSpecification(Record, frozen=True, kw_only=True):
     creditor: Id | None = None
     """The creditor's id."""
     creditor_name: str | None = None
-    """The creditor's name; changes here when it changes there."""
+    """The creditor's name, updated when it changes there."""
     currency: Category | None = None
     """`SEK`, the only one so far."""
     amount: Money | None = None
@@ -26,7 +26,7 @@ class PayoutSpecification(Record, frozen=True, kw_only=True):
     state: Category | None = None
     """The case's state when the specification was made; `CaseState` has the known values."""
     state_date: Timestamp | None = None
-    """Since when the case was in that state."""
+    """When the case entered that state."""
     booking_date: Timestamp | None = None
     """When the underlying action was booked, at midnight GMT."""
     finance_category: Category | None = None
@@ -34,11 +34,11 @@ class PayoutSpecification(Record, frozen=True, kw_only=True):
     payout: Id | None = None
     """The payout's id; absent until it is scheduled."""
     payout_reference: str | None = None
-    """The payout's reference text; changes here when it changes there."""
+    """The payout's reference text, updated when it changes there."""
     payout_date: Timestamp | None = None
-    """The payout's date; changes here when it changes there."""
+    """The payout's date, updated when it changes there."""
     payout_interval: Category | None = None
-    """The payout's `finance_interval`; changes here when it changes there."""
+    """The payout's `finance_interval`, updated when it changes there."""
     reference_number: str | None = None
     """The reference number of the case or debt collection."""
     invoice_number: str | None = None
@@ -46,4 +46,4 @@ class PayoutSpecification(Record, frozen=True, kw_only=True):
     invoice_numbers: tuple[str, ...] | None = None
     """The invoices' numbers, where there are several."""
     references: dict[str, Any] | None = None
-    """Ids of what it belongs to, by kind: `case`, `debt_collection`, `enforcement`, …"""
+    """Ids of the objects it belongs to, by kind: `case`, `debt_collection`, `enforcement`, …"""
