@@ -128,7 +128,7 @@ async def test_a_payment_that_hangs_ends_as_unknown(start_sandbox: StartSandbox,
     await amili.auth.get_valid_token()
     sandbox.fail(Fault(hang=True), method="POST")
     with pytest.raises(PaymentOutcomeUnknown):
-        await amili.creditor_payments.create(make_payment(), patience=0.2)
+        await amili.creditor_payments.create(make_payment(), lookup_timeout=0.2)
     assert count_posts(sandbox) == 1
 
 
@@ -232,7 +232,7 @@ async def test_a_closed_client_ends_a_list(start_sandbox: StartSandbox, connect:
         await anext(outcomes)
 
 
-@pytest.mark.parametrize("options", [{"concurrency": 0}, {"patience": -1}, {"payments": 5}])
+@pytest.mark.parametrize("options", [{"concurrency": 0}, {"lookup_timeout": -1}, {"payments": 5}])
 async def test_a_list_is_checked_at_the_call(
     options: dict[str, Any], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
