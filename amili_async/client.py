@@ -200,7 +200,7 @@ class AmiliClient:
         or a payout differs in another way each time that it is looked at.
         """
         return Reconciler(
-            where, payouts=self.payouts, specifications=self.payout_specifications, connection=self._connection
+            where, payouts=self.payouts, specifications=self.payout_specifications, context=self._connection
         ).reconciliations()
 
     def _check_loop(self) -> None:

@@ -53,7 +53,7 @@ class PaymentLookup:
         found: list[CreditorPayment] = []
         async with aclosing(pager.records()) as rows:
             async for row in rows:
-                # Eve answers an unknown field or operator with all rows, or none, and no error.
+                # A server that ignores the filter answers with other rows; the first one proves it.
                 if row.creditor_payment_reference not in references:
                     raise filter_ignored(self._listing.path)
                 found.append(row)

@@ -12,7 +12,7 @@ import pytest
 from amili_async import AmiliClient, Reconciliation, field
 from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError, ServerFault, UnreadableResponse
-from amili_async.reconciliation.run import IN_FLIGHT
+from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
 from tests.integration.conftest import Connect, StartSandbox
@@ -561,7 +561,7 @@ async def test_a_slow_reader_is_not_run_away_from(start_sandbox: StartSandbox, c
     found = amili.reconcile()
     await anext(found)
     await asyncio.sleep(0.1)
-    assert len(lists(sandbox, PAYOUTS)) <= IN_FLIGHT + 2
+    assert len(lists(sandbox, PAYOUTS)) <= BATCHES_IN_FLIGHT + 2
     assert len([each async for each in found]) == 999
 
 
