@@ -31,8 +31,6 @@ MAX_CONSECUTIVE_UNKNOWN = 10
 LOOKAHEAD_PER_REQUEST = 2
 """Payments sent ahead of the consumer, per request in flight: few, since the outcome of each should soon be known."""
 
-_SECOND_RUN = "so a second run could not tell whether it is registered"
-
 Known = Exception | CreatedPayment
 """The outcome of a payment, as far as it is known: an error, or the registered payment."""
 
@@ -166,12 +164,12 @@ class BatchRegistration:
         key = (payment.creditor, payment.creditor_payment_reference)
         if key in self._references:
             return ConfigurationError(
-                "an earlier payment of the list has the same creditor and creditor_payment_reference, by which a "
-                "second run knows what is registered; nothing was sent"
+                "an earlier payment of the list has the same creditor and creditor_payment_reference; nothing was "
+                "sent. Give each payment a reference of its own, by which a second run finds it"
             )
         self._references.add(key)
         if failure is not None:
-            return _not_sent(payment, f"its reference could not be looked up, {_SECOND_RUN}", failure)
+            return _not_sent(payment, "its reference could not be looked up, so it may be registered already", failure)
         try:
             return match_payment(rows, payment)
         except ReferenceTaken as error:
@@ -193,12 +191,13 @@ class BatchRegistration:
 
     def _reason_not_to_send(self, payment: NewCreditorPayment) -> PaymentNotSent | None:
         if self._lookup_broken:
-            shows = "the API does not show by its reference what it has just registered"
-            return _not_sent(payment, f"{shows}, {_SECOND_RUN}", None)
-        if self._unknown_in_a_row >= MAX_CONSECUTIVE_UNKNOWN:
-            return _not_sent(
-                payment, f"the outcomes of the last {MAX_CONSECUTIVE_UNKNOWN} that were sent are unknown", None
+            reason = (
+                "the API does not find by its reference the payment registered last, so a second run would not either"
             )
+            return _not_sent(payment, reason, None)
+        if self._unknown_in_a_row >= MAX_CONSECUTIVE_UNKNOWN:
+            reason = f"the outcomes of the last {MAX_CONSECUTIVE_UNKNOWN} payments are unknown; find() them first"
+            return _not_sent(payment, reason, None)
         return None
 
     async def _create(self, payment: NewCreditorPayment) -> Known:

@@ -59,8 +59,8 @@ class PaymentCreator:
             return replace(self._created[identity], was_found=True)
         if identity in self._in_flight:
             raise PaymentNotSent(
-                "this very payment is being registered by another call at this moment; if it is meant to be another "
-                "one, give it a creditor_payment_reference of its own",
+                "the payment was not sent: another call of this client is registering an equal payment. Await that "
+                "call, or give a different payment a creditor_payment_reference of its own",
                 payment=payment,
             )
         self._in_flight.add(identity)
@@ -100,8 +100,8 @@ class PaymentCreator:
             raise
         except AmiliError as error:
             raise PaymentNotSent(
-                "the payment was not sent: an earlier call left open whether it is registered, and it could not be "
-                "looked for",
+                "the payment was not sent: after an earlier call it is unknown whether it is registered, and it could "
+                "not be looked up; try again later",
                 payment=payment,
             ) from error
 
@@ -127,9 +127,9 @@ class PaymentCreator:
     def _check_response(self, created: CreatedPayment, label: str) -> None:
         """Reject a 201 that cannot be the response to this payment: a gateway may have generated or cached it."""
         if not is_object_id(created.id) or created.id in self._known_ids:
-            what = "an id that is none, or is that of an earlier payment"
+            what = "an invalid id, or the id of an earlier payment"
         elif created.request_status not in {"OK", None}:
-            what = "a _status that is not OK"
+            what = "a _status other than OK"
         else:
             return
         raise UnreadableResponse(f"{label} was answered with {what}", request=label, location="$")
@@ -156,10 +156,10 @@ class PaymentCreator:
         )
         if len(found) == 1:
             return created_from(found[0])
-        what = f"{len(found)} payments just like it were registered since" if found else "it was not found"
+        what = f"{len(found)} payments equal to it were registered since" if found else "no look-up found it"
         raise PaymentOutcomeUnknown(
-            f"{label}: the payment may have been registered, or not ({type(failure).__name__}; {what}). Do not "
-            "send it again before find(error.payment) has told you, some minutes from now, that it is not there",
+            f"{label}: it is unknown whether the payment is registered ({type(failure).__name__}; {what}). Call "
+            "find(error.payment) some minutes later, and send the payment again only if that returns None",
             payment=payment,
             matches=tuple(row.id for row in found),
         ) from failure
@@ -186,11 +186,11 @@ def _remember(memory: dict[Identity, V], identity: Identity, value: V) -> None:
 def check_payment(payment: object) -> None:
     """Raise `ConfigurationError` for anything but a `NewCreditorPayment`."""
     if not isinstance(payment, NewCreditorPayment):
-        raise ConfigurationError("only a NewCreditorPayment can be registered or looked for")
+        raise ConfigurationError("only a NewCreditorPayment can be registered or looked up")
 
 
 def check_lookup_timeout(lookup_timeout: object) -> None:
     """Raise `ConfigurationError` for anything but a finite number of seconds, at least 0."""
     is_number = isinstance(lookup_timeout, (int, float)) and not isinstance(lookup_timeout, bool)
     if not is_number or not 0 <= lookup_timeout < math.inf:  # type: ignore[operator]
-        raise ConfigurationError("lookup_timeout must be a number of seconds, 0 or more, and not endless")
+        raise ConfigurationError("lookup_timeout must be a finite number of seconds, at least 0")

@@ -143,13 +143,19 @@ def match_payment(rows: Iterable[CreditorPayment], payment: NewCreditorPayment) 
     if not differences:
         return None
     if same:
-        what = f"{len(same)} payments with this creditor and reference, all just like this one, are registered"
-        ids = tuple(row.id for row in same)
-        raise RegisteredTwice(f"{what}; nothing was sent, and .matches has the ids", payment=payment, matches=ids)
+        raise RegisteredTwice(
+            f"{len(same)} payments equal to this one are registered; nothing was sent. Have Amili cancel all but one: "
+            ".matches has their ids",
+            payment=payment,
+            matches=tuple(row.id for row in same),
+        )
     names = ", ".join(sorted({name for differing in differences.values() for name in differing}))
-    what = f"the reference belongs to a registered payment of this creditor that differs from this one in {names}"
-    ids = tuple(differences)
-    raise ReferenceTaken(f"{what}; nothing was sent, and .matches has the ids", payment=payment, matches=ids)
+    raise ReferenceTaken(
+        f"the reference belongs to a registered payment of this creditor that differs from this one in {names}; "
+        "nothing was sent. Give this payment another reference: .matches has the ids of the registered ones",
+        payment=payment,
+        matches=tuple(differences),
+    )
 
 
 def find_differences(row: CreditorPayment, payment: NewCreditorPayment) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class CreditorPayments(Resource[CreditorPayment]):
         """
         check_lookup_timeout(lookup_timeout)
         if not isinstance(payments, Iterable):
-            raise ConfigurationError("create_many() takes a list of payments, or another iterable")
+            raise ConfigurationError("payments must be a list, or another iterable, of NewCreditorPayment")
         return BatchRegistration(
             payments,
             creator=self._creator,

@@ -134,8 +134,8 @@ class Reconciler:
         if not doubtful:
             return Redacted([found[payout_id] for payout_id in sorted(found)])
         raise UnreadableResponse(
-            f"{len(doubtful)} payouts differed in another way each of the {MAX_RECHECKS + 1} times that they were "
-            "looked at: they are being booked on, so nothing can be told of them"
+            f"{len(doubtful)} payout{'' if len(doubtful) == 1 else 's'} changed between each of {MAX_RECHECKS + 1} "
+            "comparisons, so bookings are still in progress; try again later"
         )
 
     async def _compare_ids(self, ids: list[str]) -> list[Reconciliation]:

@@ -271,7 +271,7 @@ async def test_two_matching_rows_leave_the_outcome_unknown() -> None:
     registry = Registry()
     registry.on_post = failing(UNKNOWN[0])
     registry.rows = [make_row(registry.now(), _id=f"{n:024x}") for n in (1, 2)]
-    with pytest.raises(PaymentOutcomeUnknown, match="2 payments just like it") as caught:
+    with pytest.raises(PaymentOutcomeUnknown, match="2 payments equal to it") as caught:
         await registry.creator.create(make_payment(), lookup_timeout=2)
     assert caught.value.matches == (f"{1:024x}", f"{2:024x}")
 
@@ -283,7 +283,7 @@ async def test_the_same_payment_cannot_be_in_flight_twice() -> None:
     registry.on_post = lambda: {"_id": f"{registry.posts:024x}"}
     first = asyncio.create_task(registry.creator.create(make_payment(), lookup_timeout=0))
     await asyncio.sleep(0)
-    with pytest.raises(PaymentNotSent, match="by another call"):
+    with pytest.raises(PaymentNotSent, match="another call of this client"):
         await registry.creator.create(make_payment(), lookup_timeout=0)
     other = asyncio.create_task(registry.creator.create(make_payment(amount=5), lookup_timeout=0))
     registry.gate.set()

@@ -115,6 +115,6 @@ def test_a_reference_of_another_payment_is_taken() -> None:
 def test_a_payment_registered_twice_is_reported() -> None:
     """The error carries the ids of both rows, and not of one that only has its reference."""
     rows = [read_row(_id="1" * 24), read_row(_id="2" * 24), read_row(_id="3" * 24, amount=99)]
-    with pytest.raises(RegisteredTwice, match=r"2 payments .* all just like this one") as caught:
+    with pytest.raises(RegisteredTwice, match="2 payments equal to this one") as caught:
         match_payment(rows, make_payment())
     assert caught.value.matches == ("1" * 24, "2" * 24)
