@@ -65,10 +65,14 @@ class ConfigurationError(AmiliError):
 
 
 class ClientClosed(AmiliError):
-    """The client, the stream or the extraction was closed while this call was running or waiting.
+    """The client, the stream or the extraction was closed while this call was running or waiting."""
 
-    A request of this call that had not been sent is never sent.
-    """
+    def __init__(self, message: str, *, request: str = "", was_sent: bool = False) -> None:
+        super().__init__(message)
+        self.request = request
+        self.was_sent = was_sent
+        """Whether any of the request can have reached the server."""
+        self.was_not_processed = not was_sent
 
 
 class AuthenticationError(AmiliError):
@@ -206,9 +210,9 @@ class PaymentError(AmiliError):
         """The ids of registered payments that it may be, or that have its reference."""
 
     @property
-    def reference(self) -> str | None:
-        """The payment's `creditor_payment_reference`; `None` where it is not known."""
-        return None if self.payment is None else self.payment.creditor_payment_reference
+    def reference(self) -> str:
+        """The payment's `creditor_payment_reference`; empty where it is not known."""
+        return "" if self.payment is None else self.payment.creditor_payment_reference
 
 
 class PaymentOutcomeUnknown(PaymentError):
@@ -232,9 +236,9 @@ class PaymentNotCompleted(PaymentError):
         """The `CreatedPayment`; its `status` and `status_reason_locale` give the API's reason."""
 
     @property
-    def reference(self) -> str | None:
+    def reference(self) -> str:
         """The reference that `created` has."""
-        return self.created.creditor_payment_reference or None
+        return self.created.creditor_payment_reference or ""
 
 
 class PaymentNotSent(PaymentError):

@@ -202,7 +202,7 @@ async def opened(sandbox: Sandbox, clock: HastyClock, tmp_path: Path, number: in
     """A client without a token or a connection; after it is closed, nothing that it started is left."""
     budget = CountingBudget(clock)
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-    amili = AmiliClient(sandbox.url, auth=credentials, page_size=20, concurrency=3, rate_limit=budget, clock=clock)
+    amili = AmiliClient(sandbox.url, auth=credentials, page_size=20, concurrency=3, rate_limit=budget, _clock=clock)
     async with amili:
         path = tmp_path / f"{number}.ndjson"
         yield Scene(amili=amili, sandbox=sandbox, budget=budget, path=path, payments=make_payments(number))
@@ -225,7 +225,7 @@ def find_remains(scene: Scene) -> dict[str, Any]:
         "requests": scene.sandbox.in_flight,
         "walks": len(amili._running),
         "payments under way": len(amili.creditor_payments._registrar._under_way),
-        "turns": scene.budget.given - scene.budget.returned or scene.budget.budget._in_flight,
+        "turns": scene.budget.given - scene.budget.returned or scene.budget.budget.in_flight,
         "connections": 0 if pool is None else len(pool.connector._acquired),  # type: ignore[union-attr]
     }
 
@@ -322,7 +322,7 @@ async def test_a_call_can_be_left_while_the_server_is_silent(
         async with opened(sandbox, clock, tmp_path, number) as scene:
             sandbox.fail(fault, times=None, after=after)
             await leave(call, scene)
-            await scene.amili.auth.aclose()  # a refresh is everybody's: no one caller ends it
+            await scene.amili._tokens.aclose()  # a refresh is everybody's: no one caller ends it
             await wait_until_quiet(scene)
             assert await is_usable(scene)
     assert complaints == []
@@ -404,7 +404,7 @@ async def test_a_closing_that_is_cancelled_closes_all_the_same(
 
     for at in count(1):
         is_silent = False
-        amili = AmiliClient(sandbox.url, auth=source, page_size=20, concurrency=3, rate_limit=None, clock=clock)
+        amili = AmiliClient(sandbox.url, auth=source, page_size=20, concurrency=3, rate_limit=None, _clock=clock)
         async with amili:
             await amili.auth.get_valid_token()
             sandbox.fail(Fault(hang=True), times=None)

@@ -100,7 +100,7 @@ class Line:
         self.proxy = await self._resources.enter_async_context(DroppingProxy(self.sandbox, latest=0.02))
         auth = ApiCodeCredentials(self.sandbox.api_code, self.sandbox.private_key)
         client = AmiliClient(
-            self.proxy.url, auth=auth, rate_limit=None, timeout=TIMEOUT, clock=clock or self._clock, retry=RETRY
+            self.proxy.url, auth=auth, rate_limit=None, timeout=TIMEOUT, _clock=clock or self._clock, retry=RETRY
         )
         self.amili = await self._resources.enter_async_context(client)
         await self.amili.auth.get_valid_token()

@@ -176,7 +176,7 @@ class Stage:
             concurrency=history.concurrency,
             rate_limit=None,
             session=self.session,
-            clock=StandingClock(),
+            _clock=StandingClock(),
         )
 
 

@@ -324,7 +324,7 @@ async def ask_a_closed_client(scene: Scene) -> None:
 
 
 async def close_while_asking(scene: Scene) -> None:
-    await scene.amili.auth.token()
+    await scene.amili._tokens.get()
     closing: list[asyncio.Task[None]] = []
     scene.sandbox.meanwhile(lambda request: closing.append(asyncio.create_task(scene.amili.aclose())))
     scene.sandbox.fail(Fault(status=200, carried_out=True, cut=0, hang=True), path=SPECIFICATIONS)
@@ -613,7 +613,7 @@ async def test_no_object_shows_a_secret(scene: Scene) -> None:
     query = build_query(FILTER, projection=["creditor_name"])
     things = [
         *(amili, amili.payouts, amili.payout_specifications, amili.creditor_payments, amili.auth, page),
-        *(await amili.auth.token(), Token(value=TOKEN), FILTER, ~FILTER, Condition({"creditor_name": NAME}), query),
+        *(await amili._tokens.get(), Token(value=TOKEN), FILTER, ~FILTER, Condition({"creditor_name": NAME}), query),
         *(amili.payout_specifications.stream(FILTER), amili.payout_specifications.extract(FILTER)),
         *(amili.reconcile(FILTER), RangedQuery(document=FILTER.document), list_request(SPECIFICATIONS, query)),
         *(create_request(PAYMENTS, encode(make_payment())), await amili._call(list_request(SPECIFICATIONS, query))),

@@ -158,7 +158,7 @@ async def test_credentials_from_the_environment(
     key_file.write_text(sandbox.private_key)
     by_code = {"AMILI_API_CODE": sandbox.api_code, "AMILI_PRIVATE_KEY_FILE": str(key_file)}
     for variables in ({"AMILI_TOKEN": sandbox.token()}, by_code):
-        async with AmiliClient.from_env({"AMILI_BASE_URL": sandbox.url, **variables}, clock=clock) as amili:
+        async with AmiliClient.from_env({"AMILI_BASE_URL": sandbox.url, **variables}, _clock=clock) as amili:
             assert await amili.payouts.count() == 5
 
 

@@ -33,7 +33,7 @@ class Scene:
         self.server = await self._resources.enter_async_context(HostileServer(self.sandbox))
         auth = ApiCodeCredentials(self.sandbox.api_code, self.sandbox.private_key)
         fixed: dict[str, Any] = {"rate_limit": None, "page_size": PAGE_SIZE, "retry": RetryPolicy(attempts=TRIES)}
-        client = AmiliClient(self.server.url, auth=auth, clock=self._clock, timeout=patience, **(fixed | options))
+        client = AmiliClient(self.server.url, auth=auth, _clock=self._clock, timeout=patience, **(fixed | options))
         self.amili = await self._resources.enter_async_context(client)
         await self.amili.auth.get_valid_token()
         self.server.asked.clear()

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from amili_async import SANDBOX_URL, AmiliClient, ApiCodeCredentials, RateLimit
-from amili_async.errors import AmiliError, ConfigurationError
+from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.policies import Priority, Quota
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import HastyClock
@@ -83,7 +83,7 @@ async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:
     async with (
         Sandbox(payouts=2, specifications=0, payments=0) as sandbox,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
-        AmiliClient(sandbox.url, auth=sandbox.token(), session=session, clock=HastyClock()) as amili,
+        AmiliClient(sandbox.url, auth=sandbox.token(), session=session, _clock=HastyClock()) as amili,
     ):
         sandbox.fail(Fault(status=503, body=b"<p>" + b"x" * 5_000_000), times=2)
         async with asyncio.timeout(5):
@@ -163,14 +163,14 @@ def test_the_environment_stands_in_no_signature() -> None:
 async def test_closing_while_calls_wait_for_a_connection_tells_them_so() -> None:
     """Nobody is cancelled by a client that is closed: each call that was under way gets an error."""
     async with Sandbox(payouts=2, specifications=0, payments=0, rate_limit=None) as sandbox:
-        client = AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None, clock=HastyClock())
+        client = AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None, _clock=HastyClock())
         await client.open()
         sandbox.fail(Fault(hang=True), times=None)
         calls = [asyncio.create_task(client.payouts.count()) for _ in range(105)]
         await asyncio.sleep(0.05)
         await client.aclose()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(outcome, AmiliError) for outcome in outcomes), {type(outcome) for outcome in outcomes}
+    assert all(isinstance(outcome, ClientClosed) for outcome in outcomes), {type(outcome) for outcome in outcomes}
 
 
 async def test_a_token_source_may_close_the_client() -> None:
@@ -182,7 +182,7 @@ async def test_a_token_source_may_close_the_client() -> None:
 
     client = AmiliClient(auth=source)
     await client.open()
-    with pytest.raises(ConfigurationError, match="closed while this call waited for a token"):
+    with pytest.raises(ClientClosed, match="closed while this call waited for a token"):
         await asyncio.wait_for(client.auth.get_valid_token(), 5)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

@@ -164,10 +164,10 @@ def test_an_error_knows_what_it_was_given() -> None:
     [
         (PaymentOutcomeUnknown("x", payment=PAYMENT), PAYMENT.creditor_payment_reference),
         (PaymentNotCompleted("x", created=CREATED), "PAY-REF-001"),
-        (PaymentNotCompleted("x", created=CreatedPayment(id="0" * 24)), None),
+        (PaymentNotCompleted("x", created=CreatedPayment(id="0" * 24)), ""),
     ],
 )
-def test_a_payment_error_knows_the_reference(error: PaymentError, reference: str | None) -> None:
+def test_a_payment_error_knows_the_reference(error: PaymentError, reference: str) -> None:
     """`reference` is that of the payment, or of the registered payment where only that is known."""
     assert error.reference == reference
 

@@ -17,7 +17,14 @@ from yarl import URL
 from amili_async._wire import session as session_module
 from amili_async._wire.protocol import Request, create_request, list_request
 from amili_async._wire.session import Session
-from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+from amili_async.errors import (
+    AmiliError,
+    ClientClosed,
+    ConfigurationError,
+    ConnectionFailed,
+    TimedOut,
+    UnreadableResponse,
+)
 from amili_async.policies import Priority
 from amili_async.query import Query
 from tests.unit.wire.conftest import Server, told_by
@@ -268,17 +275,43 @@ def test_the_table_has_every_error_of_aiohttps_client() -> None:
     assert client_errors <= tested | irrelevant
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Aiohttp cancels who waits for a connection when it is closed; the caller was not cancelled, and is told why."""
+async def test_a_cancellation_by_aiohttp_is_a_closed_client(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connector that is closed cancels the tasks that wait in it; the caller was not cancelled, and gets an error."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(aiohttp.ClientSession, "request", fail)
-    with pytest.raises(ConnectionFailed, match="client was closed"):
+    with pytest.raises(ClientClosed, match="client was closed"):
         await session.send(GET, CREDENTIAL)
+
+
+@pytest.mark.parametrize(
+    ("failure", "was_sent"),
+    [(aiohttp.ServerDisconnectedError(), True), (aiohttp.ClientConnectorError(KEY, os_error(errno.EBADF)), False)],
+)
+@pytest.mark.parametrize("is_opened_again", [False, True])
+async def test_a_failure_after_closing_is_a_closed_client(
+    session: Session, monkeypatch: pytest.MonkeyPatch, failure: Exception, was_sent: bool, is_opened_again: bool
+) -> None:
+    """Closing the session fails its requests like broken connections; the error says whether anything was sent."""
+
+    class Context:
+        async def __aenter__(self) -> None:
+            await session.aclose()
+            if is_opened_again:
+                session.open()
+            raise failure
+
+        async def __aexit__(self, *_: object) -> None:
+            """Never entered."""
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", lambda *_, **__: Context())
+    with pytest.raises(ClientClosed) as caught:
+        await session.send(POST, CREDENTIAL)
+    assert (caught.value.was_sent, caught.value.was_not_processed) == (was_sent, not was_sent)
+    assert caught.value.request == POST.label
+    assert caught.value.__context__ is None
 
 
 async def test_after_a_post_any_error_is_a_broken_connection(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,24 +415,24 @@ async def test_a_borrowed_session_that_is_closed_is_refused() -> None:
         new_session(borrowed=borrowed).open()
 
 
-async def test_a_session_that_is_not_open_sends_nothing() -> None:
-    """Before opening and after closing, the caller is told what to do."""
+@pytest.mark.parametrize("was_open", [False, True])
+async def test_a_closed_session_sends_nothing(was_open: bool) -> None:
+    """Neither before it was opened nor after it was closed."""
     session = new_session()
-    with pytest.raises(ConfigurationError, match="not open"):
-        await session.send(GET, CREDENTIAL)
-    session.open()
-    await session.aclose()
-    with pytest.raises(ConfigurationError, match="not open"):
+    if was_open:
+        session.open()
+        await session.aclose()
+    with pytest.raises(ConfigurationError, match="session is closed"):
         await session.send(GET, CREDENTIAL)
 
 
-async def test_a_borrowed_session_that_was_closed_meanwhile_sends_nothing() -> None:
-    """A borrowed session closed by its owner is the caller's mistake, not a broken connection."""
+async def test_a_borrowed_session_that_its_owner_closed_sends_nothing() -> None:
+    """That is the caller's mistake, not a broken connection."""
     borrowed = aiohttp.ClientSession()
     session = new_session(borrowed=borrowed)
     session.open()
     await borrowed.close()
-    with pytest.raises(ConfigurationError, match="not open"):
+    with pytest.raises(ConfigurationError, match="session is closed"):
         await session.send(GET, CREDENTIAL)
 
 
