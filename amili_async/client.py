@@ -19,9 +19,9 @@ from amili_async._wire.session import Session
 from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
+from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
-from amili_async.filters import Where
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
@@ -50,11 +50,11 @@ class AmiliClient:
     Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`. It can be created
     outside an event loop, and opened again after it was closed.
 
-    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records) and
-    *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a `RateLimit`,
-    `None` for no limit, or your own `RateLimiter`; *retry* the `RetryPolicy`. *timeout* is the seconds for one attempt,
-    sending and reading included. A *session* is borrowed and never closed. Each of *observers* is called with each event.
-    Raises `ConfigurationError` for options that cannot work.
+    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records)
+    and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
+    `RateLimit`, `None` for no limit, or your own `RateLimiter`; *retry* the `RetryPolicy`. *timeout* is the seconds for
+    one attempt, sending and reading included. A *session* is borrowed and never closed. Each of *observers* is called
+    with each event. Raises `ConfigurationError` for options that cannot work.
     """
 
     payouts: Payouts

@@ -53,7 +53,7 @@ class QuotaTracker:
         """Seconds until the next request may be sent, if the quota is used up; else 0."""
         if self._reset_at is None or now >= self._paused_until + RESET_SLACK:
             return 0.0
-        # Counted from our own requests since the report: with several in flight, waiting for `remaining: 0` is too late.
+        # Counted from our own requests since the report: with several in flight, `remaining: 0` arrives too late.
         return self._paused_until + RESET_SLACK - now if self._limit - self._others <= self.sent else 0.0
 
 
@@ -97,8 +97,8 @@ class WindowReset:
         # Of the requests that were in flight together one was counted last; which one, the order does not show.
         self._least_remaining = min(self._least_remaining, quota.remaining)
         self._latest_reset = max(self._latest_reset, now + quota.reset_in)
-        # A count below ours is believed only early in a period, when the server has just started it. Later it would mean
-        # that the server leaves something out, such as requests still on their way through a proxy.
+        # A count below ours is believed only early in a period, when the server has just started it. Later it would
+        # mean that the server leaves something out, such as requests that a proxy still holds.
         if self._is_probe and self._is_reported(now) and quota.reset_in > self._period / 2:
             return quota.limit - quota.remaining
         return None

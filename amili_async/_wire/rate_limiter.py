@@ -1,7 +1,7 @@
 """The queue for permits: futures and timers around the rule of `sliding_window`.
 
-Invariant: within a priority permits are granted in the order of the calls, and a cancelled call leaves its permit to the
-next. All tasks of a client share one pause after a 429.
+Invariant: within a priority permits are granted in the order of the calls, and a cancelled call leaves its permit to
+the next. All tasks of a client share one pause after a 429.
 """
 
 import asyncio

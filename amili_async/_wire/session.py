@@ -36,8 +36,8 @@ _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aioht
 class _NoSilentResend:
     """Middleware that stops aiohttp from resending a GET by itself: rate limiter and retry policy would not know.
 
-    aiohttp (`ClientSession._request`, `retry_persistent_connection`) resends an idempotent request once after a reset of
-    a kept-alive connection. It has no option against that, but it calls the middlewares again for the second time,
+    aiohttp (`ClientSession._request`, `retry_persistent_connection`) resends an idempotent request once after a reset
+    of a kept-alive connection. It has no option against that, but it calls the middlewares again for the second time,
     and this one then raises the first error again.
     """
 
@@ -59,8 +59,8 @@ class _NoSilentResend:
 class _Connector(aiohttp.TCPConnector):
     """Connector that never reuses a connection with unread bytes: they would be read as the next response.
 
-    aiohttp checks `should_close` when a connection returns to the pool, not when it leaves it, and a server or proxy can
-    send bytes in between (a late second response, a "408" as it closes).
+    aiohttp checks `should_close` when a connection returns to the pool, not when it leaves it, and a server or proxy
+    can send bytes in between (a late second response, a "408" as it closes).
     """
 
     async def connect(self, *args: Any, **options: Any) -> Any:

@@ -5,7 +5,7 @@ counted it no later than that, so no delay in the network can put one request to
 Only `WindowReset` frees slots earlier, where the server's own count shows that it has started again.
 
 After a 429 nothing is sent for as long as it demands, and from then on requests are also limited by a token bucket at
-99 % of the rate, with a burst of one second's worth of requests: some servers count in another way than sliding windows.
+99 % of the rate, with a burst of one second's worth of requests: some servers do not count by sliding windows.
 """
 
 from collections import deque

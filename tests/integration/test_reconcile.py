@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 import pytest
 
 from amili_async import AmiliClient, Reconciliation, field
+from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError, ServerFault, UnreadableResponse
-from amili_async.filters import Where
 from amili_async.reconciliation.run import IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox

@@ -9,8 +9,8 @@ import pytest
 
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async._wire.decoding import Page
 from amili_async.errors import UnreadableResponse
+from amili_async.pages import Page
 from tests.support.clocks import settle
 
 Answer = Callable[[int, int], Page[Any]]
@@ -49,7 +49,7 @@ class Walk:
 
     async def run(self, pages: int | None = None) -> list[int]:
         walk = OffsetPager(
-            self.window, lambda page, _: page, pace=self.pace, on_drift=lambda *what: self.drift.append(what)
+            self.window, lambda page, _: page, options=self.pace, on_drift=lambda *what: self.drift.append(what)
         )
         received: list[int] = []
         generator = walk.pages()
@@ -173,7 +173,7 @@ async def test_an_id_under_another_name_is_not_taken_for_one() -> None:
     walk = OffsetPager(
         PrefetchWindow(Walk(answer).fetch, width=1),
         lambda page, _: page,
-        pace=PagingOptions(page_size=100, width=1),
+        options=PagingOptions(page_size=100, width=1),
         on_drift=fail,
     )
     assert [page.number async for page in walk.pages()] == [1, 2, 3]

@@ -264,7 +264,7 @@ async def spend_the_minute(
 
 @pytest.mark.parametrize(("is_reported", "granted"), [(True, 10), (False, 0)])
 async def test_a_probe_after_the_reported_reset_frees_the_minute(is_reported: bool, granted: int) -> None:
-    """After the server's reset one probe is sent; if it reports a new count, others follow before our minute is over."""
+    """After the server's reset one probe is sent; if its count is new, others follow before our minute is over."""
     clock = MovedClock()
     limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
     await spend_the_minute(
