@@ -261,7 +261,7 @@ async def test_a_clock_that_jumps_while_nothing_is_asked(
 ) -> None:
     """With a token in hand the time of day matters to an extraction only, which refuses to guess its bound."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     await amili.auth.get_valid_token()
     ours.offset = jump
     refuses = operation is EXTRACT and abs(jump) > DAY
@@ -275,7 +275,7 @@ async def test_a_wrong_clock_at_the_token(
 ) -> None:
     """A clock that is some minutes wrong does no harm; one that is more so makes a request that the API refuses."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     ours.offset = jump
     is_refused = not -600 < jump <= 3000
     ending = Fails(AuthenticationError, {"status": 401}) if is_refused else WHOLE
@@ -289,7 +289,7 @@ async def test_a_clock_that_jumps_on_the_way(
 ) -> None:
     """Waits that the server dates, and the search for a payment whose answer got lost, go by the server's clock."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     await amili.auth.get_valid_token()
     served: list[str] = []
 
@@ -327,7 +327,7 @@ async def test_a_date_on_a_token_is_read_by_the_servers_clock(
     """A token that ends in ten minutes there ends in ten minutes here."""
     events: list[Event] = []
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours, observers=[events.append])
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours, observers=[events.append])
     ours.offset = jump
     body = {"access_token": sandbox.token(), "expires_at": round(clock.wall()) + 600}
     sandbox.fail(Fault(status=200, body=body), path=TOKEN_PATH)

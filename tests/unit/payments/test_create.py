@@ -35,7 +35,7 @@ UNKNOWN = [
     ServerFault("down", status=503, request=POST),
     UnreadableResponse("HTML", request=POST),
     ApiError("redirect", status=302, request=POST),
-    ValidationFailed("says 422 in a 201", status=422, answered=201, request=POST),
+    ValidationFailed("says 422 in a 201", status=422, http_status=201, request=POST),
 ]
 CERTAIN = [
     ConnectionFailed("no route", request=POST, was_sent=False),
