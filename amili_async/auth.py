@@ -60,7 +60,7 @@ class ApiCodeCredentials:
         lifetime: float = 600.0,
     ) -> None:
         if not isinstance(api_code, str) or not api_code or api_code != api_code.strip():
-            raise ConfigurationError("api_code must be the code that Amili gave you, without blanks around it")
+            raise ConfigurationError("api_code must be the code from Amili, a str without blanks around it")
         if not lifetime > 0:
             raise ConfigurationError("lifetime must be more than zero seconds")
         self._api_code = api_code
@@ -98,7 +98,7 @@ def _load_key(private_key: str | bytes, password: str | bytes | None) -> Any:
     except Exception:  # noqa: BLE001 - the library raises many types, and their messages may quote the key
         key = None
     if key is None:  # raised outside the `except`, so that the library's error is not even its context
-        raise ConfigurationError("the private key cannot be read: it must be PEM, with its password if it has one")
+        raise ConfigurationError("private_key cannot be read: it must be PEM, with its password if it has one")
     return key
 
 
@@ -114,7 +114,7 @@ def _choose_algorithm(key: Any, algorithm: str | None) -> str:
     elif isinstance(key, RSAPrivateKey):
         fitting = _RSA
     if not fitting:
-        raise ConfigurationError("the private key must be RSA, or elliptic on P-256, P-384 or P-521")
+        raise ConfigurationError("private_key must be RSA, or an elliptic-curve key on P-256, P-384 or P-521")
     if algorithm is not None and algorithm not in fitting:
-        raise ConfigurationError(f"this private key goes with {' or '.join(fitting)}, not with the algorithm asked for")
+        raise ConfigurationError(f"algorithm does not fit the private key: it must be {' or '.join(fitting)}")
     return algorithm or fitting[0]

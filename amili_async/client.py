@@ -130,7 +130,7 @@ class AmiliClient:
         """Get ready to send; nothing is sent yet. Opening an open client does nothing."""
         loop = asyncio.get_running_loop()
         if self._is_closing:
-            raise ConfigurationError("the client is being closed: open it again when that is done")
+            raise ConfigurationError("the client is closing: open it again after aclose() has returned")
         if self._loop is None:
             self._session.open()
             self._loop = loop
@@ -196,21 +196,21 @@ class AmiliClient:
                 "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
             )
         if asyncio.get_running_loop() is not self._loop:
-            raise ConfigurationError(
-                "the client was opened in another event loop: close it there, or make one client for each loop"
-            )
+            raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
 
 
 def _check_options(*, rate_limit: object, retry: object, timeout: float, observers: object) -> None:
     if not timeout > 0:
         raise ConfigurationError("timeout must be more than zero seconds")
     if not isinstance(retry, RetryPolicy):
-        raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) tries once")
+        raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
     if not isinstance(observers, Sequence):
-        raise ConfigurationError("observers must be a list of callables, even where it is one")
-    # The class instead of an instance of it is an easy mistake, and has all the methods of a rate limiter.
-    if isinstance(rate_limit, type) or not all(callable(observer) for observer in observers):
-        raise ConfigurationError("rate_limit must be a RateLimit or None, and observers a list of callables")
+        raise ConfigurationError("observers must be a list of callables, also for a single one")
+    if not all(callable(observer) for observer in observers):
+        raise ConfigurationError("each of observers must be callable")
+    # The class instead of an instance is an easy mistake, and it has all the methods of a rate limiter.
+    if isinstance(rate_limit, type):
+        raise ConfigurationError("rate_limit must be a RateLimit, a rate limiter or None, not a class")
 
 
 def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, *, clock: Clock, announce: Announcer) -> RateLimiter:
@@ -230,7 +230,7 @@ def _make_token_source(
 def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:
     token, api_code = environ.get("AMILI_TOKEN"), environ.get("AMILI_API_CODE")
     if token and api_code:
-        raise ConfigurationError("AMILI_TOKEN and AMILI_API_CODE are both set: only one of them can be meant")
+        raise ConfigurationError("AMILI_TOKEN and AMILI_API_CODE are both set: unset one of them")
     if token:
         return token
     key_file = environ.get("AMILI_PRIVATE_KEY_FILE")
@@ -241,10 +241,10 @@ def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:
         )
     try:
         private_key = Path(key_file).read_bytes()
-    except OSError as error:  # it holds the name, which may be the key itself
+    except OSError as error:  # its text holds the path, which may be the key itself, set by mistake
         reason = error.strerror
     except ValueError:
-        reason = "no file can have this name"
+        reason = "not a valid path"
     else:
         return ApiCodeCredentials(api_code, private_key)
-    raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the name of the key's file")
+    raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the path of the key file")

@@ -145,7 +145,7 @@ class BadRequest(ApiError):
 
 
 class Forbidden(ApiError):
-    """403: these credentials may not do this."""
+    """403: these credentials do not permit the request."""
 
 
 class NotFound(ApiError):
@@ -209,7 +209,7 @@ class PaymentError(AmiliError):
 
 
 class PaymentOutcomeUnknown(PaymentError):
-    """It may be registered or not, see `__cause__`. Call `creditor_payments.find(error.payment)` before sending it again."""
+    """It may be registered or not, see `__cause__`; call `creditor_payments.find(error.payment)` before a retry."""
 
     payment: "NewCreditorPayment"
 

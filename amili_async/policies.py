@@ -22,9 +22,11 @@ class RateLimit(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.per_minute < 1 or self.per_second < 1:
-            raise ConfigurationError("per_minute and per_second must be at least 1; rate_limit=None has no budget")
+            raise ConfigurationError(
+                "RateLimit: per_minute and per_second must be at least 1; rate_limit=None means no limit"
+            )
         if self.max_pause < 0 or (self.max_wait is not None and self.max_wait < 0):
-            raise ConfigurationError("max_wait and max_pause are seconds, and not negative")
+            raise ConfigurationError("RateLimit: max_wait and max_pause must not be negative")
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -46,9 +48,9 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ConfigurationError("attempts counts the first try too: it must be at least 1")
+            raise ConfigurationError("RetryPolicy: attempts must be at least 1, the first attempt included")
         if min(self.base, self.max_wait, self.max_retry_after, self.max_elapsed, self.retry_budget) < 0:
-            raise ConfigurationError("the times and the reserve of a RetryPolicy must not be negative")
+            raise ConfigurationError("RetryPolicy: times and retry_budget must not be negative")
 
 
 class Priority(IntEnum):

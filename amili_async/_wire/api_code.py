@@ -59,8 +59,8 @@ class ApiCodeExchange:
         else:
             return read_token(response, self._credentials, now=self._clock.wall())
         raise AuthenticationError(
-            f"{EXCHANGE.label} was refused with {status}: "
-            "is base_url right, and is the public key registered with Amili?",
+            f"{EXCHANGE.label} was rejected with {status}: "
+            "check base_url, and that the public key is registered with Amili",
             status=status,
             request=EXCHANGE.label,
         )
@@ -78,8 +78,8 @@ def read_token(response: Response, credentials: ApiCodeCredentials, *, now: floa
     value = _first(answer, names) if isinstance(answer, dict) else None
     if not isinstance(value, str) or not value.strip():
         raise AuthenticationError(
-            f"{EXCHANGE.label} answered {response.status} without a token: looked for {', '.join(names)}; "
-            "name the field with ApiCodeCredentials(token_name=…)",
+            f"{EXCHANGE.label} returned {response.status} without a token in any of the fields {', '.join(names)}: "
+            "set ApiCodeCredentials(token_name=…)",
             status=response.status,
             request=EXCHANGE.label,
         )

@@ -25,13 +25,13 @@ from amili_async.errors import (
 )
 
 _MEANINGS: Mapping[int, tuple[type[ApiError], str]] = {
-    400: (BadRequest, "the server could not make sense of it; the API refuses unknown operators and malformed JSON"),
-    403: (Forbidden, "these credentials may not do this"),
-    404: (NotFound, "there is no such record or path, or none that these credentials may see"),
+    400: (BadRequest, "the request is malformed; the API rejects unknown operators and invalid JSON"),
+    403: (Forbidden, "these credentials do not permit this"),
+    404: (NotFound, "there is no such record or path, or these credentials may not see it"),
     409: (Conflict, "the record is not in the state that the request assumes"),
-    412: (Conflict, "the record has changed meanwhile"),
+    412: (Conflict, "the record was changed concurrently"),
     422: (ValidationFailed, "the document is not valid"),
-    428: (Conflict, "the server wants to know which version of the record is meant"),
+    428: (Conflict, "the request must name the version of the record"),
     429: (RateLimited, "more requests than the rate limit allows"),
 }
 _EXCERPT = 300
@@ -52,7 +52,7 @@ def error_from_response(request: str, status: int, body: bytes) -> AmiliError:
     if status < 400 and isinstance(code, int) and 400 <= code < 600:
         status = code  # a 2xx whose body reports an error: the body decides which
     if status == 401:
-        message = f"{request} was refused with 401: the access token is not accepted"
+        message = f"{request} returned 401: the access token was rejected"
         return AuthenticationError(message, status=401, http_status=http_status, request=request)
     kind, meaning = _meaning_of(status)
     issues = {**_collect_issues(answer.get("_issues")), **_collect_issues(error.get("details"))}
@@ -60,7 +60,7 @@ def error_from_response(request: str, status: int, body: bytes) -> AmiliError:
     names = sorted(name for name in issues if _FIELD_NAME.fullmatch(name))[:_MAX_NAMED]
     named = f" (fields: {', '.join(names)}; see .issues)" if names else ""
     return kind(
-        f"{request} was answered with {status}: {meaning}{named}",
+        f"{request} returned {status}: {meaning}{named}",
         status=status,
         code=code if isinstance(code, (int, str)) else None,
         request=request,
@@ -79,10 +79,10 @@ def _meaning_of(status: int) -> tuple[type[ApiError], str]:
     if status in _MEANINGS:
         return _MEANINGS[status]
     if status >= 500:
-        return ServerFault, "the server, or something in front of it, failed"
+        return ServerFault, "the server, or a proxy in front of it, failed"
     if 300 <= status < 400:
-        return ApiError, "redirects are not followed, since the credential would travel along; check base_url"
-    return ApiError, "the API does not document this status here"
+        return ApiError, "redirects are not followed, since they would take the credential along; check base_url"
+    return ApiError, "the API does not document this status"
 
 
 def _read_object(body: bytes) -> dict[str, Any]:

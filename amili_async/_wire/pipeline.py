@@ -82,7 +82,9 @@ class Pipeline:
         response: Response | None = None
         try:
             if self._session.opening is not opening:
-                raise ClientClosed(f"{request.label} was not sent: the client was closed meanwhile", was_sent=False)
+                raise ClientClosed(
+                    f"{request.label} was not sent: the client was closed while it waited", was_sent=False
+                )
             secret = credential()
             was_sent = True
             response = await self._session.send(request, secret)

@@ -67,9 +67,9 @@ def check_base_url(url: object) -> str:
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError("base_url must look like https://api.example.com")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigurationError("base_url must hold no user, password, query or fragment")
+        raise ConfigurationError("base_url must not contain a user, password, query or fragment")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ConfigurationError("base_url must be https: plain http would show the credential on the network")
+        raise ConfigurationError("base_url must be https: plain http would expose the credential on the network")
     return parts.geturl().rstrip("/")
 
 
@@ -101,7 +101,7 @@ def list_request(
     if len(target) > MAX_REQUEST_TARGET:
         raise ConfigurationError(
             f"the query makes a request line of {len(target)} bytes; gateways reject more than {MAX_REQUEST_TARGET}: "
-            "cut a long is_in() into several queries"
+            "split a long is_in() into several queries"
         )
     return Request(method="GET", target=target, label=f"GET /{path}", priority=priority)
 

@@ -95,7 +95,7 @@ class SlidingWindowLimiter:
             self._timer.cancel()
             self._timer = None
         for waiter in self._find_waiting():
-            waiter.set_exception(ClientClosed("the client was closed while this call waited for its turn"))
+            waiter.set_exception(ClientClosed("the client was closed while this call waited for a permit"))
 
     def forecast(self, requests: int) -> float:
         """Seconds until the last of so many requests may be sent, if each gets its response at once."""
@@ -157,7 +157,7 @@ def _fail(waiter: asyncio.Future[None], seconds: float) -> None:
 
 
 def _exhausted(seconds: float) -> BudgetExhausted:
-    away = f"the next turn is {seconds:.1f} s or more away, longer than this call may wait"
-    error = BudgetExhausted(f"the request budget is used up: {away}", status=429, attempts=0)
+    away = f"the next permit is {seconds:.1f} s or more away"
+    error = BudgetExhausted(f"rate limit: {away}, longer than max_wait or max_pause permits", status=429, attempts=0)
     error.retry_after = seconds
     return error

@@ -98,7 +98,7 @@ class Session:
             # Requests are identified by their key alone; a load balancer's cookie would pin them to one server.
             self._session = aiohttp.ClientSession(connector=_Connector(), cookie_jar=aiohttp.DummyCookieJar())
         elif self._borrowed.closed:
-            raise ConfigurationError("the aiohttp session that was given is closed")
+            raise ConfigurationError("session is closed: pass an aiohttp.ClientSession that is open")
         else:
             self._session = self._borrowed
         # Middlewares of a request replace those of its session, which a borrowed session may have.
@@ -157,9 +157,9 @@ class Session:
         if self.opening is not opening:  # closing a session fails its requests as if their connections had broken
             return _closed(request, was_sent=was_sent)
         if isinstance(error, TimeoutError):
-            what = f"no whole answer within {self._seconds:g} s" if was_sent else "no connection could be made in time"
+            what = f"no complete response within {self._seconds:g} s" if was_sent else "connecting timed out"
             return TimedOut(f"{request.label}: {what}", request=request.label, was_sent=was_sent)
-        what = "the connection broke before the whole answer was read" if was_sent else "no connection could be made"
+        what = "the connection broke before the response was complete" if was_sent else "no connection could be made"
         return ConnectionFailed(f"{request.label}: {what} ({_reason(error)})", request=request.label, was_sent=was_sent)
 
 
@@ -172,7 +172,7 @@ async def _read_body(request: Request, response: aiohttp.ClientResponse) -> byte
         size += len(chunk)
         if size > MAX_BODY:
             raise UnreadableResponse(
-                f"{request.label} was answered with more than {MAX_BODY // 2**20} MB, which no page is",
+                f"{request.label}: the response is larger than {MAX_BODY // 2**20} MB, and no page is; check base_url",
                 request=request.label,
             )
         chunks.append(chunk)
@@ -180,14 +180,18 @@ async def _read_body(request: Request, response: aiohttp.ClientResponse) -> byte
 
 
 def _closed(request: Request, *, was_sent: bool = True) -> ClientClosed:
-    return ClientClosed(f"{request.label}: the client was closed meanwhile", request=request.label, was_sent=was_sent)
+    return ClientClosed(
+        f"{request.label}: the client was closed while the request was in flight",
+        request=request.label,
+        was_sent=was_sent,
+    )
 
 
 def _reason(error: Exception) -> str:
     """Why, without aiohttp's own text, which may hold the URL."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host's name cannot be resolved"
+        return "the host name cannot be resolved"
     if isinstance(error, aiohttp.ClientSSLError):
-        return "TLS failed; is the certificate the right one?"
+        return "TLS failed; check the certificate"
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number).lower() if number is not None and number > 0 else type(error).__name__

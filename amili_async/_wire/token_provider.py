@@ -76,7 +76,10 @@ class TokenProvider:
                 self._refresh_early()
                 return cached
         if isinstance(self._source, str) and rejected is not None:
-            raise AuthenticationError("the fixed token was rejected (401), and there is no way to get another")
+            raise AuthenticationError(
+                "the access token was rejected (401), and there is no source of another one: "
+                "pass ApiCodeCredentials or an async function as auth"
+            )
         return await self._wait_for(self._refresh(rejected))
 
     def is_current(self, token: CachedToken) -> bool:
@@ -130,15 +133,15 @@ class TokenProvider:
         token = Token(value=fetched) if isinstance(fetched, str) else fetched
         if not isinstance(token, Token) or not isinstance(token.value, str) or not token.value.strip():
             raise AuthenticationError(
-                "the token source gave no token: it must return a str that is not blank, or a Token"
+                "the token source returned no token: it must return a str that is not blank, or a Token"
             )
         if not token.value.isascii() or not token.value.isprintable():
             # aiohttp would encode other characters as UTF-8 and let the server reject what it cannot read.
-            raise AuthenticationError("the token source gave a token that cannot stand in an HTTP header")
-        if token.lifetime is not None and token.lifetime <= 0:
             raise AuthenticationError(
-                "the token source gave a token that has expired already: check this machine's clock"
+                "the token source returned a token that an HTTP header cannot hold: it must be printable ASCII"
             )
+        if token.lifetime is not None and token.lifetime <= 0:
+            raise AuthenticationError("the token source returned an expired token: check this machine's clock")
         expires_at = None if token.lifetime is None else self._clock.now() + token.lifetime
         return CachedToken(token.value, token.lifetime, expires_at)
 
@@ -165,8 +168,10 @@ def check_source(source: object) -> str | TokenSource:
     """Accept a fixed token or a callable; `ConfigurationError` for anything else."""
     if isinstance(source, str):
         if not source.strip() or not source.isascii() or not source.isprintable():
-            raise ConfigurationError("a fixed token must be printable ASCII and not blank")
+            raise ConfigurationError("auth: an access token must be printable ASCII and not blank")
         return source
     if not callable(source):
-        raise ConfigurationError("auth must be a token, ApiCodeCredentials, or an async function that returns a token")
+        raise ConfigurationError(
+            "auth must be an access token, ApiCodeCredentials, or an async function that returns a token"
+        )
     return source

@@ -326,7 +326,7 @@ def test_a_mistake_of_the_caller_is_one_sentence_and_exit_code_2(arguments: tupl
 def test_credentials_that_cannot_work_are_told_without_being_shown() -> None:
     """A token that cannot be one: the sandbox is not offered, since credentials are there."""
     result = amili("list", "payouts", AMILI_TOKEN=f"{SECRET}\n")
-    assert_one_sentence(result, 2, "a fixed token must be")
+    assert_one_sentence(result, 2, "an access token must be")
     assert "--sandbox" not in result.stderr
 
 

@@ -70,7 +70,7 @@ async def test_any_refusal_of_the_token_endpoint_is_an_authentication_error(
     sandbox = await start_sandbox()
     sandbox.fail(Fault(status=status), path=TOKEN_PATH)
     amili = await connect(sandbox)
-    with pytest.raises(AuthenticationError, match=f"refused with {status}"):
+    with pytest.raises(AuthenticationError, match=f"rejected with {status}"):
         await amili.payouts.count()
 
 
