@@ -6,7 +6,6 @@ from concurrent.futures import Future
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -24,6 +23,7 @@ from amili_async.sandbox import Fault, Sandbox
 from tests.integration.conftest import StartSandbox
 from tests.support.cancel_at_each_await import Moment, Stepper
 from tests.support.clocks import HastyClock, settle
+from tests.support.exhaustive import IN_TENTHS, steps
 
 PAYMENTS = "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"
@@ -246,11 +246,13 @@ async def is_usable(scene: Scene) -> bool:
         return (await scene.amili.payouts.get(scene.one)).id == scene.one
 
 
+@IN_TENTHS
 @pytest.mark.parametrize("moment", Moment)
 @pytest.mark.parametrize("call", CALLS, ids=repr)
 async def test_a_call_can_be_cancelled_wherever_it_waits(
     call: Call,
     moment: Moment,
+    tenth: int,
     start_sandbox: StartSandbox,
     clock: HastyClock,
     tmp_path: Path,
@@ -258,7 +260,7 @@ async def test_a_call_can_be_cancelled_wherever_it_waits(
 ) -> None:
     """Cancelled at each await that it or a task of it reaches, a call ends as cancelled and leaves nothing behind."""
     sandbox = await start_sandbox(**FEW)
-    for at in count(1):
+    for at in steps(tenth, offset=CALLS.index(call)):
         stepper = Stepper(at=at, moment=moment)
         async with opened(sandbox, clock, tmp_path, at) as scene:
             for fault, where in call.faults:
@@ -390,8 +392,9 @@ async def test_who_goes_on_reading_from_a_closed_client_is_told_so(
     assert complaints == []
 
 
+@IN_TENTHS
 async def test_a_closing_that_is_cancelled_closes_all_the_same(
-    start_sandbox: StartSandbox, clock: HastyClock, complaints: list[str]
+    tenth: int, start_sandbox: StartSandbox, clock: HastyClock, complaints: list[str]
 ) -> None:
     """Wherever `aclose()` is cancelled, streams and refresh end with it, and the client can be opened again."""
     sandbox = await start_sandbox(**FEW)
@@ -402,7 +405,7 @@ async def test_a_closing_that_is_cancelled_closes_all_the_same(
             await asyncio.Event().wait()
         return Token(value=sandbox.token(), lifetime=0.001)
 
-    for at in count(1):
+    for at in steps(tenth):
         is_silent = False
         amili = AmiliClient(sandbox.url, auth=source, page_size=20, concurrency=3, rate_limit=None, clock=clock)
         async with amili:

@@ -20,9 +20,10 @@ from amili_async.sandbox import Sandbox
 from tests.integration.conftest import StartSandbox
 from tests.support.clocks import HastyClock
 from tests.support.dropping_proxy import Drop, DroppingProxy
+from tests.support.exhaustive import tenth_and_whole
 
 PAYMENTS = "creditor--payments"
-MANY = 1000
+MANY = tenth_and_whole(1000)
 AT_ONCE = 20
 TIMEOUT = 0.25
 """Real seconds for a try: what hangs costs as much."""
@@ -152,11 +153,12 @@ async def test_each_phase_of_the_exchange(drop: Drop, line: Line) -> None:
     assert sum(line.proxy.done["POST", each] for each in Drop) == (2 if drop in SENT_AGAIN else 1)
 
 
-async def test_a_thousand_payments_over_a_line_that_breaks_everywhere(line: Line) -> None:
+@pytest.mark.parametrize("many", MANY)
+async def test_many_payments_over_a_line_that_breaks_everywhere(many: int, line: Line) -> None:
     """Twenty at a time: each that is returned stands there once, and each that is not settled is unknown."""
     await line.open()
     line.drop_at_random(seed=1)
-    payments = make_payments(MANY)
+    payments = make_payments(many)
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def take_turn(payment: NewCreditorPayment) -> Outcome:
@@ -166,9 +168,9 @@ async def test_a_thousand_payments_over_a_line_that_breaks_everywhere(line: Line
     outcomes = await asyncio.gather(*map(take_turn, payments))
     await line.proxy.settle()
     told = hold_to_the_law(list(zip(payments, outcomes, strict=True)), line.sandbox)
-    assert told.total() == MANY
-    assert all(told[kind] > MANY / 50 for kind in ("registered", "found", "unknown, and not there", "failed")), told
-    assert all(line.proxy.done["POST", drop] > MANY / 50 for drop in Drop), line.proxy.done
+    assert told.total() == many
+    assert all(told[kind] > many / 50 for kind in ("registered", "found", "unknown, and not there", "failed")), told
+    assert all(line.proxy.done["POST", drop] > many / 50 for drop in Drop), line.proxy.done
     assert line.proxy.refused > 0
 
     line.drop_nothing()
@@ -178,10 +180,11 @@ async def test_a_thousand_payments_over_a_line_that_breaks_everywhere(line: Line
             assert (found is not None) == (count_rows(line.sandbox)[outcome.reference] == 1)
 
 
-async def test_a_list_over_such_a_line_can_be_run_again_until_all_is_settled(line: Line) -> None:
+@pytest.mark.parametrize("many", MANY)
+async def test_a_list_over_such_a_line_can_be_run_again_until_all_is_settled(many: int, line: Line) -> None:
     """Each run gives an outcome for each payment, in order, and in the end each is registered once."""
     await line.open()
-    payments = make_payments(MANY)
+    payments = make_payments(many)
     ids: dict[str, str] = {}
     for run in range(3):
         if run < 2:
@@ -200,5 +203,5 @@ async def test_a_list_over_such_a_line_can_be_run_again_until_all_is_settled(lin
         for payment, outcome in outcomes:
             if isinstance(outcome, CreatedPayment):
                 assert ids.setdefault(payment.creditor_payment_reference, outcome.id) == outcome.id
-    assert len(ids) == MANY
+    assert len(ids) == many
     assert count_rows(line.sandbox) == Counter(ids.keys())

@@ -8,10 +8,11 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,10 +22,12 @@ import pytest
 from amili_async import AmiliClient
 from amili_async.export import export
 from amili_async.sandbox import ReceivedRequest, Sandbox
+from tests.support.exhaustive import IN_TENTHS, sampled, steps
 from tests.support.rows import SPECIFICATIONS
 
 SUFFIXES = ["ndjson", "csv", "parquet"]
 ROWS, PAGE = 160, 20
+PAGES = ROWS // PAGE
 
 NURSERY = """
 import asyncio, json, os, signal, sys
@@ -81,23 +84,24 @@ for line in sys.stdin:
 
 
 class Nursery:
-    """Runs exports in processes of their own."""
+    """Runs each export in a process of its own, forked from one that has imported everything."""
 
-    def __init__(self, process: asyncio.subprocess.Process, sandbox: Sandbox) -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self._sandbox = sandbox
+        self.sandbox: Sandbox
+        """The server that the exports read."""
         self.child = 0
-        """The process id of the export that runs."""
+        """The process id of the running export."""
         self.begun = asyncio.Event()
-        """Set as soon as there is one."""
+        """Set as soon as the child exists."""
 
     async def run(
         self, path: Path, *, call: int | None = None, page: int | None = None, often: bool = True, **options: Any
     ) -> bool:
-        """Whether an export came to its end, rather than being killed; one that counts calls has half the pages."""
+        """Whether an export ended by itself; False: it was killed. One that counts calls has half the pages."""
         order: dict[str, Any] = {
-            "url": self._sandbox.url,
-            "token": self._sandbox.token(),
+            "url": self.sandbox.url,
+            "token": self.sandbox.token(),
             "path": str(path),
             "options": options,
         }
@@ -107,22 +111,22 @@ class Nursery:
             "page_size": PAGE if call is None else 2 * PAGE,
             "save_every": 0 if often else 0.25,
         }
-        await self._say(json.dumps(order))
-        self.child = await self._hear()
+        self._send(json.dumps(order))
+        self.child = await self._receive()
         self.begun.set()
-        await self._say("go")
-        status = await self._hear()
+        self._send("go")
+        status = await self._receive()
         assert status in (0, 9)
         return status == 0
 
-    async def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n".encode())
-        await self._process.stdin.drain()
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
 
-    async def _hear(self) -> int:
+    async def _receive(self) -> int:
         assert self._process.stdout is not None
-        return int(await self._process.stdout.readline())
+        return int(await asyncio.to_thread(self._process.stdout.readline))
 
 
 @pytest.fixture
@@ -139,15 +143,24 @@ async def amili(sandbox: Sandbox) -> AsyncIterator[AmiliClient]:
         yield amili
 
 
+@pytest.fixture(scope="module")
+def parent() -> Iterator[subprocess.Popen[str]]:
+    """The process that imports everything once and forks the exports."""
+    with subprocess.Popen(
+        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait() == 0
+
+
 @pytest.fixture
-async def nursery(sandbox: Sandbox) -> AsyncIterator[Nursery]:
-    """Where the exports run that are killed."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", NURSERY, stdin=pipe, stdout=pipe)
-    yield Nursery(process, sandbox)
-    assert process.stdin is not None
-    process.stdin.close()
-    assert await process.wait() == 0
+def nursery(parent: subprocess.Popen[str], sandbox: Sandbox) -> Nursery:
+    """Runs the exports that are killed."""
+    nursery = Nursery(parent)
+    nursery.sandbox = sandbox
+    return nursery
 
 
 async def finish(amili: AmiliClient, path: Path, **options: Any) -> None:
@@ -169,30 +182,28 @@ async def make_whole(amili: AmiliClient, folder: Path, suffix: str) -> bytes:
     return path.read_bytes()
 
 
+@IN_TENTHS
 @pytest.mark.parametrize("suffix", SUFFIXES)
 async def test_killed_at_every_page_boundary(
-    suffix: str, sandbox: Sandbox, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+    suffix: str, tenth: int, sandbox: Sandbox, amili: AmiliClient, nursery: Nursery, tmp_path: Path
 ) -> None:
-    """After each page, and at the arrival of each request: the file is the same, byte for byte."""
+    """After each page, and at the arrival of each request: the resumed file is the same, byte for byte."""
     whole = await make_whole(amili, tmp_path, suffix)
-    for page in range(PAGE, ROWS + 1, PAGE):
-        path = tmp_path / f"page-{page}" / f"rows.{suffix}"
+    for number in steps(tenth, offset=3 * SUFFIXES.index(suffix)):
+        path = tmp_path / f"{number}" / f"rows.{suffix}"
         path.parent.mkdir()
-        assert not await nursery.run(path, page=page, often=page % 40 == 0)
-        assert not path.exists()
+        if number <= PAGES:
+            assert not await nursery.run(path, page=PAGE * number, often=number % 2 == 0)
+            assert not path.exists()
+        else:
+            kill_at(sandbox, nursery, number - PAGES)
+            has_ended = await nursery.run(path)
+            sandbox.meanwhile(None)
+            if has_ended:
+                break
         await finish(amili, path)
         assert_whole(path, whole)
-    for number in count(1):
-        path = tmp_path / f"request-{number}" / f"rows.{suffix}"
-        path.parent.mkdir()
-        kill_at(sandbox, nursery, number)
-        has_ended = await nursery.run(path)
-        sandbox.meanwhile(None)
-        if has_ended:
-            break
-        await finish(amili, path)
-        assert_whole(path, whole)
-    assert number > ROWS / PAGE
+    assert number > 2 * PAGES
 
 
 def kill_at(sandbox: Sandbox, nursery: Nursery, number: int) -> None:
@@ -208,13 +219,14 @@ def kill_at(sandbox: Sandbox, nursery: Nursery, number: int) -> None:
     sandbox.meanwhile(meanwhile)
 
 
-@pytest.mark.parametrize(("suffix", "step"), [("csv", 1), ("ndjson", 3), ("parquet", 3)])
+@IN_TENTHS
+@pytest.mark.parametrize("suffix", SUFFIXES)
 async def test_killed_at_every_call(
-    suffix: str, step: int, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+    suffix: str, tenth: int, amili: AmiliClient, nursery: Nursery, tmp_path: Path
 ) -> None:
     """Before each sync, rename and removal, and in the middle of each write, until it comes through."""
     whole = await make_whole(amili, tmp_path, suffix)
-    for call in count(1, step):
+    for call in steps(tenth, offset=3 * SUFFIXES.index(suffix)):
         path = tmp_path / f"call-{call}" / f"rows.{suffix}"
         path.parent.mkdir()
         if await nursery.run(path, call=call):
@@ -225,40 +237,42 @@ async def test_killed_at_every_call(
     assert call > 25
 
 
+@sampled("suffix, seed", list(product(SUFFIXES, range(4))))
+async def test_killed_again_and_again(
+    suffix: str, seed: int, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+) -> None:
+    """An export that is killed each time it is resumed finishes after some attempts, and its file is the same."""
+    whole, random = await make_whole(amili, tmp_path, suffix), Random(seed)
+    path = tmp_path / "killed" / f"rows.{suffix}"
+    path.parent.mkdir()
+    while not await nursery.run(path, call=random.randint(5, 25), resume=True, overwrite=True):
+        assert not path.exists() or path.read_bytes() == whole
+    assert_whole(path, whole)
+
+
+@sampled("suffix, seed", list(product(SUFFIXES, range(4))))
+async def test_killed_at_random_moments(
+    suffix: str, seed: int, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+) -> None:
+    """Whatever the export does at the moment of the kill, the resumed file is the same."""
+    whole = await make_whole(amili, tmp_path, suffix)
+    path = tmp_path / "killed" / f"rows.{suffix}"
+    path.parent.mkdir()
+    running = asyncio.ensure_future(nursery.run(path))
+    await nursery.begun.wait()
+    await asyncio.sleep(Random(f"{suffix} {seed}").uniform(0.01, 0.09))
+    with suppress(ProcessLookupError):  # the export may have ended before its parent reports it
+        if not running.done():
+            os.kill(nursery.child, signal.SIGKILL)
+    await running
+    await finish(amili, path)
+    assert_whole(path, whole)
+
+
+@IN_TENTHS
 @pytest.mark.parametrize("suffix", SUFFIXES)
-async def test_killed_again_and_again(suffix: str, amili: AmiliClient, nursery: Nursery, tmp_path: Path) -> None:
-    """An export that is killed each time that it goes on comes to its end, and its file is the same."""
-    whole, random = await make_whole(amili, tmp_path, suffix), Random(1)
-    for number in range(4):
-        path = tmp_path / f"again-{number}" / f"rows.{suffix}"
-        path.parent.mkdir()
-        while not await nursery.run(path, call=random.randint(5, 25), resume=True, overwrite=True):
-            assert not path.exists() or path.read_bytes() == whole
-        assert_whole(path, whole)
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-async def test_killed_at_random_moments(suffix: str, amili: AmiliClient, nursery: Nursery, tmp_path: Path) -> None:
-    """Whatever it is at."""
-    whole, random = await make_whole(amili, tmp_path, suffix), Random(suffix)
-    for number in range(4):
-        path = tmp_path / f"moment-{number}" / f"rows.{suffix}"
-        path.parent.mkdir()
-        nursery.begun.clear()
-        running = asyncio.ensure_future(nursery.run(path))
-        await nursery.begun.wait()
-        await asyncio.sleep(random.uniform(0.01, 0.09))
-        with suppress(ProcessLookupError):  # it was faster than we, and nobody has told us yet
-            if not running.done():
-                os.kill(nursery.child, signal.SIGKILL)
-        await running
-        await finish(amili, path)
-        assert_whole(path, whole)
-
-
-@pytest.mark.parametrize(("suffix", "step"), [("csv", 1), ("ndjson", 3), ("parquet", 3)])
 async def test_killed_while_a_file_is_brought_up_to_date(
-    suffix: str, step: int, sandbox: Sandbox, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+    suffix: str, tenth: int, sandbox: Sandbox, amili: AmiliClient, nursery: Nursery, tmp_path: Path
 ) -> None:
     """Before each call: the file is the old one or the new one at any moment, and the new one in the end."""
     base = tmp_path / "base"
@@ -267,7 +281,7 @@ async def test_killed_while_a_file_is_brought_up_to_date(
     for row in sandbox.rows(SPECIFICATIONS)[::3]:
         sandbox.update(SPECIFICATIONS, row["_id"], {"creditor_name": 'New "AB",\nÖrebro'})
     old, whole = (base / f"rows.{suffix}").read_bytes(), await make_whole(amili, tmp_path, suffix)
-    for call in count(1, step):
+    for call in steps(tenth, offset=3 * SUFFIXES.index(suffix)):
         path = tmp_path / f"since-{call}" / f"rows.{suffix}"
         shutil.copytree(base, path.parent)
         if await nursery.run(path, call=call, since=True):

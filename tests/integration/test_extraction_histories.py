@@ -4,20 +4,20 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_async import AmiliClient
 from amili_async._wire.clock import SystemClock
 from amili_async.extraction import Checkpoint, Extraction, Verdict
 from amili_async.sandbox import Fault, ReceivedRequest, Sandbox
+from tests.support.exhaustive import examples
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row
 
 NOW = 1_750_000_000
@@ -250,16 +250,9 @@ TOGGLED = History(
 )
 """Rows that match, do not match when they are counted, and match again when they are looked for."""
 QUIET: dict[str, Any] = {"changes": [], "pace": 1, "is_filtered": False, "counts": True, "parts": None}
-THOROUGH = partial(
-    settings,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 
 
-@THOROUGH(max_examples=600)
+@examples(600, derandomize=True)
 @given(history=histories())
 @example(history=History(presence=b"\xff" * 20, step=0, page_size=3, concurrency=8, **QUIET))
 @example(history=TOGGLED)
@@ -289,7 +282,7 @@ def test_every_row_that_stays_arrives_exactly_once(stage: Stage, history: Histor
 STOPS = st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=4)
 
 
-@THOROUGH(max_examples=300)
+@examples(300, derandomize=True)
 @given(history=histories(stops=STOPS))
 def test_leaving_and_going_on_loses_and_doubles_nothing(stage: Stage, history: History) -> None:
     """The same holds of what was taken before each leaving and what comes afterwards, with or without JSON between."""

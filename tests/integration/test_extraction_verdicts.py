@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from contextlib import aclosing
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -14,7 +14,8 @@ from amili_async.errors import AmiliError
 from amili_async.extraction import Manifest, Verdict
 from amili_async.sandbox import ReceivedRequest
 from tests.integration.conftest import Connect, StartSandbox
-from tests.integration.test_extraction_histories import QUIET, THOROUGH, History, Stage, World, begin, stage
+from tests.integration.test_extraction_histories import QUIET, History, Stage, World, begin, stage
+from tests.support.exhaustive import examples, sampled
 from tests.support.rows import SPECIFICATIONS, crowd_a_second, fill, spread_evenly, total_of
 
 __all__ = ["stage"]
@@ -100,7 +101,7 @@ def lies(numbers: st.SearchStrategy[int], *, most: int) -> st.SearchStrategy[Any
     return st.dictionaries(numbers, lie, min_size=1, max_size=most)
 
 
-@THOROUGH(max_examples=400)
+@examples(400, derandomize=True)
 @given(
     presence=st.binary(min_size=20, max_size=20) | st.binary(max_size=20) | st.just(FULL),
     page_size=st.integers(3, 7),
@@ -144,9 +145,7 @@ def test_the_verdict_is_complete_only_if_it_is(
         assert set(taken) == rows
 
 
-@pytest.mark.parametrize("place", [0, 1, 50, 98, 99])
-@pytest.mark.parametrize("number", [0, 1, 2, 5, 9])
-@pytest.mark.parametrize("lie", [lose, double, lose_and_double])
+@sampled("lie, number, place", list(product([lose, double, lose_and_double], [0, 1, 2, 5, 9], [0, 1, 50, 98, 99])))
 async def test_a_row_lost_or_doubled_is_found(
     lie: Callable[[Page, int], Page], number: int, place: int, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
@@ -213,9 +212,7 @@ async def test_a_resumed_extraction_adds_up_too(start_sandbox: StartSandbox, con
     assert manifest.sums["amount"] == total_of(sandbox.rows(SPECIFICATIONS), "amount")
 
 
-@pytest.mark.parametrize("place", [0, 1, 500, -2])
-@pytest.mark.parametrize("change", ["delete", "insert"])
-@pytest.mark.parametrize("concurrency", [1, 4])
+@sampled("concurrency, change, place", list(product([1, 4], ["delete", "insert"], [0, 1, 500, -2])))
 async def test_rows_that_go_or_come_meanwhile_are_told(
     concurrency: int, change: str, place: int, start_sandbox: StartSandbox, connect: Connect
 ) -> None:

@@ -6,6 +6,7 @@ one error that is named, within the tries of the policy.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from amili_async.errors import (
 from amili_async.sandbox import Fault, RateWindow, Sandbox
 from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock
+from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
     EXTRACT,
@@ -211,8 +213,7 @@ def count_requests(sandbox: Sandbox, operation: Operation) -> int:
     )
 
 
-@pytest.mark.parametrize("operation", [*SINGLE, *WALKING], ids=name_of)
-@pytest.mark.parametrize("row", ANSWERS, ids=name_of)
+@sampled("row, operation", list(product(ANSWERS, [*SINGLE, *WALKING])), ids=name_of)
 async def test_for_ever_it_ends_in_the_named_error(
     row: Row, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
@@ -221,8 +222,7 @@ async def test_for_ever_it_ends_in_the_named_error(
     assert asked == (TRIES if row.is_retried else 1)
 
 
-@pytest.mark.parametrize("operation", SINGLE, ids=name_of)
-@pytest.mark.parametrize("row", ONCE, ids=name_of)
+@sampled("row, operation", list(product(ONCE, SINGLE)), ids=name_of)
 async def test_what_passes_costs_one_more_request(
     row: Row, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
@@ -230,10 +230,9 @@ async def test_what_passes_costs_one_more_request(
     assert await hold_row(row, operation, WHOLE, start_sandbox, connect, clock) == 2
 
 
-@pytest.mark.parametrize("operation", WALKING, ids=name_of)
-@pytest.mark.parametrize(
-    ("row", "moment"),
-    [*((row, MIDDLE) for row in ANSWERS), *((row, LAST) for row in ONCE)],
+@sampled(
+    "row, moment, operation",
+    [*product(ANSWERS, [MIDDLE], WALKING), *product(ONCE, [LAST], WALKING)],
     ids=name_of,
 )
 async def test_one_bad_page_costs_a_retry_or_ends_the_walk_where_it_is(

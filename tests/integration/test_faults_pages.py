@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from amili_async.errors import ApiError, ExtractionInterrupted, UnreadableRespon
 from amili_async.sandbox import ReceivedRequest
 from tests.integration.conftest import StartSandbox
 from tests.support.clocks import HastyClock
+from tests.support.exhaustive import sampled
 from tests.support.hostile_server import Asked, Exchange, Misdeed, TrueAnswer, do_then_say
 from tests.support.operations import (
     COUNT,
@@ -201,9 +203,9 @@ def is_told(lie: Lie, operation: Operation) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    ("lie", "operation"),
-    [(lie, operation) for lie in LIES for operation in LISTING if is_told(lie, operation)],
+@sampled(
+    "lie, operation",
+    [(lie, operation) for lie, operation in product(LIES, LISTING) if is_told(lie, operation)],
     ids=name_of,
 )
 async def test_a_page_that_is_not_as_promised(lie: Lie, operation: Operation, scene: Scene) -> None:

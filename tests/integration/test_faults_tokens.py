@@ -7,6 +7,7 @@ was not sent then.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from amili_async.events import Event, TokenRefreshed
 from amili_async.sandbox import Fault, Sandbox
 from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock
+from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
     EXTRACT,
@@ -136,8 +138,7 @@ def count_tokens(sandbox: Sandbox) -> int:
     return sum(request.path == TOKEN_PATH for request in sandbox.requests)
 
 
-@pytest.mark.parametrize("operation", ALL, ids=name_of)
-@pytest.mark.parametrize("row", ROWS_OF_TOKENS, ids=name_of)
+@sampled("row, operation", list(product(ROWS_OF_TOKENS, ALL)), ids=name_of)
 async def test_no_token_is_to_be_had(
     row: Row, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
@@ -157,8 +158,7 @@ async def test_no_token_is_to_be_had(
         assert asked == [TOKEN_PATH] * (TRIES if row.is_retried else 1)
 
 
-@pytest.mark.parametrize("operation", ALL, ids=name_of)
-@pytest.mark.parametrize("row", [row for row in ROWS_OF_TOKENS if row.is_retried], ids=name_of)
+@sampled("row, operation", list(product([row for row in ROWS_OF_TOKENS if row.is_retried], ALL)), ids=name_of)
 async def test_a_token_comes_at_the_second_try(
     row: Row, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
@@ -169,8 +169,7 @@ async def test_a_token_comes_at_the_second_try(
     assert count_tokens(sandbox) == 2
 
 
-@pytest.mark.parametrize("operation", [*WALKING, CREATE], ids=name_of)
-@pytest.mark.parametrize("row", ROWS_OF_TOKENS, ids=name_of)
+@sampled("row, operation", list(product(ROWS_OF_TOKENS, [*WALKING, CREATE])), ids=name_of)
 async def test_a_token_ends_and_no_other_is_to_be_had(
     row: Row, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
@@ -183,8 +182,7 @@ async def test_a_token_ends_and_no_other_is_to_be_had(
     await hold(operation, ending, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
 
 
-@pytest.mark.parametrize("operation", ALL, ids=name_of)
-@pytest.mark.parametrize("lifetime", LIFETIMES)
+@sampled("lifetime, operation", list(product(LIFETIMES, ALL)), ids=name_of)
 async def test_a_lifetime_that_makes_no_sense_does_no_harm(
     lifetime: str, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
@@ -254,8 +252,7 @@ HOUR, DAY, YEARS = 3600.0, 86_400.0, 400_000_000.0
 JUMPS = [-YEARS, -2 * DAY, -HOUR, -60.0, 60.0, HOUR / 2, HOUR, 2 * DAY, YEARS]
 
 
-@pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-@pytest.mark.parametrize("jump", JUMPS)
+@sampled("jump, operation", list(product(JUMPS, [*READING, CREATE])), ids=name_of)
 async def test_a_clock_that_jumps_while_nothing_is_asked(
     jump: float, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
@@ -268,8 +265,7 @@ async def test_a_clock_that_jumps_while_nothing_is_asked(
     await hold_with_jumps(operation, Fails(UnreadableResponse) if refuses else WHOLE, amili, sandbox, ours)
 
 
-@pytest.mark.parametrize("operation", ALL, ids=name_of)
-@pytest.mark.parametrize("jump", JUMPS)
+@sampled("jump, operation", list(product(JUMPS, ALL)), ids=name_of)
 async def test_a_wrong_clock_at_the_token(
     jump: float, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
@@ -282,8 +278,7 @@ async def test_a_wrong_clock_at_the_token(
     await hold_with_jumps(operation, ending, amili, sandbox, ours)
 
 
-@pytest.mark.parametrize("operation", [*WALKING, CREATE], ids=name_of)
-@pytest.mark.parametrize("jump", JUMPS)
+@sampled("jump, operation", list(product(JUMPS, [*WALKING, CREATE])), ids=name_of)
 async def test_a_clock_that_jumps_on_the_way(
     jump: float, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:

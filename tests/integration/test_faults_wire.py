@@ -8,6 +8,7 @@ import gzip
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from amili_async.errors import (
 )
 from tests.integration.conftest import StartSandbox
 from tests.support.clocks import HastyClock
+from tests.support.exhaustive import sampled
 from tests.support.hostile_server import (
     Misdeed,
     TrueAnswer,
@@ -204,7 +206,7 @@ def patience_for(row: Row) -> float:
     return TIMEOUT if row.kind is TimedOut else 5.0
 
 
-@pytest.mark.parametrize("row", ALL, ids=name_of)
+@sampled("row", [(row,) for row in ALL], ids=name_of)
 async def test_for_ever_it_ends_in_the_named_error(row: Row, scene: Scene) -> None:
     """A read is tried as often as the policy says and no more, then fails as stated; the client works afterwards."""
     await scene.open(patience=patience_for(row))
@@ -213,8 +215,7 @@ async def test_for_ever_it_ends_in_the_named_error(row: Row, scene: Scene) -> No
     assert (scene.asked_in_vain or scene.count(GET)) == (TRIES if row.kind is not None and row.is_retried else 1)
 
 
-@pytest.mark.parametrize("operation", WALKING, ids=name_of)
-@pytest.mark.parametrize("row", ALL, ids=name_of)
+@sampled("row, operation", list(product(ALL, WALKING)), ids=name_of)
 async def test_one_bad_page_costs_a_retry_or_ends_the_walk_where_it_is(
     row: Row, operation: Operation, scene: Scene
 ) -> None:

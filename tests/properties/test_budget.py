@@ -7,12 +7,13 @@ answer, and counts backwards from there.
 import asyncio
 from typing import Any, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._wire.quota import Quota
 from amili_async._wire.throttle import Budget, Lane, RateLimit
 from tests.support.clocks import MovedClock, settle
+from tests.support.exhaustive import examples
 
 PER_SECOND, PER_MINUTE = 2, 5
 Operation: TypeAlias = tuple[Any, ...]
@@ -151,7 +152,7 @@ class World:
         assert (self.budget._in_flight, self.budget._waiting()) == (0, [])
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(operations)
 def test_no_schedule_exceeds_a_window_or_starves_a_caller(schedule: list[Operation]) -> None:
     """Whatever happens in whatever order, windows and gate hold, lanes keep their order, and all get their turn."""

@@ -8,13 +8,14 @@ from email.utils import format_datetime
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async import Condition, field
 from amili_async._wire.protocol import list_request
 from amili_async.query import build_query
 from amili_async.sandbox.store import Collection
+from tests.support.exhaustive import examples
 
 Row: TypeAlias = dict[str, Any]
 Holds: TypeAlias = Callable[[Row], bool]
@@ -182,7 +183,7 @@ def as_document(row: Row, number: int) -> Row:
     return document
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(filters, st.lists(rows(), min_size=1, max_size=12))
 def test_a_filter_selects_what_it_says(asked: Filter, table: list[Row]) -> None:
     """Through checking, JSON and the URL and back, the server makes of a filter what its author meant."""
@@ -196,7 +197,7 @@ def test_a_filter_selects_what_it_says(asked: Filter, table: list[Row]) -> None:
     assert json.loads(parameters["where"])
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(filters)
 def test_a_filter_says_the_same_once_more(asked: Filter) -> None:
     """A filter that was checked can be given again, as a condition or as a mapping, and travels the same."""

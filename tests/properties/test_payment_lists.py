@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment, PaymentOutcome
@@ -24,6 +24,7 @@ from amili_async.errors import (
 )
 from amili_async.models import format_date
 from amili_async.payments import PaymentList
+from tests.support.exhaustive import examples
 from tests.support.payment_registry import POST, Registry, make_payment
 
 REFERENCE = "creditor_payment_reference"
@@ -123,7 +124,7 @@ class Bank(Registry):
                 assert payment.creditor_payment_reference not in references, "an error, and registered all the same"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(entries, fates, looks, pauses, leavings)
 def test_two_runs_register_each_payment_once(
     listed: list[tuple[int, str]],

@@ -3,13 +3,14 @@
 import asyncio
 from typing import Any, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._wire.auth import Held, Token, TokenKeeper
 from amili_async.errors import ConfigurationError, ServerFault
 from amili_async.events import Announcer
 from tests.support.clocks import MovedClock, settle
+from tests.support.exhaustive import examples
 
 Operation: TypeAlias = tuple[Any, ...]
 
@@ -125,7 +126,7 @@ class World:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(operations)
 def test_one_fetch_at_a_time_and_no_rejected_token(history: list[Operation]) -> None:
     """Calls, rejections, cancellations and failures in any order: one fetch, no token that was known to be refused."""

@@ -6,12 +6,13 @@ Answers come in any order and late, and some are lost.
 import asyncio
 from math import floor
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._wire.quota import Quota
 from amili_async._wire.throttle import Budget, Lane, RateLimit
 from tests.support.clocks import JumpingLoop
+from tests.support.exhaustive import examples
 
 LIMIT = 4
 PERIOD = 60.0
@@ -49,7 +50,7 @@ calls = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(kinds, st.floats(0, PERIOD), calls)
 def test_no_server_that_tells_its_count_is_sent_too_many(
     kind: str, phase: float, schedule: list[tuple[float, float, float, int]]

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import msgspec
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment
@@ -14,6 +14,7 @@ from amili_async._wire.protocol import Response
 from amili_async._wire.reading import Reader
 from amili_async.models import PayoutSpecification, encode, format_date, parse_date
 from amili_async.models.shape import shape_of
+from tests.support.exhaustive import examples
 
 ID = "507f1f77bcf86cd799439099"
 SPECIFICATIONS = Reader(shape_of(PayoutSpecification))
@@ -44,7 +45,7 @@ def read_one(**fields: bytes) -> PayoutSpecification:
     return record
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(seconds)
 @example(FIRST)
 @example(LAST)
@@ -60,7 +61,7 @@ def test_a_date_goes_both_ways(moment: datetime) -> None:
     assert msgspec.json.decode(encode(record))["booking_date"] == text
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(amounts)
 @example("1064")
 @example("1064.0")
@@ -81,7 +82,7 @@ def is_same(amount: Decimal, other: Decimal) -> bool:
     return amount == other and amount.as_tuple()[1:] == other.as_tuple()[1:]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.decimals(min_value=Decimal("0.01"), max_value=10**9, places=2))
 def test_a_payment_is_sent_with_its_very_amount(amount: Decimal) -> None:
     """The body holds a number, and its digits are those of the caller."""

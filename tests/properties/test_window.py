@@ -3,12 +3,13 @@
 import asyncio
 from typing import Any, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._paging.ordered import Window
 from amili_async.errors import ConfigurationError, ServerFault
 from tests.support.clocks import settle
+from tests.support.exhaustive import examples
 
 Operation: TypeAlias = tuple[Any, ...]
 
@@ -121,7 +122,7 @@ class World:
         assert isinstance(end, ConfigurationError if how == "close while taking" else asyncio.CancelledError)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.integers(1, 4), st.integers(1, 9), st.none() | st.integers(0, 15), operations, ends)
 def test_pages_come_in_order_and_nothing_stays_behind(
     width: int, ahead: int, last: int | None, history: list[Operation], how: str

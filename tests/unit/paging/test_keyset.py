@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from amili_async._paging.keyset import AHEAD, KeysetWalk
 from amili_async._paging.ranges import LOWEST, Span
 from amili_async.errors import ConfigurationError, ConnectionFailed
 from tests.support.clocks import settle
+from tests.support.exhaustive import IN_TENTHS, examples
 
 END = f"{10**6:024x}"
 
@@ -122,7 +123,7 @@ async def take_all(walk: KeysetWalk[Key], taken: list[int]) -> None:
     size=st.integers(2, 7),
     choices=st.lists(st.integers(0, 5), max_size=60),
 )
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300, derandomize=True)
 def test_quiet_rows_come_once_for_a_request_a_page_and_a_count(
     count: int, width: int, size: int, choices: list[int]
 ) -> None:
@@ -153,10 +154,10 @@ def change_rows(rows: set[int], random: Random) -> None:
     rows.update(changed) if random.random() < 0.4 else rows.difference_update(changed)
 
 
-@pytest.mark.parametrize("block", range(10))
-def test_a_row_that_stays_comes_once_whatever_happens(block: int) -> None:
+@IN_TENTHS
+def test_a_row_that_stays_comes_once_whatever_happens(tenth: int) -> None:
     """Rows come and go between any two answers, the walk is left in the middle of a batch and another goes on."""
-    for seed in range(block * 200, block * 200 + 200):
+    for seed in range(tenth * 200, tenth * 200 + 200):
         asyncio.run(walk_a_changing_list(Random(seed)))
 
 
