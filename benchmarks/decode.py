@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
-from amili_async._wire.reading import Reader
 from amili_async.models import PayoutSpecification, fields
-from amili_async.models.shape import shape_of
+from amili_async.models.record_type import record_type_of
 from benchmarks.pages import SHAPES, SIZE, write_pages
 from benchmarks.plain import DATES, PlainListing
 from benchmarks.report import Judged, Report, print_judged
@@ -36,7 +36,7 @@ def measure(*, quick: bool) -> Report:
 def _compare(shape: str, *, quick: bool) -> Iterable[Judged]:
     count, rounds = (5, 3) if quick else (100, 11)
     bodies = write_pages(shape, count)
-    reader = Reader(shape_of(PayoutSpecification))
+    reader = RecordDecoder(record_type_of(PayoutSpecification))
 
     def read(body: bytes) -> object:
         response = Response(status=200, headers={}, body=body)

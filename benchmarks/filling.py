@@ -57,7 +57,7 @@ async def fill(url: str, path: Path) -> None:
     def read(moment: str, rows: int) -> None:
         tell(Reading(moment, time.perf_counter() - began, rows, *read_memory()))
 
-    def tell_progress(rows: int, total: int | None, _seconds_left: float | None) -> None:
+    def on_progress(rows: int, total: int | None, _seconds_left: float | None) -> None:
         nonlocal due
         if total is not None and rows * STEPS >= due * total:
             read("", rows)
@@ -65,7 +65,7 @@ async def fill(url: str, path: Path) -> None:
 
     read("imported", 0)
     async with AmiliClient(url, auth="token", rate_limit=None) as amili:
-        exported = await export(amili.payout_specifications, path, tell_progress=tell_progress)
+        exported = await export(amili.payout_specifications, path, on_progress=on_progress)
     read("file put together", exported.rows)
     if (manifest := exported.manifest) is not None:
         tell(Ending(exported.rows, manifest.verdict, manifest.requests, manifest.sums))

@@ -108,7 +108,7 @@ def _taking_turns(module: ModuleType, bursts: int) -> Measure:
         for limiter in limiters:
             for _ in range(BURST):
                 await limiter.acquire()
-                limiter.settle(None)
+                limiter.on_response(None)
         return watch.read()
 
     return lambda: asyncio.run(take_turns())

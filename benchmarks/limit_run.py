@@ -125,10 +125,10 @@ class _Client:
         await self._travel()
         answer = self._server.receive(loop.time())
         await self._travel()
-        turns.settle(answer.quota)
+        turns.on_response(answer.quota)
         if answer.is_refused:
             self.refused += 1
-            return turns.pause(answer.retry_after)
+            return turns.on_rate_limited(answer.retry_after)
         self.fetched_at.append(loop.time())
         return None
 

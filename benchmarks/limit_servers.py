@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from amili_async._wire.quota import Quota
+from amili_async.policies import Quota
 
 PER_MINUTE, PER_SECOND = 100, 10
 TICK = 1e-6

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from amili_async._paging.offset import LOOKAHEAD, OffsetWalk, Pace
-from amili_async._paging.ordered import Window
-from amili_async._wire.reading import Page
+from amili_async._paging.offset import LOOKAHEAD, OffsetPager, PagingOptions
+from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.decoding import Page
 from benchmarks.report import Judged, Report, print_judged
 from tests.support.clocks import JumpingLoop
 
@@ -68,9 +68,9 @@ def _walk_in_order(latencies: Sequence[float]) -> tuple[float, int]:
 
     async def consume() -> float:
         nonlocal taken
-        window = Window(fetch, width=WIDTH)
-        pace = Pace(page_size=1, width=WIDTH, opens_fully=True)
-        walk = OffsetWalk(window, lambda page, _: page, pace=pace, tell_drift=_refuse_drift)
+        window = PrefetchWindow(fetch, width=WIDTH)
+        pace = PagingOptions(page_size=1, width=WIDTH, opens_fully=True)
+        walk = OffsetPager(window, lambda page, _: page, pace=pace, on_drift=_refuse_drift)
         async for page in walk.pages():
             taken += len(page.items)
         if taken != len(latencies):

@@ -11,8 +11,8 @@ from amili_async.cli.endings import GOOD, NOT_RIGHT, run
 from amili_async.cli.progress import show_progress
 from amili_async.cli.sources import client_of, tell_pause
 from amili_async.client import AmiliClient
-from amili_async.events import Event, TryFinished
-from amili_async.reconcile import Reconciliation
+from amili_async.events import AttemptFinished, Event
+from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.sandbox import Sandbox
 
 
@@ -23,7 +23,7 @@ class RequestCount:
         self.requests = 0
 
     def __call__(self, event: Event) -> None:
-        self.requests += isinstance(event, TryFinished)
+        self.requests += isinstance(event, AttemptFinished)
 
 
 def show_demo(

@@ -11,7 +11,7 @@ from amili_async.cli.reconciliation_words import put_in_words
 from amili_async.cli.screen import Screen
 from amili_async.cli.values import show_money, show_text
 from amili_async.models import Payout
-from amili_async.reconcile import Reconciliation
+from amili_async.reconciliation.comparison import Reconciliation
 
 _HEADINGS = ("Category", "Payouts", "Specifications", "Amount", "VAT", "Total", "Reconciled")
 _SPARE = ("Amount", "VAT")

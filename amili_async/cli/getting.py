@@ -11,8 +11,8 @@ from amili_async.cli.endings import run
 from amili_async.cli.screen import Screen
 from amili_async.cli.sources import open_client
 from amili_async.cli.tables import list_fields
-from amili_async.export.documents import as_document
-from amili_async.export.lines import Ndjson
+from amili_async.export.formats.ndjson import Ndjson
+from amili_async.export.records import as_document
 
 
 def get_record(

@@ -13,7 +13,7 @@ from amili_async.cli.page_totals import NO_CURRENCY, Totals, group_by_period, sh
 from amili_async.cli.reconciliation_overview import Overview, count_things
 from amili_async.cli.reconciliation_words import NOISE, name_article, put_in_words, show_gap, show_side
 from amili_async.cli.values import show_date, show_money
-from amili_async.reconcile import Difference, DifferenceKind, Reconciliation
+from amili_async.reconciliation.comparison import Difference, DifferenceKind, Reconciliation
 
 MOST_AGREEING = 300
 """How many of the payouts that agree are listed one by one."""

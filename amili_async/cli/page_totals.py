@@ -13,7 +13,7 @@ from amili_async.cli.reconciliation_overview import count_things
 from amili_async.cli.values import show_money
 from amili_async.models import Payout
 from amili_async.models.fields import FinanceCategory
-from amili_async.reconcile import Reconciliation, Sums
+from amili_async.reconciliation.comparison import Reconciliation, Sums
 
 NO_DATE, NO_CATEGORY, NO_CURRENCY = "no date", "no category", "no currency"
 """What is said where there is none."""

@@ -1,7 +1,7 @@
 """What many reconciliations come to: counted as they come, and never held."""
 
 from amili_async.cli.reconciliation_words import NOISE
-from amili_async.reconcile import Reconciliation, Sums
+from amili_async.reconciliation.comparison import Reconciliation, Sums
 
 
 class Overview:

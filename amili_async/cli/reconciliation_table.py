@@ -14,7 +14,7 @@ from amili_async.cli.reconciliation_overview import Overview, count_things
 from amili_async.cli.reconciliation_words import NOISE, name_article, put_in_words, show_gap, show_side
 from amili_async.cli.screen import GAP, Screen, choose_columns, plain_table, width_of
 from amili_async.cli.values import show_date, show_money, show_text
-from amili_async.reconcile import Difference, DifferenceKind, Reconciliation
+from amili_async.reconciliation.comparison import Difference, DifferenceKind, Reconciliation
 
 _HEADINGS = ("Reconciled", "Specifications", "Currency", "Amount", "VAT", "Total")
 _NARROW = {"Specifications": "Specifi-\ncations"}

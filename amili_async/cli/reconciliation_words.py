@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from amili_async.cli.values import show_money, show_text
-from amili_async.reconcile import Difference, DifferenceKind
+from amili_async.reconciliation.comparison import Difference, DifferenceKind
 
 NOTHING = "nothing"
 """What a side that says nothing says."""

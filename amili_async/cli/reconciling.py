@@ -21,8 +21,8 @@ from amili_async.cli.screen import Screen
 from amili_async.cli.sources import name_source, open_client
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
-from amili_async.export.beside import refusing
-from amili_async.reconcile import Reconciliation
+from amili_async.export.files import refusing
+from amili_async.reconciliation.comparison import Reconciliation
 
 _Take = Callable[[Reconciliation], None]
 

@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import TextIO
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.beside import find_places, refusing, remove, rename
+from amili_async.export.files import find_places, refusing, remove, rename
 
 
 @contextmanager

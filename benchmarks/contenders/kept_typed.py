@@ -2,10 +2,10 @@
 
 from functools import cache
 
+from amili_async._wire.decoding import decoder_for
 from amili_async._wire.protocol import Response
-from amili_async._wire.reading import reader_of
 from amili_async.models import PayoutSpecification
-from amili_async.models.shape import shape_of
+from amili_async.models.record_type import record_type_of
 from benchmarks.pages import write_pages
 
 LABEL = "amili_async, typed records kept"
@@ -20,7 +20,7 @@ def prepare() -> list[bytes]:
 
 async def fetch_all(_url: str, *, times: int) -> int:
     """Decode all pages so many times, each time anew."""
-    reader = reader_of(shape_of(PayoutSpecification))
+    reader = decoder_for(record_type_of(PayoutSpecification))
     kept: list[PayoutSpecification] = []
     for _ in range(times):
         for body in prepare():

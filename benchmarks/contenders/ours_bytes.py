@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from amili_async import AmiliClient, Page, RateLimit
-from amili_async._wire.reading import Reader
+from amili_async._wire.decoding import RecordDecoder
 from amili_async.events import Event
 from amili_async.models import PayoutSpecification
 
@@ -19,15 +19,15 @@ WIDE_ENOUGH = RateLimit(per_minute=10**6, per_second=10**5)
 async def fetch_all(url: str) -> int:
     """Read every page; returns how many."""
     total: int | None = None
-    decode = Reader.read_page
+    decode = RecordDecoder.read_page
 
-    def stand_in(reader: Reader[Any], response: Any, *, number: int, **options: Any) -> Page[Any]:
+    def stand_in(reader: RecordDecoder[Any], response: Any, *, number: int, **options: Any) -> Page[Any]:
         nonlocal total
         if total is None:
             total = -(-(decode(reader, response, number=number, **options).total or 0) // 100)
         return Page(items=(PayoutSpecification(id=f"{number:024x}"),), number=number, max_results=1, total=total)
 
-    with patch.object(Reader, "read_page", stand_in):
+    with patch.object(RecordDecoder, "read_page", stand_in):
         async with AmiliClient(url, auth="token", rate_limit=WIDE_ENOUGH, observers=[ignore]) as amili:
             return len([page.number async for page in amili.payout_specifications.stream().pages()])
 

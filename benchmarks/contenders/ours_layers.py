@@ -6,10 +6,10 @@ from typing import Any
 
 from amili_async import AmiliClient
 from amili_async._paging.offset import LOOKAHEAD
-from amili_async._paging.ordered import Window
+from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.protocol import Response, list_request
-from amili_async._wire.throttle import Lane
 from amili_async.events import Event
+from amili_async.policies import Priority
 from amili_async.query import build_query
 from benchmarks.contenders import aiohttp_bytes, ours_bytes
 from benchmarks.contenders.ours_bytes import WIDE_ENOUGH, ignore
@@ -60,14 +60,14 @@ def _choose_fetch(amili: AmiliClient, rung: str) -> Fetch:
     session, retrier = amili._session, amili._pipeline._retrier
 
     async def send(number: int) -> Response:
-        request = list_request(PATH, query, page=number, max_results=100, lane=Lane.BULK)
+        request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)
         return await session.send(request, "token")
 
     async def send_again(number: int) -> Response:
         return await retrier.run(lambda _: send(number), request=f"GET /{PATH}", is_repeatable=True)
 
     async def call(number: int) -> Response:
-        request = list_request(PATH, query, page=number, max_results=100, lane=Lane.BULK)
+        request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)
         return await amili._call(request)
 
     return {RUNGS[1]: send, "order": send, "retry": send_again}.get(rung, call)
@@ -84,7 +84,7 @@ async def _work(fetch: Fetch, pages: int) -> None:
 
 
 async def _keep_order(fetch: Fetch, pages: int) -> None:
-    window = Window(fetch, width=WIDTH)
+    window = PrefetchWindow(fetch, width=WIDTH)
     window.ahead, window.last = WIDTH * LOOKAHEAD, pages
     while await window.take() is not None:
         pass

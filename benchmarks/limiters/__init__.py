@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from amili_async._wire.quota import Quota
+from amili_async.policies import Quota
 
 
 class Limiter(Protocol):
@@ -11,19 +11,19 @@ class Limiter(Protocol):
     async def acquire(self) -> None:
         """Wait for a turn."""
 
-    def settle(self, quota: Quota | None) -> None:
+    def on_response(self, quota: Quota | None) -> None:
         """The answer arrived, with what it said of the server's count."""
 
-    def pause(self, seconds: float | None) -> float:
+    def on_rate_limited(self, seconds: float | None) -> float:
         """The answer was a 429; returns how long this worker is to wait before it tries again."""
 
 
 class Unpaused:
     """A limiter that takes in nothing from the answers: each worker by itself obeys the `Retry-After` of its 429."""
 
-    def settle(self, quota: Quota | None) -> None:
+    def on_response(self, quota: Quota | None) -> None:
         """Nothing is learned."""
 
-    def pause(self, seconds: float | None) -> float:
+    def on_rate_limited(self, seconds: float | None) -> float:
         """What the server said, or else a whole minute."""
         return 60.0 if seconds is None else seconds

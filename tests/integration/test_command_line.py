@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from amili_async import AmiliClient
 from amili_async.cli import demo, exporting, sources
 from amili_async.cli.app import app
-from amili_async.export import Exported
+from amili_async.export import ExportResult
 from amili_async.sandbox import Fault, Sandbox
 
 AMILI = (sys.executable, "-m", "amili_async")
@@ -223,8 +223,8 @@ def test_an_existing_file_is_replaced_only_by_force(tmp_path: Path) -> None:
 def test_rows_that_change_during_an_export_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file may not be right: exit code 1 and one sentence, also when it should be quiet."""
 
-    async def drift(_: Any, path: Path, **options: Any) -> Exported:
-        return Exported(path=path, rows=1, drifted=True)
+    async def drift(_: Any, path: Path, **options: Any) -> ExportResult:
+        return ExportResult(path=path, rows=1, drifted=True)
 
     monkeypatch.setattr(exporting, "export", drift)
     result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet", "--sort", "amount")

@@ -27,7 +27,7 @@ async def test_an_iteration_can_be_begun_again_at_once(start_sandbox: StartSandb
             taken.append(record.id)
     assert sorted(taken) == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
     assert extraction.manifest.verdict is Verdict.COMPLETE
-    assert amili._open_walks == set()
+    assert amili._running == set()
 
 
 async def test_an_iteration_that_was_overtaken_is_told(start_sandbox: StartSandbox, connect: Connect) -> None:
