@@ -5,7 +5,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,14 +20,12 @@ try:
         drawing,
         export,
         extract,
-        fuzz,
         growth,
         imports,
         limit,
         memory,
         order,
         overhead,
-        soak,
         stream,
         transport,
     )
@@ -47,8 +44,6 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "memory": memory.measure,
     "growth": growth.measure,
     "imports": imports.measure,
-    "fuzz": fuzz.measure,
-    "soak": soak.measure,
 }
 VERSIONS = (
     *("amili-async", "aiohttp", "msgspec", "tenacity", "pyarrow", "requests", "httpx", "pydantic", "dlt"),
@@ -59,8 +54,6 @@ Not shown: production rows and their mix of dates, TLS, compression, a network t
 and latency. Server and client are processes on one machine; each result is a ratio of medians of rounds in random
 order, each contender in a process of its own. Ratios carry over, milliseconds do not. glibc's trimming of the heap is
 off in all that is timed: it alone moves the same loop by a factor of two. Memory is measured as users have it."""
-SOAKED = 1.0
-"""Minutes, as one of all."""
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -86,11 +79,8 @@ def main() -> None:
     print(f"{machine}; load before the start {os.getloadavg()[0]:.1f}: a busy machine falsifies even ratios.")
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
     print(NOT_SHOWN)
-    is_whole = options.name == "all" and not options.quick
-    soaking = partial(soak.measure, minutes=options.minutes or (SOAKED if is_whole else None))
-    measures: dict[str, Callable[..., Report]] = {**BENCHMARKS, "soak": soaking}
     reports = {
-        name: measure(quick=options.quick) for name, measure in measures.items() if options.name in (name, "all")
+        name: measure(quick=options.quick) for name, measure in BENCHMARKS.items() if options.name in (name, "all")
     }
     if len(reports) > 1:
         print("\nAll goals")
@@ -110,9 +100,6 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small and few: shows that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the figures there, as SVG and PNG")
-    parser.add_argument(
-        "--minutes", type=float, help=f"how long to soak: {soak.MINUTES:g}, or {SOAKED:g} as one of all"
-    )
     return parser.parse_args()
 
 

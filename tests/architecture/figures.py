@@ -107,4 +107,4 @@ def describe(name: str, figures: Figures) -> Sequence[str]:
 
 if __name__ == "__main__":
     for folder in (PACKAGE, TESTS, ROOT / "benchmarks"):
-        print("\n".join(describe(folder.name, measure(folder))))  # noqa: T201 - this is what the script is for
+        print("\n".join(describe(folder.name, measure(folder))))

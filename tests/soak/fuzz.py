@@ -1,35 +1,32 @@
-"""Answers spoilt in a hundred thousand ways: is anything raised that is none of our errors, and does any take long?"""
+"""A hundred thousand corrupted responses: only the errors of the package are raised, and none takes long to read."""
 
 import time
 from collections import Counter
 
 from amili_async import ApiCodeCredentials
 from amili_async.sandbox import Sandbox
-from benchmarks.report import Report
-from tests.support.fuzzed_responses import READS, read_in_every_way
-from tests.support.mutations import spoil
+from tests.support.corrupted_responses import corrupt
+from tests.support.response_readers import READS, read_in_every_way
 
 CASES = 120_000
 
 
-def measure(*, quick: bool) -> Report:
-    """Print how many were read and refused, and the seed of each that brought something else, which is a failure."""
+def fuzz(cases: int) -> None:
+    """Print how many reads raised an error of the package; `SystemExit` with the seeds that raised any other."""
     sandbox = Sandbox()
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-    cases = CASES // 60 if quick else CASES
-    refused, faults, longest = 0, Counter[str](), 0.0
+    errors, faults, longest = 0, Counter[str](), 0.0
     for seed in range(cases):
-        response = spoil(seed)
+        response = corrupt(seed)
         started = time.perf_counter()
         try:
-            refused += read_in_every_way(response, credentials)
-        except Exception as error:  # noqa: BLE001 - these are what is looked for
+            errors += read_in_every_way(response, credentials)
+        except Exception as error:  # noqa: BLE001 - the search is for exactly these
             faults[type(error).__name__] += 1
             print(f"seed {seed}: {type(error).__name__}")
         longest = max(longest, time.perf_counter() - started)
-    print(f"\nfuzz: {cases:,} spoilt answers, each read in {READS} ways")
-    print(f"refused with an error of ours: {refused / cases / READS:.0%} of the reads; the rest were read")
-    print(f"anything else: {dict(faults) or 'nothing'}; longest for one answer: {1000 * longest:.0f} ms")
+    print(f"fuzz: {cases:,} corrupted responses, each read in {READS} ways")
+    print(f"{errors / cases / READS:.0%} of the reads raised an error of the package; the rest succeeded")
+    print(f"other errors: {dict(faults) or 'none'}; the slowest response took {1000 * longest:.0f} ms")
     if faults:
-        raise SystemExit(f"fuzz: {faults.total()} answers brought what is no error of ours")
-    return Report()
+        raise SystemExit(f"fuzz: {faults.total()} responses raised an error that is not of the package")
