@@ -106,8 +106,8 @@ def load(path: Path, form: type[T]) -> T | None:
         raise ConfigurationError(f"{path} was written by another version of amili-async: {_ANEW}")
     written = decode_json(content, form)
     if written is None:
-        what = "of an unfinished export" if form is ExportState else "of an export"
-        raise ConfigurationError(f"{path} is not the {form.__name__.lower()} {what}: {_ANEW}")
+        what = "state of an unfinished export" if form is ExportState else "summary of an export"
+        raise ConfigurationError(f"{path} is not the {what}: {_ANEW}")
     return written
 
 

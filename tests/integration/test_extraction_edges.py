@@ -51,7 +51,7 @@ async def test_a_page_that_is_cancelled_from_outside_ends_it_loudly(
     async def take_and_cancel() -> None:
         async for _ in extraction.batches():
             for task in asyncio.all_tasks():
-                if "KeysetWalk" in repr(task.get_coro()):
+                if "PartitionedScan" in repr(task.get_coro()):
                     task.cancel()
 
     with pytest.raises(ExtractionInterrupted, match="cancelled from outside"):
