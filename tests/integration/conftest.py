@@ -4,25 +4,16 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from amili_async import AmiliClient, ApiCodeCredentials
 from amili_async.sandbox import Sandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock
-
-
-class StartSandbox(Protocol):
-    """Starts a sandbox that is closed after the test."""
-
-    async def __call__(self, **options: Any) -> Sandbox: ...
-
-
-class Connect(Protocol):
-    """Opens a client on a sandbox, closed after the test."""
-
-    async def __call__(self, sandbox: Sandbox, **options: Any) -> AmiliClient: ...
+from tests.support.hostile_scene import HostileScene
+from tests.support.starting import Connect, StartSandbox
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,6 +28,13 @@ def _can_be_interrupted() -> Iterator[None]:
 def clock() -> HastyClock:
     """One clock for both sides: the sandbox's windows and expiries move with the client's waits."""
     return HastyClock()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_key() -> Iterator[None]:
+    """Generate one private key for all sandboxes of the run."""
+    with internals.one_key():
+        yield
 
 
 @pytest.fixture
@@ -64,12 +62,18 @@ def connect(clock: HastyClock, resources: AsyncExitStack) -> Connect:
     """A client with the API's own way to a token and without a budget, unless the test says otherwise."""
 
     async def open_client(sandbox: Sandbox, **options: Any) -> AmiliClient:
-        if "auth" not in options:
+        if options.get("auth") is None:
             options["auth"] = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
         client = AmiliClient(sandbox.url, **({"rate_limit": None, "clock": clock} | options))
         return await resources.enter_async_context(client)
 
     return open_client
+
+
+@pytest.fixture
+def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyClock) -> HostileScene:
+    """A sandbox behind a hostile server, which the test opens."""
+    return HostileScene(resources, start_sandbox, clock)
 
 
 @pytest.fixture(autouse=True)

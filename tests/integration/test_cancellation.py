@@ -20,10 +20,11 @@ from amili_async.errors import ConfigurationError
 from amili_async.export import export
 from amili_async.policies import Priority, Quota
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import StartSandbox
+from tests.support import internals
 from tests.support.cancel_at_each_await import Moment, Stepper
 from tests.support.clocks import HastyClock, settle
 from tests.support.exhaustive import IN_TENTHS, steps
+from tests.support.starting import StartSandbox
 
 PAYMENTS = "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"
@@ -219,14 +220,14 @@ def find_tasks() -> list[str]:
 
 def find_remains(scene: Scene) -> dict[str, Any]:
     """What is left of a call."""
-    amili, pool = scene.amili, scene.amili._session._session
+    amili = scene.amili
     return {
         "tasks": find_tasks(),
         "requests": scene.sandbox.in_flight,
-        "walks": len(amili._running),
-        "payments under way": len(amili.creditor_payments._registrar._under_way),
-        "turns": scene.budget.given - scene.budget.returned or scene.budget.budget._in_flight,
-        "connections": 0 if pool is None else len(pool.connector._acquired),  # type: ignore[union-attr]
+        "walks": len(internals.running_iterations(amili)),
+        "payments under way": internals.count_payments_in_flight(amili.creditor_payments),
+        "turns": scene.budget.given - scene.budget.returned or internals.count_permits_in_use(scene.budget.budget),
+        "connections": internals.count_connections_in_use(amili),
     }
 
 
@@ -359,7 +360,7 @@ async def test_all_that_is_under_way_ends_with_the_client(
         sandbox.fail(Fault(hang=True), times=None)
         waiting = [asyncio.ensure_future(call.run(scene)) for call in READ]
         await settle(100)
-        assert scene.amili._running
+        assert internals.running_iterations(scene.amili)
         await scene.amili.aclose()
         ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
         assert all(isinstance(end, AmiliError) for end in ends)
@@ -423,7 +424,7 @@ async def test_a_closing_that_is_cancelled_closes_all_the_same(
             ends = await asyncio.wait_for(asyncio.gather(*readers, refreshing, return_exceptions=True), 5)
             assert all(isinstance(end, AmiliError) for end in ends), at
             await settle()
-            assert (find_tasks(), amili._running) == ([], set())
+            assert (find_tasks(), internals.running_iterations(amili)) == ([], set())
             sandbox.stop_failing()
             is_silent = False
             await amili.open()
@@ -474,7 +475,11 @@ def test_a_client_serves_no_second_event_loop(tmp_path: Path) -> None:
                 assert "another event loop" in str(caught.value.__cause__ or caught.value)
             with pytest.raises(ConfigurationError, match="another event loop"):
                 second.run(scene.amili.aclose())
-            assert (len(sandbox.requests), list(tmp_path.iterdir()), scene.amili._running) == (asked, [], set())
+            assert (len(sandbox.requests), list(tmp_path.iterdir()), internals.running_iterations(scene.amili)) == (
+                asked,
+                [],
+                set(),
+            )
             first.run(as_coroutine(scene.amili.payouts.get(scene.one)))
             first.run(scene.amili.aclose())
 

@@ -21,9 +21,10 @@ from amili_async.errors import (
 )
 from amili_async.events import AttemptFinished, Event, PaymentLookedFor, RetryScheduled
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock
 from tests.support.operations import GUARD, PAGE_SIZE, PAYMENT, PAYMENTS, ROWS, SPECIFICATIONS, TOKEN_PATH
+from tests.support.starting import Connect, StartSandbox
 
 RESERVE = RetryPolicy().retry_budget
 TRIES = RetryPolicy().attempts
@@ -119,7 +120,7 @@ async def test_a_host_that_refuses_connections(amili: AmiliClient, sandbox: Sand
     errors = await call_often(amili, 100)
     assert all(isinstance(error, ConnectionFailed) and not error.was_sent for error in errors)
     assert sum(tries_of(errors)) == len(told.tries) == 100 + RESERVE
-    sandbox._address = ("127.0.0.1", port)
+    internals.set_port(sandbox, port)
     await sandbox.start()
     assert await call(amili) is None
 

@@ -5,6 +5,7 @@ The law: what is returned is registered, once; what is raised is not, unless it 
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,16 +18,16 @@ from amili_async._wire.clock import Clock, SystemClock
 from amili_async.errors import AmiliError, PaymentOutcomeUnknown, ValidationFailed
 from amili_async.models import CreatedPayment
 from amili_async.sandbox import Sandbox
-from tests.integration.conftest import StartSandbox
-from tests.support.clocks import HastyClock
+from tests.support.clocks import HastyClock, PassingTime
 from tests.support.dropping_proxy import Drop, DroppingProxy
 from tests.support.exhaustive import tenth_and_whole
+from tests.support.starting import StartSandbox
 
 PAYMENTS = "creditor--payments"
 MANY = tenth_and_whole(1000)
 AT_ONCE = 20
-TIMEOUT = 0.25
-"""Real seconds for a try: what hangs costs as much."""
+TIMEOUT = 5.0
+"""Seconds for one attempt, which pass by the iterations of the loop."""
 PATIENCE = 3.0
 RETRY = RetryPolicy(retry_budget=10_000)
 """As much of the list as can be is to get as far as being sent."""
@@ -86,18 +87,27 @@ def hold_to_the_law(
     return told
 
 
+def deal(random: Random) -> Iterator[Drop]:
+    """Every way of dropping once, in random order, again and again."""
+    while True:
+        yield from random.sample(list(Drop), len(Drop))
+
+
 class Line:
     """A client behind a proxy that drops, before a sandbox."""
 
     def __init__(self, resources: AsyncExitStack, start: StartSandbox, clock: Clock) -> None:
         self._resources, self._start, self._clock = resources, start, clock
+        self._time = PassingTime()
         self.sandbox: Sandbox
         self.proxy: DroppingProxy
         self.amili: AmiliClient
 
     async def open(self, *, clock: Clock | None = None) -> None:
-        """Everything started; with a clock of its own a client waits for real."""
+        """Start everything; with a clock of its own a client waits for real."""
         self.sandbox = await self._start(payments=0)
+        self._time.start()
+        self._resources.callback(self._time.stop)
         self.proxy = await self._resources.enter_async_context(DroppingProxy(self.sandbox, latest=0.02))
         auth = ApiCodeCredentials(self.sandbox.api_code, self.sandbox.private_key)
         client = AmiliClient(
@@ -107,15 +117,12 @@ class Line:
         await self.amili.auth.get_valid_token()
 
     def drop_at_random(self, seed: int) -> None:
-        """Each way of dropping is as likely as any other for a POST, one GET in five meets one that is quick."""
+        """Deal each way of dropping to POSTs in random order and equal number, and a quick one to one GET in five."""
         random = Random(seed)
+        dealt = deal(random)
         quick = [drop for drop in Drop if "HANG" not in drop.name]
         self.proxy.choose = lambda method: (
-            random.choice(list(Drop))
-            if method == "POST"
-            else random.choice(quick)
-            if random.random() < 0.2
-            else Drop.NOTHING
+            next(dealt) if method == "POST" else random.choice(quick) if random.random() < 0.2 else Drop.NOTHING
         )
         self.proxy.refuses = lambda: random.random() < 0.05
         self.proxy.closes_idle = lambda: random.random() < 0.1

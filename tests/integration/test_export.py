@@ -24,8 +24,8 @@ from amili_async.errors import (
 from amili_async.export import export, job, journal, spool
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
+from tests.support.starting import Connect, StartSandbox
 
 SUFFIXES = ["ndjson", "csv", "parquet"]
 MONEY = ("amount", "vat_amount", "total_amount")

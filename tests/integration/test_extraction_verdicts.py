@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from amili_async.errors import AmiliError
 from amili_async.extraction import Manifest, Verdict
 from amili_async.sandbox import ReceivedRequest
-from tests.integration.conftest import Connect, StartSandbox
 from tests.integration.test_extraction_histories import QUIET, History, Stage, World, begin, stage
 from tests.support.exhaustive import examples, sampled
 from tests.support.rows import SPECIFICATIONS, crowd_a_second, fill, spread_evenly, total_of
+from tests.support.starting import Connect, StartSandbox
 
 __all__ = ["stage"]
 

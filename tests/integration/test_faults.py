@@ -28,12 +28,12 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.sandbox import Fault, RateWindow, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock
 from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
     EXTRACT,
+    LONG,
     PAGE_SIZE,
     PAYOUTS,
     RECONCILE,
@@ -49,6 +49,7 @@ from tests.support.operations import (
     hold,
     name_of,
 )
+from tests.support.starting import Connect, StartSandbox
 
 HTML = "<!doctype html><title>Sorry</title><p>Please come back later."
 TRIES = 5
@@ -189,11 +190,13 @@ async def hold_row(
     start: StartSandbox,
     connect: Connect,
     clock: HastyClock,
+    *,
+    has_token: bool = True,
     **plan: Any,
 ) -> int:
     """Hold one cell to its ending; returns how many requests the resource got by the end of the first run."""
-    sandbox = await start(**ROWS)
-    amili = await connect(sandbox, page_size=PAGE_SIZE)
+    sandbox = await start(**ROWS, token_lifetime=LONG)
+    amili = await connect(sandbox, page_size=PAGE_SIZE, auth=sandbox.token() if has_token else None)
     sandbox.fail(row.fault, path=operation.path, method=operation.method, **plan)
     counts: list[int] = []
 
@@ -279,7 +282,7 @@ async def test_tokens_that_are_never_good(
 ) -> None:
     """A second 401 is the end: two requests, and no third token."""
     row = Row("401", Fault(status=401, body=body), AuthenticationError, {"status": 401, "was_not_processed": True})
-    assert await hold_row(row, operation, row.always, start_sandbox, connect, clock, times=None) == 2
+    assert await hold_row(row, operation, row.always, start_sandbox, connect, clock, has_token=False, times=None) == 2
 
 
 @pytest.mark.parametrize("says_so", [False, True], ids=["silent", "with headers"])

@@ -3,7 +3,6 @@
 The law: a credential goes to the host that the caller named and to no other, and an answer belongs to one request.
 """
 
-import asyncio
 import socket
 from contextlib import AsyncExitStack
 
@@ -13,8 +12,7 @@ import pytest
 from amili_async import RetryPolicy
 from amili_async.errors import ApiError, ConnectionFailed, PaymentOutcomeUnknown, TimedOut
 from amili_async.sandbox import Fault
-from tests.integration.conftest import Connect, StartSandbox
-from tests.support.clocks import HastyClock
+from tests.support.hostile_scene import ATTEMPTS, HostileScene
 from tests.support.hostile_server import HostileServer, redirect
 from tests.support.operations import (
     CREATE,
@@ -29,14 +27,7 @@ from tests.support.operations import (
     Operation,
     name_of,
 )
-from tests.support.sandbox_scene import TRIES, Scene
-
-
-@pytest.fixture
-def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyClock) -> Scene:
-    """To be opened by the test."""
-    return Scene(resources, start_sandbox, clock)
-
+from tests.support.starting import Connect, StartSandbox
 
 # Elsewhere
 
@@ -44,7 +35,7 @@ def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyCl
 @pytest.mark.parametrize("operation", [GET, STREAM, EXTRACT, CREATE], ids=name_of)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_nobody_is_sent_elsewhere(
-    status: int, operation: Operation, scene: Scene, resources: AsyncExitStack
+    status: int, operation: Operation, scene: HostileScene, resources: AsyncExitStack
 ) -> None:
     """A redirect to another host ends in an error; that host is never contacted, so the key stays here."""
     await scene.open()
@@ -58,10 +49,10 @@ async def test_nobody_is_sent_elsewhere(
 
 @pytest.mark.parametrize("operation", READING, ids=name_of)
 async def test_a_token_endpoint_elsewhere_is_not_asked(
-    operation: Operation, scene: Scene, resources: AsyncExitStack
+    operation: Operation, scene: HostileScene, resources: AsyncExitStack
 ) -> None:
     """Nor does the signed request for a token travel."""
-    await scene.open()
+    await scene.open(uses_key=True)
     elsewhere = await resources.enter_async_context(HostileServer(scene.sandbox))
     scene.sandbox.revoke_tokens()
     scene.server.plan(redirect(307, f"{elsewhere.url}{TOKEN_PATH}"), path=TOKEN_PATH)
@@ -73,21 +64,21 @@ async def test_a_token_endpoint_elsewhere_is_not_asked(
 
 
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-async def test_where_nobody_listens_nothing_was_sent(operation: Operation, scene: Scene) -> None:
+async def test_where_nobody_listens_nothing_was_sent(operation: Operation, scene: HostileScene) -> None:
     """A refused connection is tried again, also for a payment, and is no unknown outcome."""
     await scene.open()
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    scene.lead_astray(address)
+    scene.redirect_client(address)
     await scene.hold(
-        operation, Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": TRIES})
+        operation, Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": ATTEMPTS})
     )
 
 
 @pytest.mark.parametrize("operation", [GET, CREATE], ids=name_of)
-async def test_a_host_that_does_not_take_the_connection(operation: Operation, scene: Scene) -> None:
+async def test_a_host_that_does_not_take_the_connection(operation: Operation, scene: HostileScene) -> None:
     """Where the connection cannot be made in time, nothing was sent."""
-    await scene.open(patience=0.1, retry=RetryPolicy(attempts=2))
+    await scene.open(time_passes=True, retry=RetryPolicy(attempts=2))
     full = socket.socket()
     waiting = [socket.socket() for _ in range(4)]
     try:
@@ -96,7 +87,7 @@ async def test_a_host_that_does_not_take_the_connection(operation: Operation, sc
         for each in waiting:
             each.setblocking(False)
             each.connect_ex(full.getsockname())
-        scene.lead_astray(f"http://127.0.0.1:{full.getsockname()[1]}")
+        scene.redirect_client(f"http://127.0.0.1:{full.getsockname()[1]}")
         await scene.hold(operation, Fails(TimedOut, {"was_sent": False, "was_not_processed": True, "attempts": 2}))
     finally:
         for each in [full, *waiting]:
@@ -104,12 +95,12 @@ async def test_a_host_that_does_not_take_the_connection(operation: Operation, sc
 
 
 @pytest.mark.parametrize("operation", [GET, CREATE], ids=name_of)
-async def test_a_server_that_does_not_speak_tls(operation: Operation, scene: Scene) -> None:
+async def test_a_server_that_does_not_speak_tls(operation: Operation, scene: HostileScene) -> None:
     """No secret is sent to whoever cannot show a certificate."""
     await scene.open()
     scene.sandbox.requests.clear()
-    scene.lead_astray(scene.sandbox.url.replace("http:", "https:"))
-    ending = Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": TRIES})
+    scene.redirect_client(scene.sandbox.url.replace("http:", "https:"))
+    ending = Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": ATTEMPTS})
     await scene.hold(operation, ending)
 
 
@@ -122,20 +113,22 @@ LATE_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Le
 @pytest.mark.parametrize("last_words", [b"", LATE_TIMEOUT], ids=["silently", "with a 408"])
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
 async def test_idle_connections_that_the_server_has_closed(
-    operation: Operation, last_words: bytes, scene: Scene
+    operation: Operation, last_words: bytes, scene: HostileScene
 ) -> None:
     """They are not used again: nothing fails, and nothing is sent twice."""
     await scene.open()
     await scene.hold(STREAM, WHOLE)
     scene.server.asked.clear()
     assert scene.server.say_unasked(last_words, then_close=True) >= 1
-    await asyncio.sleep(0.01)
+    await settle(100)
     await scene.hold(operation, WHOLE)
     assert len({each.raw for each in scene.server.asked}) == len(scene.server.asked)
 
 
 @pytest.mark.parametrize("operation", READING, ids=name_of)
-async def test_connections_that_the_server_closes_in_the_moment_of_use(operation: Operation, scene: Scene) -> None:
+async def test_connections_that_the_server_closes_in_the_moment_of_use(
+    operation: Operation, scene: HostileScene
+) -> None:
     """What reads is whole all the same."""
     await scene.open()
     await scene.hold(STREAM, WHOLE)
@@ -144,13 +137,13 @@ async def test_connections_that_the_server_closes_in_the_moment_of_use(operation
 
 
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-async def test_an_answer_that_nobody_asked_for_is_nobodys(operation: Operation, scene: Scene) -> None:
+async def test_an_answer_that_nobody_asked_for_is_nobodys(operation: Operation, scene: HostileScene) -> None:
     """What came on an idle connection is not taken for the answer to the next request."""
-    await scene.open()
+    await scene.open(uses_key=True)
     false = b'{"_items": [], "_meta": {"page": 1, "max_results": 10, "total": 0}, "_id": "674dbeb208847b9501cc9138"}'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(false)
     assert scene.server.say_unasked(head + false, then_close=False) == 1
-    await asyncio.sleep(0.01)
+    await settle(100)
     await scene.hold(operation, WHOLE)
     assert len(scene.sandbox.rows(PAYMENTS)) == (operation is CREATE)
 

@@ -6,7 +6,6 @@ The law: what can be read in spite of it is read whole; a lie that would cost or
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -15,9 +14,8 @@ import pytest
 
 from amili_async.errors import ApiError, ExtractionInterrupted, UnreadableResponse
 from amili_async.sandbox import ReceivedRequest
-from tests.integration.conftest import StartSandbox
-from tests.support.clocks import HastyClock
 from tests.support.exhaustive import sampled
+from tests.support.hostile_scene import HostileScene
 from tests.support.hostile_server import Asked, Exchange, Misdeed, TrueAnswer, do_then_say
 from tests.support.operations import (
     COUNT,
@@ -36,7 +34,6 @@ from tests.support.operations import (
     Operation,
     name_of,
 )
-from tests.support.sandbox_scene import Scene
 
 LISTING = tuple(operation for operation in READING if operation is not GET)
 Spoil = Callable[[dict[str, Any]], Any]
@@ -184,12 +181,6 @@ def tell(lie: Lie) -> Misdeed:
     return do_then_say(change, then="stay")
 
 
-@pytest.fixture
-def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyClock) -> Scene:
-    """To be opened by the test."""
-    return Scene(resources, start_sandbox, clock)
-
-
 def is_told(lie: Lie, operation: Operation) -> bool:
     """Whether it can be told at all that this is a lie, or matters.
 
@@ -208,7 +199,7 @@ def is_told(lie: Lie, operation: Operation) -> bool:
     [(lie, operation) for lie, operation in product(LIES, LISTING) if is_told(lie, operation)],
     ids=name_of,
 )
-async def test_a_page_that_is_not_as_promised(lie: Lie, operation: Operation, scene: Scene) -> None:
+async def test_a_page_that_is_not_as_promised(lie: Lie, operation: Operation, scene: HostileScene) -> None:
     """Each lie, told on every page, ends as the table says; what is in a page is not asked for again."""
     await scene.open()
     scene.server.plan(tell(lie), times=None, path=f"/{SPECIFICATIONS}")
@@ -216,7 +207,7 @@ async def test_a_page_that_is_not_as_promised(lie: Lie, operation: Operation, sc
 
 
 @pytest.mark.parametrize("lie", [lie for lie in LIES if lie.endings is BAD], ids=name_of)
-async def test_a_page_that_is_not_as_promised_ends_an_extraction_where_it_is(lie: Lie, scene: Scene) -> None:
+async def test_a_page_that_is_not_as_promised_ends_an_extraction_where_it_is(lie: Lie, scene: HostileScene) -> None:
     """Told by one page only, it costs no row: the extraction goes on from its checkpoint."""
     await scene.open()
     scene.server.plan(tell(lie), path=f"/{SPECIFICATIONS}", after=1)
@@ -229,7 +220,7 @@ async def test_a_page_that_is_not_as_promised_ends_an_extraction_where_it_is(lie
     ids=["honestly", "without its number", "without a total", "without _meta"],
 )
 @pytest.mark.parametrize("operation", [STREAM, EXTRACT, RECONCILE], ids=name_of)
-async def test_a_page_repeated_for_ever(operation: Operation, spoil: Spoil, scene: Scene) -> None:
+async def test_a_page_repeated_for_ever(operation: Operation, spoil: Spoil, scene: HostileScene) -> None:
     """A server that ignores the page number is found out before a row comes twice; whoever goes by ids needs none."""
     await scene.open()
     scene.sandbox.falsify(query=always_the_first)
@@ -238,7 +229,7 @@ async def test_a_page_repeated_for_ever(operation: Operation, spoil: Spoil, scen
 
 
 @pytest.mark.parametrize("lie", AMOUNTS, ids=name_of)
-async def test_amounts_without_measure_are_differences(lie: Lie, scene: Scene) -> None:
+async def test_amounts_without_measure_are_differences(lie: Lie, scene: HostileScene) -> None:
     """A payout whose specifications sum up to something absurd does not agree, and no arithmetic fails."""
     await scene.open()
     scene.server.plan(tell(lie), times=None, path=f"/{SPECIFICATIONS}")
@@ -248,14 +239,14 @@ async def test_amounts_without_measure_are_differences(lie: Lie, scene: Scene) -
     assert not all(each.agrees for each in found)
 
 
-async def test_another_page_than_the_one_asked_for(scene: Scene) -> None:
+async def test_another_page_than_the_one_asked_for(scene: HostileScene) -> None:
     """A page that says that it is another is not handed out as the one asked for."""
     await scene.open()
     scene.sandbox.falsify(query=always_the_first)
     await scene.hold(PAGE, UNREADABLE)
 
 
-async def test_another_record_than_the_one_asked_for(scene: Scene) -> None:
+async def test_another_record_than_the_one_asked_for(scene: HostileScene) -> None:
     """A record with another id is not handed out as the one asked for."""
     await scene.open()
     rows = sorted(row["_id"] for row in scene.sandbox.rows(SPECIFICATIONS))

@@ -26,8 +26,7 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, TokenRefreshed
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
-from tests.support.clocks import HastyClock
+from tests.support.clocks import HastyClock, PassingTime
 from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
@@ -49,6 +48,7 @@ from tests.support.operations import (
     hold,
     name_of,
 )
+from tests.support.starting import Connect, StartSandbox
 
 HTML = "<!doctype html><title>Sorry</title><p>Please come back later."
 ALL = (GET, STREAM, EXTRACT, CREATE)
@@ -200,7 +200,7 @@ async def test_an_early_refresh_that_fails_harms_nobody(
     """While the old token lives, it does not matter that no new one is to be had."""
     sandbox, amili = await open_scene(start_sandbox, connect)
     await amili.auth.get_valid_token()
-    clock._now += 550
+    clock.skip(550)
     sandbox.fail(Fault(status=401), path=TOKEN_PATH, times=None)
     await hold(operation, WHOLE, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
     await asyncio.sleep(0.02)
@@ -212,10 +212,17 @@ async def test_a_token_endpoint_that_hangs(
     operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
     """It times out as the token's request; a payment was not sent."""
-    sandbox, amili = await open_scene(start_sandbox, connect, timeout=0.1)
+    sandbox, amili = await open_scene(start_sandbox, connect, timeout=5.0)
     sandbox.fail(Fault(hang=True), path=TOKEN_PATH, times=None)
+    time = PassingTime()
+
+    def stop_failing() -> None:
+        time.stop()
+        sandbox.stop_failing()
+
+    time.start()
     ending = Fails(TimedOut, {"request": REQUEST, "attempts": TRIES})
-    await hold(operation, ending, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
+    await hold(operation, ending, amili=amili, sandbox=sandbox, clock=clock, stop_failing=stop_failing)
 
 
 async def test_callers_share_a_slow_token(start_sandbox: StartSandbox, connect: Connect) -> None:
@@ -341,7 +348,7 @@ async def test_a_machine_that_slept(
 
     def sleep(request: Any) -> None:
         sandbox.meanwhile(None)
-        clock._now += 8 * HOUR
+        clock.skip(8 * HOUR)
 
     sandbox.meanwhile(sleep)
     await amili.payouts.count()

@@ -6,7 +6,6 @@ then, so it is looked for, and sent once.
 
 import gzip
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -23,9 +22,8 @@ from amili_async.errors import (
     TimedOut,
     UnreadableResponse,
 )
-from tests.integration.conftest import StartSandbox
-from tests.support.clocks import HastyClock
 from tests.support.exhaustive import sampled
+from tests.support.hostile_scene import ATTEMPTS, HostileScene
 from tests.support.hostile_server import (
     Misdeed,
     TrueAnswer,
@@ -48,10 +46,7 @@ from tests.support.operations import (
     Operation,
     name_of,
 )
-from tests.support.sandbox_scene import TRIES, Scene
 
-TIMEOUT = 0.2
-"""Seconds for one try where it is to hang; a try that takes so long for another reason is made again."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 BOMB = make_bomb(96 * 2**20)
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -81,7 +76,7 @@ class Row:
             return WHOLE
         told: dict[str, Any] = {"was_not_processed": False}
         if issubclass(self.kind, ApiError | ConnectionFailed):
-            told["attempts"] = TRIES if self.is_retried else 1
+            told["attempts"] = ATTEMPTS if self.is_retried else 1
         if issubclass(self.kind, ConnectionFailed):
             told["was_sent"] = True
         return Fails(self.kind, told)
@@ -195,32 +190,23 @@ HANGS = [
 ALL = [*BREAKS, *NO_HTTP, *FLOODS, *ZIPPED, *HANGS]
 
 
-@pytest.fixture
-def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyClock) -> Scene:
-    """To be opened by the test."""
-    return Scene(resources, start_sandbox, clock)
-
-
-def patience_for(row: Row) -> float:
-    """Seconds for one try."""
-    return TIMEOUT if row.kind is TimedOut else 5.0
-
-
 @sampled("row", [(row,) for row in ALL], ids=name_of)
-async def test_for_ever_it_ends_in_the_named_error(row: Row, scene: Scene) -> None:
+async def test_for_ever_it_ends_in_the_named_error(row: Row, scene: HostileScene) -> None:
     """A read is tried as often as the policy says and no more, then fails as stated; the client works afterwards."""
-    await scene.open(patience=patience_for(row))
+    await scene.open(time_passes=row.kind is TimedOut)
     scene.server.plan(row.misdeed, times=None, path=f"/{GET.path}")
     await scene.hold(GET, row.always)
-    assert (scene.asked_in_vain or scene.count(GET)) == (TRIES if row.kind is not None and row.is_retried else 1)
+    assert (scene.requests_while_failing or scene.count(GET)) == (
+        ATTEMPTS if row.kind is not None and row.is_retried else 1
+    )
 
 
 @sampled("row, operation", list(product(ALL, WALKING)), ids=name_of)
 async def test_one_bad_page_costs_a_retry_or_ends_the_walk_where_it_is(
-    row: Row, operation: Operation, scene: Scene
+    row: Row, operation: Operation, scene: HostileScene
 ) -> None:
     """What came before is a part of the truth, in order; an extraction goes on there and brings the rest once."""
-    await scene.open(patience=patience_for(row))
+    await scene.open(time_passes=row.kind is TimedOut)
     scene.server.plan(row.misdeed, path=f"/{operation.path}", after=2)
     ending = row.always
     if ending is None or row.is_retried:
@@ -230,9 +216,9 @@ async def test_one_bad_page_costs_a_retry_or_ends_the_walk_where_it_is(
 
 
 @pytest.mark.parametrize("row", ALL, ids=name_of)
-async def test_a_payment_is_sent_once_and_registered_once_at_most(row: Row, scene: Scene) -> None:
+async def test_a_payment_is_sent_once_and_registered_once_at_most(row: Row, scene: HostileScene) -> None:
     """Whatever broke, it may be registered: it is found, or its outcome is unknown."""
-    await scene.open(patience=patience_for(row))
+    await scene.open(time_passes=row.kind is TimedOut)
     scene.server.plan(row.misdeed, method="POST")
     unknown = None if row.kind is None else Fails(row.kind, within=PaymentOutcomeUnknown)
     await scene.hold(CREATE, unknown if row.post == "unknown" else WHOLE)

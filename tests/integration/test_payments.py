@@ -23,8 +23,8 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, PaymentRegistered
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
 from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support.starting import Connect, StartSandbox
 
 PAYMENTS = "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"

@@ -15,7 +15,7 @@ from amili_async.filters import Where
 from amili_async.reconciliation.run import IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock, settle
 from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
 from tests.support.planted_differences import (
@@ -32,6 +32,7 @@ from tests.support.planted_differences import (
     priced,
     sum_up,
 )
+from tests.support.starting import Connect, StartSandbox
 
 ONE = "6776478033d4049c0400dd72"
 
@@ -517,7 +518,7 @@ async def test_leaving_early_leaves_nothing_behind(
     gc.collect()
     await settle()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
-    assert amili._running == set()
+    assert internals.running_iterations(amili) == set()
     await asyncio.sleep(0.05)
     assert sandbox.in_flight == 0
     assert 0 < len(lists(sandbox)) < 40
@@ -547,7 +548,7 @@ async def test_waiting_for_an_answer_can_be_ended(
         await amili.aclose()
     with pytest.raises(asyncio.CancelledError if way == "cancelled" else ConfigurationError):
         await waiting
-    assert amili._running == set()
+    assert internals.running_iterations(amili) == set()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
     async with asyncio.timeout(10):
         while sandbox.in_flight:  # noqa: ASYNC110 - nor for that

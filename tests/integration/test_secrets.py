@@ -77,8 +77,9 @@ from amili_async.models import encode
 from amili_async.observers import LogEvents, TraceEvents
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock
+from tests.support.starting import Connect, StartSandbox
 
 MARK = "kanarie7"
 """Stands in every text that is planted, in a name at its end: asyncio shortens what it shows in the middle."""
@@ -616,7 +617,10 @@ async def test_no_object_shows_a_secret(scene: Scene) -> None:
         *(await amili.auth.token(), Token(value=TOKEN), FILTER, ~FILTER, Condition({"creditor_name": NAME}), query),
         *(amili.payout_specifications.stream(FILTER), amili.payout_specifications.extract(FILTER)),
         *(amili.reconcile(FILTER), RangedQuery(document=FILTER.document), list_request(SPECIFICATIONS, query)),
-        *(create_request(PAYMENTS, encode(make_payment())), await amili._call(list_request(SPECIFICATIONS, query))),
+        *(
+            create_request(PAYMENTS, encode(make_payment())),
+            await internals.send(amili, list_request(SPECIFICATIONS, query)),
+        ),
         ApiCodeCredentials(scene.sandbox.api_code, scene.sandbox.private_key),
         amili.creditor_payments.create_many([make_payment()]),
     ]

@@ -24,6 +24,7 @@ from amili_async.errors import (
 )
 from amili_async.models import format_date
 from amili_async.payments.batch import BatchRegistration
+from tests.support import internals
 from tests.support.exhaustive import examples
 from tests.support.payment_registry import POST, Registry, make_payment
 
@@ -152,7 +153,7 @@ def test_two_runs_register_each_payment_once(
             bank.check(outcomes, payments, 0)
             assert leaving is not None or len(outcomes) == len(payments)
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert bank.registrar._under_way == set()
+        assert internals.count_payments_in_flight(bank.registrar) == 0
         bank.fates = bank.sights = iter(())  # type: ignore[assignment]
         before = len(bank.rows)
         outcomes = await bank.run(payments)

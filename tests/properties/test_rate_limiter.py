@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.policies import Priority, Quota, RateLimit
+from tests.support import internals
 from tests.support.clocks import MovedClock, settle
 from tests.support.exhaustive import examples
 
@@ -136,7 +137,7 @@ class World:
 
     async def sleep_through(self, seconds: float) -> None:
         """The machine is suspended: time goes on, and timers are late."""
-        self.clock._now += seconds
+        self.clock.skip(seconds)
         await self.clock.move(0)
 
     async def end(self) -> None:
@@ -149,7 +150,7 @@ class World:
         assert self.served + self.left == self.calls
         while self.on_the_way or self.reached:
             await self.do("answer", 0)
-        assert (self.budget._in_flight, self.budget._waiting()) == (0, [])
+        assert (internals.count_permits_in_use(self.budget), internals.list_waiters(self.budget)) == (0, [])
 
 
 @examples(400)

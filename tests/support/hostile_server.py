@@ -72,6 +72,11 @@ class Exchange:
         dropped = (b"content-length", b"connection")
         return TrueAnswer(status, tuple(line for line in lines if not line.lower().startswith(dropped)), body)
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the client has closed the connection."""
+        return self._writer.transport.is_closing()
+
     def send(self, data: bytes) -> None:
         """Write to the client."""
         self._writer.write(data)
@@ -97,7 +102,7 @@ class Exchange:
     async def hang(self) -> None:
         """Do nothing more until the client goes away."""
         self.is_over = True
-        while not self._writer.transport.is_closing():  # noqa: ASYNC110 - a transport has no event for that
+        while not self.is_abandoned:  # noqa: ASYNC110 - a transport has no event for that
             await asyncio.sleep(0.005)
 
 
@@ -243,7 +248,7 @@ def drip(seconds: float) -> Misdeed:
         for byte in (await exchange.carry_out()).raw:
             exchange.send(bytes([byte]))
             await asyncio.sleep(seconds)
-            if exchange._writer.transport.is_closing():
+            if exchange.is_abandoned:
                 break
         exchange.close()
 
@@ -255,7 +260,7 @@ def flood(head: bytes, chunk: bytes) -> Misdeed:
 
     async def misbehave(exchange: Exchange) -> None:
         exchange.send(head)
-        while not exchange._writer.transport.is_closing():
+        while not exchange.is_abandoned:
             exchange.send(chunk)
             await exchange.drain()
             await asyncio.sleep(0)

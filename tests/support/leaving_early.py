@@ -24,12 +24,15 @@ async def leave_by_an_exception(records: AsyncIterable[Any], amili: AmiliClient)
 
 
 async def leave_by_cancellation(records: AsyncIterable[Any], amili: AmiliClient) -> None:
+    has_begun = asyncio.Event()
+
     async def consume() -> None:
         async for _ in records:
+            has_begun.set()
             await asyncio.Event().wait()
 
     task = asyncio.create_task(consume())
-    await asyncio.sleep(0.05)
+    await has_begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

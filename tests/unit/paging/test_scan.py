@@ -13,6 +13,7 @@ from amili_async._paging.partition import LOWEST, Span
 from amili_async._paging.scan import AHEAD, PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanPage, ScanStats
 from amili_async.errors import ConfigurationError, ConnectionFailed
+from tests.support import internals
 from tests.support.clocks import settle
 from tests.support.exhaustive import IN_TENTHS, examples
 
@@ -214,9 +215,9 @@ async def test_a_consumer_who_is_slow_stops_the_fetching(width: int) -> None:
     for _ in range(50):
         assert len(table.pending) <= width
         await table.let_go(0)
-        walk._top_up()
-        assert len(walk._batches) + len(table.pending) <= AHEAD * width
-    assert len(walk._batches) + len(table.pending) <= width + 3
+        internals.top_up(walk)
+        assert internals.count_waiting_batches(walk) + len(table.pending) <= AHEAD * width
+    assert internals.count_waiting_batches(walk) + len(table.pending) <= width + 3
     await walk.aclose()
     assert table.pending == []
 

@@ -14,6 +14,7 @@ from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.errors import BudgetExhausted, ConfigurationError
 from amili_async.events import Announcer, Event
 from amili_async.policies import Priority, Quota, RateLimit
+from tests.support import internals
 from tests.support.clocks import JumpingLoop, MovedClock, settle
 
 
@@ -87,9 +88,9 @@ def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
 
     async def run() -> None:
         budget = SlidingWindowLimiter(RateLimit(per_second=3))
-        budget._windows[1].limit, budget._windows[1].period = 12, 20.005
+        internals.set_window(budget, 1, limit=12, period=20.005)
         await asyncio.gather(*(call(budget, *each) for each in calls))
-        assert budget._in_flight == 0
+        assert internals.count_permits_in_use(budget) == 0
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(run())
@@ -150,13 +151,13 @@ async def test_a_cancelled_waiter_takes_nothing() -> None:
     await settle()
     waiting.cancel()
     await settle()
-    clock._now += 2
-    budget._wake()  # gives the turn; before the task can run, it is cancelled
+    clock.skip(2)
+    internals.wake(budget)  # gives the turn; before the task can run, it is cancelled
     granted.cancel()
     await settle()
     assert granted.cancelled()
     assert follower.done()
-    assert budget._in_flight == 1
+    assert internals.count_permits_in_use(budget) == 1
 
 
 async def test_a_turn_that_was_not_used_is_free_again_at_once() -> None:
@@ -397,7 +398,7 @@ async def test_an_absurd_pause_does_not_last_for_ever() -> None:
     assert budget.on_rate_limited(999_999_999.0) == 999_999_999.0
     with pytest.raises(BudgetExhausted):
         await budget.acquire(Priority.SINGLE)
-    clock._now += 3601
+    clock.skip(3601)
     await asyncio.wait_for(budget.acquire(Priority.SINGLE), 0.05)
 
 
@@ -426,7 +427,7 @@ async def test_closing_forgets_the_timer() -> None:
     waiter = asyncio.create_task(budget.acquire(Priority.SINGLE))
     await settle()
     budget.close()
-    assert [timer for *_, timer in clock._timers if timer.callback is not None] == []
+    assert clock.timers == []
     with pytest.raises(ConfigurationError):
         await waiter
 

@@ -110,7 +110,7 @@ async def test_a_token_is_renewed_early_while_the_old_one_is_handed_out() -> Non
     clock, source = MovedClock(), Source(lifetime=600.0)
     keeper = make_keeper(source, clock)
     await keeper.token()
-    clock._now += 545
+    clock.skip(545)
     source.gate.clear()
     assert await keeper.get_valid_token() == "token-1"
     await settle()
@@ -127,14 +127,14 @@ async def test_a_failed_early_refresh_keeps_the_old_token_and_is_not_repeated_at
     keeper = make_keeper(source, clock, events.append)
     await keeper.token()
     source.failure = ServerFault("down", status=503)
-    clock._now += 545
+    clock.skip(545)
     for _ in range(5):
         assert await keeper.get_valid_token() == "token-1"
         await settle()
     assert source.calls == 2
     assert events == [TokenRefreshed(lifetime=600.0), TokenRefreshFailed(error="ServerFault", kept=True)]
     source.failure = None
-    clock._now += 6
+    clock.skip(6)
     await keeper.get_valid_token()
     await settle()
     assert await keeper.get_valid_token() == "token-3"
@@ -145,7 +145,7 @@ async def test_a_token_past_its_end_is_not_handed_out() -> None:
     clock, source = MovedClock(), Source(lifetime=600.0)
     keeper = make_keeper(source, clock)
     await keeper.token()
-    clock._now += 601
+    clock.skip(601)
     assert await keeper.get_valid_token() == "token-2"
 
 
