@@ -12,6 +12,7 @@ import pytest
 from amili_async import RetryPolicy
 from amili_async.errors import ApiError, ConnectionFailed, PaymentOutcomeUnknown, TimedOut
 from amili_async.sandbox import Fault
+from tests.support.clocks import settle
 from tests.support.hostile_scene import ATTEMPTS, HostileScene
 from tests.support.hostile_server import HostileServer, redirect
 from tests.support.operations import (
