@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -24,9 +22,9 @@ from tests.support import internals
 from tests.support.cancel_at_each_await import Moment, Stepper
 from tests.support.clocks import HastyClock, settle
 from tests.support.exhaustive import IN_TENTHS, steps
+from tests.support.payments import PAYMENTS, make_payments
 from tests.support.starting import StartSandbox
 
-PAYMENTS = "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"
 FEW: dict[str, Any] = {"payouts": 3, "specifications": 60, "payments": 3}
 
@@ -57,7 +55,7 @@ class CountingBudget:
         self.budget.close()
 
 
-class Scene(Struct):
+class CallScene(Struct):
     """What a call has to do with, made anew for each run."""
 
     amili: AmiliClient
@@ -78,31 +76,18 @@ class Call(Struct, frozen=True):
     """A public coroutine, and what goes wrong while it runs, so that it waits for as much as it ever can."""
 
     name: str
-    run: Callable[[Scene], Awaitable[Any]]
+    run: Callable[[CallScene], Awaitable[Any]]
     faults: tuple[tuple[Fault, dict[str, Any]], ...] = ()
     is_sent: bool = True
     """Whether anything is asked of the server."""
-    follow_up: Callable[[Scene], Awaitable[None]] | None = None
+    follow_up: Callable[[CallScene], Awaitable[None]] | None = None
     """What must hold of the file that it writes."""
 
     def __repr__(self) -> str:
         return self.name
 
 
-def make_payments(number: int) -> list[NewCreditorPayment]:
-    return [
-        NewCreditorPayment(
-            creditor="674dbeb208847b9501cc9138",
-            case="68678eda88b9226bb78d7169",
-            amount=Decimal("100.50"),
-            bank_transaction_date=datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC),
-            creditor_payment_reference=f"PAY-{number}-{place}",
-        )
-        for place in range(3)
-    ]
-
-
-RECORDS: dict[str, Callable[[Scene], Any]] = {
+RECORDS: dict[str, Callable[[CallScene], Any]] = {
     "stream": lambda scene: scene.amili.payout_specifications.stream(),
     "pages": lambda scene: scene.amili.payout_specifications.stream().pages(),
     "extract": lambda scene: scene.amili.payout_specifications.extract(),
@@ -123,7 +108,7 @@ async def read(records: Any) -> list[Any]:
     return found
 
 
-async def create_many(scene: Scene) -> None:
+async def create_many(scene: CallScene) -> None:
     outcomes = await read(scene.amili.creditor_payments.create_many(scene.payments))
     assert [outcome.payment for outcome in outcomes] == scene.payments
     for outcome in outcomes:
@@ -131,20 +116,20 @@ async def create_many(scene: Scene) -> None:
             raise outcome.error
 
 
-async def export_again(scene: Scene) -> None:
+async def export_again(scene: CallScene) -> None:
     """What was left of an export is no hindrance to the next one."""
     if not scene.path.exists():
         await export(scene.amili.payout_specifications, scene.path, resume=True)
     assert len(scene.path.read_bytes().splitlines()) == FEW["specifications"]
 
 
-async def leave_nothing(scene: Scene) -> None:
+async def leave_nothing(scene: CallScene) -> None:
     """A stream is written whole or not at all."""
     assert list(scene.path.parent.glob(f"{scene.path.name}.*")) == []
     assert not scene.path.exists() or len(scene.path.read_bytes().splitlines()) == FEW["specifications"]
 
 
-async def close_while_reading(scene: Scene) -> None:
+async def close_while_reading(scene: CallScene) -> None:
     stream = scene.amili.payout_specifications.stream(page_size=10)
     async with stream, aclosing(stream.pages()) as pages:
         await anext(pages)
@@ -199,14 +184,16 @@ async def complaints() -> list[str]:
 
 
 @asynccontextmanager
-async def opened(sandbox: Sandbox, clock: HastyClock, tmp_path: Path, number: int) -> AsyncIterator[Scene]:
+async def opened(sandbox: Sandbox, clock: HastyClock, tmp_path: Path, number: int) -> AsyncIterator[CallScene]:
     """A client without a token or a connection; after it is closed, nothing that it started is left."""
     budget = CountingBudget(clock)
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
     amili = AmiliClient(sandbox.url, auth=credentials, page_size=20, concurrency=3, rate_limit=budget, clock=clock)
     async with amili:
         path = tmp_path / f"{number}.ndjson"
-        yield Scene(amili=amili, sandbox=sandbox, budget=budget, path=path, payments=make_payments(number))
+        yield CallScene(
+            amili=amili, sandbox=sandbox, budget=budget, path=path, payments=make_payments(3, prefix=f"PAY-{number}")
+        )
     await settle()
     assert find_tasks() == []
 
@@ -218,7 +205,7 @@ def find_tasks() -> list[str]:
     return [name for name in names if not name.startswith("RequestHandler.")]
 
 
-def find_remains(scene: Scene) -> dict[str, Any]:
+def find_remains(scene: CallScene) -> dict[str, Any]:
     """What is left of a call."""
     amili = scene.amili
     return {
@@ -231,7 +218,7 @@ def find_remains(scene: Scene) -> dict[str, Any]:
     }
 
 
-async def wait_until_quiet(scene: Scene) -> None:
+async def wait_until_quiet(scene: CallScene) -> None:
     """Whatever was cancelled has a moment to end, and nothing goes on for longer."""
     until = asyncio.get_running_loop().time() + 5
     while any((remains := find_remains(scene)).values()):
@@ -239,7 +226,7 @@ async def wait_until_quiet(scene: Scene) -> None:
         await asyncio.sleep(0.0005)
 
 
-async def is_usable(scene: Scene) -> bool:
+async def is_usable(scene: CallScene) -> bool:
     """Whether the client still works, opened again where that was what was cancelled."""
     scene.sandbox.stop_failing()
     async with asyncio.timeout(5):
@@ -282,7 +269,7 @@ async def test_a_call_can_be_cancelled_wherever_it_waits(
             break
 
 
-async def leave_by_timeout(call: Call, scene: Scene) -> None:
+async def leave_by_timeout(call: Call, scene: CallScene) -> None:
     with pytest.raises(TimeoutError):  # noqa: PT012 - the timeout is what raises it
         async with asyncio.timeout(None) as timeout:
             running = asyncio.ensure_future(call.run(scene))
@@ -291,7 +278,7 @@ async def leave_by_timeout(call: Call, scene: Scene) -> None:
             await running
 
 
-async def leave_by_wait_for(call: Call, scene: Scene) -> None:
+async def leave_by_wait_for(call: Call, scene: CallScene) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(call.run(scene), 0.005)
 
@@ -313,7 +300,7 @@ SILENCES = [(Fault(hang=True), 0), (Fault(cut=20, hang=True), 0), (Fault(hang=Tr
 @pytest.mark.parametrize("call", SENT, ids=repr)
 async def test_a_call_can_be_left_while_the_server_is_silent(
     call: Call,
-    leave: Callable[[Call, Scene], Awaitable[None]],
+    leave: Callable[[Call, CallScene], Awaitable[None]],
     start_sandbox: StartSandbox,
     clock: HastyClock,
     tmp_path: Path,
@@ -454,10 +441,10 @@ def in_a_thread(work: Callable[[Sandbox], None]) -> None:
         thread.join()
 
 
-def make_scene(sandbox: Sandbox, path: Path) -> Scene:
+def make_scene(sandbox: Sandbox, path: Path) -> CallScene:
     budget = CountingBudget(SystemClock())
     amili = AmiliClient(sandbox.url, auth=sandbox.token(), page_size=20, rate_limit=None)
-    return Scene(amili=amili, sandbox=sandbox, budget=budget, path=path, payments=make_payments(1))
+    return CallScene(amili=amili, sandbox=sandbox, budget=budget, path=path, payments=make_payments(3, prefix="PAY-1"))
 
 
 def test_a_client_serves_no_second_event_loop(tmp_path: Path) -> None:
@@ -495,7 +482,7 @@ def test_a_client_that_was_closed_can_be_opened_in_another_event_loop(tmp_path: 
             scene.path = tmp_path / f"{number}.ndjson"
             with asyncio.Runner() as runner:
                 for place, call in enumerate(CALLS):
-                    scene.payments = make_payments(100 * place + number)
+                    scene.payments = make_payments(3, prefix=f"PAY-{place}-{number}")
                     runner.run(scene.amili.open())
                     runner.run(as_coroutine(call.run(scene)))
                     scene.path.unlink(missing_ok=True)

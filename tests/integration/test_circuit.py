@@ -23,7 +23,8 @@ from amili_async.events import AttemptFinished, Event, PaymentLookedFor, RetrySc
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.clocks import HastyClock
-from tests.support.operations import GUARD, PAGE_SIZE, PAYMENT, PAYMENTS, ROWS, SPECIFICATIONS, TOKEN_PATH
+from tests.support.operations import GUARD, PAGE_SIZE, PAYMENT, ROWS, SPECIFICATIONS, TOKEN_PATH
+from tests.support.payments import PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 
 RESERVE = RetryPolicy().retry_budget

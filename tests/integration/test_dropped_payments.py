@@ -7,8 +7,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
-from decimal import Decimal
 from random import Random
 
 import pytest
@@ -21,9 +19,9 @@ from amili_async.sandbox import Sandbox
 from tests.support.clocks import HastyClock, PassingTime
 from tests.support.dropping_proxy import Drop, DroppingProxy
 from tests.support.exhaustive import tenth_and_whole
+from tests.support.payments import PAYMENTS, make_payments
 from tests.support.starting import StartSandbox
 
-PAYMENTS = "creditor--payments"
 MANY = tenth_and_whole(1000)
 AT_ONCE = 20
 TIMEOUT = 5.0
@@ -36,19 +34,6 @@ SENT_AGAIN = {Drop.RATE_LIMITED, Drop.UNAUTHORIZED}
 FOUND = {Drop.AFTER_COMMIT, Drop.IN_ANSWER_HEAD, Drop.IN_ANSWER_BODY, Drop.GATEWAY_TIMEOUT, Drop.HANG_AFTER}
 FOUND_LATER = {Drop.LATE_AFTER_RESET, Drop.LATE_AFTER_HANG}
 Outcome = CreatedPayment | AmiliError
-
-
-def make_payments(count: int) -> list[NewCreditorPayment]:
-    return [
-        NewCreditorPayment(
-            creditor="674dbeb208847b9501cc9138",
-            case="68678eda88b9226bb78d7169",
-            amount=Decimal(100 + number) / 100,
-            bank_transaction_date=datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC),
-            creditor_payment_reference=f"DROP-{number:04}",
-        )
-        for number in range(count)
-    ]
 
 
 def count_rows(sandbox: Sandbox) -> Counter[str]:
@@ -165,7 +150,7 @@ async def test_many_payments_over_a_line_that_breaks_everywhere(many: int, line:
     """Twenty at a time: each that is returned stands there once, and each that is not settled is unknown."""
     await line.open()
     line.drop_at_random(seed=1)
-    payments = make_payments(many)
+    payments = make_payments(many, prefix="DROP")
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def take_turn(payment: NewCreditorPayment) -> Outcome:
@@ -191,7 +176,7 @@ async def test_many_payments_over_a_line_that_breaks_everywhere(many: int, line:
 async def test_a_list_over_such_a_line_can_be_run_again_until_all_is_settled(many: int, line: Line) -> None:
     """Each run gives an outcome for each payment, in order, and in the end each is registered once."""
     await line.open()
-    payments = make_payments(many)
+    payments = make_payments(many, prefix="DROP")
     ids: dict[str, str] = {}
     for run in range(3):
         if run < 2:

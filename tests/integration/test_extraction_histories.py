@@ -79,7 +79,7 @@ def histories(*, stops: st.SearchStrategy[list[tuple[int, bool]]] = NO_STOPS) ->
     )
 
 
-class World:
+class ChangingRows:
     """The rows of one history, and what became of them."""
 
     def __init__(self, sandbox: Sandbox, history: History) -> None:
@@ -223,11 +223,11 @@ async def take_in_pieces(amili: AmiliClient, history: History) -> tuple[list[str
     return taken, extraction
 
 
-def check(taken: list[str], world: World) -> None:
+def check(taken: list[str], table: ChangingRows) -> None:
     """What must hold of every history."""
     assert len(set(taken)) == len(taken), "delivered twice"
-    assert world.kept <= set(taken), "lost"
-    assert set(taken) <= world.ever, "made up"
+    assert table.kept <= set(taken), "lost"
+    assert set(taken) <= table.ever, "made up"
     assert all(row_id < make_id(NOW - 9, 0) for row_id in taken), "newer than the bound"
 
 
@@ -259,12 +259,12 @@ QUIET: dict[str, Any] = {"changes": [], "pace": 1, "is_filtered": False, "counts
 def test_every_row_that_stays_arrives_exactly_once(stage: Stage, history: History) -> None:
     """Whatever is inserted, deleted and updated between any two requests, of what stays nothing is lost or doubled."""
 
-    async def play(world: World) -> None:
+    async def play(table: ChangingRows) -> None:
         async with stage.connect(history) as amili:
             extraction = begin(amili, history)
             batches = await take_batches(extraction)
         taken = [row_id for batch in batches for row_id in batch]
-        check(taken, world)
+        check(taken, table)
         check_manifest(taken, extraction)
         assert all(batch == sorted(batch) for batch in batches)
         spans = sorted((batch[0], batch[-1]) for batch in batches)
@@ -272,11 +272,11 @@ def test_every_row_that_stays_arrives_exactly_once(stage: Stage, history: Histor
         if not history.changes:
             assert extraction.manifest.verdict is Verdict.COMPLETE
 
-    world = World(stage.sandbox, history)
+    table = ChangingRows(stage.sandbox, history)
     try:
-        stage.run(play(world))
+        stage.run(play(table))
     finally:
-        world.clear()
+        table.clear()
 
 
 STOPS = st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=4)
@@ -287,14 +287,14 @@ STOPS = st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_s
 def test_leaving_and_going_on_loses_and_doubles_nothing(stage: Stage, history: History) -> None:
     """The same holds of what was taken before each leaving and what comes afterwards, with or without JSON between."""
 
-    async def play(world: World) -> None:
+    async def play(table: ChangingRows) -> None:
         async with stage.connect(history) as amili:
             taken, extraction = await take_in_pieces(amili, history)
-        check(taken, world)
+        check(taken, table)
         check_manifest(taken, extraction)
 
-    world = World(stage.sandbox, history)
+    table = ChangingRows(stage.sandbox, history)
     try:
-        stage.run(play(world))
+        stage.run(play(table))
     finally:
-        world.clear()
+        table.clear()

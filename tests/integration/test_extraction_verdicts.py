@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from amili_async.errors import AmiliError
 from amili_async.extraction import Manifest, Verdict
 from amili_async.sandbox import ReceivedRequest
-from tests.integration.test_extraction_histories import QUIET, History, Stage, World, begin, stage
+from tests.integration.test_extraction_histories import QUIET, ChangingRows, History, Stage, begin, stage
 from tests.support.exhaustive import examples, sampled
 from tests.support.rows import SPECIFICATIONS, crowd_a_second, fill, spread_evenly, total_of
 from tests.support.starting import Connect, StartSandbox
@@ -131,14 +131,14 @@ def test_the_verdict_is_complete_only_if_it_is(
                 assert extraction.manifest.verdict is Verdict.PARTIAL
             return extraction.manifest
 
-    world = World(stage.sandbox, history)
+    table = ChangingRows(stage.sandbox, history)
     stage.sandbox.falsify(page=Liar(planted))
     try:
         manifest = stage.run(play())
     finally:
         stage.sandbox.falsify()
-        rows = set(world.rows)
-        world.clear()
+        rows = set(table.rows)
+        table.clear()
     assert len(set(taken)) == len(taken)
     assert set(taken) <= rows
     if manifest.verdict is Verdict.COMPLETE:

@@ -15,19 +15,8 @@ from amili_async.sandbox import Fault
 from tests.support.clocks import settle
 from tests.support.hostile_scene import ATTEMPTS, HostileScene
 from tests.support.hostile_server import HostileServer, redirect
-from tests.support.operations import (
-    CREATE,
-    EXTRACT,
-    GET,
-    PAYMENTS,
-    READING,
-    STREAM,
-    TOKEN_PATH,
-    WHOLE,
-    Fails,
-    Operation,
-    name_of,
-)
+from tests.support.operations import CREATE, EXTRACT, GET, READING, STREAM, TOKEN_PATH, WHOLE, Fails, Operation, name_of
+from tests.support.payments import PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 
 # Elsewhere

@@ -34,7 +34,6 @@ from tests.support.operations import (
     GET,
     GUARD,
     PAGE_SIZE,
-    PAYMENTS,
     READING,
     ROWS,
     SINGLE,
@@ -48,6 +47,7 @@ from tests.support.operations import (
     hold,
     name_of,
 )
+from tests.support.payments import PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 
 HTML = "<!doctype html><title>Sorry</title><p>Please come back later."

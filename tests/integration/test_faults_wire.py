@@ -34,18 +34,8 @@ from tests.support.hostile_server import (
     say,
     zip_wrongly,
 )
-from tests.support.operations import (
-    CREATE,
-    EXTRACT,
-    GET,
-    PAYMENTS,
-    WALKING,
-    WHOLE,
-    Ending,
-    Fails,
-    Operation,
-    name_of,
-)
+from tests.support.operations import CREATE, EXTRACT, GET, WALKING, WHOLE, Ending, Fails, Operation, name_of
+from tests.support.payments import PAYMENTS
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 BOMB = make_bomb(96 * 2**20)

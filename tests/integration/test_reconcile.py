@@ -1,7 +1,6 @@
 """Reconciliation against the sandbox: what is planted is found, nothing else is, and at what price."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterable, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -16,8 +15,8 @@ from amili_async.reconciliation.run import IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, settle
-from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support.clocks import HastyClock
+from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
 from tests.support.planted_differences import (
     CATEGORIES,
     FAULTS,
@@ -480,47 +479,17 @@ async def test_a_server_that_fails_for_good_ends_it(start_sandbox: StartSandbox,
     assert tell(told) == {}
 
 
-async def leave_by_closing(found: AsyncIterable[Any], amili: AmiliClient) -> None:
-    reconciliations: Any = found
-    await anext(reconciliations)
-    await reconciliations.aclose()
-
-
-async def leave_by_closing_the_client(found: AsyncIterable[Any], amili: AmiliClient) -> None:
-    reconciliations: Any = found
-    first = await anext(reconciliations)
-    await amili.aclose()
-    told = [first]
-    with pytest.raises(ConfigurationError, match="closed"):
-        await take_all(reconciliations, told)
-    assert len(told) <= 100  # what was compared already may still come
-    await amili.open()
-
-
-@pytest.mark.parametrize(
-    "leave",
-    [
-        leave_by_breaking,
-        leave_by_an_exception,
-        leave_by_cancellation,
-        leave_by_closing,
-        leave_by_closing_the_client,
-    ],
-)
+@pytest.mark.parametrize("leave", WAYS)
 async def test_leaving_early_leaves_nothing_behind(
     leave: Callable[[AsyncIterable[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
     """No task and no open request remains, not everything was asked for, and the client still works."""
-    sandbox = await start_sandbox(payouts=700, specifications=4000, latency=0.02)
+    sandbox = await start_sandbox(payouts=700, specifications=4000)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox, concurrency=2)
     await amili.auth.get_valid_token()
     await leave(amili.reconcile(), amili)
-    gc.collect()
-    await settle()
-    assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
-    assert internals.running_iterations(amili) == set()
-    await asyncio.sleep(0.05)
-    assert sandbox.in_flight == 0
+    await assert_nothing_is_left(amili, sandbox)
     assert 0 < len(lists(sandbox)) < 40
     assert await amili.payouts.count() == 700
 

@@ -77,8 +77,9 @@ from amili_async.models import encode
 from amili_async.observers import LogEvents, TraceEvents
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
-from tests.support import internals
+from tests.support import internals, payments
 from tests.support.clocks import HastyClock
+from tests.support.payments import CASE, CREDITOR, PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 
 MARK = "kanarie7"
@@ -91,9 +92,7 @@ WORDS = f"server words about {MARK} and {DIGITS[0]}"
 TOKEN = f"{MARK}-token"
 LOGIN = f"http://user:{MARK}@127.0.0.1:9"
 AMOUNT = Decimal(f"{DIGITS[0]}.42")
-CREDITOR = "674dbeb208847b9501cc9138"
 SPECIFICATIONS = "finance--payout-specifications"
-PAYMENTS = "creditor--payments"
 TOKENS = "/authenticates"
 PLANTED = {
     "creditor_name": NAME,
@@ -116,13 +115,13 @@ NO_MANIFEST = json.dumps(
     {"version": 1, "resource": "", "fingerprint": "", "filter": "", "is_finished": True, "verdict": NAME}
 )
 PAGE_OF_HTML = f"<!doctype html><title>{WORDS}</title><p>{LOGIN}"
-UNSURE = {"_status": "OK", "_id": "68678eda88b9226bb78d7169", "status": WORDS, "status_reason_locale": WORDS}
+UNSURE = {"_status": "OK", "_id": CASE, "status": WORDS, "status_reason_locale": WORDS}
 MAY_HOLD_WORDS = frozenset({"issues", "excerpt", "payment", "created"})
 """The attributes of errors that are documented to hold what the server said, or the payment."""
 
 
 @dataclass
-class Scene:
+class WatchedScene:
     """Where errors are provoked."""
 
     sandbox: Sandbox
@@ -148,7 +147,7 @@ class Watch:
         yield from (("warning", str(warning.message)) for warning in self.warned)
 
 
-Provoke = Callable[[Scene], Awaitable[object]]
+Provoke = Callable[[WatchedScene], Awaitable[object]]
 Rows = Mapping[str, tuple[type[Exception], Provoke]]
 
 
@@ -199,7 +198,7 @@ def find_secrets(texts: Iterable[tuple[str, str]], secrets: Mapping[str, str]) -
 
 
 @pytest.fixture
-async def scene(start_sandbox: StartSandbox, connect: Connect, watch: Watch, tmp_path: Path) -> Scene:
+async def scene(start_sandbox: StartSandbox, connect: Connect, watch: Watch, tmp_path: Path) -> WatchedScene:
     """A sandbox in which every record holds canaries, and a client that is watched."""
     sandbox = await start_sandbox(specifications=23, payouts=3, payments=3)
     for resource in (SPECIFICATIONS, PAYMENTS):
@@ -210,7 +209,7 @@ async def scene(start_sandbox: StartSandbox, connect: Connect, watch: Watch, tmp
     async def connect_watched(**options: Any) -> AmiliClient:
         return await connect(sandbox, **({"observers": observers, "retry": RetryPolicy(attempts=2)} | options))
 
-    return Scene(sandbox, await connect_watched(page_size=5), connect_watched, tmp_path)
+    return WatchedScene(sandbox, await connect_watched(page_size=5), connect_watched, tmp_path)
 
 
 def tracer_of(watch: Watch) -> Any:
@@ -232,20 +231,15 @@ async def watch(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Watch]:
 
 
 def make_payment(**changes: Any) -> NewCreditorPayment:
-    fields: dict[str, Any] = {
-        "creditor": CREDITOR,
-        "invoice_number": INVOICE,
-        "amount": AMOUNT,
-        "bank_transaction_date": datetime(2025, 7, 4, tzinfo=UTC),
-        "creditor_payment_reference": INVOICE,
-    }
-    return NewCreditorPayment(**(fields | changes))
+    """A payment in which every text and the amount are canaries."""
+    planted = {"case": UNSET, "invoice_number": INVOICE, "amount": AMOUNT, "creditor_payment_reference": INVOICE}
+    return payments.make_payment(**(planted | changes))
 
 
 def answered(**fault: Any) -> Provoke:
     """The server answers so to whoever asks for a page."""
 
-    async def provoke(scene: Scene) -> None:
+    async def provoke(scene: WatchedScene) -> None:
         scene.sandbox.fail(Fault(**fault), times=None, path=SPECIFICATIONS)
         await scene.amili.payout_specifications.page(where=FILTER)
 
@@ -255,7 +249,7 @@ def answered(**fault: Any) -> Provoke:
 def posted(*, patience: float = 0.0, **fault: Any) -> Provoke:
     """The server answers so to a payment."""
 
-    async def provoke(scene: Scene) -> None:
+    async def provoke(scene: WatchedScene) -> None:
         scene.sandbox.fail(Fault(**fault), times=None, method="POST")
         created = await scene.amili.creditor_payments.create(make_payment(), patience=patience)
         created.raise_for_status()
@@ -266,7 +260,7 @@ def posted(*, patience: float = 0.0, **fault: Any) -> Provoke:
 def exchanged(**fault: Any) -> Provoke:
     """The server answers so to whoever asks for a token."""
 
-    async def provoke(scene: Scene) -> None:
+    async def provoke(scene: WatchedScene) -> None:
         scene.sandbox.fail(Fault(**fault), times=None, path=TOKENS)
         await scene.amili.payout_specifications.page(where=FILTER)
 
@@ -276,7 +270,7 @@ def exchanged(**fault: Any) -> Provoke:
 def connected(**options: Any) -> Provoke:
     """A client is made so, and asks for a page."""
 
-    async def provoke(scene: Scene) -> None:
+    async def provoke(scene: WatchedScene) -> None:
         amili = await scene.connect(**options)
         await amili.payout_specifications.page(where=FILTER)
 
@@ -295,7 +289,7 @@ def giving(token: Any) -> Provoke:
 def calling(function: Callable[..., Any], *arguments: Any, **options: Any) -> Provoke:
     """A call that is refused before anything is sent."""
 
-    async def provoke(scene: Scene) -> None:
+    async def provoke(scene: WatchedScene) -> None:
         function(*arguments, **options)
 
     return provoke
@@ -304,27 +298,27 @@ def calling(function: Callable[..., Any], *arguments: Any, **options: Any) -> Pr
 def holding(**fields: Any) -> Provoke:
     """A record holds something that cannot be read."""
 
-    async def provoke(scene: Scene) -> None:
+    async def provoke(scene: WatchedScene) -> None:
         scene.sandbox.update(SPECIFICATIONS, scene.sandbox.rows(SPECIFICATIONS)[7]["_id"], fields)
         await scene.amili.payout_specifications.stream().collect()
 
     return provoke
 
 
-async def ask_for_a_payout(scene: Scene) -> None:
+async def ask_for_a_payout(scene: WatchedScene) -> None:
     await scene.amili.payouts.get(NAME)
 
 
-async def ask_for_too_much(scene: Scene) -> None:
+async def ask_for_too_much(scene: WatchedScene) -> None:
     scene.amili.payout_specifications.stream(field("invoice_number").is_in([f"{INVOICE}{n}" for n in range(999)]))
 
 
-async def ask_a_closed_client(scene: Scene) -> None:
+async def ask_a_closed_client(scene: WatchedScene) -> None:
     await scene.amili.aclose()
     await scene.amili.payout_specifications.page(where=FILTER)
 
 
-async def close_while_asking(scene: Scene) -> None:
+async def close_while_asking(scene: WatchedScene) -> None:
     await scene.amili.auth.token()
     closing: list[asyncio.Task[None]] = []
     scene.sandbox.meanwhile(lambda request: closing.append(asyncio.create_task(scene.amili.aclose())))
@@ -336,85 +330,85 @@ async def close_while_asking(scene: Scene) -> None:
         await asyncio.gather(*closing)
 
 
-async def read_the_key_as_a_file(scene: Scene) -> None:
+async def read_the_key_as_a_file(scene: WatchedScene) -> None:
     environ = {"AMILI_API_CODE": scene.sandbox.api_code, "AMILI_PRIVATE_KEY_FILE": scene.sandbox.private_key * 20}
     AmiliClient.from_env(environ)
 
 
-async def give_the_wrong_password(scene: Scene) -> None:
+async def give_the_wrong_password(scene: WatchedScene) -> None:
     key = load_pem_private_key(scene.sandbox.private_key.encode(), None)
     locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"another"))
     ApiCodeCredentials(scene.sandbox.api_code, locked, password=TOKEN)
 
 
-async def go_through_a_proxy(scene: Scene) -> None:
+async def go_through_a_proxy(scene: WatchedScene) -> None:
     async with aiohttp.ClientSession(proxy=LOGIN) as session:
         amili = await scene.connect(session=session)
         await amili.payout_specifications.page(where=FILTER)
 
 
-async def refuse_one_of_many(scene: Scene) -> None:
+async def refuse_one_of_many(scene: WatchedScene) -> None:
     scene.sandbox.fail(Fault(status=503, body=PAGE_OF_HTML), times=None, method="GET", path=PAYMENTS)
     await raise_outcomes(scene, [make_payment()])
 
 
-async def pay_twice(scene: Scene) -> None:
+async def pay_twice(scene: WatchedScene) -> None:
     await raise_outcomes(scene, [make_payment(), make_payment()])
 
 
-async def raise_outcomes(scene: Scene, payments: list[NewCreditorPayment]) -> None:
+async def raise_outcomes(scene: WatchedScene, payments: list[NewCreditorPayment]) -> None:
     async with aclosing(scene.amili.creditor_payments.create_many(payments, patience=0)) as outcomes:
         async for outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error
 
 
-async def find_another(scene: Scene) -> None:
+async def find_another(scene: WatchedScene) -> None:
     await scene.amili.creditor_payments.create(make_payment(amount=AMOUNT + 1))
     await scene.amili.creditor_payments.find(make_payment())
 
 
-def insert_twins(scene: Scene) -> None:
+def insert_twins(scene: WatchedScene) -> None:
     twin = {"creditor": CREDITOR, "creditor_payment_reference": INVOICE, "invoice_number": INVOICE, "amount": AMOUNT}
     for _ in range(2):
         scene.sandbox.insert(PAYMENTS, {**twin, "bank_transaction_date": datetime(2025, 7, 4, tzinfo=UTC)})
 
 
-async def find_twins(scene: Scene) -> None:
+async def find_twins(scene: WatchedScene) -> None:
     insert_twins(scene)
     await scene.amili.creditor_payments.find(make_payment())
 
 
-async def find_two(scene: Scene) -> None:
+async def find_two(scene: WatchedScene) -> None:
     insert_twins(scene)
     scene.sandbox.fail(Fault(reset="before"), method="POST")
     await scene.amili.creditor_payments.create(make_payment(), patience=5)
 
 
-async def interrupt_an_extraction(scene: Scene) -> None:
+async def interrupt_an_extraction(scene: WatchedScene) -> None:
     scene.sandbox.fail(Fault(status=503, body=PAGE_OF_HTML), times=None, path=SPECIFICATIONS, after=3)
     async with scene.amili.payout_specifications.extract(FILTER) as extraction:
         _ = [record async for record in extraction]
 
 
-async def sweep_in_vain(scene: Scene) -> None:
+async def sweep_in_vain(scene: WatchedScene) -> None:
     scene.sandbox.fail(Fault(cut=50), times=None, path=SPECIFICATIONS, after=3)
     await scene.amili.payout_specifications.sweep([CREDITOR], FILTER)
 
 
-async def reconcile_what_was_not_asked_for(scene: Scene) -> None:
+async def reconcile_what_was_not_asked_for(scene: WatchedScene) -> None:
     scene.sandbox.falsify(query=lambda request: {"max_results": "100"})
     async with aclosing(scene.amili.reconcile(FILTER)) as reconciliations:
         _ = [each async for each in reconciliations]
 
 
-async def export_a_misfit(scene: Scene) -> None:
+async def export_a_misfit(scene: WatchedScene) -> None:
     row_id = scene.sandbox.rows(SPECIFICATIONS)[7]["_id"]
     scene.sandbox.update(SPECIFICATIONS, row_id, {"amount": Decimal(f"{AMOUNT}{'1' * 30}")})
     await export(scene.amili.payout_specifications, scene.folder / "rows.parquet", where=FILTER)
 
 
-async def export_another_misfit(scene: Scene) -> None:
+async def export_another_misfit(scene: WatchedScene) -> None:
     scene.sandbox.update(SPECIFICATIONS, scene.sandbox.rows(SPECIFICATIONS)[7]["_id"], {"amount": NAME})
     await export(scene.amili.payout_specifications, scene.folder / "rows.parquet", fields=("_id", "amount"))
 
@@ -422,7 +416,7 @@ async def export_another_misfit(scene: Scene) -> None:
 def changed(suffix: str, old: bytes, new: bytes, *, sweep: bool = False) -> Provoke:
     """A file is to be brought up to date that somebody has changed since."""
 
-    async def provoke(scene: Scene) -> None:
+    async def provoke(scene: WatchedScene) -> None:
         path = scene.folder / f"rows.{suffix}"
         specifications = scene.amili.payout_specifications
         await export(specifications, path, where=FILTER, fields=("creditor_name", "_id"))
@@ -433,19 +427,19 @@ def changed(suffix: str, old: bytes, new: bytes, *, sweep: bool = False) -> Prov
     return provoke
 
 
-async def export_half_a_character(scene: Scene) -> None:
+async def export_half_a_character(scene: WatchedScene) -> None:
     async def rows() -> AsyncIterator[dict[str, Any]]:
         yield {"_id": CREDITOR, "creditor_name": f"{NAME}\ud800"}
 
     await export(rows(), scene.folder / "rows.csv", fields=("_id", "creditor_name"))
 
 
-async def export_with_a_bad_record(scene: Scene) -> None:
+async def export_with_a_bad_record(scene: WatchedScene) -> None:
     scene.sandbox.update(SPECIFICATIONS, scene.sandbox.rows(SPECIFICATIONS)[-1]["_id"], {"booking_date": NAME})
     await export(scene.amili.payout_specifications, scene.folder / "rows.csv", where=FILTER)
 
 
-async def resume_from_no_utf_8(scene: Scene) -> None:
+async def resume_from_no_utf_8(scene: WatchedScene) -> None:
     state = scene.folder / "rows.csv.checkpoint.json"
     state.write_bytes(b'{"version":1,"plan":' + NO_UTF_8 + b"}")
     try:
@@ -567,7 +561,7 @@ PATHS = [
 
 @pytest.mark.parametrize(("kind", "provoke"), PATHS)
 async def test_no_error_gives_a_secret_away(
-    kind: type[Exception], provoke: Provoke, scene: Scene, watch: Watch
+    kind: type[Exception], provoke: Provoke, scene: WatchedScene, watch: Watch
 ) -> None:
     """Neither its text, nor what led to it, nor what was logged, traced or observed meanwhile holds one."""
     with pytest.raises(kind) as caught, tracer_of(watch).start_as_current_span("journey"):
@@ -585,7 +579,7 @@ def test_every_kind_of_error_is_provoked() -> None:
     assert kinds - {row.values[0] for row in PATHS} == {AmiliError, errors.PaymentError}
 
 
-async def test_nothing_that_goes_well_gives_a_secret_away(scene: Scene, watch: Watch) -> None:
+async def test_nothing_that_goes_well_gives_a_secret_away(scene: WatchedScene, watch: Watch) -> None:
     """Streams, extractions, exports, payments and a reconciliation leave none in logs, spans, states and manifests."""
     amili, path = scene.amili, scene.folder / "rows.ndjson"
     payments = [make_payment(creditor_payment_reference=f"{INVOICE}-{number}") for number in range(3)]
@@ -608,7 +602,7 @@ async def test_nothing_that_goes_well_gives_a_secret_away(scene: Scene, watch: W
     assert find_secrets([("file", path.with_name("rows.ndjson.manifest.json").read_text())], secrets) == []
 
 
-async def test_no_object_shows_a_secret(scene: Scene) -> None:
+async def test_no_object_shows_a_secret(scene: WatchedScene) -> None:
     """Neither `repr` nor `str` nor rich shows what clients, queries, requests, answers and credentials hold."""
     amili, page = scene.amili, await scene.amili.payout_specifications.page(where=FILTER)
     query = build_query(FILTER, projection=["creditor_name"])
@@ -649,7 +643,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], Mapping[str, str], Fault | None, i
 
 @pytest.mark.parametrize("name", COMMANDS)
 async def test_no_command_complains_with_a_secret(
-    name: str, scene: Scene, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    name: str, scene: WatchedScene, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a failing command writes to stderr holds none."""
     arguments, environ, fault, code = COMMANDS[name]
@@ -666,7 +660,7 @@ async def test_no_command_complains_with_a_secret(
     assert find_secrets([("stderr", result.stderr)], secrets) + find_secrets(watch.texts(), secrets) == []
 
 
-async def test_the_search_finds_what_is_there(scene: Scene, watch: Watch) -> None:
+async def test_the_search_finds_what_is_there(scene: WatchedScene, watch: Watch) -> None:
     """In a log line's arguments, a suppressed context, a note, an attribute, a span, and whatever the case is."""
     await scene.amili.payouts.page()
     secrets = secrets_of(scene.sandbox)

@@ -26,7 +26,8 @@ from amili_async.models import format_date
 from amili_async.payments.batch import BatchRegistration
 from tests.support import internals
 from tests.support.exhaustive import examples
-from tests.support.payment_registry import POST, Registry, make_payment
+from tests.support.payment_registry import POST, Registry
+from tests.support.payments import make_payment
 
 REFERENCE = "creditor_payment_reference"
 FATES = [

@@ -28,7 +28,7 @@ operations = st.lists(
 ends = st.sampled_from(["drain", "close", "cancel", "close while taking", "cancel with the result"])
 
 
-class World:
+class WindowModel:
     """A window, the fetches that it has under way, and the consumer that takes from it."""
 
     def __init__(self, width: int, ahead: int, last: int | None) -> None:
@@ -130,9 +130,9 @@ def test_pages_come_in_order_and_nothing_stays_behind(
     """Width and ahead are kept, each failure comes in its turn, and at the end there is no task."""
 
     async def run() -> None:
-        world = World(width, ahead, last)
+        model = WindowModel(width, ahead, last)
         for operation in history:
-            await world.do(*operation)
-        await world.end(how)
+            await model.do(*operation)
+        await model.end(how)
 
     asyncio.run(run())

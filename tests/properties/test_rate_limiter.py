@@ -57,7 +57,7 @@ class Caller:
         """What the server's count of the minute was when this one reached it."""
 
 
-class World:
+class LimiterModel:
     """A budget, its callers, and the server that they send to."""
 
     def __init__(self) -> None:
@@ -159,9 +159,9 @@ def test_no_schedule_exceeds_a_window_or_starves_a_caller(schedule: list[Operati
     """In any order of events, windows and gate hold, priorities keep their order, and every waiter gets a permit."""
 
     async def run() -> None:
-        world = World()
+        model = LimiterModel()
         for operation in schedule:
-            await world.do(*operation)
-        await world.end()
+            await model.do(*operation)
+        await model.end()
 
     asyncio.run(run())

@@ -34,7 +34,7 @@ operations = st.lists(
 )
 
 
-class World:
+class ProviderModel:
     """A keeper, its source, and those who call."""
 
     def __init__(self) -> None:
@@ -132,9 +132,9 @@ def test_one_fetch_at_a_time_and_no_rejected_token(history: list[Operation]) -> 
     """Calls, rejections, cancellations and failures in any order: one fetch, no token that was known to be refused."""
 
     async def run() -> None:
-        world = World()
+        model = ProviderModel()
         for operation in history:
-            await world.do(*operation)
-        await world.end()
+            await model.do(*operation)
+        await model.end()
 
     asyncio.run(run())

@@ -6,20 +6,19 @@ The law: delivered whole, or one named error; never a hang, a foreign error, or 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from msgspec import UNSET
 
-from amili_async import AmiliClient, NewCreditorPayment
+from amili_async import AmiliClient
 from amili_async.errors import AmiliError, ExtractionInterrupted, PaymentOutcomeUnknown
 from amili_async.extraction import Checkpoint
 from amili_async.sandbox import Sandbox
 from tests.support.clocks import HastyClock
+from tests.support.payments import PAYMENTS, make_payment
 
-PAYOUTS, SPECIFICATIONS, PAYMENTS = "finance--payouts", "finance--payout-specifications", "creditor--payments"
+PAYOUTS, SPECIFICATIONS = "finance--payouts", "finance--payout-specifications"
 TOKEN_PATH = "/authenticates/api-code"
 ROWS = {"payouts": 3, "specifications": 35, "payments": 0}
 """Three full pages of ten and a short one."""
@@ -28,13 +27,7 @@ LONG = 1e6
 """Seconds: the lifetime of a token that no test waits for."""
 GUARD = 120.0
 """Seconds after which an operation counts as hanging; none needs a hundredth of them, on a busy machine neither."""
-PAYMENT = NewCreditorPayment(
-    creditor="674dbeb208847b9501cc9138",
-    case="68678eda88b9226bb78d7169",
-    amount=Decimal("100.50"),
-    bank_transaction_date=datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC),
-    creditor_payment_reference="PAY-REF-001",
-)
+PAYMENT = make_payment()
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,8 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
-from amili_async import NewCreditorPayment
 from amili_async._wire.context import ClientContext
 from amili_async._wire.protocol import Request, Response
 from amili_async.events import Announcer, Event
@@ -16,24 +14,9 @@ from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup
 from amili_async.resources import Resource
 from tests.support.clocks import HastyClock
+from tests.support.payments import BOOKED, CASE, CREDITOR, PAYMENTS
 
-PATH = "creditor--payments"
-POST = f"POST /{PATH}"
-CREDITOR = "674dbeb208847b9501cc9138"
-CASE = "68678eda88b9226bb78d7169"
-BOOKED = datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC)
-
-
-def make_payment(**changes: Any) -> NewCreditorPayment:
-    """A good payment with some of its fields replaced."""
-    fields: dict[str, Any] = {
-        "creditor": CREDITOR,
-        "case": CASE,
-        "amount": Decimal("100.50"),
-        "bank_transaction_date": BOOKED,
-        "creditor_payment_reference": "PAY-REF-001",
-    }
-    return NewCreditorPayment(**(fields | changes))
+POST = f"POST /{PAYMENTS}"
 
 
 def make_row(made: datetime = BOOKED, /, **changes: Any) -> dict[str, Any]:
@@ -75,8 +58,8 @@ class Registry:
             forecast=lambda requests: None,
         )
         self.connection = connection
-        self.search = PaymentLookup(Resource(PATH, CreditorPayment, connection), connection)
-        self.registrar = PaymentCreator(PATH, connection, self.search)
+        self.search = PaymentLookup(Resource(PAYMENTS, CreditorPayment, connection), connection)
+        self.registrar = PaymentCreator(PAYMENTS, connection, self.search)
 
     def now(self) -> datetime:
         """The registry's own time, which may be another than the client's."""

@@ -26,7 +26,8 @@ from amili_async.payments.batch import MOST_AT_ONCE, MOST_UNKNOWN, BatchRegistra
 from amili_async.payments.lookup import PaymentLookup
 from amili_async.resources import Resource
 from tests.support.clocks import settle
-from tests.support.payment_registry import PATH, POST, Registry, make_payment
+from tests.support.payment_registry import POST, Registry
+from tests.support.payments import PAYMENTS, make_payment
 
 
 class Ledger(Registry):
@@ -304,7 +305,7 @@ async def test_what_is_known_does_not_wait_for_the_next_look_up() -> None:
         return await stall(request)
 
     ledger.connection = replace(ledger.connection, call=call)
-    ledger.search = PaymentLookup(Resource(PATH, CreditorPayment, ledger.connection), ledger.connection)
+    ledger.search = PaymentLookup(Resource(PAYMENTS, CreditorPayment, ledger.connection), ledger.connection)
     outcomes = ledger.run(make_list(150)).outcomes()
     first = [await asyncio.wait_for(anext(outcomes), 5) for _ in range(MOST_AT_ONCE)]
     assert all(outcome.created is not None for outcome in first)
