@@ -12,7 +12,6 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,7 @@ from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
-from tests.support.payments import CASE, CREDITOR, PAYMENTS
+from tests.support.payments import BOOKED, CASE, CREDITOR, PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 
 MARK = "kanarie7"
@@ -371,7 +370,7 @@ async def find_another(scene: WatchedScene) -> None:
 def insert_twins(scene: WatchedScene) -> None:
     twin = {"creditor": CREDITOR, "creditor_payment_reference": INVOICE, "invoice_number": INVOICE, "amount": AMOUNT}
     for _ in range(2):
-        scene.sandbox.insert(PAYMENTS, {**twin, "bank_transaction_date": datetime(2025, 7, 4, tzinfo=UTC)})
+        scene.sandbox.insert(PAYMENTS, {**twin, "bank_transaction_date": BOOKED})
 
 
 async def find_twins(scene: WatchedScene) -> None:
