@@ -15,6 +15,11 @@ from amili_async.sandbox import Sandbox
 LINES = "finance--payout-specifications"
 
 
+def names_in(folder: Path) -> list[str]:
+    """The names of all files in a folder."""
+    return [file.name for file in folder.iterdir()]
+
+
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     """A server with a few rows and no rate limit."""
@@ -49,9 +54,7 @@ async def test_progress_is_reported_for_each_page(amili: AmiliClient, tmp_path: 
     assert reported == [(100, 250, None), (200, 250, None), (250, 250, None)]
 
 
-async def test_rows_deleted_during_the_export_are_reported(
-    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
-) -> None:
+async def test_rows_deleted_on_the_server_are_reported(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
     """The result of an export that may miss rows is marked as drifted."""
     first = sandbox.rows(LINES)[0]["_id"]
 
@@ -72,5 +75,5 @@ async def test_an_existing_file_is_rejected_before_any_request(
     with pytest.raises(ConfigurationError, match=r"a\.csv exists already"):
         await export(amili.payouts.stream(), path)
     assert path.read_text() == "precious"
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert names_in(tmp_path) == [path.name]
     assert len(sandbox.requests) == 0

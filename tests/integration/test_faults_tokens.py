@@ -248,7 +248,7 @@ class WrongClock(HastyClock):
 
     def __init__(self, other: HastyClock) -> None:
         super().__init__()
-        self._started = other._started
+        self.epoch = other.epoch
         self.offset = 0.0
 
     def wall(self) -> float:

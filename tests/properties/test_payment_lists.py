@@ -57,7 +57,7 @@ class Bank(Registry):
         super().__init__()
         self.fates, self.sights, self.pauses = iter(fates), iter(looks), iter(pauses)
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         for _ in range(next(self.pauses, 0)):
             await asyncio.sleep(0)
         if request.method == "POST":

@@ -21,7 +21,7 @@ class MovedClock:
 
     def __init__(self) -> None:
         self._now = 1000.0
-        self._started = time.time() - self._now
+        self.epoch = time.time() - self._now
         self._timers: list[tuple[float, int, _Timer]] = []
         self._order = count()
 
@@ -29,7 +29,7 @@ class MovedClock:
         return self._now
 
     def wall(self) -> float:
-        return self._started + self._now
+        return self.epoch + self._now
 
     @property
     def timers(self) -> list[Any]:
@@ -85,11 +85,11 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         scheduled: Any = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
+        while scheduled and scheduled[0]._cancelled:  # noqa: SLF001 - asyncio counts cancelled timers
+            heapq.heappop(scheduled)._scheduled = False  # noqa: SLF001 - and marks those it has removed
             self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
         if not self._ready and scheduled:  # type: ignore[attr-defined]
-            self._jumped = max(self._jumped, scheduled[0]._when)
+            self._jumped = max(self._jumped, scheduled[0]._when)  # noqa: SLF001 - a handle shows its time only so
         super()._run_once()  # type: ignore[misc]
 
 

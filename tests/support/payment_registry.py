@@ -49,7 +49,7 @@ class Registry:
         self.offset = 0.0
         self.gate: asyncio.Event | None = None
         connection = ClientContext(
-            call=self._call,
+            call=self.call,
             announce=Announcer([self.events.append]),
             running=set(),
             page_size=100,
@@ -65,7 +65,7 @@ class Registry:
         """The registry's own time, which may be another than the client's."""
         return datetime.fromtimestamp(int(self.clock.wall() + self.offset), UTC)
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         if self.gate is not None:
             await self.gate.wait()
         if request.method == "POST":

@@ -40,7 +40,7 @@ class Ledger(Registry):
         self.shows_rows = True
         self.is_honest = True
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         self.longest = max(self.longest, len(request.target))
         if request.method == "POST":
             return self._store(json.loads(request.body or b""))
@@ -297,7 +297,7 @@ async def test_what_is_known_does_not_wait_for_the_next_look_up() -> None:
     """The outcomes of the first hundred come although the references of the second cannot be looked up yet."""
     ledger = Ledger()
     gate = asyncio.Event()
-    stall = ledger._call
+    stall = ledger.call
 
     async def call(request: Request) -> Response:
         if request.method == "GET" and ledger.posts > 50:
