@@ -1,6 +1,6 @@
-"""An export that is killed at any moment goes on, and its file is the one that an uninterrupted run makes.
+"""An export killed at any moment can be resumed, and its file equals that of an uninterrupted export.
 
-The children are forked by one process that has imported everything, so that a killed one costs milliseconds.
+One process imports everything and forks each export, so that a killed one costs milliseconds.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ SUFFIXES = ["ndjson", "csv", "parquet"]
 ROWS, PAGE = 160, 20
 PAGES = ROWS // PAGE
 
-NURSERY = """
+FORKING_PROGRAM = """
 import asyncio, json, os, signal, sys
 import amili_async, pyarrow.parquet
 from amili_async.export import export, journal, spool
@@ -38,7 +38,7 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 def die_at(call):
-    # Before the call of that number, or, where it writes, in the middle of it.
+    # Before the call of that number, or in the middle of it where it writes.
     calls = 0
     def watch(name):
         original = getattr(os, name)
@@ -59,12 +59,12 @@ async def run(url, token, path, call, page, page_size, save_every, options):
     spool.MOST_WAITING = 1  # so that each page is written by itself
     if call is not None:
         die_at(call)
-    def tell(rows, *_):
+    def on_progress(rows, *_):
         if page is not None and rows >= page:
             die()
     client = amili_async.AmiliClient(url, auth=token, rate_limit=None, page_size=page_size, concurrency=2)
     async with client as amili:
-        await export(amili.payout_specifications, path, on_progress=tell, **options)
+        await export(amili.payout_specifications, path, on_progress=on_progress, **options)
 
 for line in sys.stdin:
     order = json.loads(line)
@@ -83,7 +83,7 @@ for line in sys.stdin:
 """
 
 
-class Nursery:
+class ForkedExports:
     """Runs each export in a process of its own, forked from one that has imported everything."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -131,7 +131,7 @@ class Nursery:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """Eight pages of rows."""
+    """A server with eight pages of rows."""
     async with Sandbox(payouts=20, specifications=ROWS, rate_limit=None) as sandbox:
         yield sandbox
 
@@ -147,7 +147,7 @@ async def amili(sandbox: Sandbox) -> AsyncIterator[AmiliClient]:
 def parent() -> Iterator[subprocess.Popen[str]]:
     """The process that imports everything once and forks the exports."""
     with subprocess.Popen(
-        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", FORKING_PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         yield process
         assert process.stdin is not None
@@ -156,15 +156,15 @@ def parent() -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def nursery(parent: subprocess.Popen[str], sandbox: Sandbox) -> Nursery:
+def exports(parent: subprocess.Popen[str], sandbox: Sandbox) -> ForkedExports:
     """Runs the exports that are killed."""
-    nursery = Nursery(parent)
-    nursery.sandbox = sandbox
-    return nursery
+    exports = ForkedExports(parent)
+    exports.sandbox = sandbox
+    return exports
 
 
 async def finish(amili: AmiliClient, path: Path, **options: Any) -> None:
-    """Go on with what was left, unless it came so far that only its own rows were still to be removed."""
+    """Resume the export, unless it was killed while it removed its own files after the commit."""
     left = {file.name for file in path.parent.iterdir()}
     if f"{path.name}.checkpoint.json" in left or path.name not in left or options:
         await export(amili.payout_specifications, path, resume=True, **options)
@@ -185,7 +185,7 @@ async def make_whole(amili: AmiliClient, folder: Path, suffix: str) -> bytes:
 @IN_TENTHS
 @pytest.mark.parametrize("suffix", SUFFIXES)
 async def test_killed_at_every_page_boundary(
-    suffix: str, tenth: int, sandbox: Sandbox, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+    suffix: str, tenth: int, sandbox: Sandbox, amili: AmiliClient, exports: ForkedExports, tmp_path: Path
 ) -> None:
     """After each page, and at the arrival of each request: the resumed file is the same, byte for byte."""
     whole = await make_whole(amili, tmp_path, suffix)
@@ -193,11 +193,11 @@ async def test_killed_at_every_page_boundary(
         path = tmp_path / f"{number}" / f"rows.{suffix}"
         path.parent.mkdir()
         if number <= PAGES:
-            assert not await nursery.run(path, page=PAGE * number, often=number % 2 == 0)
+            assert not await exports.run(path, page=PAGE * number, often=number % 2 == 0)
             assert not path.exists()
         else:
-            kill_at(sandbox, nursery, number - PAGES)
-            has_ended = await nursery.run(path)
+            kill_at(sandbox, exports, number - PAGES)
+            has_ended = await exports.run(path)
             sandbox.meanwhile(None)
             if has_ended:
                 break
@@ -206,30 +206,30 @@ async def test_killed_at_every_page_boundary(
     assert number > 2 * PAGES
 
 
-def kill_at(sandbox: Sandbox, nursery: Nursery, number: int) -> None:
-    """Kill the export that runs when its request of that number arrives."""
+def kill_at(sandbox: Sandbox, exports: ForkedExports, number: int) -> None:
+    """Kill the running export when its request of that number arrives."""
     arrived = 0
 
-    def meanwhile(_: ReceivedRequest) -> None:
+    def count(_: ReceivedRequest) -> None:
         nonlocal arrived
         arrived += 1
         if arrived == number:
-            os.kill(nursery.child, signal.SIGKILL)
+            os.kill(exports.child, signal.SIGKILL)
 
-    sandbox.meanwhile(meanwhile)
+    sandbox.meanwhile(count)
 
 
 @IN_TENTHS
 @pytest.mark.parametrize("suffix", SUFFIXES)
 async def test_killed_at_every_call(
-    suffix: str, tenth: int, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+    suffix: str, tenth: int, amili: AmiliClient, exports: ForkedExports, tmp_path: Path
 ) -> None:
-    """Before each sync, rename and removal, and in the middle of each write, until it comes through."""
+    """Before each sync, rename and removal, and in the middle of each write, until an export finishes."""
     whole = await make_whole(amili, tmp_path, suffix)
     for call in steps(tenth, offset=3 * SUFFIXES.index(suffix)):
         path = tmp_path / f"call-{call}" / f"rows.{suffix}"
         path.parent.mkdir()
-        if await nursery.run(path, call=call):
+        if await exports.run(path, call=call):
             break
         assert not path.exists() or path.read_bytes() == whole
         await finish(amili, path)
@@ -239,31 +239,31 @@ async def test_killed_at_every_call(
 
 @sampled("suffix, seed", list(product(SUFFIXES, range(4))))
 async def test_killed_again_and_again(
-    suffix: str, seed: int, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+    suffix: str, seed: int, amili: AmiliClient, exports: ForkedExports, tmp_path: Path
 ) -> None:
     """An export that is killed each time it is resumed finishes after some attempts, and its file is the same."""
     whole, random = await make_whole(amili, tmp_path, suffix), Random(seed)
     path = tmp_path / "killed" / f"rows.{suffix}"
     path.parent.mkdir()
-    while not await nursery.run(path, call=random.randint(5, 25), resume=True, overwrite=True):
+    while not await exports.run(path, call=random.randint(5, 25), resume=True, overwrite=True):
         assert not path.exists() or path.read_bytes() == whole
     assert_whole(path, whole)
 
 
 @sampled("suffix, seed", list(product(SUFFIXES, range(4))))
 async def test_killed_at_random_moments(
-    suffix: str, seed: int, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+    suffix: str, seed: int, amili: AmiliClient, exports: ForkedExports, tmp_path: Path
 ) -> None:
     """Whatever the export does at the moment of the kill, the resumed file is the same."""
     whole = await make_whole(amili, tmp_path, suffix)
     path = tmp_path / "killed" / f"rows.{suffix}"
     path.parent.mkdir()
-    running = asyncio.ensure_future(nursery.run(path))
-    await nursery.begun.wait()
+    running = asyncio.ensure_future(exports.run(path))
+    await exports.begun.wait()
     await asyncio.sleep(Random(f"{suffix} {seed}").uniform(0.01, 0.09))
     with suppress(ProcessLookupError):  # the export may have ended before its parent reports it
         if not running.done():
-            os.kill(nursery.child, signal.SIGKILL)
+            os.kill(exports.child, signal.SIGKILL)
     await running
     await finish(amili, path)
     assert_whole(path, whole)
@@ -272,9 +272,9 @@ async def test_killed_at_random_moments(
 @IN_TENTHS
 @pytest.mark.parametrize("suffix", SUFFIXES)
 async def test_killed_while_a_file_is_brought_up_to_date(
-    suffix: str, tenth: int, sandbox: Sandbox, amili: AmiliClient, nursery: Nursery, tmp_path: Path
+    suffix: str, tenth: int, sandbox: Sandbox, amili: AmiliClient, exports: ForkedExports, tmp_path: Path
 ) -> None:
-    """Before each call: the file is the old one or the new one at any moment, and the new one in the end."""
+    """Before each call: the file is the old or the new one at any moment, and the new one after resuming."""
     base = tmp_path / "base"
     base.mkdir()
     await export(amili.payout_specifications, base / f"rows.{suffix}")
@@ -284,7 +284,7 @@ async def test_killed_while_a_file_is_brought_up_to_date(
     for call in steps(tenth, offset=3 * SUFFIXES.index(suffix)):
         path = tmp_path / f"since-{call}" / f"rows.{suffix}"
         shutil.copytree(base, path.parent)
-        if await nursery.run(path, call=call, since=True):
+        if await exports.run(path, call=call, since=True):
             break
         assert path.read_bytes() in (old, whole)
         await finish(amili, path, since=True)

@@ -108,11 +108,11 @@ async def test_idle_connections_that_the_server_has_closed(
     """They are not used again: nothing fails, and nothing is sent twice."""
     await scene.open()
     await scene.hold(STREAM, WHOLE)
-    scene.server.asked.clear()
-    assert scene.server.say_unasked(last_words, then_close=True) >= 1
+    scene.server.received.clear()
+    assert scene.server.send_unrequested(last_words, then_close=True) >= 1
     await settle(100)
     await scene.hold(operation, WHOLE)
-    assert len({each.raw for each in scene.server.asked}) == len(scene.server.asked)
+    assert len({each.raw for each in scene.server.received}) == len(scene.server.received)
 
 
 @pytest.mark.parametrize("operation", READING, ids=name_of)
@@ -122,7 +122,7 @@ async def test_connections_that_the_server_closes_in_the_moment_of_use(
     """What reads is whole all the same."""
     await scene.open()
     await scene.hold(STREAM, WHOLE)
-    scene.server.say_unasked(b"", then_close=True)
+    scene.server.send_unrequested(b"", then_close=True)
     await scene.hold(operation, WHOLE)
 
 
@@ -132,7 +132,7 @@ async def test_an_answer_that_nobody_asked_for_is_nobodys(operation: Operation, 
     await scene.open(uses_key=True)
     false = b'{"_items": [], "_meta": {"page": 1, "max_results": 10, "total": 0}, "_id": "674dbeb208847b9501cc9138"}'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(false)
-    assert scene.server.say_unasked(head + false, then_close=False) == 1
+    assert scene.server.send_unrequested(head + false, then_close=False) == 1
     await settle(100)
     await scene.hold(operation, WHOLE)
     assert len(scene.sandbox.rows(PAYMENTS)) == (operation is CREATE)

@@ -16,7 +16,7 @@ from amili_async.errors import ApiError, ExtractionInterrupted, UnreadableRespon
 from amili_async.sandbox import ReceivedRequest
 from tests.support.exhaustive import sampled
 from tests.support.hostile_scene import HostileScene
-from tests.support.hostile_server import Asked, Exchange, Misdeed, TrueAnswer, do_then_say
+from tests.support.hostile_server import Exchange, Misdeed, Received, TrueResponse, execute_then_send
 from tests.support.operations import (
     COUNT,
     EXTRACT,
@@ -172,13 +172,13 @@ LIES = [*ITEMS, *RECORDS, *AMOUNTS, *TOTALS, *SIZES]
 def tell(lie: Lie) -> Misdeed:
     """The true page, spoiled."""
 
-    def change(answer: TrueAnswer) -> bytes:
+    def change(answer: TrueResponse) -> bytes:
         if not answer.status.endswith(b"200 OK"):
             return answer.raw
         body = json.dumps(lie.spoil(json.loads(answer.body))).replace(*lie.swap).encode()
         return answer.head(length=len(body)) + body
 
-    return do_then_say(change, then="stay")
+    return execute_then_send(change, then="stay")
 
 
 def is_told(lie: Lie, operation: Operation) -> bool:
@@ -252,9 +252,9 @@ async def test_another_record_than_the_one_asked_for(scene: HostileScene) -> Non
     rows = sorted(row["_id"] for row in scene.sandbox.rows(SPECIFICATIONS))
 
     async def misbehave(exchange: Exchange) -> None:
-        raw = exchange.asked.raw.replace(rows[17].encode(), rows[18].encode())
-        exchange.asked = Asked("GET", exchange.asked.path, raw)
-        exchange.send((await exchange.carry_out()).raw)
+        raw = exchange.received.raw.replace(rows[17].encode(), rows[18].encode())
+        exchange.received = Received("GET", exchange.received.path, raw)
+        exchange.send((await exchange.execute()).raw)
 
     scene.server.plan(misbehave, path=f"/{SPECIFICATIONS}/")
     await scene.hold(GET, UNREADABLE)

@@ -77,7 +77,7 @@ class Row:
     @property
     def is_retried(self) -> bool:
         """Whether it does no harm where it happens once."""
-        return self.always.told.get("attempts") == TRIES
+        return self.always.attributes.get("attempts") == TRIES
 
 
 def said(name: str, body: Any, **told: Any) -> Row:

@@ -26,12 +26,12 @@ from tests.support.exhaustive import sampled
 from tests.support.hostile_scene import ATTEMPTS, HostileScene
 from tests.support.hostile_server import (
     Misdeed,
-    TrueAnswer,
-    do_then_say,
+    TrueResponse,
     drip,
+    execute_then_send,
     flood,
     make_bomb,
-    say,
+    send_raw,
     zip_wrongly,
 )
 from tests.support.operations import CREATE, EXTRACT, GET, WALKING, WHOLE, Ending, Fails, Operation, name_of
@@ -72,14 +72,14 @@ class Row:
         return Fails(self.kind, told)
 
 
-def harmless(name: str, change: Callable[[TrueAnswer], bytes], *, then: str = "stay") -> Row:
+def harmless(name: str, change: Callable[[TrueResponse], bytes], *, then: str = "stay") -> Row:
     """An answer that is odd, and whole."""
-    return Row(name, do_then_say(change, then=then), WHOLE, post="whole")
+    return Row(name, execute_then_send(change, then=then), WHOLE, post="whole")
 
 
-def broken(name: str, change: Callable[[TrueAnswer], bytes], *, then: str = "close") -> Row:
+def broken(name: str, change: Callable[[TrueResponse], bytes], *, then: str = "close") -> Row:
     """An answer that breaks off, or that no HTTP client can read."""
-    return Row(name, do_then_say(change, then=then), ConnectionFailed)
+    return Row(name, execute_then_send(change, then=then), ConnectionFailed)
 
 
 def unanswered(name: str, misdeed: Misdeed, kind: type[AmiliError] = ConnectionFailed) -> Row:
@@ -94,7 +94,7 @@ def chunk(body: bytes) -> bytes:
 
 BREAKS = [
     unanswered("reset before a byte", lambda exchange: exchange.reset()),
-    unanswered("closed before a byte", say(b"")),
+    unanswered("closed before a byte", send_raw(b"")),
     broken("reset in the head", lambda true: true.raw[:20], then="reset"),
     broken("closed in the head", lambda true: true.raw[:20]),
     broken("reset after the head", lambda true: true.head(length=len(true.body)), then="reset"),
@@ -107,7 +107,11 @@ BREAKS = [
     broken("closed before the last chunk", lambda true: true.head(CHUNKED) + chunk(true.body)),
     harmless("in chunks", lambda true: true.head(CHUNKED) + chunk(true.body[:9]) + chunk(true.body[9:]) + b"0\r\n\r\n"),
     harmless("as long as the connection", lambda true: true.head() + true.body, then="close"),
-    Row("cut, as long as the connection", do_then_say(lambda true: true.head() + true.body[:-1]), UnreadableResponse),
+    Row(
+        "cut, as long as the connection",
+        execute_then_send(lambda true: true.head() + true.body[:-1]),
+        UnreadableResponse,
+    ),
     broken("a length that is too small", lambda true: true.head(length=len(true.body) - 7) + true.body, then="stay"),
     broken("two lengths", lambda true: true.head(b"Content-Length: 5", length=len(true.body)) + true.body),
     broken("a negative length", lambda true: true.head(b"Content-Length: -5") + true.body),
@@ -116,18 +120,18 @@ BREAKS = [
     broken("a chunk of no size", lambda true: true.head(CHUNKED) + b"zz\r\n" + true.body + b"0\r\n\r\n", then="stay"),
 ]
 NO_HTTP = [
-    unanswered("another protocol", say(b"SSH-2.0-OpenSSH_9.6\r\n")),
-    unanswered("zeros", say(bytes(400))),
-    unanswered("an alert of TLS", say(b"\x15\x03\x01\x00\x02\x02\x46")),
-    unanswered("a page without a head", say(b"<html>hello")),
-    unanswered("status 99", say(b"HTTP/1.1 99 Odd\r\n" + NOTHING)),
-    unanswered("status 2000", say(b"HTTP/1.1 2000 Odd\r\n" + NOTHING)),
-    unanswered("status 999", say(b"HTTP/1.1 999 Odd\r\n" + NOTHING), ServerFault),
-    unanswered("status 101", say(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nfoo"), ApiError),
-    unanswered("status 204", say(b"HTTP/1.1 204 Nothing\r\n\r\n"), UnreadableResponse),
+    unanswered("another protocol", send_raw(b"SSH-2.0-OpenSSH_9.6\r\n")),
+    unanswered("zeros", send_raw(bytes(400))),
+    unanswered("an alert of TLS", send_raw(b"\x15\x03\x01\x00\x02\x02\x46")),
+    unanswered("a page without a head", send_raw(b"<html>hello")),
+    unanswered("status 99", send_raw(b"HTTP/1.1 99 Odd\r\n" + NOTHING)),
+    unanswered("status 2000", send_raw(b"HTTP/1.1 2000 Odd\r\n" + NOTHING)),
+    unanswered("status 999", send_raw(b"HTTP/1.1 999 Odd\r\n" + NOTHING), ServerFault),
+    unanswered("status 101", send_raw(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nfoo"), ApiError),
+    unanswered("status 204", send_raw(b"HTTP/1.1 204 Nothing\r\n\r\n"), UnreadableResponse),
     harmless("100 before it", lambda true: b"HTTP/1.1 100 Continue\r\n\r\n" + true.raw),
     harmless("103 before it", lambda true: b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + true.raw),
-    unanswered("a header of 100 kB", say(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")),
+    unanswered("a header of 100 kB", send_raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")),
     broken("a header with a zero", lambda true: true.head(b"X: \0y", length=len(true.body)) + true.body),
     broken("a header without a colon", lambda true: true.head(b"nonsense", length=len(true.body)) + true.body),
     harmless("a header that is no text", lambda true: true.head(b"X: \xff", length=len(true.body)) + true.body),
@@ -170,10 +174,16 @@ ZIPPED = [
 ]
 HANGS = [
     unanswered("a hang before a byte", lambda exchange: exchange.hang(), TimedOut),
-    Row("a hang in the head", do_then_say(lambda true: true.raw[:20], then="hang"), TimedOut),
-    Row("a hang after the head", do_then_say(lambda true: true.head(length=len(true.body)), then="hang"), TimedOut),
-    Row("a hang in the body", do_then_say(lambda true: true.raw[:-20], then="hang"), TimedOut),
-    Row("a hang before the last chunk", do_then_say(lambda t: t.head(CHUNKED) + chunk(t.body), then="hang"), TimedOut),
+    Row("a hang in the head", execute_then_send(lambda true: true.raw[:20], then="hang"), TimedOut),
+    Row(
+        "a hang after the head", execute_then_send(lambda true: true.head(length=len(true.body)), then="hang"), TimedOut
+    ),
+    Row("a hang in the body", execute_then_send(lambda true: true.raw[:-20], then="hang"), TimedOut),
+    Row(
+        "a hang before the last chunk",
+        execute_then_send(lambda t: t.head(CHUNKED) + chunk(t.body), then="hang"),
+        TimedOut,
+    ),
     Row("a byte at a time", drip(0.004), TimedOut),
     unanswered("100 without end", flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), TimedOut),
 ]

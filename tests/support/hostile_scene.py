@@ -41,7 +41,7 @@ class HostileScene:
         client = AmiliClient(self.server.url, auth=auth, clock=self._clock, timeout=TIMEOUT, **(fixed | options))
         self.amili = await self._resources.enter_async_context(client)
         await self.amili.auth.get_valid_token()
-        self.server.asked.clear()
+        self.server.received.clear()
         if time_passes:
             self._time.start()
         return self
@@ -66,7 +66,7 @@ class HostileScene:
 
     def _stop_failing(self) -> None:
         self._time.stop()
-        self.requests_while_failing = len(self.server.asked)
+        self.requests_while_failing = len(self.server.received)
         self.server.behave()
         self.sandbox.falsify()
         internals.set_base_url(self.amili, self.server.url)
@@ -74,5 +74,6 @@ class HostileScene:
     def count(self, operation: Operation) -> int:
         """Requests of the operation's kind."""
         return sum(
-            (each.method, each.path.split("/")[1]) == (operation.method, operation.path) for each in self.server.asked
+            (each.method, each.path.split("/")[1]) == (operation.method, operation.path)
+            for each in self.server.received
         )

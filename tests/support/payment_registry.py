@@ -1,4 +1,4 @@
-"""A registry of payments that answers requests without a socket, and what tests pay into it."""
+"""A registry of payments that responds without a socket."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def make_row(made: datetime = BOOKED, /, **changes: Any) -> dict[str, Any]:
 
 
 class Registry:
-    """Answers each POST by *on_post*, and each list by *rows*."""
+    """Responds to each POST by *on_post*, and to each list by *rows*."""
 
     def __init__(self) -> None:
         self.clock = HastyClock()
@@ -62,7 +62,7 @@ class Registry:
         self.registrar = PaymentCreator(PAYMENTS, connection, self.search)
 
     def now(self) -> datetime:
-        """The registry's own time, which may be another than the client's."""
+        """The time of the registry, which may differ from the client's."""
         return datetime.fromtimestamp(int(self.clock.wall() + self.offset), UTC)
 
     async def call(self, request: Request) -> Response:
