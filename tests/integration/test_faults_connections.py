@@ -1,6 +1,6 @@
-"""Connections that lead elsewhere, are refused, or are kept too long, and what is sent on them.
+"""Redirected, rejected and stale connections, and what is sent on them.
 
-The law: a credential goes to the host that the caller named and to no other, and an answer belongs to one request.
+Invariant: a credential is sent only to the host that the caller named, and a response belongs to one request.
 """
 
 import socket
@@ -19,43 +19,43 @@ from tests.support.operations import CREATE, EXTRACT, GET, READING, STREAM, TOKE
 from tests.support.payments import PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 
-# Elsewhere
+# Redirects
 
 
 @pytest.mark.parametrize("operation", [GET, STREAM, EXTRACT, CREATE], ids=name_of)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_nobody_is_sent_elsewhere(
+async def test_no_redirect_is_followed(
     status: int, operation: Operation, scene: HostileScene, resources: AsyncExitStack
 ) -> None:
-    """A redirect to another host ends in an error; that host is never contacted, so the key stays here."""
+    """A redirect to another host raises; that host is never contacted, so it never receives the key."""
     await scene.open()
-    elsewhere = await resources.enter_async_context(HostileServer(scene.sandbox))
-    scene.server.plan(redirect(status, f"{elsewhere.url}/{operation.path}"), method=operation.method)
+    other = await resources.enter_async_context(HostileServer(scene.sandbox))
+    scene.server.plan(redirect(status, f"{other.url}/{operation.path}"), method=operation.method)
     within = PaymentOutcomeUnknown if operation is CREATE else None
     await scene.hold(operation, Fails(ApiError, {"status": status, "attempts": 1}, within=within))
-    assert elsewhere.connections == 0
+    assert other.connections == 0
     assert scene.sandbox.rows(PAYMENTS) == [] or operation is CREATE
 
 
 @pytest.mark.parametrize("operation", READING, ids=name_of)
-async def test_a_token_endpoint_elsewhere_is_not_asked(
+async def test_no_redirect_of_a_token_request_is_followed(
     operation: Operation, scene: HostileScene, resources: AsyncExitStack
 ) -> None:
-    """Nor does the signed request for a token travel."""
+    """The signed token request is not sent to another host either."""
     await scene.open(uses_key=True)
-    elsewhere = await resources.enter_async_context(HostileServer(scene.sandbox))
+    other = await resources.enter_async_context(HostileServer(scene.sandbox))
     scene.sandbox.revoke_tokens()
-    scene.server.plan(redirect(307, f"{elsewhere.url}{TOKEN_PATH}"), path=TOKEN_PATH)
+    scene.server.plan(redirect(307, f"{other.url}{TOKEN_PATH}"), path=TOKEN_PATH)
     await scene.hold(operation, Fails(ApiError, {"status": 307, "attempts": 1, "request": f"GET {TOKEN_PATH}"}))
-    assert elsewhere.connections == 0
+    assert other.connections == 0
 
 
-# Before anything is sent
+# Before a request is sent
 
 
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-async def test_where_nobody_listens_nothing_was_sent(operation: Operation, scene: HostileScene) -> None:
-    """A refused connection is tried again, also for a payment, and is no unknown outcome."""
+async def test_a_refused_connection_sent_nothing(operation: Operation, scene: HostileScene) -> None:
+    """A refused connection is retried, also for a payment, whose outcome is certain."""
     await scene.open()
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -66,8 +66,8 @@ async def test_where_nobody_listens_nothing_was_sent(operation: Operation, scene
 
 
 @pytest.mark.parametrize("operation", [GET, CREATE], ids=name_of)
-async def test_a_host_that_does_not_take_the_connection(operation: Operation, scene: HostileScene) -> None:
-    """Where the connection cannot be made in time, nothing was sent."""
+async def test_a_host_that_does_not_accept_the_connection(operation: Operation, scene: HostileScene) -> None:
+    """A connection that is not made in time sent nothing."""
     await scene.open(time_passes=True, retry=RetryPolicy(attempts=2))
     full = socket.socket()
     waiting = [socket.socket() for _ in range(4)]
@@ -86,7 +86,7 @@ async def test_a_host_that_does_not_take_the_connection(operation: Operation, sc
 
 @pytest.mark.parametrize("operation", [GET, CREATE], ids=name_of)
 async def test_a_server_that_does_not_speak_tls(operation: Operation, scene: HostileScene) -> None:
-    """No secret is sent to whoever cannot show a certificate."""
+    """No credential is sent to a server without a certificate."""
     await scene.open()
     scene.sandbox.requests.clear()
     scene.redirect_client(scene.sandbox.url.replace("http:", "https:"))
@@ -94,7 +94,7 @@ async def test_a_server_that_does_not_speak_tls(operation: Operation, scene: Hos
     await scene.hold(operation, ending)
 
 
-# Connections that are kept
+# Idle connections
 
 
 LATE_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -105,7 +105,7 @@ LATE_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Le
 async def test_idle_connections_that_the_server_has_closed(
     operation: Operation, last_words: bytes, scene: HostileScene
 ) -> None:
-    """They are not used again: nothing fails, and nothing is sent twice."""
+    """They are not reused: nothing fails, and nothing is sent twice."""
     await scene.open()
     await scene.hold(STREAM, WHOLE)
     scene.server.received.clear()
@@ -116,10 +116,8 @@ async def test_idle_connections_that_the_server_has_closed(
 
 
 @pytest.mark.parametrize("operation", READING, ids=name_of)
-async def test_connections_that_the_server_closes_in_the_moment_of_use(
-    operation: Operation, scene: HostileScene
-) -> None:
-    """What reads is whole all the same."""
+async def test_connections_that_the_server_closes_as_they_are_reused(operation: Operation, scene: HostileScene) -> None:
+    """A read still delivers everything."""
     await scene.open()
     await scene.hold(STREAM, WHOLE)
     scene.server.send_unrequested(b"", then_close=True)
@@ -127,8 +125,8 @@ async def test_connections_that_the_server_closes_in_the_moment_of_use(
 
 
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-async def test_an_answer_that_nobody_asked_for_is_nobodys(operation: Operation, scene: HostileScene) -> None:
-    """What came on an idle connection is not taken for the answer to the next request."""
+async def test_an_unrequested_response_is_ignored(operation: Operation, scene: HostileScene) -> None:
+    """Bytes received on an idle connection are not taken for the response to the next request."""
     await scene.open(uses_key=True)
     false = b'{"_items": [], "_meta": {"page": 1, "max_results": 10, "total": 0}, "_id": "674dbeb208847b9501cc9138"}'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(false)
@@ -138,10 +136,8 @@ async def test_an_answer_that_nobody_asked_for_is_nobodys(operation: Operation, 
     assert len(scene.sandbox.rows(PAYMENTS)) == (operation is CREATE)
 
 
-async def test_a_borrowed_session_keeps_what_its_owner_put_into_it(
-    start_sandbox: StartSandbox, connect: Connect
-) -> None:
-    """Its middlewares see each request once, and a reset is not followed by a request that nobody counted."""
+async def test_a_borrowed_session_keeps_its_middlewares(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """They receive each request once, and a reset is not followed by an uncounted request."""
     sandbox = await start_sandbox()
     seen: list[str] = []
 

@@ -1,7 +1,7 @@
-"""The fault matrix on the wire: connections that break, hang or flood, and answers that are no HTTP, at every phase.
+"""The fault matrix on the wire: connections that break, hang or flood, and responses that are not HTTP, at every phase.
 
-The law is that of the other tables. What broke on the way is asked for again; a payment may have been registered by
-then, so it is looked for, and sent once.
+Invariant: a broken read is retried, as in the other tables; a payment may have been registered, so it is sent once and
+looked up.
 """
 
 import gzip
@@ -45,45 +45,45 @@ NOTHING = b"Content-Length: 0\r\n\r\n"
 
 @dataclass(frozen=True)
 class Row:
-    """A misdeed, and how operations that meet it end."""
+    """A misdeed of the server, and how operations end that meet it."""
 
     name: str
     misdeed: Misdeed
     kind: type[AmiliError] | None
-    """The error of a reading operation that meets it for ever; `None`: it does no harm."""
+    """The error of a read while the misdeed lasts; `None`: it has no effect."""
     post: str = "found"
-    """What becomes of a payment: its outcome is `unknown`, it is `found`, or the answer can be used: `whole`."""
+    """The fate of a payment: of `unknown` outcome, `found`, or answered by a usable response: `whole`."""
 
     @property
     def is_retried(self) -> bool:
-        """Whether a reading operation that meets it once delivers everything."""
+        """Whether a read that meets the fault once delivers everything."""
         return self.kind is None or self.kind.transient
 
     @property
-    def always(self) -> Ending:
-        """How an operation ends that meets it for ever."""
+    def lasting(self) -> Ending:
+        """How an operation ends while the fault lasts."""
         if self.kind is None:
             return WHOLE
-        told: dict[str, Any] = {"was_not_processed": False}
+        attributes: dict[str, Any] = {"was_not_processed": False}
         if issubclass(self.kind, ApiError | ConnectionFailed):
-            told["attempts"] = ATTEMPTS if self.is_retried else 1
+            attributes["attempts"] = ATTEMPTS if self.is_retried else 1
         if issubclass(self.kind, ConnectionFailed):
-            told["was_sent"] = True
-        return Fails(self.kind, told)
+            attributes["was_sent"] = True
+        return Fails(self.kind, attributes)
 
 
 def harmless(name: str, change: Callable[[TrueResponse], bytes], *, then: str = "stay") -> Row:
-    """An answer that is odd, and whole."""
+    """A response that is odd, and complete."""
     return Row(name, execute_then_send(change, then=then), WHOLE, post="whole")
 
 
 def broken(name: str, change: Callable[[TrueResponse], bytes], *, then: str = "close") -> Row:
-    """An answer that breaks off, or that no HTTP client can read."""
+    """A response that breaks off, or that no HTTP client can read."""
     return Row(name, execute_then_send(change, then=then), ConnectionFailed)
 
 
 def unanswered(name: str, misdeed: Misdeed, kind: type[AmiliError] = ConnectionFailed) -> Row:
-    """The request is not carried out at all."""
+    """The request is not executed."""
     return Row(name, misdeed, kind, post="unknown")
 
 
@@ -191,24 +191,24 @@ ALL = [*BREAKS, *NO_HTTP, *FLOODS, *ZIPPED, *HANGS]
 
 
 @sampled("row", [(row,) for row in ALL], ids=name_of)
-async def test_for_ever_it_ends_in_the_named_error(row: Row, scene: HostileScene) -> None:
-    """A read is tried as often as the policy says and no more, then fails as stated; the client works afterwards."""
+async def test_a_lasting_fault_raises_the_named_error(row: Row, scene: HostileScene) -> None:
+    """A read makes as many attempts as the policy allows, then raises; the client works afterwards."""
     await scene.open(time_passes=row.kind is TimedOut)
     scene.server.plan(row.misdeed, times=None, path=f"/{GET.path}")
-    await scene.hold(GET, row.always)
+    await scene.hold(GET, row.lasting)
     assert (scene.requests_while_failing or scene.count(GET)) == (
         ATTEMPTS if row.kind is not None and row.is_retried else 1
     )
 
 
 @sampled("row, operation", list(product(ALL, WALKING)), ids=name_of)
-async def test_one_bad_page_costs_a_retry_or_ends_the_walk_where_it_is(
+async def test_one_bad_page_costs_a_retry_or_ends_the_iteration_there(
     row: Row, operation: Operation, scene: HostileScene
 ) -> None:
-    """What came before is a part of the truth, in order; an extraction goes on there and brings the rest once."""
+    """Rows delivered before are correct and in order; an extraction resumes there and delivers the rest once."""
     await scene.open(time_passes=row.kind is TimedOut)
     scene.server.plan(row.misdeed, path=f"/{operation.path}", after=2)
-    ending = row.always
+    ending = row.lasting
     if ending is None or row.is_retried:
         await scene.hold(operation, WHOLE)
     else:
@@ -217,7 +217,7 @@ async def test_one_bad_page_costs_a_retry_or_ends_the_walk_where_it_is(
 
 @pytest.mark.parametrize("row", ALL, ids=name_of)
 async def test_a_payment_is_sent_once_and_registered_once_at_most(row: Row, scene: HostileScene) -> None:
-    """Whatever broke, it may be registered: it is found, or its outcome is unknown."""
+    """A payment may be registered after any misdeed: it is found, or its outcome is unknown."""
     await scene.open(time_passes=row.kind is TimedOut)
     scene.server.plan(row.misdeed, method="POST")
     unknown = None if row.kind is None else Fails(row.kind, within=PaymentOutcomeUnknown)

@@ -1,4 +1,4 @@
-"""A list of payments under any history of lost answers, refusals and interruptions: none is registered twice."""
+"""A list of payments under any sequence of lost responses, rejections and interruptions: none is registered twice."""
 
 import asyncio
 import json
@@ -33,11 +33,11 @@ REFERENCE = "creditor_payment_reference"
 FATES = [
     "registered",
     "registered",
-    "answer lost",
-    "failed after all",
+    "response lost",
+    "failed after registering",
     "unreadable",
     "never arrived",
-    "refused",
+    "rejected",
     "not sent",
 ]
 
@@ -51,7 +51,7 @@ leavings = st.one_of(
 
 
 class Bank(Registry):
-    """A registry in which each POST has a fate, each look works or not, and each answer takes its time."""
+    """A registry in which each POST has a fate, each look-up works or not, and each response takes its time."""
 
     def __init__(self, fates: Sequence[str], looks: Sequence[bool], pauses: Sequence[int]) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Bank(Registry):
 
     async def _post(self, posted: dict[str, Any]) -> Response:
         fate = next(self.fates, "registered")
-        if fate == "refused":
+        if fate == "rejected":
             raise ValidationFailed("no", status=422, request=POST)
         if fate in ("never arrived", "not sent"):
             raise ConnectionFailed("broken", request=POST, was_sent=fate == "never arrived")
@@ -85,14 +85,14 @@ class Bank(Registry):
         self.rows.append(row)
         for _ in range(next(self.pauses, 0)):
             await asyncio.sleep(0)
-        if fate == "answer lost":
+        if fate == "response lost":
             raise ConnectionFailed("broken", request=POST)
-        if fate == "failed after all":
+        if fate == "failed after registering":
             raise ServerFault("down", status=500, request=POST)
         return self.answer({} if fate == "unreadable" else {"_id": row["_id"], "_status": "OK"}, status=201)
 
     async def run(self, payments: Sequence[NewCreditorPayment], most: int | None = None) -> list[PaymentOutcome]:
-        """The outcomes of a run, or of as many payments as its consumer stays for."""
+        """The outcomes of a run, or of the payments until its consumer leaves."""
         registering = BatchRegistration(
             payments,
             registrar=self.registrar,
@@ -102,16 +102,16 @@ class Bank(Registry):
             patience=0.6,
         )
         outcomes: list[PaymentOutcome] = []
-        async with aclosing(registering.outcomes()) as told:
+        async with aclosing(registering.outcomes()) as reported:
             while most is None or len(outcomes) < most:
-                outcome = await anext(told, None)
+                outcome = await anext(reported, None)
                 if outcome is None:
                     break
                 outcomes.append(outcome)
         return outcomes
 
     def check(self, outcomes: Sequence[PaymentOutcome], payments: Sequence[NewCreditorPayment], before: int) -> None:
-        """Outcomes tell the truth, in order."""
+        """Check that outcomes are true, and in order."""
         assert [outcome.payment for outcome in outcomes] == list(payments[: len(outcomes)])
         fresh = self.rows[before:]
         for outcome in outcomes:
@@ -123,7 +123,7 @@ class Bank(Registry):
                 assert row["amount"] == float(payment.amount)
             elif not isinstance(outcome.error, (PaymentOutcomeUnknown, ReferenceTaken, ConfigurationError)):
                 references = [row["creditor_payment_reference"] for row in fresh]
-                assert payment.creditor_payment_reference not in references, "an error, and registered all the same"
+                assert payment.creditor_payment_reference not in references, "an error, although registered"
 
 
 @examples(200)
@@ -135,7 +135,7 @@ def test_two_runs_register_each_payment_once(
     pauses: list[int],
     leaving: tuple[str, int] | None,
 ) -> None:
-    """However the first run goes and ends, the second registers what is missing, and nothing is there twice."""
+    """However the first run ends, the second registers what is missing, and nothing is registered twice."""
     payments = [
         make_payment(creditor_payment_reference=f"PAY-{reference}", amount=Decimal(amount))
         for reference, amount in listed

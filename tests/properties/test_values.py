@@ -1,4 +1,4 @@
-"""Dates and money, there and back, over everything that they can be."""
+"""Dates and amounts survive encoding and decoding, over their whole range."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -28,7 +28,7 @@ amounts = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{
 
 
 def in_zone(moment: datetime, zone: timezone) -> datetime:
-    """The same instant as somebody else writes it, where their calendar has it."""
+    """The same instant in another zone, where the calendar has it."""
     try:
         return moment.astimezone(zone)
     except OverflowError:
@@ -50,8 +50,8 @@ def read_one(**fields: bytes) -> PayoutSpecification:
 @example(FIRST)
 @example(LAST)
 @example(datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC))
-def test_a_date_goes_both_ways(moment: datetime) -> None:
-    """Written as the standard library writes it, and read back to the same instant, in a record too."""
+def test_a_date_round_trips(moment: datetime) -> None:
+    """A date is written as the standard library writes it, and read back to the same instant, in a record too."""
     text = format_date(moment)
     assert text == format_datetime(moment.astimezone(UTC), usegmt=True)
     assert parse_date(text) == moment
@@ -68,7 +68,7 @@ def test_a_date_goes_both_ways(moment: datetime) -> None:
 @example("-0")
 @example("1E-400")
 def test_an_amount_is_exact_to_the_digit(text: str) -> None:
-    """What stands in the JSON is what the record holds, digits and all, and what is written again."""
+    """The record holds the amount of the JSON, with all its digits, and writes it again."""
     amount = read_one(amount=text.encode()).amount
     assert isinstance(amount, Decimal)
     assert is_same(amount, Decimal(text))
@@ -78,14 +78,14 @@ def test_an_amount_is_exact_to_the_digit(text: str) -> None:
 
 
 def is_same(amount: Decimal, other: Decimal) -> bool:
-    """Whether two are equal and have the same digits; the sign of a zero is not one."""
+    """Whether two amounts are equal and have the same digits; the sign of a zero does not count."""
     return amount == other and amount.as_tuple()[1:] == other.as_tuple()[1:]
 
 
 @examples(300)
 @given(st.decimals(min_value=Decimal("0.01"), max_value=10**9, places=2))
-def test_a_payment_is_sent_with_its_very_amount(amount: Decimal) -> None:
-    """The body holds a number, and its digits are those of the caller."""
+def test_a_payment_is_sent_with_its_exact_amount(amount: Decimal) -> None:
+    """The body contains a number with the digits of the caller."""
     fields: dict[str, Any] = {"creditor": ID, "case": ID, "bank_transaction_date": datetime(2025, 7, 4, tzinfo=UTC)}
     body = encode(NewCreditorPayment(**fields, amount=amount))
     assert Decimal(bytes(msgspec.json.decode(body, type=dict[str, msgspec.Raw])["amount"]).decode()) == amount
