@@ -14,8 +14,8 @@
 `-p no:randomly` in the order of the files, `-p randomly -p "randomly_seed=N"` repeats an order. `-m exhaustive` runs
 the rest of each search below, and each Hypothesis test with all its examples; `-m ""` runs everything.
 
-**Invariant:** no test depends on the speed of the machine. A test waits for an event, lets the loop settle, or moves a
-clock; `support/clocks.PassingTime` makes timeouts expire by iterations of the loop.
+**Invariant:** no test depends on the speed of the machine. A test waits for an event, lets the loop settle, or
+advances a clock; `support/clocks.PassingTime` makes timeouts expire by iterations of the loop.
 
 A search runs to a tenth by default, by `support/exhaustive`: one case of ten neighbours in a table, plus one for each
 value that those lack; each tenth step of a numbered search, beginning elsewhere for each subject; a tenth of the

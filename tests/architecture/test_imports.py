@@ -28,7 +28,7 @@ FLOORS = [
     {"cli"},
     {"__main__"},
 ]
-"""A module may import from lower floors only; a folder that is named stands for all that is in it."""
+"""A module may import from lower floors only; the name of a folder means all modules in it."""
 
 ONE_FLOOR = ("cli", "export", "extraction", "payments")
 """Folders whose modules may import from each other."""
@@ -46,20 +46,20 @@ HOMES = {
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
 }
-"""Which of our modules may know which library."""
+"""The modules that may import each library."""
 
 LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "pyarrow"}
 """Libraries that `import amili_async` must not load."""
 
 
 def floor_of(module: str) -> int:
-    """The floor that names the module, or the folder it is in."""
+    """The floor that lists the module or its folder."""
     exact = [number for number, names in enumerate(FLOORS) if module in names]
     return exact[0] if exact else next(n for n, names in enumerate(FLOORS) if is_within(module, names - {"models"}))
 
 
 def find_imports(module: str, *, in_functions: bool = True) -> Iterator[str]:
-    """The modules that a module imports, as absolute names; what is only for type checkers does not count."""
+    """The modules that a module imports, as absolute names, without those that only type checkers import."""
     tree = parse(MODULES[module])
     package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
     skipped = {

@@ -206,7 +206,7 @@ def is_detectable(defect: Defect, operation: Operation) -> bool:
     ids=name_of,
 )
 async def test_a_defect_of_every_page(defect: Defect, operation: Operation, scene: HostileScene) -> None:
-    """X"""
+    """Each defect on every page ends as the table states; the rows of a page are not requested again."""
     await scene.open()
     scene.server.plan(replace_page(defect), times=None, path=f"/{SPECIFICATIONS}")
     await scene.hold(operation, defect.ending(operation))

@@ -125,7 +125,7 @@ class LimiterModel:
             self.left += 1
 
     async def answer_and_cancel(self, number: int, other: int) -> None:
-        """The permit that a response frees goes to a caller that is cancelled in the same step."""
+        """The permit that a response frees is given to a caller that is cancelled in the same step."""
         await self.answer(number)
         await self.cancel(other)
 

@@ -129,7 +129,7 @@ class ProviderModel:
 @examples(400)
 @given(operations)
 def test_one_fetch_at_a_time_and_no_rejected_token(history: list[Operation]) -> None:
-    """Calls, rejections, cancellations and failures in any order: one fetch, and no token that is known to be rejected."""
+    """Calls, rejections, cancellations and failures in any order: one fetch, and no token known to be rejected."""
 
     async def run() -> None:
         model = ProviderModel()

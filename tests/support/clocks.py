@@ -1,4 +1,4 @@
-"""Clocks for tests: one that the test moves, one that never makes a caller wait, and loops whose time jumps."""
+"""Clocks for tests: one that the test advances, one that never makes a caller wait, and loops whose time jumps."""
 
 import asyncio
 import heapq
@@ -17,7 +17,7 @@ class _Timer:
 
 
 class MovedClock:
-    """Time does not pass until the test moves it."""
+    """Time does not pass until the test advances it."""
 
     def __init__(self) -> None:
         self._now = 1000.0
