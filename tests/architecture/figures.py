@@ -6,6 +6,7 @@ import re
 import statistics
 import tokenize
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -37,6 +38,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     """The share of lines that belong to docstrings, those of fields included."""
 
 
+@cache
 def measure(folder: Path) -> Figures:
     """Count the Python files below a folder."""
     paths = sorted(folder.rglob("*.py"))

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 
 from tests.architecture.source import MODULES, is_within, parse
 
@@ -58,15 +59,19 @@ def floor_of(module: str) -> int:
     return exact[0] if exact else next(n for n, names in enumerate(FLOORS) if is_within(module, names - {"models"}))
 
 
-def find_imports(module: str, *, in_functions: bool = True) -> Iterator[str]:
+@cache
+def find_imports(module: str) -> tuple[str, ...]:
     """The modules that a module imports, as absolute names, without those that only type checkers import."""
+    return tuple(_walk_imports(module))
+
+
+def _walk_imports(module: str) -> Iterator[str]:
     tree = parse(MODULES[module])
     package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
     skipped = {
         id(inner)
         for node in ast.walk(tree)
-        if (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-        or (not in_functions and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     for node in ast.walk(tree):
@@ -107,7 +112,7 @@ def find_upward_imports(module: str) -> Iterator[str]:
 def test_imports_only_go_down() -> None:
     """Each module imports from lower floors only, or from its own folder where that folder shares one floor."""
     private_folders = {"_wire", "_paging"}
-    assert [name for name in private_folders if list(find_imports(name))] == []
+    assert [name for name in private_folders if find_imports(name)] == []
     upward = [
         f"{name} imports {target}"
         for name in CLIENT

@@ -24,6 +24,8 @@ REPLACED = {
 }
 """Words that are not used, and what is used instead."""
 
+ANY_REPLACED = re.compile("|".join(REPLACED), re.IGNORECASE)
+
 OTHER_MEANINGS = {
     r"connection is refused": "the operating system's term for a port on which no process listens",
 }
@@ -40,9 +42,12 @@ MOST_SHARED_NAMES = 10
 
 def find_words(path: Path) -> list[str]:
     """The lines of a file that use a replaced word, each with its place and the word to use."""
+    lines = [
+        (number, line) for number, line in enumerate(path.read_text().splitlines(), 1) if ANY_REPLACED.search(line)
+    ]
     return [
         f"{path.relative_to(ROOT)}:{number}: {found[0]!r}: {better}"
-        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for number, line in lines
         for words, better in REPLACED.items()
         if (found := re.search(rf"\b{words}\b", line, re.IGNORECASE))
         and not any(re.search(meaning, line, re.IGNORECASE) for meaning in OTHER_MEANINGS)
