@@ -22,6 +22,7 @@ from tests.support import internals
 from tests.support.cancel_at_each_await import Moment, Stepper
 from tests.support.clocks import HastyClock, settle
 from tests.support.exhaustive import IN_TENTHS, steps
+from tests.support.operations import GUARD
 from tests.support.payments import PAYMENTS, make_payments
 from tests.support.starting import StartSandbox
 
@@ -224,7 +225,7 @@ def find_remains(scene: CallScene) -> dict[str, Any]:
 
 async def wait_until_quiet(scene: CallScene) -> None:
     """Wait until every cancelled task has ended; nothing may keep running."""
-    until = asyncio.get_running_loop().time() + 5
+    until = asyncio.get_running_loop().time() + GUARD
     while any((remains := find_remains(scene)).values()):
         assert asyncio.get_running_loop().time() < until, remains
         await asyncio.sleep(0.0005)
@@ -233,7 +234,7 @@ async def wait_until_quiet(scene: CallScene) -> None:
 async def is_usable(scene: CallScene) -> bool:
     """Whether the client still works, reopened in case that the cancelled call was `open`."""
     scene.sandbox.stop_failing()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(GUARD):
         await scene.amili.open()
         return (await scene.amili.payouts.get(scene.one)).id == scene.one
 
@@ -289,7 +290,7 @@ async def leave_by_wait_for(call: Call, scene: CallScene) -> None:
 
 async def wait_until(holds: Callable[[], Any]) -> None:
     """Let other tasks run until the condition holds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(GUARD):
         while not holds():
             await settle(1)
 
@@ -335,7 +336,7 @@ async def test_closing_the_client_ends_every_call_in_flight(
             await wait_until(lambda: sandbox.in_flight)
             await scene.amili.aclose()
             with pytest.raises(AmiliError, match=r"closed|not open|may have been registered"):
-                await asyncio.wait_for(waiting, 5)
+                await asyncio.wait_for(waiting, GUARD)
             await wait_until_quiet(scene)
             assert await is_usable(scene)
     assert unhandled == []
@@ -353,7 +354,7 @@ async def test_every_iteration_ends_with_the_client(
         await settle(100)
         assert internals.running_iterations(scene.amili)
         await scene.amili.aclose()
-        ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+        ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), GUARD)
         assert all(isinstance(end, AmiliError) for end in ends)
         await wait_until_quiet(scene)
     assert unhandled == []
@@ -379,7 +380,7 @@ async def test_reading_on_from_a_closed_client_raises(
         await scene.amili.aclose()
         closed.set()
         with pytest.raises(AmiliError, match="closed"):
-            await asyncio.wait_for(consumer, 5)
+            await asyncio.wait_for(consumer, GUARD)
         await wait_until_quiet(scene)
     assert unhandled == []
 
@@ -412,7 +413,7 @@ async def test_a_cancelled_aclose_still_closes(
             stepper = Stepper(at=at)
             error = await stepper.run(amili.aclose())
             assert isinstance(error, asyncio.CancelledError) if stepper.was_cancelled else error is None
-            ends = await asyncio.wait_for(asyncio.gather(*readers, refreshing, return_exceptions=True), 5)
+            ends = await asyncio.wait_for(asyncio.gather(*readers, refreshing, return_exceptions=True), GUARD)
             assert all(isinstance(end, AmiliError) for end in ends), at
             await settle()
             assert (find_tasks(), internals.running_iterations(amili)) == ([], set())

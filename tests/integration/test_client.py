@@ -10,6 +10,7 @@ from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.policies import Priority, Quota
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import HastyClock, settle
+from tests.support.operations import GUARD
 
 
 async def test_opening_or_closing_twice_has_no_effect() -> None:
@@ -43,7 +44,7 @@ async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:
         AmiliClient(sandbox.url, auth=sandbox.token(), session=session, clock=HastyClock()) as amili,
     ):
         sandbox.fail(Fault(status=503, body=b"<p>" + b"x" * 5_000_000), times=2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(GUARD):
             assert await amili.payouts.count() == 2
 
 

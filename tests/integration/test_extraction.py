@@ -85,7 +85,7 @@ async def test_nothing_is_sent_before_iteration(start_sandbox: StartSandbox, con
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     extraction = amili.payout_specifications.extract()
-    await asyncio.sleep(0.01)
+    await settle(100)
     assert sandbox.requests == []
     assert (extraction.rows, extraction.total, extraction.checkpoint.is_finished) == (0, None, False)
     assert extraction.manifest.verdict is Verdict.PARTIAL
@@ -121,12 +121,12 @@ async def test_a_slow_consumer_stops_the_fetching(start_sandbox: StartSandbox, c
     amili = await connect(sandbox, concurrency=4)
     async with aclosing(amili.payout_specifications.extract().batches()) as batches:
         await anext(batches)
-        await asyncio.sleep(0.05)
+        await settle(500)
         waiting = count_pages(sandbox)
         assert waiting <= 3 * 4 + 1
         for taken in range(1, 20):
             await anext(batches)
-            await asyncio.sleep(0.002)
+            await settle(100)
             assert count_pages(sandbox) <= 3 * 4 + 1 + taken
 
 

@@ -15,7 +15,7 @@ from amili_async.reconciliation.run import IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock
+from tests.support.clocks import HastyClock, settle
 from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
 from tests.support.planted_differences import (
     CATEGORIES,
@@ -530,7 +530,7 @@ async def test_a_slow_reader_is_not_run_away_from(start_sandbox: StartSandbox, c
     amili = await connect(sandbox)
     found = amili.reconcile()
     await anext(found)
-    await asyncio.sleep(0.1)
+    await settle(500)
     assert len(lists(sandbox, PAYOUTS)) <= IN_FLIGHT + 2
     assert len([each async for each in found]) == 999
 
@@ -542,7 +542,7 @@ async def test_nothing_is_sent_before_it_is_asked_for(start_sandbox: StartSandbo
     misstate_total("amount")(books)
     amili = await connect(sandbox)
     first, second = amili.reconcile(), amili.reconcile()
-    await asyncio.sleep(0.02)
+    await settle(100)
     assert list(sandbox.requests) == []
     both = [pair async for pair in zip_async(first, second)]
     assert [one for one, _ in both] == [other for _, other in both] == await reconcile(amili)
