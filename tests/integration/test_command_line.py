@@ -21,6 +21,7 @@ from amili_async.cli import demo, exporting, sources
 from amili_async.cli.app import app
 from amili_async.export import ExportResult
 from amili_async.sandbox import Fault, Sandbox
+from tests.support import internals
 
 AMILI = (sys.executable, "-m", "amili_async")
 SECRET = "hemlig-6f2d"
@@ -384,7 +385,7 @@ async def test_a_reader_who_leaves_ends_the_list_in_silence() -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         assert (await process.stdout.readline()).startswith(b'{"_id":')
-        process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
+        internals.close_stdout(process)
         assert await process.stderr.read() == b""
         assert await process.wait() == 0
 

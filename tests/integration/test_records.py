@@ -13,7 +13,7 @@ from amili_async.conditions import Where
 from amili_async.errors import BadRequest, ConfigurationError, NotFound, UnreadableResponse
 from amili_async.models import to_document
 from amili_async.sandbox import Fault
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support.starting import Connect, StartSandbox
 
 MISSING = "0" * 24
 

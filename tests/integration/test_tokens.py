@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from amili_async import AmiliClient, ApiCodeCredentials, Token
 from amili_async.errors import AuthenticationError, ConnectionFailed, UnreadableResponse
 from amili_async.sandbox import Fault
-from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock
+from tests.support.starting import Connect, StartSandbox
 
 TOKEN_PATH = "/authenticates/api-code"
 
@@ -108,7 +108,7 @@ async def test_an_expired_token_is_replaced_before_it_is_used(
     sandbox = await start_sandbox(token_lifetime=600)
     amili = await connect(sandbox)
     await amili.payouts.count()
-    clock._now += 601
+    clock.skip(601)
     await amili.payouts.count()
     assert [request.status for request in sandbox.requests] == [200] * 4
 

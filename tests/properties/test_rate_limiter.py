@@ -1,18 +1,19 @@
-"""No schedule of calls, responses, cancellations and clock steps exceeds any window of the server.
+"""No schedule of calls, responses, cancellations and clock steps puts too many requests into a window of the server.
 
-The server is a model of its own: it records when each request reaches it, at any time between permit and response, and
+The server is a model that notes when each request reaches it, at any moment between the permit and the response, and
 counts backwards from there.
 """
 
 import asyncio
 from typing import Any, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support.clocks import MovedClock, settle
+from tests.support.exhaustive import examples
 
 PER_SECOND, PER_MINUTE = 2, 5
 Operation: TypeAlias = tuple[Any, ...]
@@ -25,7 +26,7 @@ others = st.builds(
     reset_in=st.floats(0, 70),
 )
 quotas = st.sampled_from([None, "true", "true", "true"]) | others
-"""What a response reports: nothing, the true count of the minute, or another count."""
+"""What a response reports: nothing, the truth about the minute, or another count."""
 operations = st.lists(
     st.one_of(
         st.tuples(st.just("call"), st.sampled_from(Priority)),
@@ -35,7 +36,7 @@ operations = st.lists(
         st.tuples(st.just("release unused"), st.integers(0, 9)),
         st.tuples(st.just("cancel"), st.integers(0, 9)),
         st.tuples(st.just("answer and cancel"), st.integers(0, 9), st.integers(0, 9)),
-        st.tuples(st.just("rate limit"), st.none() | st.floats(0, 100)),
+        st.tuples(st.just("pause"), st.none() | st.floats(0, 100)),
         st.tuples(st.just("move"), steps),
         st.tuples(st.just("move"), steps),
         st.tuples(st.just("sleep through"), steps),
@@ -46,16 +47,16 @@ operations = st.lists(
 
 
 class Caller:
-    """One call: it waits for its permit, is in flight, reaches the server, gets its response."""
+    """One call: it waits for a permit, is in flight, reaches the server, gets a response."""
 
     def __init__(self, priority: Priority, number: int) -> None:
         self.place = (priority, number)
         self.task: asyncio.Task[None] | None = None
         self.truth: Quota | None = None
-        """The server's count of the minute when this one reached it."""
+        """The server's count of the minute when this call reached it."""
 
 
-class World:
+class LimiterModel:
     """A rate limiter, its callers, and the server that they send to."""
 
     def __init__(self) -> None:
@@ -69,7 +70,7 @@ class World:
         self.calls = self.served = self.left = 0
 
     async def do(self, what: str, *details: Any) -> None:
-        """Do one operation; afterwards every task waits for something."""
+        """Run one operation, and every task that it makes runnable."""
         await getattr(self, what.replace(" ", "_"))(*details)
         await settle(4)
 
@@ -82,8 +83,8 @@ class World:
     async def _wait(self, caller: Caller) -> None:
         await self.limiter.acquire(caller.place[0])
         self.waiting.remove(caller)
-        assert all(caller.place < other.place for other in self.waiting), "a call was overtaken"
-        assert self.clock.now() >= self.paused_until, "sent during a pause"
+        assert all(caller.place < other.place for other in self.waiting), "a caller was overtaken"
+        assert self.clock.now() >= self.paused_until, "sent during a pause that the server asked for"
         self.in_flight.append(caller)
         self.served += 1
 
@@ -101,16 +102,16 @@ class World:
         assert len(minute) <= PER_MINUTE, "too many in a minute"
         caller.truth = Quota(limit=PER_MINUTE, remaining=PER_MINUTE - len(minute), reset_in=minute[0] + 60.0 - now)
 
-    async def answer(self, number: int, has_reached: bool = True, report: Quota | str | None = None) -> None:
-        """One gets its response; it may have reached the server only now."""
-        if has_reached and self.in_flight:
+    async def answer(self, number: int, is_sent: bool = True, said: Quota | str | None = None) -> None:
+        """A call gets its response; its request may reach the server only now."""
+        if is_sent and self.in_flight:
             self._receive(self.in_flight.pop(number % len(self.in_flight)))
         if self.reached:
             caller = self.reached.pop(number % len(self.reached))
-            self.limiter.on_response(caller.truth if isinstance(report, str) else report)
+            self.limiter.on_response(caller.truth if isinstance(said, str) else said)
 
     async def release_unused(self, number: int) -> None:
-        """One was not sent."""
+        """A caller releases its permit unused."""
         if number < len(self.in_flight):
             self.in_flight.pop(number)
             self.limiter.release_unused()
@@ -123,11 +124,11 @@ class World:
             self.left += 1
 
     async def answer_and_cancel(self, number: int, other: int) -> None:
-        """The permit that a response frees is granted to a call that is cancelled in the same step."""
+        """The permit that a response frees is given to a caller that is cancelled in the same step."""
         await self.answer(number)
         await self.cancel(other)
 
-    async def rate_limit(self, seconds: float | None) -> None:
+    async def pause(self, seconds: float | None) -> None:
         self.paused_until = max(self.paused_until, self.clock.now() + self.limiter.on_rate_limited(seconds))
 
     async def move(self, seconds: float) -> None:
@@ -135,31 +136,31 @@ class World:
 
     async def sleep_through(self, seconds: float) -> None:
         """The machine is suspended: time passes, and timers are late."""
-        self.clock._now += seconds
+        self.clock.skip(seconds)
         await self.clock.move(0)
 
     async def end(self) -> None:
-        """Each remaining call gets its permit, with one response at a time, within a time bounded by their number."""
+        """Every waiter gets a permit within a time that the number of waiters bounds."""
         for _ in range(4 * (len(self.waiting) + 3)):
             while self.in_flight or self.reached:
                 await self.do("answer", 0)
             await self.clock.move(61.0)
-        assert not self.waiting, "a call starved"
+        assert not self.waiting, "a caller starved"
         assert self.served + self.left == self.calls
         while self.in_flight or self.reached:
             await self.do("answer", 0)
         assert (self.limiter.in_flight, self.limiter.waiting) == (0, 0)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(operations)
 def test_no_schedule_exceeds_a_window_or_starves_a_caller(schedule: list[Operation]) -> None:
-    """In any order of events, windows and pauses hold, priorities keep their order, and every waiter gets a permit."""
+    """In any order of events, windows and gate hold, priorities keep their order, and every waiter gets a permit."""
 
     async def run() -> None:
-        world = World()
+        model = LimiterModel()
         for operation in schedule:
-            await world.do(*operation)
-        await world.end()
+            await model.do(*operation)
+        await model.end()
 
     asyncio.run(run())

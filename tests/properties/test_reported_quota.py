@@ -1,4 +1,4 @@
-"""No server that reports its count is ever sent more than it allows, although its reports free our slots.
+"""No server that reports its count is sent more than it allows, although its reports free permits early.
 
 Responses arrive late and in any order, and some are lost.
 """
@@ -6,19 +6,20 @@ Responses arrive late and in any order, and some are lost.
 import asyncio
 from math import floor
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support.clocks import JumpingLoop
+from tests.support.exhaustive import examples
 
 LIMIT = 4
 PERIOD = 60.0
 
 
 class ReportingServer:
-    """Rejects the fifth request of a minute; *phase* is its clock's, if its minutes are aligned to the clock."""
+    """Rejects the fifth request of a minute; *phase* is the offset of its clock, if it counts by the clock."""
 
     def __init__(self, kind: str, phase: float) -> None:
         self.kind = kind
@@ -49,12 +50,12 @@ calls = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(kinds, st.floats(0, PERIOD), calls)
 def test_no_server_that_reports_its_count_is_sent_too_many(
     kind: str, phase: float, schedule: list[tuple[float, float, float, int]]
 ) -> None:
-    """Whether its minutes are aligned or slide: whatever the order of the responses, and if some are lost."""
+    """Clock-aligned or sliding, whatever the order of the responses, and although some are lost."""
     server = ReportingServer(kind, phase)
 
     async def call(limiter: SlidingWindowLimiter, there: float, back: float, luck: int) -> None:

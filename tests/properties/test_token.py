@@ -1,9 +1,9 @@
-"""The token provider under any interleaving: never two fetches at once, never a token that was rejected before."""
+"""The token provider under any interleaving: one fetch at a time, and never a token that was rejected before."""
 
 import asyncio
 from typing import Any, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._wire.announcer import Announcer
@@ -11,6 +11,7 @@ from amili_async._wire.token_provider import CachedToken, TokenProvider
 from amili_async.auth import Token
 from amili_async.errors import ClientClosed, ServerFault
 from tests.support.clocks import MovedClock, settle
+from tests.support.exhaustive import examples
 
 Operation: TypeAlias = tuple[Any, ...]
 
@@ -34,8 +35,8 @@ operations = st.lists(
 )
 
 
-class World:
-    """A provider, its source and its callers."""
+class ProviderModel:
+    """A provider, its source, and its callers."""
 
     def __init__(self) -> None:
         self.clock = MovedClock()
@@ -43,26 +44,26 @@ class World:
         self.fetching: list[asyncio.Future[Token]] = []
         self.given = 0
         self.rejected: set[str] = set()
-        self.in_use: list[CachedToken] = []
+        self.tokens: list[CachedToken] = []
         self.callers: list[asyncio.Task[None]] = []
 
     async def _fetch(self) -> Token:
-        assert not self.fetching, "two fetches at once"
+        assert not self.fetching, "two concurrent fetches"
         self.fetching.append(asyncio.get_running_loop().create_future())
         try:
             return await self.fetching[0]
         finally:
             self.fetching.clear()
 
-    async def _get(self, rejected: CachedToken | None) -> None:
+    async def _get_token(self, rejected: CachedToken | None) -> None:
         before = set(self.rejected)
         token = await self.provider.get(rejected=rejected)
-        assert token.value not in before, "a rejected token was returned again"
-        assert token.expires_at is None or token.expires_at > self.clock.now(), "an expired token was returned"
-        self.in_use.append(token)
+        assert token.value not in before, "a rejected token was handed out again"
+        assert token.expires_at is None or token.expires_at > self.clock.now(), "an expired token"
+        self.tokens.append(token)
 
     async def do(self, what: str, *details: Any) -> None:
-        """Do one operation, or two in one step; afterwards every task waits for something."""
+        """Run one operation, or two in one step, and every task that they make runnable."""
         for each in what.split(" and "):
             getattr(self, f"_{each.replace(' ', '_')}")(*details)
         if what == "close":
@@ -72,15 +73,15 @@ class World:
         await settle(6)
 
     def _start(self, rejected: CachedToken | None) -> None:
-        self.callers.append(asyncio.create_task(self._get(rejected)))
+        self.callers.append(asyncio.create_task(self._get_token(rejected)))
 
     def _call(self) -> None:
         self._start(None)
 
     def _reject(self, number: int) -> None:
-        """The server rejects a token that a caller uses: one of the latest."""
-        if self.in_use:
-            rejected = self.in_use[-1 - number % len(self.in_use)]
+        """The server rejects a token that a caller holds: one of the latest, late or early."""
+        if self.tokens:
+            rejected = self.tokens[-1 - number % len(self.tokens)]
             self.rejected.add(rejected.value)
             self._start(rejected)
 
@@ -110,10 +111,10 @@ class World:
         """See `do`."""
 
     async def end(self) -> None:
-        """Once the source returns, each waiting caller gets a token, and so does the next one."""
+        """Once the source responds, every waiting caller gets a token, and so does the next."""
         for _ in range(3):
             await self.do("give", 1000.0)
-        assert all(caller.done() for caller in self.callers), "a caller waits for ever"
+        assert all(caller.done() for caller in self.callers), "a caller waits forever"
         for caller in self.callers:
             error = None if caller.cancelled() else caller.exception()
             assert error is None or isinstance(error, (ServerFault, ClientClosed)), error
@@ -126,15 +127,15 @@ class World:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(operations)
 def test_one_fetch_at_a_time_and_no_rejected_token(history: list[Operation]) -> None:
     """Calls, rejections, cancellations and failures in any order: one fetch, and no token known to be rejected."""
 
     async def run() -> None:
-        world = World()
+        model = ProviderModel()
         for operation in history:
-            await world.do(*operation)
-        await world.end()
+            await model.do(*operation)
+        await model.end()
 
     asyncio.run(run())

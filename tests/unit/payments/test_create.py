@@ -26,7 +26,8 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.events import PaymentLookedFor, PaymentRegistered
-from tests.support.payment_registry import POST, Registry, make_payment, make_row
+from tests.support.payment_registry import POST, Registry, make_row
+from tests.support.payments import make_payment
 
 TOKEN = "GET /authenticates/api-code"
 UNKNOWN = [

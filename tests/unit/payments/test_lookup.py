@@ -13,7 +13,8 @@ from amili_async.errors import ReferenceTaken, RegisteredTwice
 from amili_async.models import CreditorPayment
 from amili_async.models.record_type import RecordType
 from amili_async.payments.lookup import find_differences, find_same, was_made_since
-from tests.support.payment_registry import BOOKED, make_payment, make_row
+from tests.support.payment_registry import make_row
+from tests.support.payments import BOOKED, make_payment
 
 SHAPE = RecordType[CreditorPayment](record=CreditorPayment, wire=CreditorPayment, projection=None)
 

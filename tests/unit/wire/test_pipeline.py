@@ -21,6 +21,7 @@ from amili_async.errors import (
 )
 from amili_async.events import AttemptFinished, Event
 from amili_async.policies import Priority, Quota, RetryPolicy
+from tests.support import internals
 from tests.support.clocks import MovedClock, settle
 
 REQUEST = Request(method="GET", target="/x?where=s3cret", label="GET /x", priority=Priority.SINGLE)
@@ -310,7 +311,7 @@ async def test_a_rate_limiter_that_raises_does_not_hide_the_response(caplog: pyt
 
     for outcome, error in ((answer(200), None), (ConnectionFailed("no route", was_sent=False), ConnectionFailed)):
         call = Call(outcome)
-        call.pipeline._rate_limiter = Broken()
+        internals.set_rate_limiter(call.pipeline, Broken())
         if error is None:
             assert (await call.run()).status == 200
         else:

@@ -15,6 +15,7 @@ from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.errors import BudgetExhausted, ClientClosed, ConfigurationError
 from amili_async.events import Event
 from amili_async.policies import Priority, Quota, RateLimit
+from tests.support import internals
 from tests.support.clocks import JumpingLoop, MovedClock, settle
 
 
@@ -88,8 +89,7 @@ def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
 
     async def run() -> None:
         limiter = SlidingWindowLimiter(RateLimit(per_second=3))
-        minute = limiter._schedule._windows[1]
-        minute.limit, minute.period = 12, 20.005
+        internals.set_window(limiter, 1, limit=12, period=20.005)
         await asyncio.gather(*(call(limiter, *each) for each in calls))
         assert limiter.in_flight == 0
 
@@ -152,8 +152,8 @@ async def test_a_cancelled_waiter_leaves_its_permit_to_the_next() -> None:
     await settle()
     waiting.cancel()
     await settle()
-    clock._now += 2
-    limiter._on_timer()  # grants the permit; the task is cancelled before it can run
+    clock.skip(2)
+    internals.wake(limiter)  # grants the permit; the task is cancelled before it can run
     granted.cancel()
     await settle()
     assert granted.cancelled()
@@ -368,7 +368,7 @@ async def test_a_pause_lasts_an_hour_at_most() -> None:
     assert limiter.on_rate_limited(999_999_999.0) == 999_999_999.0
     with pytest.raises(BudgetExhausted):
         await limiter.acquire(Priority.SINGLE)
-    clock._now += 3601
+    clock.skip(3601)
     await asyncio.wait_for(limiter.acquire(Priority.SINGLE), 0.05)
 
 
@@ -397,7 +397,7 @@ async def test_closing_cancels_the_timer() -> None:
     waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
     await settle()
     limiter.close()
-    assert [timer for *_, timer in clock._timers if timer.callback is not None] == []
+    assert clock.timers == []
     with pytest.raises(ClientClosed):
         await waiter
 

