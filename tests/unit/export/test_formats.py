@@ -162,7 +162,11 @@ def test_fields_that_cannot_be_are_refused(fields: tuple[str, ...]) -> None:
         format_for(Path("a.csv"), fields)
 
 
-@pytest.mark.parametrize("form", [Ndjson(), Csv(("_id", "inner"), dict), Parquet(("_id", "inner"), dict)], ids=repr)
+@pytest.mark.parametrize(
+    "form",
+    [Ndjson(), Csv(("_id", "inner"), dict), Parquet(("_id", "inner"), dict)],
+    ids=["ndjson", "csv", "parquet"],
+)
 def test_a_record_that_is_nested_without_end_is_named(form: Any) -> None:
     """It cannot be put into the file, and the others are not to blame."""
     deep: dict[str, Any] = {"_id": LINE.id, "inner": 1}
