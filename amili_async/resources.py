@@ -11,8 +11,7 @@ from amili_async._wire.protocol import item_request
 from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import ConfigurationError, ExtractionInterrupted, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
-from amili_async.extraction.planning import make_plan
-from amili_async.extraction.source import build_source, initial_checkpoint, last_id
+from amili_async.extraction.source import build_source, initial_checkpoint, last_id, make_plan
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
 from amili_async.models.record_type import RecordType, record_type_of
@@ -139,7 +138,7 @@ class Resource(Generic[T]):
             size = min(size, check_count(max_items, "max_items"))
         options = PagingOptions(
             page_size=size,
-            width=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
+            concurrency=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             max_items=max_items,
             ascends_by_id=query.ascends_by_id,
         )

@@ -81,7 +81,7 @@ class Stream(Generic[T]):
 
     async def _walk(self, options: PagingOptions) -> AsyncGenerator[Page[T], None]:
         announce, running = self._listing.context.announce, self._listing.context.running
-        window = PrefetchWindow(self._send, width=options.width)
+        window = PrefetchWindow(self._send, concurrency=options.concurrency)
         walk = OffsetPager(window, self._decode, options=options, on_drift=self._note_drift)
         running.add(window)
         self._own_windows.add(window)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from amili_async._paging.offset import LOOKAHEAD, OffsetPager, PagingOptions
+from amili_async._paging.offset import PAGES_AHEAD_PER_REQUEST, OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async.pages import Page
 from benchmarks.report import Judged, Report, print_judged
@@ -29,7 +29,7 @@ def measure(*, quick: bool) -> Report:
     """Means over the seeds; fewer of them if *quick*."""
     pages, seeds = 1_000, 2 if quick else 10
     print(f"\nOrder: {pages:,} pages, {WIDTH} requests in flight, virtual time, means of {seeds} seeds;")
-    print(f"the walk of a stream, {LOOKAHEAD} x {WIDTH} pages ahead, against workers that keep no order")
+    print(f"the walk of a stream, {PAGES_AHEAD_PER_REQUEST} x {WIDTH} pages ahead, against workers that keep no order")
     print(f"  {'latency':<24} {'in order':>9}  {'most pages waiting':>19}")
     judged = []
     for name, draw in LATENCIES.items():
@@ -68,8 +68,8 @@ def _walk_in_order(latencies: Sequence[float]) -> tuple[float, int]:
 
     async def consume() -> float:
         nonlocal taken
-        window = PrefetchWindow(fetch, width=WIDTH)
-        pace = PagingOptions(page_size=1, width=WIDTH, opens_fully=True)
+        window = PrefetchWindow(fetch, concurrency=WIDTH)
+        pace = PagingOptions(page_size=1, concurrency=WIDTH, opens_fully=True)
         walk = OffsetPager(window, lambda page, _: page, options=pace, on_drift=_refuse_drift)
         async for page in walk.pages():
             taken += len(page.items)

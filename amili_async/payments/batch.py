@@ -63,9 +63,9 @@ class BatchRegistration:
         self._search = search
         self._connection = connection
         self._patience = patience
-        self._window = PrefetchWindow(lambda _: self._settle(*self._ready.popleft()), width=width)
-        self._window.last = 0
-        self._window.ahead = width * LOOKAHEAD
+        self._window = PrefetchWindow(lambda _: self._settle(*self._ready.popleft()), concurrency=width)
+        self._window.last_page = 0
+        self._window.pages_ahead = width * LOOKAHEAD
         self._ready: deque[tuple[NewCreditorPayment, Exception | CreatedPayment | None]] = deque()
         self._references: set[tuple[str, str]] = set()
         self._held_back: NewCreditorPayment | None = None
@@ -110,7 +110,7 @@ class BatchRegistration:
             if not self._looking_up.cancelled():
                 self._looking_up.result()
             self._looking_up = None
-        if self._looking_up is None and not self._is_over and len(self._ready) < self._window.ahead:
+        if self._looking_up is None and not self._is_over and len(self._ready) < self._window.pages_ahead:
             self._looking_up = asyncio.get_running_loop().create_task(self._prepare(self._take_some()))
 
     def _take_some(self) -> list[NewCreditorPayment]:
@@ -164,7 +164,7 @@ class BatchRegistration:
                     known = error
             self._references.add(key)
             self._ready.append((payment, known))
-        self._window.last = (self._window.last or 0) + len(payments)
+        self._window.last_page = (self._window.last_page or 0) + len(payments)
         self._window.top_up()
 
     async def _settle(self, payment: NewCreditorPayment, known: Exception | CreatedPayment | None) -> PaymentOutcome:

@@ -84,16 +84,16 @@ class Reconciler:
 
     async def reconciliations(self) -> AsyncGenerator[Reconciliation, None]:
         """One for each payout, in the order of their ids."""
-        window = PrefetchWindow(lambda _: self._reconcile(self._ready.popleft()), width=IN_FLIGHT)
-        window.last = planned = 0
-        window.ahead = IN_FLIGHT
+        window = PrefetchWindow(lambda _: self._reconcile(self._ready.popleft()), concurrency=IN_FLIGHT)
+        window.last_page = planned = 0
+        window.pages_ahead = IN_FLIGHT
         self._connection.running.add(window)
         try:
             while True:
                 while not (self._is_over or self._ready):
                     self._ready.extend(await self._fetch_batches())
                     planned += len(self._ready)
-                    window.last = planned
+                    window.last_page = planned
                     window.top_up()
                 found = await window.take()
                 if found is None:

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "amili_async"
 
 FLOORS = [
-    {"errors", "models.memo", "pages", "version"},
+    {"errors", "models.memo", "version"},
     {"events", "policies", "models.fields", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "models.record_type",
@@ -20,7 +20,7 @@ FLOORS = [
         "_paging.scan_page",
         "_wire.sliding_window",
     },
-    {"_paging.scan_checks", "models.payout", "models.payout_specification", "models.creditor_payment"},
+    {"_paging.scan_checks", "pages", "models.payout", "models.payout_specification", "models.creditor_payment"},
     {
         "models",
         "filters",

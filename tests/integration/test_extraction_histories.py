@@ -233,7 +233,7 @@ def check(taken: list[str], world: World) -> None:
 
 def check_manifest(taken: list[str], extraction: Extraction[Line]) -> None:
     manifest = extraction.manifest
-    assert (manifest.rows, manifest.distinct, manifest.doubled) == (len(taken), len(taken), 0)
+    assert (manifest.rows, manifest.distinct, manifest.duplicates) == (len(taken), len(taken), 0)
     assert extraction.checkpoint.is_finished
 
 

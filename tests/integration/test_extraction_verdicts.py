@@ -161,7 +161,7 @@ async def test_a_row_lost_or_doubled_is_found(
     assert liar.has_lied
     assert len(set(taken)) == len(taken)
     if lie is not lose:
-        assert extraction.manifest.doubled == 1
+        assert extraction.manifest.duplicates == 1
     is_whole = lie is lose and sorted(taken) == ids  # the last of a page is fetched with the next one
     assert is_whole or extraction.manifest.verdict is not Verdict.COMPLETE
 
@@ -234,7 +234,7 @@ async def test_rows_that_go_or_come_meanwhile_are_told(
         async for _ in batches:
             pass
     manifest = extraction.manifest
-    assert (manifest.before, manifest.after) == (1000, 999 if change == "delete" else 1001)
+    assert (manifest.count_before, manifest.count_after) == (1000, 999 if change == "delete" else 1001)
     assert manifest.verdict is Verdict.DRIFTED
 
 
@@ -251,7 +251,7 @@ async def test_a_row_that_goes_and_another_that_comes_are_told(start_sandbox: St
         async for _ in batches:
             pass
     manifest = extraction.manifest
-    assert (manifest.before, manifest.after, manifest.rows) == (1000, 1000, 1001)
+    assert (manifest.count_before, manifest.count_after, manifest.rows) == (1000, 1000, 1001)
     assert manifest.verdict is Verdict.DRIFTED
 
 
@@ -275,7 +275,7 @@ async def test_a_change_that_is_undone_is_told(start_sandbox: StartSandbox, conn
     extraction = amili.payout_specifications.extract()
     assert len([record async for record in extraction]) == 1000
     manifest = extraction.manifest
-    assert (manifest.before, manifest.after, manifest.rows) == (1000, 1000, 1000)
+    assert (manifest.count_before, manifest.count_after, manifest.rows) == (1000, 1000, 1000)
     assert manifest.verdict is Verdict.DRIFTED
 
 
@@ -286,12 +286,24 @@ async def test_a_manifest_is_whole_and_tells_no_values(start_sandbox: StartSandb
     extraction = amili.payout_specifications.extract({"article": "canary"})
     assert [record async for record in extraction] == []
     manifest = extraction.manifest
-    assert (manifest.resource, manifest.rows, manifest.distinct, manifest.known) == (SPECIFICATIONS, 0, 0, 0)
-    assert (manifest.before, manifest.after, manifest.newer, manifest.doubled) == (0, 0, 0, 0)
+    assert manifest.resource == SPECIFICATIONS
+    assert (manifest.rows, manifest.distinct, manifest.already_delivered) == (0, 0, 0)
+    assert (manifest.count_before, manifest.count_after, manifest.count_past_bound, manifest.duplicates) == (0, 0, 0, 0)
     assert manifest.verdict is Verdict.COMPLETE
     assert "article" in manifest.filter
     assert "canary" not in manifest.to_json() + repr(manifest)
     fields = msgspec.json.decode(manifest.to_json())
-    expected = {"resource", "filter", "bound", "requests", "rows", "known", "doubled", "newer", "before", "after"}
+    expected = {
+        "resource",
+        "filter",
+        "bound",
+        "requests",
+        "rows",
+        "already_delivered",
+        "duplicates",
+        "count_past_bound",
+        "count_before",
+        "count_after",
+    }
     assert expected | {"since", "sums", "verdict"} <= fields.keys()
     assert fields["verdict"] == "complete"

@@ -111,13 +111,13 @@ async def test_what_was_delivered_comes_again_only_if_it_changed(
     await clock.move(120)
     assert await follower.look() == []
     assert follower.latest is not None
-    assert (follower.latest.rows, follower.latest.known, follower.latest.distinct) == (0, 20, 20)
+    assert (follower.latest.rows, follower.latest.already_delivered, follower.latest.distinct) == (0, 20, 20)
     assert follower.latest.verdict is Verdict.COMPLETE
     for row_id in ids[:5]:
         sandbox.update(SPECIFICATIONS, row_id, {"amount": 2})
     await clock.move(20)
     assert await follower.look() == versions(sandbox, ids[:5])
-    assert (follower.latest.rows, follower.latest.known) == (5, 15)
+    assert (follower.latest.rows, follower.latest.already_delivered) == (5, 15)
     await clock.move(20)
     assert await follower.look() == []
 

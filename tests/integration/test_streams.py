@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from amili_async import AmiliClient, PayoutSpecification, RateLimit, Stream, Timestamp, field
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ClientClosed
 from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
 from tests.integration.conftest import Connect, StartSandbox
@@ -132,7 +132,7 @@ async def leave_by_closing_the_stream(stream: Stream[Any], amili: AmiliClient) -
     async with stream:
         pages = stream.pages()
         await anext(pages)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await anext(pages)
 
 
@@ -146,7 +146,7 @@ async def leave_by_closing_the_stream_and_being_cancelled(stream: Stream[Any], a
     with pytest.raises(asyncio.CancelledError):
         await closing
     for pages in iterations:
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ClientClosed):
             await anext(pages)
 
 
@@ -154,8 +154,8 @@ async def leave_by_closing_the_client(stream: Stream[Any], amili: AmiliClient) -
     pages = stream.pages()
     await anext(pages)
     await amili.aclose()
-    assert not [task for task in asyncio.all_tasks() if "_fetch" in repr(task)]
-    with pytest.raises(ConfigurationError, match="the stream, or its client, was closed"):
+    assert not [task for task in asyncio.all_tasks() if "Listing.send" in repr(task)]
+    with pytest.raises(ClientClosed, match="the stream, or its client, was closed"):
         await anext(pages)
     await amili.open()
 
