@@ -53,7 +53,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
                     step(self)
 
         monkeypatch.setattr(sources, "Sandbox", Prepared)
-        monkeypatch.setattr(reconciling, "SETTLING", 0.0)
+        monkeypatch.setattr(reconciling, "RECHECK_DELAY", 0.0)
         return started
 
     return give

@@ -32,7 +32,7 @@ operations = st.lists(
         st.tuples(st.just("call"), st.sampled_from(Priority)),
         st.tuples(st.just("reach"), st.integers(0, 9)),
         st.tuples(st.just("answer"), st.integers(0, 9), st.booleans(), quotas),
-        st.tuples(st.just("give back"), st.integers(0, 9)),
+        st.tuples(st.just("release unused"), st.integers(0, 9)),
         st.tuples(st.just("cancel"), st.integers(0, 9)),
         st.tuples(st.just("answer and cancel"), st.integers(0, 9), st.integers(0, 9)),
         st.tuples(st.just("pause"), st.none() | st.floats(0, 100)),
@@ -127,7 +127,7 @@ class World:
         await self.answer(number)
         await self.cancel(other)
 
-    async def on_rate_limited(self, seconds: float | None) -> None:
+    async def pause(self, seconds: float | None) -> None:
         self.silent_until = max(self.silent_until, self.clock.now() + self.budget.on_rate_limited(seconds))
 
     async def move(self, seconds: float) -> None:

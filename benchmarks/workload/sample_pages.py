@@ -1,7 +1,8 @@
-"""Pages of specifications in three shapes: what a batch of bookings looks like, the worst case, and the API's examples.
+"""Pages of specifications in three profiles: a batch of bookings, only distinct dates, and the API's own examples.
 
-How often a date repeats decides what dates cost, and no production rows were seen: so each benchmark of decoding names
-its shape. In a batch rows are made together, are booked and paid out at midnight, and each case has a day of its own.
+The cost of decoding depends on how often dates repeat, and no production data was available, so each benchmark of
+decoding names its profile. In a batch, rows are created together, booked and paid out at midnight, and the rows of one
+case share a date.
 """
 
 import random
@@ -13,27 +14,27 @@ import msgspec
 
 from amili_async.sandbox.dates import write_date
 
-SIZE = 100
-"""Records on a page."""
-_BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
+PAGE_SIZE = 100
+"""Records per page."""
+_START = datetime(2024, 1, 1, tzinfo=UTC)
 _DAY = 86_400
 
 
-def write_pages(shape: str, count: int) -> list[bytes]:
-    """So many answers to a request for a page, the same at each call."""
-    draw = random.Random(shape)
-    write = SHAPES[shape]
+def write_pages(profile: str, count: int) -> list[bytes]:
+    """The bodies of *count* pages; equal arguments give equal bytes."""
+    draw = random.Random(profile)
+    write = ROW_WRITERS[profile]
     pages = []
     for page in range(1, count + 1):
-        items = [write(draw, (page - 1) * SIZE + place) for place in range(SIZE)]
-        meta = {"page": page, "max_results": SIZE, "total": count * SIZE}
+        items = [write(draw, (page - 1) * PAGE_SIZE + place) for place in range(PAGE_SIZE)]
+        meta = {"page": page, "max_results": PAGE_SIZE, "total": count * PAGE_SIZE}
         pages.append(msgspec.json.encode({"_items": items, "_meta": meta}))
     return pages
 
 
 def _write_batched(draw: random.Random, number: int) -> dict[str, Any]:
-    """A row with each documented field: two dozen are made in a batch and updated one by one, three are of one case."""
-    batch = _BEGINNING + timedelta(seconds=number // 24 * 1_731)
+    """A row with every documented field; 24 rows form a batch with separate update times, 3 rows form a case."""
+    batch = _START + timedelta(seconds=number // 24 * 1_731)
     booked = _midnight(batch)
     case = random.Random(number // 3)
     return _write_full(
@@ -43,13 +44,13 @@ def _write_batched(draw: random.Random, number: int) -> dict[str, Any]:
         updated=batch + timedelta(seconds=draw.randrange(_DAY)),
         booked=booked,
         paid=booked + timedelta(days=2),
-        state=_BEGINNING - timedelta(seconds=case.randrange(400 * _DAY)),
+        state=_START - timedelta(seconds=case.randrange(400 * _DAY)),
     )
 
 
 def _write_distinct(draw: random.Random, number: int) -> dict[str, Any]:
-    """A row all of whose dates have seconds of their own, so that hardly any comes a second time."""
-    created = _BEGINNING + timedelta(seconds=number * 600 + draw.randrange(600))
+    """A row whose dates are random to the second, so that hardly any date repeats."""
+    created = _START + timedelta(seconds=number * 600 + draw.randrange(600))
     return _write_full(
         draw,
         number,
@@ -100,9 +101,9 @@ def _write_full(
 
 
 def _write_documented(_draw: random.Random, number: int) -> dict[str, Any]:
-    """A row like the first that the API's page on specifications shows; those of an invoice are made in one second."""
+    """A row like the first example in the API documentation; rows of one invoice are created in the same second."""
     invoice, is_fee = number // 2, number % 2 == 0
-    created = write_date(_BEGINNING + timedelta(seconds=invoice))
+    created = write_date(_START + timedelta(seconds=invoice))
     return {
         "_id": f"507f1f77bcf86cd7{number:08x}",
         "_created": created,
@@ -116,12 +117,12 @@ def _write_documented(_draw: random.Random, number: int) -> dict[str, Any]:
         "total_amount": 75.0 if is_fee else 1064.0,
         "article": "reminder" if is_fee else "capital",
         "state": "reminder",
-        "booking_date": write_date(_midnight(_BEGINNING)),
+        "booking_date": write_date(_midnight(_START)),
         "finance_category": "creditor_commission" if is_fee else "capital",
         "invoice_number": f"INV-2025-{invoice:03}",
         "reference_number": f"{25_000 + invoice}",
         "payout_reference": "Creditor Commission" if is_fee else "123456",
-        "payout_date": write_date(_midnight(_BEGINNING) + timedelta(days=2)),
+        "payout_date": write_date(_midnight(_START) + timedelta(days=2)),
         "payout": "507f1f77bcf86cd799439099",
     }
 
@@ -130,9 +131,9 @@ def _midnight(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0)
 
 
-SHAPES: Mapping[str, Callable[[random.Random, int], dict[str, Any]]] = {
-    "real": _write_batched,
-    "unique": _write_distinct,
-    "docs": _write_documented,
+ROW_WRITERS: Mapping[str, Callable[[random.Random, int], dict[str, Any]]] = {
+    "batched": _write_batched,
+    "distinct": _write_distinct,
+    "documented": _write_documented,
 }
-"""The writers of a row, by the name of the shape."""
+"""The function that writes a row, by profile."""

@@ -1,4 +1,4 @@
-"""A specification as pydantic v2 has it, with the types of ours: aware dates by `email.utils`, exact money."""
+"""A specification as a pydantic v2 model with the package's types: aware dates, exact decimals."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 Date = Annotated[datetime, BeforeValidator(parsedate_to_datetime)]
 
 
-class ValidatedSpecification(BaseModel):
+class PydanticSpecification(BaseModel):
     """The documented fields."""
 
     model_config = ConfigDict(frozen=True)
@@ -40,14 +40,14 @@ class ValidatedSpecification(BaseModel):
     references: dict[str, Any] | None = None
 
 
-class ValidatedMeta(BaseModel):
-    """What a page says of itself."""
+class PydanticMeta(BaseModel):
+    """The `_meta` of a page."""
 
     total: int
 
 
-class ValidatedListing(BaseModel):
-    """A page of them."""
+class PydanticPage(BaseModel):
+    """One page of the list."""
 
-    items: tuple[ValidatedSpecification, ...] = Field(alias="_items")
-    meta: ValidatedMeta = Field(alias="_meta")
+    items: tuple[PydanticSpecification, ...] = Field(alias="_items")
+    meta: PydanticMeta = Field(alias="_meta")

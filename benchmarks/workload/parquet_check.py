@@ -1,4 +1,4 @@
-"""Whether a Parquet file holds each row exactly once, in order, and to what its money adds up; read piece by piece."""
+"""Check that a Parquet file contains each row exactly once and in order, and sum its money columns."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -7,32 +7,32 @@ import pyarrow.compute
 import pyarrow.parquet
 from msgspec import Struct
 
-from benchmarks.rows import MONEY, Rows
+from benchmarks.workload.rows import MONEY, Rows
 
 
-class Contents(Struct, frozen=True):
-    """What is in a file."""
+class FileContents(Struct, frozen=True):
+    """What a file contains."""
 
     rows: int
-    """How many."""
+    """Number of rows."""
     fault: str
-    """The first row that is not the one expected there; empty where all are."""
+    """The first difference from the expected rows; empty if there is none."""
     sums: dict[str, Decimal]
-    """By column, exact."""
+    """Exact sums, by column."""
 
 
-def read_contents(path: Path, rows: Rows) -> Contents:
-    """Compare the ids of the file with those of *rows*, which ascend strictly."""
+def check_contents(path: Path, rows: Rows) -> FileContents:
+    """Compare the ids in the file with those of *rows*, which ascend strictly; reads batch by batch."""
     sums = dict.fromkeys(MONEY, Decimal())
     number, fault = 0, ""
     with pyarrow.parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=["_id", *MONEY]):
             for record_id in batch.column("_id").to_pylist():
                 if not fault and (number >= rows.count or record_id != rows.id_of(number)):
-                    fault = f"row {number} is {record_id}"
+                    fault = f"row {number} has the id {record_id}"
                 number += 1
             for name in MONEY:
                 sums[name] += pyarrow.compute.sum(batch.column(name)).as_py() or Decimal()
     if not fault and number < rows.count:
         fault = f"the last {rows.count - number} rows are missing"
-    return Contents(rows=number, fault=fault, sums=sums)
+    return FileContents(rows=number, fault=fault, sums=sums)

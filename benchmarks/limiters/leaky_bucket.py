@@ -1,13 +1,13 @@
-"""aiolimiter: two leaky buckets, one inside the other."""
+"""aiolimiter: a leaky bucket per second and one per minute, acquired one after the other."""
 
 from aiolimiter import AsyncLimiter
 
-from benchmarks.limiters import Unpaused
+from benchmarks.limiters import SleepAfter429
 
 LABEL = "aiolimiter (10, 1) + (100, 60)"
 
 
-class _Leaky(Unpaused):
+class _LeakyBuckets(SleepAfter429):
     def __init__(self) -> None:
         self._second, self._minute = AsyncLimiter(10, 1), AsyncLimiter(100, 60)
 
@@ -16,6 +16,6 @@ class _Leaky(Unpaused):
         await self._minute.acquire()
 
 
-def make() -> _Leaky:
-    """It follows the time of the running loop by itself."""
-    return _Leaky()
+def make() -> _LeakyBuckets:
+    """Two empty buckets, on the clock of the running loop."""
+    return _LeakyBuckets()

@@ -1,11 +1,11 @@
-"""The least that a specification can cost in a struct: dates as text and money as float."""
+"""A specification as the cheapest possible struct: dates stay text, money becomes float."""
 
 from typing import Any
 
 import msgspec
 
 DATES = ("_created", "_updated", "booking_date", "state_date", "payout_date")
-"""The API's names of the dates."""
+"""The date fields, by their API names."""
 
 
 class PlainSpecification(
@@ -42,13 +42,13 @@ class PlainSpecification(
 
 
 class PlainMeta(msgspec.Struct, frozen=True):
-    """What a page says of itself."""
+    """The `_meta` of a page."""
 
     total: int
 
 
-class PlainListing(msgspec.Struct, frozen=True):
-    """A page of them."""
+class PlainPage(msgspec.Struct, frozen=True):
+    """One page of the list."""
 
     items: tuple[PlainSpecification, ...] = msgspec.field(name="_items")
     meta: PlainMeta = msgspec.field(name="_meta")
