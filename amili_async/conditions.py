@@ -27,8 +27,8 @@ class Condition(CheckedFilter, frozen=True):
 
     def __bool__(self) -> bool:
         raise ConfigurationError(
-            "a condition is neither true nor false: combine conditions with & | ~ (in parentheses), not and/or/not, "
-            "and write a range as field(...).between(start, end)"
+            "a condition has no truth value: combine conditions with & | ~ (in parentheses) instead of and/or/not, and "
+            "write a range as field(...).between(start, end)"
         )
 
 
@@ -40,7 +40,7 @@ def _combine(combination: str, *conditions: Condition | Mapping[str, Any]) -> Co
     parts: list[Any] = []
     for condition in conditions:
         if not isinstance(condition, (Condition, Mapping)):
-            raise ConfigurationError("a condition can only be combined with another condition, or with a mapping")
+            raise ConfigurationError("a condition can only be combined with another condition or a mapping")
         document = filter_document(condition)
         inner = document.get(combination) if len(document) == 1 else None
         parts += inner if isinstance(inner, list) else [document]
@@ -54,7 +54,7 @@ def filter_document(where: Where) -> Mapping[str, Any]:
     if isinstance(where, Condition):
         where = where.document  # checked again: a caller can construct a Condition without field(...)
     if not isinstance(where, Mapping):
-        raise ConfigurationError("a filter is made with field(...) or is a mapping, such as {'creditor': '…'}")
+        raise ConfigurationError("a filter must be made with field(...) or be a mapping, such as {'creditor': '…'}")
     return check_where(where)
 
 
@@ -69,7 +69,9 @@ class Field:
 
     def __eq__(self, value: object) -> Condition:  # type: ignore[override]
         if isinstance(value, Mapping):
-            raise ConfigurationError(f"{self.name} is compared with an object: write operators as a mapping filter")
+            raise ConfigurationError(
+                f"{self.name} cannot be compared with an object: write operators as a mapping filter"
+            )
         return self._compare(None, value)
 
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
@@ -103,7 +105,7 @@ class Field:
         """From *start* up to but excluding *end*, so that consecutive months neither overlap nor leave a gap."""
         condition = Condition(check_where({self.name: {"$gte": start, "$lt": end}}))
         if type(start) is type(end) and start >= end:  # type: ignore[operator]  # check_where() has passed both
-            raise ConfigurationError(f"{self.name}: between() excludes its end, so nothing lies between these two")
+            raise ConfigurationError(f"{self.name}: between() needs a start before its end, which is excluded")
         return condition
 
     def _compare(self, operator: str | None, value: object) -> Condition:

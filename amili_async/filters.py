@@ -44,7 +44,7 @@ class CheckedFilter(Struct, frozen=True):
 def check_name(name: object) -> str:
     """Return the API's name of a field; raises `ConfigurationError` for what cannot be one."""
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise ConfigurationError("a field's name is letters, digits and underscores, with dots between parts")
+        raise ConfigurationError("a field name must be letters, digits and underscores, with dots between parts")
     return SHORT_NAMES.get(name, str(name))
 
 
@@ -55,13 +55,11 @@ def check_where(where: Mapping[str, Any]) -> dict[str, Any]:
         if key in _COMBINATIONS:
             checked[key] = [check_where(part) for part in _alternatives(key, value)]
         elif isinstance(key, str) and key.startswith("$"):
-            raise ConfigurationError(
-                f"{_quote(key)} cannot stand at the top of a filter: only {_join(_COMBINATIONS)} can"
-            )
+            raise ConfigurationError(f"{key!r} cannot be used at the top of a filter: only {_join(_COMBINATIONS)} can")
         else:
             name = check_name(key)
             if name in checked:
-                raise ConfigurationError(f"{name} stands twice in one filter: combine the two conditions with &")
+                raise ConfigurationError(f"{name} appears twice in one filter: combine the two conditions with &")
             checked[name] = _check_operand(name, value)
     return checked
 
@@ -77,7 +75,7 @@ def _check_operand(name: str, value: object) -> Any:
     if not isinstance(value, Mapping):
         return _check_value(name, value)
     if not value:
-        raise ConfigurationError(f"{name} is compared with an empty object, which matches nothing")
+        raise ConfigurationError(f"{name} cannot be compared with an empty object: it matches nothing")
     return {operator: _check_operator(name, operator, part) for operator, part in value.items()}
 
 
@@ -90,11 +88,15 @@ def _check_operator(name: str, operator: object, value: object) -> Any:
     if operator in _LISTS:
         values = listed(value, what=f"{name}: {operator}")
         if any(part is None for part in values):  # Eve makes a new ObjectId of it, which equals no stored id
-            raise ConfigurationError(f"{name}: the API cannot find null in a list; compare with None beside it")
+            raise ConfigurationError(
+                f"{name}: null in a list matches nothing; combine the list with a comparison with None"
+            )
         return [_check_value(name, part) for part in values]
     if operator not in _OTHERS:
+        if not (isinstance(operator, str) and operator.startswith("$")):
+            raise ConfigurationError(f"{name}: an object must hold operators; write nested fields with dots ('a.b')")
         known = _join(_COMPARISONS | _LISTS | _OTHERS)
-        raise ConfigurationError(f"{name}: {_quote(operator)} is no operator that the API knows: {known}")
+        raise ConfigurationError(f"{name}: unknown operator {operator!r}; the API accepts {known}")
     if operator in {"$not", "$elemMatch"}:
         if not isinstance(value, Mapping):
             raise ConfigurationError(f"{name}: {operator} needs operators, such as {{'$gt': 1}}")
@@ -122,7 +124,7 @@ def _check_value(name: str, value: object) -> Any:
         return _check_text(name, str(value))
     if isinstance(value, (list, tuple)):
         if name in KINDS and name != "invoice_numbers":
-            raise ConfigurationError(f"{name} holds no list: to find any of several values, use is_in() or $in")
+            raise ConfigurationError(f"{name} is not a list: to find any of several values, use is_in() or $in")
         return [_check_value(name, part) for part in value]
     return _check_plain(name, value)
 
@@ -131,7 +133,7 @@ def _check_kind(name: str, what: str) -> None:
     """Raise `ConfigurationError` if a documented field holds values of another kind."""
     kind = KINDS.get(name, what)
     if kind != what:
-        raise ConfigurationError(f"{name} holds {kind}: compared with {what} it matches nothing")
+        raise ConfigurationError(f"{name} holds {kind}: comparing it with {what} matches nothing")
 
 
 def _write_date(name: str, moment: date) -> str:
@@ -145,7 +147,7 @@ def _check_number(name: str, value: int | float | Decimal) -> int | float | Deci
     # JSON has no NaN, and MongoDB stores whole numbers in 64 bits.
     is_nan = value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and math.isnan(value)
     if is_nan or not -(2**63) <= value < 2**63:
-        raise ConfigurationError(f"{name} is compared with NaN, or with a number that is too large for the API")
+        raise ConfigurationError(f"{name} cannot be compared with NaN or with a number of more than 64 bits")
     # The plain types: a subclass can have its own JSON form, or none.
     return Decimal(value) if isinstance(value, Decimal) else float(value) if isinstance(value, float) else int(value)
 
@@ -168,8 +170,8 @@ def _check_text(name: str, text: str) -> str:
     # Eve turns 24 hexadecimal digits into an ObjectId and RFC 1123 text into a date, whatever the field holds.
     if kind == "text" and (is_object_id(text) or is_like_a_date(text)):
         raise ConfigurationError(
-            f"{name} holds text, but the API takes 24 hexadecimal digits for an id and RFC 1123 for a date: "
-            "such a value cannot be found"
+            f"{name} holds text, but the API reads 24 hexadecimal digits as an id and RFC 1123 as a date: "
+            "such a text cannot be found"
         )
     return check_text(text, what=name)
 
@@ -184,7 +186,7 @@ def _check_plain(name: str, value: object) -> Any:
         return _check_number(name, value)
     if isinstance(value, (list, tuple)):
         return [_check_plain(name, part) for part in value]
-    raise ConfigurationError(f"{name} is compared with a {type(value).__name__}, which has no form in the API's JSON")
+    raise ConfigurationError(f"{name} cannot be compared with a {type(value).__name__}: it has no JSON representation")
 
 
 def listed(values: object, *, what: str) -> list[Any]:
@@ -207,10 +209,6 @@ def _describe_operand(value: object) -> str:
     if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
         return "[" + "; ".join(describe(part) for part in value) + "]"
     return "…"
-
-
-def _quote(operator: object) -> str:
-    return repr(operator) if isinstance(operator, str) and operator.startswith("$") else "a field"
 
 
 def _join(names: Iterable[str]) -> str:

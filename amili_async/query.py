@@ -104,7 +104,7 @@ def _check_sort(sort: Sort) -> str:
         if keyword.iskeyword(name):  # Eve first parses the sort as Python, in which a keyword is a syntax error
             raise ConfigurationError(f"the API cannot sort by a field called {name!r}")
         if name in (known.lstrip("-") for known in names):
-            raise ConfigurationError(f"{name} stands twice in the sort")
+            raise ConfigurationError(f"{name} appears twice in the sort")
         names.append(f"-{name}" if is_descending else name)
         if name == "_id":  # ids are unique, so names after it would change nothing
             break
@@ -118,13 +118,13 @@ def encode_projection(projection: Projection) -> str:
     if projection is None:
         return ""
     if isinstance(projection, (str, bytes)) or not isinstance(projection, Iterable):
-        raise ConfigurationError("a projection is a list of names, or a mapping of names to 1 (or all to 0)")
+        raise ConfigurationError("a projection must be a list of names, or a mapping of names to 1 (or all to 0)")
     chosen = {check_name(name): 1 for name in projection}
     if not chosen and not isinstance(projection, Mapping):
         chosen = {"_id": 1}  # an empty list means no fields, but an empty projection would fetch all
     if isinstance(projection, Mapping):
         values = list(projection.values())
         if values not in ([0] * len(values), [1] * len(values)):
-            raise ConfigurationError("a projection is either all 1 (only these fields) or all 0 (all but these)")
+            raise ConfigurationError("a projection must be either all 1 (only these fields) or all 0 (all but these)")
         chosen = dict.fromkeys(chosen, int(values[0]) if values else 1)
     return encode_json(chosen) if chosen else ""

@@ -113,7 +113,7 @@ class Resource(Generic[T]):
         page = await self.page(1, where, projection=("_id",), into=dict, page_size=1)
         if page.total is None:
             raise UnreadableResponse(
-                f"GET /{self.path} was answered without a total (_meta.total)", request=f"GET /{self.path}"
+                f"GET /{self.path}: the response has no total (_meta.total)", request=f"GET /{self.path}"
             )
         return page.total
 
@@ -208,7 +208,7 @@ class Resource(Generic[T]):
         bound = extraction.checkpoint.bound
         if extraction.manifest.verdict is Verdict.PARTIAL:
             raise UnreadableResponse(
-                f"GET /{self.path} brought fewer rows than the server counted, so it cannot be told which are gone",
+                f"GET /{self.path} returned fewer rows than the server counted, so missing ids need not be gone",
                 request=f"GET /{self.path}",
             )
         return frozenset(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
@@ -228,7 +228,9 @@ class Resource(Generic[T]):
             return self._listing
         record_type = record_type_of(into, is_projected=True)
         if projection is not None and record_type.projection is not None:
-            raise ConfigurationError("the fields of the into struct are the projection: give one or the other")
+            raise ConfigurationError(
+                "projection cannot be combined with an into struct, whose fields are the projection"
+            )
         return Listing(self.path, record_type, self._context)
 
 

@@ -44,8 +44,8 @@ class KeysetPager(Generic[T]):
                 return page
         label = self._listing.label
         raise UnreadableResponse(
-            f"{label} was answered {MAX_CONTRADICTIONS} times with another number of rows than it says: rows came or "
-            "went each time, or some are left out",
+            f"{label}: the page contradicted its own total in each of {MAX_CONTRADICTIONS} attempts: rows are being "
+            "inserted or deleted, or the server leaves rows out; try again later",
             request=label,
         )
 
@@ -82,8 +82,8 @@ def is_last(page: Page[Any]) -> bool:
 def filter_ignored(path: str) -> UnreadableResponse:
     """The error for a response with rows that were not requested: with it, missing rows prove nothing."""
     return UnreadableResponse(
-        f"GET /{path} was answered with records that were not asked for, or not in the order asked for: the server "
-        "seems not to honour filter or sort, so nothing can be told of what is missing",
+        f"GET /{path} returned records that do not match the filter or are not sorted by _id: the server seems to "
+        "ignore filter or sort, so records that are missing may still exist",
         request=f"GET /{path}",
     )
 

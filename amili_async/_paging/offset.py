@@ -149,7 +149,7 @@ class OffsetPager(Generic[R, T]):
         # With a changed total, equal pages can be rows that were shifted by exactly one page.
         if page.items == self._previous and not total_changed:
             raise UnreadableResponse(
-                f"page {self._number} is the same as the one before: the server seems to ignore the page number"
+                f"page {self._number} is identical to the one before: the server seems to ignore the page number"
             )
         with suppress(KeyError):  # into=dict: a record may lack its id
             last, first = identify(self._previous[-1]), identify(page.items[0])

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 MAX_PAGES_BETWEEN_YIELDS = 4
 """With a full buffer, yield to the event loop only every so many pages: yielding costs about 10 % of a page's CPU."""
-_CLOSED = "the stream, or its client, was closed while it was being read"
+_CLOSED = "the stream or its client was closed during an iteration"
 
 
 class PrefetchWindow(Generic[R]):

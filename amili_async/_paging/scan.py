@@ -104,7 +104,7 @@ class PartitionedScan(Generic[T]):
                 return None
             self._arrived.clear()
             await self._arrived.wait()
-        raise ClientClosed("the extraction, or its client, was closed while it was being read")
+        raise ClientClosed("the extraction or its client was closed during an iteration")
 
     def end(self) -> Sequence[asyncio.Task[None]]:
         """Cancel what is in flight and return the tasks that have not finished."""

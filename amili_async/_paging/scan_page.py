@@ -24,9 +24,9 @@ class RangeFilterIgnored(UnreadableResponse):
 
     def __init__(self) -> None:
         super().__init__(
-            "an answer does not keep to the range of _id that was asked for, or is not sorted by _id: the server does "
-            "not honour what extract() relies on to know that it has every record. Use stream() instead: it pages by "
-            "number, and says in `drifted` whether rows moved meanwhile"
+            "a response has ids outside the requested range of _id, lacks rows of it, or is not sorted by _id: the "
+            "server ignores what extract() relies on to be complete. Use stream() instead: it requests pages by number "
+            "and reports in `drifted` whether rows changed"
         )
 
 

@@ -104,11 +104,11 @@ def _check_meta(meta: _Meta | UnsetType | None, number: int | None) -> Exception
     """What is wrong with the counts of a page; `None` if nothing is."""
     if isinstance(meta, _Meta):
         if meta.total is not None and not 0 <= meta.total <= MAX_TOTAL:
-            return msgspec.ValidationError("Expected `int` >= 0, and no absurd one - at `$._meta.total`")
+            return msgspec.ValidationError("Expected `int` between 0 and 10**18 - at `$._meta.total`")
         if meta.max_results is not None and meta.max_results < 1:
             return msgspec.ValidationError("Expected `int` >= 1 - at `$._meta.max_results`")
         if None not in (number, meta.page) and meta.page != number:
-            return msgspec.ValidationError("Expected `the page asked for`, not another - at `$._meta.page`")
+            return msgspec.ValidationError("Expected `the requested page` - at `$._meta.page`")
     return None
 
 
@@ -117,7 +117,7 @@ def _check_id(body: bytes, record_id: str) -> Exception | None:
     answered = msgspec.json.decode(body, type=_Identity).id
     if answered is None or answered.lower() == record_id.lower():
         return None
-    return msgspec.ValidationError("Expected `the record asked for`, not another - at `$._id`")
+    return msgspec.ValidationError("Expected `the requested record` - at `$._id`")
 
 
 def _explain(request: str, response: Response, failure: Exception | None, *, place: str) -> Exception:
@@ -133,12 +133,12 @@ def _explain(request: str, response: Response, failure: Exception | None, *, pla
     if not isinstance(failure, msgspec.ValidationError):
         reason = "the body is not valid JSON"
     elif _SAFE_REASON.match(reason) is None:
-        reason = "a value is not as its type demands"
+        reason = "a value does not fit its type"
     record_id = _id_at(response.body, location)
     place = f" at {location}" if location else ""
     whose = f" of record {record_id}" if record_id else ""
     return UnreadableResponse(
-        f"{request} was answered with {response.status}, but not in the agreed shape: {reason}{place}{whose}",
+        f"{request}: the response (status {response.status}) is not as documented: {reason}{place}{whose}",
         request=request,
         location=location,
         record_id=record_id,

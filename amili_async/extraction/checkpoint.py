@@ -98,12 +98,12 @@ class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         versioned = decode_json(text, _Versioned)
         if versioned is not None and versioned.version != CHECKPOINT_VERSION:
             raise ConfigurationError(
-                f"this {name} is of version {versioned.version}, and this release reads version {CHECKPOINT_VERSION}: "
-                "begin anew"
+                f"this {name} has version {versioned.version}, but this release reads version {CHECKPOINT_VERSION}: "
+                "repeat the extraction"
             )
         progress = decode_json(text, cls)
         if progress is None:
-            raise ConfigurationError(f"this is not a {name} that amili_async wrote")
+            raise ConfigurationError(f"this is not a {name} written by amili_async")
         return progress
 
 
@@ -121,9 +121,9 @@ class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         # Ranges that overlap would deliver rows twice; ids that are no ids would go into a filter unchecked.
         ids = [each for pair in sorted((*self.ranges, *self.gaps)) for each in pair]
         if ids != sorted(ids) or not all(map(_ID.fullmatch, ids)):
-            raise ValueError("Expected ranges of ids that ascend")
+            raise ValueError("ranges and gaps must be pairs of ids that ascend and do not overlap")
         if (self.bound is None and ids) or (self.bound is not None and self.bound.tzinfo is None):
-            raise ValueError("Expected a bound with a time zone where there are ranges")
+            raise ValueError("ranges and gaps need a bound, and the bound needs a time zone")
 
     @property
     def is_finished(self) -> bool:
@@ -188,8 +188,8 @@ def recent_version_hashes(keys: Sequence[Any], oldest: datetime) -> list[str]:
 def check_same(given: Checkpoint | Manifest, *, resource: str, fingerprint: str, what: str) -> None:
     """Raise `ConfigurationError` unless *given* is a checkpoint or manifest of this resource and filter."""
     if not isinstance(given, _Progress):
-        raise ConfigurationError(f"the {what} is a {type(given).__name__}: from JSON, it is made by from_json()")
+        raise ConfigurationError(f"{what} is a {type(given).__name__}: decode its JSON with from_json()")
     if given.resource != resource:
-        raise ConfigurationError(f"the {what} belongs to {given.resource}, not to {resource}")
+        raise ConfigurationError(f"{what} belongs to {given.resource}, not to {resource}")
     if given.fingerprint != fingerprint:
-        raise ConfigurationError(f"the {what} belongs to an extraction with another filter: give the same one again")
+        raise ConfigurationError(f"{what} belongs to an extraction with another filter: give the same filter")

@@ -26,7 +26,7 @@ from amili_async.extraction.sums import add_money
 
 T = TypeVar("T")
 
-_OVERTAKEN = "the extraction was closed, or another iteration of it has begun"
+_OVERTAKEN = "the extraction was closed, or another iteration of it began"
 
 
 @hide_contents
@@ -158,7 +158,7 @@ class Extraction(Generic[T]):
         await self.aclose()  # an earlier iteration that was left without closing its generator
         scan, bound = await self._begin()
         if self._scan is not None:
-            raise ConfigurationError("the extraction is being iterated already: make another one with extract()")
+            raise ConfigurationError("the extraction is already being iterated: make another one with extract()")
         self._scan, self._base = scan, replace(self._base, bound=bound)
         self._source.context.running.add(scan)
         try:

@@ -98,8 +98,8 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         theirs = server_time(response, default=ours)
         if abs(theirs - ours) > MAX_CLOCK_DIFFERENCE:
             raise UnreadableResponse(
-                f"{self.listing.label} was answered with a Date that is more than a day away from this machine's "
-                "clock: one of the two is wrong, so it cannot be told which records are too new",
+                f"{self.listing.label}: the Date of the response differs from this machine's clock by more than a day: "
+                "one of the two is wrong, so it is not known which records are too new",
                 request=self.listing.label,
             )
         # The earlier of the two clocks: with a bound in the future, `since` would miss rows made until then.
@@ -171,9 +171,9 @@ def build_source(
 def _changed_since(document: Mapping[str, Any], since: Manifest | Checkpoint) -> Mapping[str, Any]:
     """The filter, limited to what was created or changed after an earlier extraction."""
     if not since.is_finished or since.bound is None:
-        raise ConfigurationError("the extraction to go on from has not ended: resume it first, with checkpoint=")
+        raise ConfigurationError("since= is an extraction that is not finished: resume it first, with checkpoint=")
     if verdict_of(since) is Verdict.PARTIAL:
-        raise ConfigurationError("the extraction to go on from lacks rows (its verdict is partial): extract anew")
+        raise ConfigurationError("since= is an extraction that lacks rows (its verdict is partial): repeat it first")
     # By `_id` too: a row may have no `_updated`, or one that is older than its id.
     changed = (field("_updated") >= since.bound - SINCE_OVERLAP) | (field("_id") > last_id(since.bound))
     return filter_document(changed & document if document else changed)
@@ -189,12 +189,12 @@ def initial_checkpoint(
     """Where to begin; raises `ConfigurationError` for what does not belong together."""
     own = fingerprint(path, document)
     if isinstance(checkpoint, Manifest):
-        raise ConfigurationError("checkpoint= takes a Checkpoint: a Manifest tells of an extraction, for since=")
-    for given, what in ((checkpoint, "checkpoint"), (since, "extraction to go on from")):
+        raise ConfigurationError("checkpoint= must be a Checkpoint; a Manifest is for since=")
+    for given, what in ((checkpoint, "checkpoint="), (since, "since=")):
         if given is not None:
             check_same(given, resource=path, fingerprint=own, what=what)
     bound = None if since is None else since.bound
     start = checkpoint or Checkpoint(resource=path, fingerprint=own, since=bound)
     if start.since != bound:
-        raise ConfigurationError("the checkpoint was made with another since: give the same one again")
+        raise ConfigurationError("checkpoint= was made with another since=: give the same one")
     return start

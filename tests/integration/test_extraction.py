@@ -189,7 +189,7 @@ async def test_clocks_that_are_days_apart_are_refused(
     """Where it cannot be told which records are too new, nothing is brought, and the error says why."""
     sandbox = await start_sandbox(clock=lambda: clock.wall() + ahead)
     amili = await connect(sandbox, auth=sandbox.token())
-    with pytest.raises(UnreadableResponse, match="more than a day away from this machine's clock"):
+    with pytest.raises(UnreadableResponse, match="differs from this machine's clock by more than a day"):
         await take_all(amili.payout_specifications.extract())
 
 

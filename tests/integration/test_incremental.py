@@ -191,7 +191,7 @@ async def test_a_checkpoint_will_do_for_a_manifest(sandbox: Sandbox, connect: Co
         await anext(batches)
         unfinished = (first.checkpoint, first.manifest)
     for each in unfinished:
-        with pytest.raises(ConfigurationError, match="not ended"):
+        with pytest.raises(ConfigurationError, match="not finished"):
             amili.payout_specifications.extract(since=each)
     await take(first)
     await clock.move(600)
@@ -313,12 +313,12 @@ async def test_what_cannot_be_gone_on_from_is_refused(sandbox: Sandbox, connect:
     for since, says in (
         (lacking.manifest, "lacks rows"),
         (lacking.checkpoint, "lacks rows"),
-        (amili.payout_specifications.extract().manifest, "has not ended"),
+        (amili.payout_specifications.extract().manifest, "is not finished"),
         (lacking.manifest.to_json(), "is a str"),
     ):
         with pytest.raises(ConfigurationError, match=says):
             amili.payout_specifications.extract(since=since)
     checkpoint: Any
-    for checkpoint, says in ((lacking.manifest, "takes a Checkpoint"), ("x", "is a str")):
+    for checkpoint, says in ((lacking.manifest, "must be a Checkpoint"), ("x", "is a str")):
         with pytest.raises(ConfigurationError, match=says):
             amili.payout_specifications.extract(checkpoint=checkpoint)

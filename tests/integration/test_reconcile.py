@@ -11,7 +11,7 @@ import pytest
 
 from amili_async import AmiliClient, Reconciliation, field
 from amili_async.conditions import Where
-from amili_async.errors import ConfigurationError, ServerFault, UnreadableResponse
+from amili_async.errors import ClientClosed, ConfigurationError, ServerFault, UnreadableResponse
 from amili_async.reconciliation.run import IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
@@ -490,7 +490,7 @@ async def leave_by_closing_the_client(found: AsyncIterable[Any], amili: AmiliCli
     first = await anext(reconciliations)
     await amili.aclose()
     told = [first]
-    with pytest.raises(ConfigurationError, match="closed"):
+    with pytest.raises(ClientClosed, match="closed"):
         await take_all(reconciliations, told)
     assert len(told) <= 100  # what was compared already may still come
     await amili.open()
@@ -545,7 +545,7 @@ async def test_waiting_for_an_answer_can_be_ended(
         waiting.cancel()
     else:
         await amili.aclose()
-    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ConfigurationError):
+    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ClientClosed):
         await waiting
     assert amili._running == set()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}

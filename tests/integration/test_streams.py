@@ -155,7 +155,7 @@ async def leave_by_closing_the_client(stream: Stream[Any], amili: AmiliClient) -
     await anext(pages)
     await amili.aclose()
     assert not [task for task in asyncio.all_tasks() if "Listing.send" in repr(task)]
-    with pytest.raises(ClientClosed, match="the stream, or its client, was closed"):
+    with pytest.raises(ClientClosed, match="the stream or its client was closed"):
         await anext(pages)
     await amili.open()
 
