@@ -129,7 +129,7 @@ async def _sweep(resource: Resource[Any], ledger: Journal, form: Format, where: 
 
 
 def _lacking(order: ExportRequest, manifest: Manifest) -> UnreadableResponse:
-    counts = [f"{count:,}" for count in (manifest.before, manifest.after) if count is not None]
+    counts = [f"{count:,}" for count in (manifest.count_before, manifest.count_after) if count is not None]
     return UnreadableResponse(
         f"{order.places.named} was not made: {manifest.distinct:,} rows of {manifest.resource} came, but the API "
         f"counted {' and then '.join(counts)}; export again",

@@ -10,7 +10,7 @@ import pytest
 
 from amili_async import AmiliClient, Reconciliation, field
 from amili_async.conditions import Where
-from amili_async.errors import ConfigurationError, ServerFault, UnreadableResponse
+from amili_async.errors import ClientClosed, ConfigurationError, ServerFault, UnreadableResponse
 from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
@@ -522,7 +522,7 @@ async def test_waiting_for_an_answer_can_be_ended(
         waiting.cancel()
     else:
         await amili.aclose()
-    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ConfigurationError):
+    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ClientClosed):
         await waiting
     assert internals.running_iterations(amili) == set()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
