@@ -187,7 +187,7 @@ class AmiliClient:
         or a payout differs in another way each time that it is looked at.
         """
         return Reconciler(
-            where, payouts=self.payouts, specifications=self.payout_specifications, connection=self._context
+            where, payouts=self.payouts, specifications=self.payout_specifications, context=self._context
         ).reconciliations()
 
     def _check_open(self) -> None:

@@ -243,12 +243,12 @@ def with_response(**fault: Any) -> Provoke:
     return provoke
 
 
-def with_payment_response(*, patience: float = 0.0, **fault: Any) -> Provoke:
+def with_payment_response(*, lookup_timeout: float = 0.0, **fault: Any) -> Provoke:
     """Create a payment, to which the server gives this response."""
 
     async def provoke(scene: WatchedScene) -> None:
         scene.sandbox.fail(Fault(**fault), times=None, method="POST")
-        created = await scene.amili.creditor_payments.create(make_payment(), patience=patience)
+        created = await scene.amili.creditor_payments.create(make_payment(), lookup_timeout=lookup_timeout)
         created.raise_for_status()
 
     return provoke
@@ -354,7 +354,7 @@ async def pay_twice(scene: WatchedScene) -> None:
 
 
 async def raise_outcomes(scene: WatchedScene, payments: list[NewCreditorPayment]) -> None:
-    async with aclosing(scene.amili.creditor_payments.create_many(payments, patience=0)) as outcomes:
+    async with aclosing(scene.amili.creditor_payments.create_many(payments, lookup_timeout=0)) as outcomes:
         async for outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error
@@ -379,7 +379,7 @@ async def find_twins(scene: WatchedScene) -> None:
 async def find_two(scene: WatchedScene) -> None:
     insert_twins(scene)
     scene.sandbox.fail(Fault(reset="before"), method="POST")
-    await scene.amili.creditor_payments.create(make_payment(), patience=5)
+    await scene.amili.creditor_payments.create(make_payment(), lookup_timeout=5)
 
 
 async def interrupt_an_extraction(scene: WatchedScene) -> None:
@@ -500,7 +500,7 @@ WITH_TOKENS: Rows = {
 WITH_PAYMENTS: Rows = {
     "rejected": (ValidationFailed, with_payment_response(status=422, body=INVALID)),
     "unknown after a reset": (PaymentOutcomeUnknown, with_payment_response(reset="after")),
-    "unknown after looking": (PaymentOutcomeUnknown, with_payment_response(reset="before", patience=5)),
+    "unknown after looking": (PaymentOutcomeUnknown, with_payment_response(reset="before", lookup_timeout=5)),
     "unknown after a 500": (PaymentOutcomeUnknown, with_payment_response(status=500, body=PAGE_OF_HTML)),
     "unknown after nonsense": (PaymentOutcomeUnknown, with_payment_response(status=201, body={"_id": {NAME: WORDS}})),
     "unknown among several": (PaymentOutcomeUnknown, find_two),

@@ -42,8 +42,8 @@ def count_connections_in_use(amili: AmiliClient) -> int:
 
 def count_payments_in_flight(payments: Any) -> int:
     """Payments that a client, or a `PaymentCreator`, is registering."""
-    creator: PaymentCreator = payments if isinstance(payments, PaymentCreator) else payments._registrar
-    return len(creator._under_way)
+    creator: PaymentCreator = payments if isinstance(payments, PaymentCreator) else payments._creator
+    return len(creator._in_flight)
 
 
 async def send(amili: AmiliClient, request: Request) -> Response:
