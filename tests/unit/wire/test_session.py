@@ -295,7 +295,7 @@ async def test_a_cancellation_by_aiohttp_is_a_closed_client(session: Session, mo
 async def test_a_failure_after_closing_is_a_closed_client(
     session: Session, monkeypatch: pytest.MonkeyPatch, failure: Exception, was_sent: bool, is_opened_again: bool
 ) -> None:
-    """Closing the session fails its requests like broken connections; the error says whether anything was sent."""
+    """Closing the session fails its requests like broken connections; its error knows whether anything was sent."""
 
     class Context:
         async def __aenter__(self) -> None:
