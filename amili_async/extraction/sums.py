@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from amili_async.models.fields import MONEY
+from amili_async.models.kinds import MONEY
 
 # Money is summed exactly or not at all: an inexact addition raises, and makes the column's sum None.
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
@@ -40,7 +40,8 @@ def _add(total: Decimal | None, values: list[Any]) -> Decimal | None:
     try:
         try:
             total = sum(values, total)
-        except TypeError:  # a value is missing: leaving missing ones out beforehand would slow down every batch
+        except TypeError:
+            # A caller's own struct may have UNSET for what is absent; records of ours never do.
             total = sum((value for value in values if value is not None and value is not UNSET), total)
     except (TypeError, ArithmeticError):
         return None

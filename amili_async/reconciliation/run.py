@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec import field as named
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored, is_last
@@ -20,7 +20,7 @@ from amili_async._wire.tasks import Redacted
 from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import UnreadableResponse
 from amili_async.models import Payout, PayoutSpecification
-from amili_async.models.fields import Maybe, Money, is_object_id
+from amili_async.models.fields import Money, is_object_id
 from amili_async.models.record_type import RecordType, record_type_of
 from amili_async.reconciliation.comparison import Reconciliation, Tally
 from amili_async.resources import Resource
@@ -39,14 +39,14 @@ class _Line(Struct, frozen=True, gc=False, kw_only=True):
     """What has to be known of a specification; only this travels."""
 
     id: str = named(name="_id")
-    payout: Maybe[str] = UNSET
-    creditor: Maybe[str] = UNSET
-    currency: Maybe[str] = UNSET
-    finance_category: Maybe[str] = UNSET
-    article: Maybe[str] = UNSET
-    amount: Maybe[Money] = UNSET
-    vat_amount: Maybe[Money] = UNSET
-    total_amount: Maybe[Money] = UNSET
+    payout: str | None = None
+    creditor: str | None = None
+    currency: str | None = None
+    finance_category: str | None = None
+    article: str | None = None
+    amount: Money | None = None
+    vat_amount: Money | None = None
+    total_amount: Money | None = None
 
 
 _PAYOUT = RecordType[Payout](record=Payout, wire=Payout, projection=None)

@@ -24,8 +24,9 @@ from amili_async.errors import (
 from amili_async.export import export, job, journal, spool
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import settle
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
+from tests.support.starting import Connect, StartSandbox
 
 SUFFIXES = ["ndjson", "csv", "parquet"]
 MONEY = ("amount", "vat_amount", "total_amount")
@@ -302,7 +303,7 @@ async def test_another_export_does_not_go_on(
     path = tmp_path / "rows.csv"
     await interrupt(amili, path)
     before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
-    await asyncio.sleep(0.02)  # requests that were under way arrive
+    await settle(300)  # until the requests in flight have arrived
     sandbox.requests.clear()
     if said is None:
         assert (await export(amili.payout_specifications, path, resume=True, **options)).rows == 250

@@ -9,9 +9,10 @@ from amili_async import field
 from amili_async.errors import ClientClosed, ConfigurationError, ExtractionInterrupted, ServerFault, UnreadableResponse
 from amili_async.extraction import Verdict
 from amili_async.sandbox import ReceivedRequest
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock
 from tests.support.rows import SPECIFICATIONS, count_pages, fill, make_id, make_row, spread_evenly
+from tests.support.starting import Connect, StartSandbox
 
 
 async def test_an_iteration_can_be_begun_again_at_once(start_sandbox: StartSandbox, connect: Connect) -> None:
@@ -27,7 +28,7 @@ async def test_an_iteration_can_be_begun_again_at_once(start_sandbox: StartSandb
             taken.append(record.id)
     assert sorted(taken) == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
     assert extraction.manifest.verdict is Verdict.COMPLETE
-    assert amili._running == set()
+    assert internals.running_iterations(amili) == set()
 
 
 async def test_an_iteration_that_was_overtaken_is_told(start_sandbox: StartSandbox, connect: Connect) -> None:

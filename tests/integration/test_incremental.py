@@ -11,9 +11,9 @@ from amili_async import AmiliClient, field
 from amili_async.errors import ConfigurationError
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
 from amili_async.sandbox import Sandbox
-from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock
 from tests.support.rows import SPECIFICATIONS, count_pages, fill, make_id, make_row, spread_evenly
+from tests.support.starting import Connect, StartSandbox
 
 ROWS = 250
 

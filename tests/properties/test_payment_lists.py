@@ -1,4 +1,4 @@
-"""A list of payments under any history of lost answers, refusals and interruptions: none is registered twice."""
+"""A list of payments under any sequence of lost responses, rejections and interruptions: none is registered twice."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment, PaymentOutcome
@@ -24,17 +24,20 @@ from amili_async.errors import (
 )
 from amili_async.models import format_date
 from amili_async.payments.batch import BatchRegistration
-from tests.support.payment_registry import POST, Registry, make_payment
+from tests.support import internals
+from tests.support.exhaustive import examples
+from tests.support.payment_registry import POST, Registry
+from tests.support.payments import make_payment
 
 REFERENCE = "creditor_payment_reference"
 FATES = [
     "registered",
     "registered",
-    "answer lost",
-    "failed after all",
+    "response lost",
+    "failed after registering",
     "unreadable",
     "never arrived",
-    "refused",
+    "rejected",
     "not sent",
 ]
 
@@ -48,13 +51,13 @@ leavings = st.one_of(
 
 
 class Bank(Registry):
-    """A registry in which each POST has a fate, each look works or not, and each answer takes its time."""
+    """A registry in which each POST has a fate, each look-up works or not, and each response takes its time."""
 
     def __init__(self, fates: Sequence[str], looks: Sequence[bool], pauses: Sequence[int]) -> None:
         super().__init__()
         self.fates, self.sights, self.pauses = iter(fates), iter(looks), iter(pauses)
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         for _ in range(next(self.pauses, 0)):
             await asyncio.sleep(0)
         if request.method == "POST":
@@ -68,7 +71,7 @@ class Bank(Registry):
 
     async def _post(self, posted: dict[str, Any]) -> Response:
         fate = next(self.fates, "registered")
-        if fate == "refused":
+        if fate == "rejected":
             raise ValidationFailed("no", status=422, request=POST)
         if fate in ("never arrived", "not sent"):
             raise ConnectionFailed("broken", request=POST, was_sent=fate == "never arrived")
@@ -82,14 +85,14 @@ class Bank(Registry):
         self.rows.append(row)
         for _ in range(next(self.pauses, 0)):
             await asyncio.sleep(0)
-        if fate == "answer lost":
+        if fate == "response lost":
             raise ConnectionFailed("broken", request=POST)
-        if fate == "failed after all":
+        if fate == "failed after registering":
             raise ServerFault("down", status=500, request=POST)
         return self.answer({} if fate == "unreadable" else {"_id": row["_id"], "_status": "OK"}, status=201)
 
     async def run(self, payments: Sequence[NewCreditorPayment], most: int | None = None) -> list[PaymentOutcome]:
-        """The outcomes of a run, or of as many payments as its consumer stays for."""
+        """The outcomes of a run, or of the payments until its consumer leaves."""
         registering = BatchRegistration(
             payments,
             registrar=self.registrar,
@@ -99,16 +102,16 @@ class Bank(Registry):
             patience=0.6,
         )
         outcomes: list[PaymentOutcome] = []
-        async with aclosing(registering.outcomes()) as told:
+        async with aclosing(registering.outcomes()) as reported:
             while most is None or len(outcomes) < most:
-                outcome = await anext(told, None)
+                outcome = await anext(reported, None)
                 if outcome is None:
                     break
                 outcomes.append(outcome)
         return outcomes
 
     def check(self, outcomes: Sequence[PaymentOutcome], payments: Sequence[NewCreditorPayment], before: int) -> None:
-        """Outcomes tell the truth, in order."""
+        """Check that outcomes are true, and in order."""
         assert [outcome.payment for outcome in outcomes] == list(payments[: len(outcomes)])
         fresh = self.rows[before:]
         for outcome in outcomes:
@@ -120,10 +123,10 @@ class Bank(Registry):
                 assert row["amount"] == float(payment.amount)
             elif not isinstance(outcome.error, (PaymentOutcomeUnknown, ReferenceTaken, ConfigurationError)):
                 references = [row["creditor_payment_reference"] for row in fresh]
-                assert payment.creditor_payment_reference not in references, "an error, and registered all the same"
+                assert payment.creditor_payment_reference not in references, "an error, although registered"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(entries, fates, looks, pauses, leavings)
 def test_two_runs_register_each_payment_once(
     listed: list[tuple[int, str]],
@@ -132,7 +135,7 @@ def test_two_runs_register_each_payment_once(
     pauses: list[int],
     leaving: tuple[str, int] | None,
 ) -> None:
-    """However the first run goes and ends, the second registers what is missing, and nothing is there twice."""
+    """However the first run ends, the second registers what is missing, and nothing is registered twice."""
     payments = [
         make_payment(creditor_payment_reference=f"PAY-{reference}", amount=Decimal(amount))
         for reference, amount in listed
@@ -151,7 +154,7 @@ def test_two_runs_register_each_payment_once(
             bank.check(outcomes, payments, 0)
             assert leaving is not None or len(outcomes) == len(payments)
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert bank.registrar._under_way == set()
+        assert internals.count_payments_in_flight(bank.registrar) == 0
         bank.fates = bank.sights = iter(())  # type: ignore[assignment]
         before = len(bank.rows)
         outcomes = await bank.run(payments)

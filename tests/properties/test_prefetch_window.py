@@ -3,12 +3,13 @@
 import asyncio
 from typing import Any, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async.errors import ClientClosed, ServerFault
 from tests.support.clocks import settle
+from tests.support.exhaustive import examples
 
 Operation: TypeAlias = tuple[Any, ...]
 
@@ -27,7 +28,7 @@ operations = st.lists(
 ends = st.sampled_from(["drain", "close", "cancel", "close while taking", "cancel with the result"])
 
 
-class World:
+class WindowModel:
     """A window, the fetches that it has under way, and the consumer that takes from it."""
 
     def __init__(self, concurrency: int, pages_ahead: int, last: int | None) -> None:
@@ -121,7 +122,7 @@ class World:
         assert isinstance(end, ClientClosed if how == "close while taking" else asyncio.CancelledError)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.integers(1, 4), st.integers(1, 9), st.none() | st.integers(0, 15), operations, ends)
 def test_pages_come_in_order_and_nothing_stays_behind(
     concurrency: int, pages_ahead: int, last: int | None, history: list[Operation], how: str
@@ -129,9 +130,9 @@ def test_pages_come_in_order_and_nothing_stays_behind(
     """Width and ahead are kept, each failure comes in its turn, and at the end there is no task."""
 
     async def run() -> None:
-        world = World(concurrency, pages_ahead, last)
+        model = WindowModel(concurrency, pages_ahead, last)
         for operation in history:
-            await world.do(*operation)
-        await world.end(how)
+            await model.do(*operation)
+        await model.end(how)
 
     asyncio.run(run())

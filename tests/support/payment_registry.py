@@ -1,13 +1,11 @@
-"""A registry of payments that answers requests without a socket, and what tests pay into it."""
+"""A registry of payments that responds without a socket."""
 
 import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
-from amili_async import NewCreditorPayment
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.context import ClientContext
 from amili_async._wire.protocol import Request, Response
@@ -17,24 +15,9 @@ from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup
 from amili_async.resources import Resource
 from tests.support.clocks import HastyClock
+from tests.support.payments import BOOKED, CASE, CREDITOR, PAYMENTS
 
-PATH = "creditor--payments"
-POST = f"POST /{PATH}"
-CREDITOR = "674dbeb208847b9501cc9138"
-CASE = "68678eda88b9226bb78d7169"
-BOOKED = datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC)
-
-
-def make_payment(**changes: Any) -> NewCreditorPayment:
-    """A good payment with some of its fields replaced."""
-    fields: dict[str, Any] = {
-        "creditor": CREDITOR,
-        "case": CASE,
-        "amount": Decimal("100.50"),
-        "bank_transaction_date": BOOKED,
-        "creditor_payment_reference": "PAY-REF-001",
-    }
-    return NewCreditorPayment(**(fields | changes))
+POST = f"POST /{PAYMENTS}"
 
 
 def make_row(made: datetime = BOOKED, /, **changes: Any) -> dict[str, Any]:
@@ -54,7 +37,7 @@ def make_row(made: datetime = BOOKED, /, **changes: Any) -> dict[str, Any]:
 
 
 class Registry:
-    """Answers each POST by *on_post*, and each list by *rows*."""
+    """Responds to each POST by *on_post*, and to each list by *rows*."""
 
     def __init__(self) -> None:
         self.clock = HastyClock()
@@ -67,7 +50,7 @@ class Registry:
         self.offset = 0.0
         self.gate: asyncio.Event | None = None
         connection = ClientContext(
-            call=self._call,
+            call=self.call,
             announce=Announcer([self.events.append]),
             running=set(),
             page_size=100,
@@ -76,14 +59,14 @@ class Registry:
             forecast=lambda requests: None,
         )
         self.connection = connection
-        self.search = PaymentLookup(Resource(PATH, CreditorPayment, connection), connection)
-        self.registrar = PaymentCreator(PATH, connection, self.search)
+        self.search = PaymentLookup(Resource(PAYMENTS, CreditorPayment, connection), connection)
+        self.registrar = PaymentCreator(PAYMENTS, connection, self.search)
 
     def now(self) -> datetime:
-        """The registry's own time, which may be another than the client's."""
+        """The time of the registry, which may differ from the client's."""
         return datetime.fromtimestamp(int(self.clock.wall() + self.offset), UTC)
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         if self.gate is not None:
             await self.gate.wait()
         if request.method == "POST":

@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Any, get_args
+from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct
 from rich.pretty import pretty_repr
 
 from amili_async.conditions import Condition, Field, field, filter_document
@@ -21,14 +19,10 @@ from amili_async.errors import ConfigurationError
 from amili_async.filters import check_where
 from amili_async.models import (
     Article,
-    CreditorPayment,
-    Payout,
-    PayoutSpecification,
-    Timestamp,
     format_date,
     parse_date,
 )
-from amili_async.models.fields import KINDS
+from amili_async.models.kinds import KINDS
 from amili_async.query import build_query
 
 CREDITOR = "686e6ed854377058c2dd10bd"
@@ -162,23 +156,23 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: field("booking_date") == "2025-06-01", "^booking_date holds a date: compare it with"),
     (lambda: field("booking_date") == "2025-06-01T00:00:00Z", "^booking_date holds a date: compare it with"),
     (lambda: field("booking_date") == "Thu, 31 Jun 2025 00:00:00 GMT", "^booking_date holds a date: compare it with"),
-    (lambda: field("booking_date") == 1750000000, "^booking_date holds a date: comparing it with a number matches nothing"),
+    (lambda: field("booking_date") == 1750000000, "^booking_date holds a date: comparing it with a number"),
     (lambda: field("creditor") == "Example AB", "^creditor must be 24 hexadecimal digits"),
     (lambda: field("id") == PAYOUT[1:], "^_id must be 24 hexadecimal digits"),
     (lambda: field("references.case").is_in([PAYOUT, "x"]), "^references.case must be 24 hexadecimal digits"),
-    (lambda: field("creditor") == 5, "^creditor holds an id: comparing it with a number matches nothing"),
-    (lambda: field("creditor") == JUNE, "^creditor holds an id: comparing it with a date matches nothing"),
-    (lambda: field("amount") == "100", "^amount holds a number: comparing it with text matches nothing"),
-    (lambda: field("amount") == JUNE, "^amount holds a number: comparing it with a date matches nothing"),
-    (lambda: field("amount") == True, "^amount holds a number: comparing it with true or false matches nothing"),  # noqa: E712
-    (lambda: field("invoice_number") == 4711, "^invoice_number holds text: comparing it with a number matches nothing"),
-    (lambda: field("invoice_number") == JUNE, "^invoice_number holds text: comparing it with a date matches nothing"),
+    (lambda: field("creditor") == 5, "^creditor holds an id: comparing it with a number"),
+    (lambda: field("creditor") == JUNE, "^creditor holds an id: comparing it with a date"),
+    (lambda: field("amount") == "100", "^amount holds a number: comparing it with text"),
+    (lambda: field("amount") == JUNE, "^amount holds a number: comparing it with a date"),
+    (lambda: field("amount") == True, "^amount holds a number: comparing it with true or false"),  # noqa: E712
+    (lambda: field("invoice_number") == 4711, "^invoice_number holds text: comparing it with a number"),
+    (lambda: field("invoice_number") == JUNE, "^invoice_number holds text: comparing it with a date"),
     (lambda: field("invoice_number") == PAYOUT, "^invoice_number holds text, but .*cannot be found"),
     (lambda: field("invoice_number") == JUNE_TEXT, "^invoice_number holds text, but .*cannot be found"),
-    (lambda: field("ready_for_payout") == "true", "^ready_for_payout holds true or false: comparing it with text matches nothing"),
-    (lambda: field("ready_for_payout") == 1, "^ready_for_payout holds true or false: comparing it with a number matches nothing"),
-    (lambda: field("references") == PAYOUT, "^references holds an object: comparing it with text matches nothing"),
-    (lambda: field("summary") == 1, "^summary holds an object: comparing it with a number matches nothing"),
+    (lambda: field("ready_for_payout") == "true", "^ready_for_payout holds true or false: comparing it with text"),
+    (lambda: field("ready_for_payout") == 1, "^ready_for_payout holds true or false: comparing it with a number"),
+    (lambda: field("references") == PAYOUT, "^references holds an object: comparing it with text"),
+    (lambda: field("summary") == 1, "^summary holds an object: comparing it with a number"),
     (lambda: field("creditor") == [CREDITOR], r"^creditor is not a list: .*is_in\(\)"),
     (lambda: field("creditor").is_in([[CREDITOR]]), "^creditor is not a list"),
     (lambda: field("invoice_numbers") == [PAYOUT], "^invoice_numbers holds text, but"),
@@ -458,31 +452,6 @@ def test_dates_are_sent_in_the_form_that_matches(moment: datetime) -> None:
 
 
 # What is known of the fields
-
-IDS = {"_id", "creditor", "payout", "account", "case", "file_import_report"}
-WITHIN_REFERENCES = {"references.case", "references.debt_collection", "references.enforcement"}
-
-
-def kind_by_type(name: str, type_: Any) -> str:
-    """What a field of a model holds, by its type, and for a text by what the API's pages say of it."""
-    types = {getattr(part, "__origin__", part) for part in (*get_args(type_), type_)}
-    if Timestamp in get_args(type_):
-        return "a date"
-    for plain, kind in ((bool, "true or false"), (dict, "an object"), (int, "a number"), (Decimal, "a number")):
-        if plain in types:
-            return kind
-    return "an id" if name in IDS else "text"
-
-
-def test_the_kinds_are_those_of_the_models() -> None:
-    """The kinds of values cover exactly the documented fields, each as its model has it."""
-    models: tuple[type[Struct], ...] = (Payout, PayoutSpecification, CreditorPayment)
-    expected = dict.fromkeys(WITHIN_REFERENCES, "an id")
-    for model in models:
-        for part in msgspec.structs.fields(model):
-            expected[part.encode_name] = kind_by_type(part.encode_name, part.type)
-    assert expected == KINDS
-
 
 GOOD: dict[str, Any] = {
     "an id": PAYOUT,

@@ -7,6 +7,7 @@ import pytest
 
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async.errors import ClientClosed, ServerFault
+from tests.support import internals
 from tests.support.clocks import JumpingLoop, settle
 
 
@@ -131,9 +132,7 @@ async def test_a_page_that_arrives_as_the_window_closes_is_told_as_closed() -> N
     window = make_window(pages, concurrency=1, pages_ahead=1, last=1)
     consumer = asyncio.create_task(window.take())
     await settle()
-    (task,) = window._tasks
-    task.add_done_callback(lambda _: window._tasks.clear())
-    window._is_closed = True
+    internals.close_as_the_page_arrives(window)
     pages.finish(1)
     with pytest.raises(ClientClosed):
         await consumer

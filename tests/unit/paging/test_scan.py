@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -13,7 +13,9 @@ from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan import PAGES_PER_REQUEST, PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanPage, ScanStats
 from amili_async.errors import ClientClosed, ConnectionFailed
+from tests.support import internals
 from tests.support.clocks import settle
+from tests.support.exhaustive import IN_TENTHS, examples
 
 END = f"{10**6:024x}"
 
@@ -124,7 +126,7 @@ async def take_all(walk: PartitionedScan[Key], taken: list[int]) -> None:
     size=st.integers(2, 7),
     choices=st.lists(st.integers(0, 5), max_size=60),
 )
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300, derandomize=True)
 def test_quiet_rows_come_once_for_a_request_a_page_and_a_count(
     count: int, concurrency: int, size: int, choices: list[int]
 ) -> None:
@@ -155,10 +157,10 @@ def change_rows(rows: set[int], random: Random) -> None:
     rows.update(changed) if random.random() < 0.4 else rows.difference_update(changed)
 
 
-@pytest.mark.parametrize("block", range(10))
-def test_a_row_that_stays_comes_once_whatever_happens(block: int) -> None:
+@IN_TENTHS
+def test_a_row_that_stays_comes_once_whatever_happens(tenth: int) -> None:
     """Rows come and go between any two answers, the walk is left in the middle of a batch and another goes on."""
-    for seed in range(block * 200, block * 200 + 200):
+    for seed in range(tenth * 200, tenth * 200 + 200):
         asyncio.run(walk_a_changing_list(Random(seed)))
 
 
@@ -213,9 +215,9 @@ async def test_a_consumer_who_is_slow_stops_the_fetching(concurrency: int) -> No
     for _ in range(50):
         assert len(table.pending) <= concurrency
         await table.let_go(0)
-        walk._top_up()
-        assert len(walk._batches) + len(table.pending) <= PAGES_PER_REQUEST * concurrency
-    assert len(walk._batches) + len(table.pending) <= concurrency + 3
+        internals.top_up(walk)
+        assert internals.count_waiting_batches(walk) + len(table.pending) <= PAGES_PER_REQUEST * concurrency
+    assert internals.count_waiting_batches(walk) + len(table.pending) <= concurrency + 3
     await walk.aclose()
     assert table.pending == []
 

@@ -26,7 +26,8 @@ from amili_async.payments.batch import MOST_AT_ONCE, MOST_UNKNOWN, BatchRegistra
 from amili_async.payments.lookup import PaymentLookup
 from amili_async.resources import Resource
 from tests.support.clocks import settle
-from tests.support.payment_registry import PATH, POST, Registry, make_payment
+from tests.support.payment_registry import POST, Registry
+from tests.support.payments import PAYMENTS, make_payment
 
 
 class Ledger(Registry):
@@ -39,7 +40,7 @@ class Ledger(Registry):
         self.shows_rows = True
         self.is_honest = True
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         self.longest = max(self.longest, len(request.target))
         if request.method == "POST":
             return self._store(json.loads(request.body or b""))
@@ -296,7 +297,7 @@ async def test_what_is_known_does_not_wait_for_the_next_look_up() -> None:
     """The outcomes of the first hundred come although the references of the second cannot be looked up yet."""
     ledger = Ledger()
     gate = asyncio.Event()
-    stall = ledger._call
+    stall = ledger.call
 
     async def call(request: Request) -> Response:
         if request.method == "GET" and ledger.posts > 50:
@@ -304,7 +305,7 @@ async def test_what_is_known_does_not_wait_for_the_next_look_up() -> None:
         return await stall(request)
 
     ledger.connection = replace(ledger.connection, call=call)
-    ledger.search = PaymentLookup(Resource(PATH, CreditorPayment, ledger.connection), ledger.connection)
+    ledger.search = PaymentLookup(Resource(PAYMENTS, CreditorPayment, ledger.connection), ledger.connection)
     outcomes = ledger.run(make_list(150)).outcomes()
     first = [await asyncio.wait_for(anext(outcomes), 5) for _ in range(MOST_AT_ONCE)]
     assert all(outcome.created is not None for outcome in first)

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
 from amili_async.errors import (
     AmiliError,
@@ -27,7 +26,8 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.events import PaymentLookedFor, PaymentRegistered
-from tests.support.payment_registry import POST, Registry, make_payment, make_row
+from tests.support.payment_registry import POST, Registry, make_row
+from tests.support.payments import make_payment
 
 TOKEN = "GET /authenticates/api-code"
 UNKNOWN = [
@@ -36,7 +36,7 @@ UNKNOWN = [
     ServerFault("down", status=503, request=POST),
     UnreadableResponse("HTML", request=POST),
     ApiError("redirect", status=302, request=POST),
-    ValidationFailed("says 422 in a 201", status=422, answered=201, request=POST),
+    ValidationFailed("says 422 in a 201", status=422, http_status=201, request=POST),
 ]
 CERTAIN = [
     ConnectionFailed("no route", request=POST, was_sent=False),
@@ -182,7 +182,7 @@ async def test_the_answer_to_one_call_is_not_found_by_another() -> None:
     registry.rows = [row]
     registry.on_post = failing(UNKNOWN[0])
     with pytest.raises(PaymentOutcomeUnknown):
-        await registry.registrar.register(make_payment(case=UNSET, invoice_number="INV-1"), patience=2)
+        await registry.registrar.register(make_payment(case=None, invoice_number="INV-1"), patience=2)
     assert first.id == row["_id"]
 
 

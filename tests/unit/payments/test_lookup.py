@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import UNSET
 
 from amili_async._wire.decoding import decoder_for
 from amili_async._wire.protocol import Response
@@ -14,7 +13,8 @@ from amili_async.errors import ReferenceTaken, RegisteredTwice
 from amili_async.models import CreditorPayment
 from amili_async.models.record_type import RecordType
 from amili_async.payments.lookup import find_differences, find_same, was_made_since
-from tests.support.payment_registry import BOOKED, make_payment, make_row
+from tests.support.payment_registry import make_row
+from tests.support.payments import BOOKED, make_payment
 
 SHAPE = RecordType[CreditorPayment](record=CreditorPayment, wire=CreditorPayment, projection=None)
 
@@ -64,7 +64,7 @@ def test_a_payment_by_case(changes: dict[str, Any], differing: tuple[str, ...]) 
 )
 def test_a_payment_by_invoice(changes: dict[str, Any], differing: tuple[str, ...]) -> None:
     """The invoice that was sent counts where the row tells of it; the case's own number may be another one."""
-    payment = make_payment(case=UNSET, invoice_number="INV-1")
+    payment = make_payment(case=None, invoice_number="INV-1")
     assert find_differences(read_row(**changes), payment) == differing
 
 
