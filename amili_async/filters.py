@@ -167,7 +167,7 @@ def _check_text(name: str, text: str) -> str:
                 f"{name} holds a date: compare it with an aware datetime, or with text in RFC 1123 form "
                 "('Fri, 13 Jun 2025 08:00:00 GMT'); any other text matches nothing"
             )
-        return format_date(moment)  # written anew: with a wrong weekday the server finds no row
+        return format_date(moment)  # rewritten: with a wrong weekday the server finds no row
     _check_kind(name, "text")
     # Eve turns 24 hexadecimal digits into an ObjectId and RFC 1123 text into a date, whatever the field holds.
     if kind == "text" and (is_object_id(text) or is_like_a_date(text)):

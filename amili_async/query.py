@@ -93,7 +93,7 @@ def build_query(where: Where = None, *, sort: Sort = None, projection: Projectio
 
 
 def _check_sort(sort: Sort) -> str:
-    """The sort as it is sent: names checked, and `_id` added as the last unless it is there."""
+    """The sort as it is sent: names checked, and `_id` added as the last unless present."""
     if sort is None:
         return "_id"
     keys = [key.strip() for key in sort.split(",")] if isinstance(sort, str) else listed(sort, what="sort")

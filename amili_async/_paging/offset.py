@@ -66,7 +66,7 @@ class OffsetPager(Generic[R, T]):
         """How many records match, by the latest page that reported it."""
 
     async def pages(self) -> AsyncGenerator[Page[T], None]:
-        """Yield the pages in order; the window is closed when the iteration ends, in whatever way."""
+        """Yield the pages in order; the window is closed when the iteration ends, even by an error."""
         try:
             while (response := await self._window.take()) is not None:
                 self._number += 1

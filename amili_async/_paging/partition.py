@@ -1,6 +1,6 @@
 """Which ids are still to be fetched: a partition of all ids into ranges, each read by keyset, and how it is split.
 
-Invariant: the ranges partition all ids up to the frozen bound, after each split and whatever happens to the rows. Rows
+Invariant: the ranges partition all ids up to the frozen bound, after each split and however the rows change. Rows
 of a page that lie outside its range are dropped, since they belong to another range; so no row that is present
 throughout is missed or delivered twice. A range is finished when a page that is not full shows that nothing follows. If
 a full page was the last by its total, the rest of the range is rechecked: Eve counts and finds in two queries, and rows
@@ -22,7 +22,7 @@ HIGHEST_ID = "f" * 24
 """Higher than any id in use."""
 
 _IDS_PER_SECOND = 1 << 64
-"""An ObjectId begins with four bytes of seconds; the other eight tell ids of the same second apart."""
+"""An ObjectId begins with four bytes of seconds; the other eight distinguish ids of the same second."""
 
 
 class Split(Struct, eq=False):
@@ -98,7 +98,7 @@ class IdRange(Struct, eq=False):
     def can_fetch_next(self, size: int) -> bool:
         """Whether its next page can be requested.
 
-        The last page before a split waits until the first id behind the split is known. Without that id as its end, it
+        The last page before a split waits until the first id after the split is known. Without that id as its end, it
         is a full page and cannot show that the range is finished.
         """
         is_blocked = bool(self.splits) and min(split.rows_before for split in self.splits) <= size

@@ -48,8 +48,8 @@ class PrefetchWindow(Generic[R]):
         try:
             page = await task
         except asyncio.CancelledError:
-            # The fetch was cancelled by end(), the consumer was not: to the consumer that is an error. A
-            # CancelledError that it did not ask for would end its own task silently.
+            # end() cancelled the fetch, not the consumer: passed on, this CancelledError would silently end the
+            # consumer's task, which was not cancelled itself.
             if task.cancelled() and not is_being_cancelled():
                 raise ClientClosed(_CLOSED) from None
             raise

@@ -149,7 +149,7 @@ class PartitionedScan(Generic[T]):
             return self._next_job()
         if self._tasks or self._is_counted:
             return None
-        # Rechecks and the last count come when nothing else is in flight: the later, the more changes they cover.
+        # Rechecks and the last count wait until nothing else is in flight: the later, the more changes they cover.
         if gaps := partition.gaps:
             return self._recheck(gaps[: self._max_spans])
         self._is_counted = True
@@ -162,16 +162,16 @@ class PartitionedScan(Generic[T]):
         self._top_up()
         self._arrived.set()
 
-    def _fetch_next(self, walked: IdRange) -> Coroutine[Any, Any, None]:
+    def _fetch_next(self, owner: IdRange) -> Coroutine[Any, Any, None]:
         """Fetch the next page of a range."""
-        walked.is_in_flight = True
+        owner.is_in_flight = True
         # Taken now: a split can change the end of the range while the page is in flight.
-        after, end, expected = walked.fetched, walked.end, walked.expected
+        after, end, expected = owner.fetched, owner.end, owner.expected
 
         async def fetch() -> None:
             page = await self._checks.fetch(((after, end),), expected=expected)
-            walked.note_page(len(page.keys), end=end, total=page.total)
-            self._advance(walked, page, rank=0)
+            owner.note_page(len(page.keys), end=end, total=page.total)
+            self._advance(owner, page, rank=0)
 
         return fetch()
 
@@ -208,18 +208,18 @@ class PartitionedScan(Generic[T]):
 
         return fetch()
 
-    def _advance(self, walked: IdRange, page: ScanPage[T], *, rank: int | None) -> None:
+    def _advance(self, owner: IdRange, page: ScanPage[T], *, rank: int | None) -> None:
         """Move a range forward by a page, of which only the rows within the range are kept.
 
         *rank* is how many rows of the requested range lie before the page; `None` if it is not known.
         """
-        kept = page.between(walked.fetched, walked.end)
-        reaches_end = bool(page.keys) and page.keys[-1].id >= walked.end
+        kept = page.between(owner.fetched, owner.end)
+        reaches_end = bool(page.keys) and page.keys[-1].id >= owner.end
         is_last = page.is_last(rank=rank)
         if kept.keys:
-            walked.batches_waiting += 1
-            self._batches.append(Batch(range=walked, page=kept))
-            walked.fetched = kept.keys[-1].id
+            owner.batches_waiting += 1
+            self._batches.append(Batch(range=owner, page=kept))
+            owner.fetched = kept.keys[-1].id
         if reaches_end or (is_last and (page.is_short or not page.keys)):
-            walked.fetched = walked.end
-        walked.needs_recheck = is_last and not walked.is_fetched
+            owner.fetched = owner.end
+        owner.needs_recheck = is_last and not owner.is_fetched

@@ -168,7 +168,7 @@ def fingerprint(resource: str, document: object) -> str:
 
 
 def version_hash(key: Any) -> str | None:
-    """A hash of one version of one row; `None` if the row has no `_etag` that tells its versions apart."""
+    """A hash of one version of one row; `None` if the row has no `_etag` to distinguish its versions."""
     if not isinstance(key.etag, str):
         return None
     version = f"{key.id} {key.etag} {key.updated}"

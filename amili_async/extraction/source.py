@@ -29,7 +29,7 @@ SINCE_OVERLAP = timedelta(minutes=5)
 MAX_CLOCK_DIFFERENCE = 86_400.0
 """Seconds: with a larger difference between the server's clock and ours, neither is believed."""
 PAGING_PARAMETERS_BYTES = 60
-"""Bytes of a request line beside path and query: `&page=…&max_results=…` and punctuation."""
+"""Bytes of a request line besides path and query: `&page=…&max_results=…` and punctuation."""
 
 _KEYS = RecordType[Record](record=Record, wire=Record, projection=None)
 
@@ -106,7 +106,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         return self._decode(response), datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
 
     async def fetch_again(self) -> ScanPage[T]:
-        """The first page of the list, as it is now."""
+        """The first page of the list, requested again."""
         return (await self.fetch_first_page())[0]
 
     async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> ScanPage[T]:

@@ -40,8 +40,8 @@ def _add(total: Decimal | None, values: list[Any]) -> Decimal | None:
     try:
         try:
             total = sum(values, total)
-        except TypeError:  # a value is missing: leaving missing ones out beforehand would slow down every batch
-            # Records of ours have None; a caller's own struct may have UNSET.
+        except TypeError:
+            # A caller's own struct may have UNSET for what is absent; records of ours never do.
             total = sum((value for value in values if value is not None and value is not UNSET), total)
     except (TypeError, ArithmeticError):
         return None

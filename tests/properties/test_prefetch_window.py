@@ -1,4 +1,4 @@
-"""The ordered window under any order of answers, failures, takes, cancellations and closings."""
+"""The prefetch window under any order of responses, failures, takes, cancellations and closings."""
 
 import asyncio
 from typing import Any, TypeAlias
@@ -29,7 +29,7 @@ ends = st.sampled_from(["drain", "close", "cancel", "close while taking", "cance
 
 
 class WindowModel:
-    """A window, the fetches that it has under way, and the consumer that takes from it."""
+    """A window, its fetches in flight, and the consumer that takes from it."""
 
     def __init__(self, concurrency: int, pages_ahead: int, last: int | None) -> None:
         self.window: PrefetchWindow[int] = PrefetchWindow(self._fetch, concurrency=concurrency)
@@ -81,15 +81,15 @@ class WindowModel:
             self.window.pages_ahead += details[0]
         await settle(6)
         assert self.taken == list(range(1, len(self.taken) + 1)), "out of order"
-        assert self.started == sorted(set(self.started)), "fetched twice, or out of turn"
-        assert self.error is None or len(self.taken) + 1 in self.failed, "a failure that came before its turn"
+        assert self.started == sorted(set(self.started)), "fetched twice, or out of order"
+        assert self.error is None or len(self.taken) + 1 in self.failed, "a failure that was raised out of order"
 
     def _finish(self, number: int) -> None:
         if not self.open[number].done():
             self.open[number].set_result(number)
 
     async def end(self, how: str) -> None:
-        """Leave in one of the ways in which it is left; nothing may stay behind."""
+        """Leave the window in one way; nothing may stay behind."""
         if how == "drain":
             for _ in range(3 * (self.window.last_page or 0) + 9):
                 await self.do("finish several")
@@ -101,7 +101,7 @@ class WindowModel:
         else:
             await self._leave(how)
         await self.window.aclose()
-        if self.consumer is not None:  # who waited while it was closed is told so
+        if self.consumer is not None:  # a consumer that waited while it was closed raises
             (end,) = await asyncio.gather(self.consumer, return_exceptions=True)
             assert end is None or isinstance(end, ClientClosed | asyncio.CancelledError)
         assert asyncio.all_tasks() - {asyncio.current_task()} == set()
@@ -124,10 +124,10 @@ class WindowModel:
 
 @examples(400)
 @given(st.integers(1, 4), st.integers(1, 9), st.none() | st.integers(0, 15), operations, ends)
-def test_pages_come_in_order_and_nothing_stays_behind(
+def test_pages_are_delivered_in_order_and_nothing_stays_behind(
     concurrency: int, pages_ahead: int, last: int | None, history: list[Operation], how: str
 ) -> None:
-    """Width and ahead are kept, each failure comes in its turn, and at the end there is no task."""
+    """The limits hold, each failure is raised in order, and no task is left."""
 
     async def run() -> None:
         model = WindowModel(concurrency, pages_ahead, last)
