@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.api_code import ApiCodeCredentials
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_count, check_page_size
@@ -19,7 +20,7 @@ from amili_async._wire.session import Session
 from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, TokenSource, check_source
 from amili_async.errors import ConfigurationError
-from amili_async.events import Announcer, Observer
+from amili_async.events import Observer
 from amili_async.filters import Where
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments

@@ -2,6 +2,7 @@
 
 AmiliError
 ├── ConfigurationError          the caller's mistake, found before anything was sent
+├── ClientClosed                the client, stream or extraction was closed while this call was running
 ├── AuthenticationError         the credentials were refused
 ├── ConnectionFailed            transient: no whole answer came
 │   └── TimedOut                transient: no whole answer came in time
@@ -17,10 +18,10 @@ AmiliError
 ├── UnreadableResponse          answered, but not in the agreed shape
 ├── PaymentError                carries the payment
 │   ├── PaymentOutcomeUnknown   it may have been registered, or not
+│   ├── PaymentNotCompleted     it is registered, but its status is not `completed`
 │   └── PaymentNotSent          it could not be told whether it is registered already
 │       └── ReferenceTaken      another has its reference
 │           └── RegisteredTwice  it is registered more than once
-├── PaymentNotCompleted         a payment is registered, but not settled as meant
 ├── ExtractionInterrupted       carries where to go on
 └── ExportFailed                a file could not be written, or a record not be put into it
 
@@ -30,7 +31,13 @@ words is on attributes (`issues`, `excerpt`).
 
 import copyreg
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from amili_async.extraction.checkpoint import Checkpoint
+    from amili_async.models import CreatedPayment, NewCreditorPayment
 
 CERTAIN_REFUSALS = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 415, 422, 428, 429})
 """HTTP statuses after which it is certain that the server did nothing; a 408, say, can come after the fact."""
@@ -55,6 +62,13 @@ class ConfigurationError(AmiliError):
     """The call itself is wrong; it was refused before anything was sent."""
 
     was_not_processed = True
+
+
+class ClientClosed(AmiliError):
+    """The client, the stream or the extraction was closed while this call was running or waiting.
+
+    A request of this call that had not been sent is never sent.
+    """
 
 
 class AuthenticationError(AmiliError):
@@ -180,19 +194,21 @@ class UnreadableResponse(AmiliError):
 
 
 class PaymentError(AmiliError):
-    """The base of what can come of a payment, and be more than a request that failed."""
+    """Base class of the payment errors that carry the payment concerned."""
 
-    def __init__(self, message: str, *, payment: Any, matches: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, payment: "NewCreditorPayment | None" = None, matches: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.payment = payment
-        """The `NewCreditorPayment` in question."""
+        """The `NewCreditorPayment` in question; `None` only on a `PaymentNotCompleted`."""
         self.matches = matches
         """The ids of registered payments that it may be, or that have its reference."""
 
     @property
-    def reference(self) -> str:
-        """The payment's `creditor_payment_reference`."""
-        return str(self.payment.creditor_payment_reference)
+    def reference(self) -> str | None:
+        """The payment's `creditor_payment_reference`; `None` where it is not known."""
+        return None if self.payment is None else self.payment.creditor_payment_reference
 
 
 class PaymentOutcomeUnknown(PaymentError):
@@ -201,10 +217,30 @@ class PaymentOutcomeUnknown(PaymentError):
     Never send it again blindly: ask `client.creditor_payments.find(error.payment)` some minutes later.
     """
 
+    payment: "NewCreditorPayment"
+
+
+class PaymentNotCompleted(PaymentError):
+    """The payment is registered, but its status is `warning`, `error` or another that is not `completed`.
+
+    `payment` is `None`: the error is raised from `created`, which does not hold what was sent.
+    """
+
+    def __init__(self, message: str, *, created: "CreatedPayment") -> None:
+        super().__init__(message)
+        self.created = created
+        """The `CreatedPayment`; its `status` and `status_reason_locale` give the API's reason."""
+
+    @property
+    def reference(self) -> str | None:
+        """The reference that `created` has."""
+        return self.created.creditor_payment_reference or None
+
 
 class PaymentNotSent(PaymentError):
     """It could not be told whether the payment is registered already; `__cause__` says why. It was not sent."""
 
+    payment: "NewCreditorPayment"
     was_not_processed = True
 
 
@@ -216,19 +252,10 @@ class RegisteredTwice(ReferenceTaken):
     """Several payments just like it are registered, and `matches` has their ids: only Amili can take one back."""
 
 
-class PaymentNotCompleted(AmiliError):
-    """A payment is registered, but its status is `warning`, `error` or another that is not `completed`."""
-
-    def __init__(self, message: str, *, created: Any) -> None:
-        super().__init__(message)
-        self.created = created
-        """The `CreatedPayment`; `status` and `status_reason_locale` say what the API has against it."""
-
-
 class ExtractionInterrupted(AmiliError):
     """An extraction ended early; `checkpoint` is where to go on, and `__cause__` why, and whether to try again."""
 
-    def __init__(self, message: str, *, checkpoint: Any) -> None:
+    def __init__(self, message: str, *, checkpoint: "Checkpoint") -> None:
         super().__init__(message)
         self.checkpoint = checkpoint
         """Covers exactly what was taken."""
@@ -240,7 +267,7 @@ class ExportFailed(AmiliError):
     What was written of a resource before stays, and its export can be resumed; of a stream nothing stays.
     """
 
-    def __init__(self, message: str, *, path: Any, record_id: str | None = None) -> None:
+    def __init__(self, message: str, *, path: "Path", record_id: str | None = None) -> None:
         super().__init__(message)
         self.path = path
         """The file, as the caller named it."""

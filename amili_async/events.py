@@ -3,8 +3,7 @@
 The law: an event holds no credential, no filter value and nothing of a record.
 """
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -120,22 +119,3 @@ class PaymentLookedFor(Event, frozen=True, gc=False, kw_only=True):
 
 
 Observer: TypeAlias = Callable[[Event], object]
-
-_logger = logging.getLogger("amili_async")
-
-
-class Announcer:
-    """Hands each event to every observer; one that raises is logged and disturbs neither the call nor the others."""
-
-    def __init__(self, observers: Sequence[Observer] = ()) -> None:
-        self._observers = tuple(observers)
-
-    def __bool__(self) -> bool:
-        return bool(self._observers)
-
-    def __call__(self, event: Event) -> None:
-        for observer in self._observers:
-            try:
-                observer(event)
-            except Exception as error:  # noqa: BLE001 - a fault in a metric must not fail a payment
-                _logger.warning("an observer failed on %s with %s", type(event).__name__, type(error).__name__)

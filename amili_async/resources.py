@@ -6,8 +6,9 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from amili_async._paging.offset import PagingOptions
 from amili_async._wire.context import ClientContext, check_count, check_page_size
-from amili_async._wire.decoding import Page, decoder_for
-from amili_async._wire.protocol import Response, item_request, list_request
+from amili_async._wire.decoding import Page
+from amili_async._wire.listing import Listing
+from amili_async._wire.protocol import item_request
 from amili_async.errors import ConfigurationError, ExtractionInterrupted, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
 from amili_async.extraction.planning import make_plan
@@ -17,7 +18,7 @@ from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
 from amili_async.models.record_type import RecordType, record_type_of
 from amili_async.policies import Priority
-from amili_async.query import Projection, Query, Sort, build_query, encode_projection, field
+from amili_async.query import Projection, Sort, build_query, encode_projection, field
 from amili_async.streams import Stream
 
 T = TypeVar("T")
@@ -51,13 +52,13 @@ class ExtractOptions(TypedDict, total=False):
 class Resource(Generic[T]):
     """One endpoint of the API."""
 
-    def __init__(self, path: str, record: type[T], connection: ClientContext) -> None:
+    def __init__(self, path: str, record: type[T], context: ClientContext) -> None:
         self.path = path
         """What the API calls it."""
         self.record = record
         """The type of its records."""
-        self._connection = connection
-        self._shape: RecordType[T] = RecordType(record=record, wire=record, projection=None)
+        self._context = context
+        self._listing = Listing(path, RecordType(record=record, wire=record, projection=None), context)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path})"
@@ -68,9 +69,10 @@ class Resource(Generic[T]):
     async def get(self, id: str, *, projection: Projection = None, into: type[U]) -> U: ...
     async def get(self, id: str, *, projection: Projection = None, into: Any = None) -> Any:  # noqa: A002
         """One record by its id (24 hexadecimal digits); `NotFound` where there is none."""
-        shape = self._choose_shape(into, projection)
-        request = item_request(self.path, check_id(id), encode_projection(shape.projection or projection))
-        return decoder_for(shape).read_record(await self._connection.call(request), request=request.label, record_id=id)
+        listing = self._listing_of(into, projection)
+        request = item_request(self.path, check_id(id), encode_projection(listing.record_type.projection or projection))
+        response = await self._context.call(request)
+        return listing.decoder.read_record(response, request=request.label, record_id=id)
 
     @overload
     async def page(
@@ -94,11 +96,11 @@ class Resource(Generic[T]):
 
         Sorted by `_id` unless *sort* says otherwise (`"-booking_date"`); at most 100 records a page.
         """
-        shape = self._choose_shape(into, projection)
-        query = build_query(where, sort=sort, projection=shape.projection or projection)
+        listing = self._listing_of(into, projection)
+        query = build_query(where, sort=sort, projection=listing.record_type.projection or projection)
         check_count(number, "page")
         size = self._choose_page_size(page_size)
-        return self._read_page(shape, await self._fetch(query, number, size, Priority.SINGLE), number, size)
+        return await listing.fetch(query, page=number, page_size=size, priority=Priority.SINGLE)
 
     async def count(self, where: Where = None) -> int:
         """How many records match, by `_meta.total`: one request. `UnreadableResponse` where the server gives none."""
@@ -129,26 +131,19 @@ class Resource(Generic[T]):
         *into* is a `msgspec.Struct` type of yours, whose fields are then all that travels, or `dict`. *max_items* ends
         the stream after so many records. Bad input is refused here, before anything is sent.
         """
-        shape = self._choose_shape(into, projection)
-        query = build_query(where, sort=sort, projection=shape.projection or projection)
+        listing = self._listing_of(into, projection)
+        query = build_query(where, sort=sort, projection=listing.record_type.projection or projection)
+        listing.check(query)
         size = self._choose_page_size(page_size)
         if max_items is not None:
             size = min(size, check_count(max_items, "max_items"))
-        list_request(self.path, query)  # refuses a query that is too long before the stream is handed out
-        pace = PagingOptions(
+        options = PagingOptions(
             page_size=size,
-            width=self._connection.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
+            width=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             max_items=max_items,
-            ascends_by_id=query.sort == "_id",
+            ascends_by_id=query.ascends_by_id,
         )
-        return Stream(
-            self.path,
-            lambda number, max_results, priority: self._fetch(query, number, max_results, priority),
-            lambda response, number: self._read_page(shape, response, number, size),
-            pace=pace,
-            announce=self._connection.announce,
-            running=self._connection.running,
-        )
+        return Stream(listing, query, options)
 
     @overload
     def extract(
@@ -178,11 +173,10 @@ class Resource(Generic[T]):
         changed so that it no longer matches the filter, and changes for which the API does not renew `_updated`:
         `sweep()` finds the first two. To resume one that was interrupted give both, *since* and *checkpoint*.
         """
-        document, shape = filter_document(where), self._choose_shape(into, projection)
+        document = filter_document(where)
         start = initial_checkpoint(self.path, document, checkpoint=checkpoint, since=since)
-        source = build_source(
-            self.path, document, shape, self._connection, projection=projection, since=since, parts=parts
-        )
+        listing = self._listing_of(into, projection)
+        source = build_source(listing, document, projection=projection, since=since, parts=parts)
         return Extraction(source, start=start)
 
     async def sweep(self, ids: Iterable[str], where: Where = None) -> frozenset[str]:
@@ -216,32 +210,25 @@ class Resource(Generic[T]):
 
         `UnreadableResponse` where the server does not count.
         """
-        return make_plan(await self.count(where), self._connection)
-
-    async def _fetch(self, query: Query, number: int, max_results: int, priority: Priority) -> Response:
-        request = list_request(self.path, query, page=number, max_results=max_results, priority=priority)
-        return await self._connection.call(request)
-
-    def _read_page(self, shape: RecordType[Any], response: Response, number: int, size: int) -> Page[Any]:
-        return decoder_for(shape).read_page(response, request=f"GET /{self.path}", number=number, size=size)
+        return make_plan(await self.count(where), self._context)
 
     def _choose_page_size(self, page_size: int | None) -> int:
-        return self._connection.page_size if page_size is None else check_page_size(page_size)
+        return self._context.page_size if page_size is None else check_page_size(page_size)
 
-    def _choose_shape(self, into: Any, projection: Projection) -> RecordType[Any]:
+    def _listing_of(self, into: Any, projection: Projection) -> Listing[Any]:
         if into is None:
-            return self._shape
-        shape = record_type_of(into, is_projected=True)
-        if projection is not None and shape.projection is not None:
+            return self._listing
+        record_type = record_type_of(into, is_projected=True)
+        if projection is not None and record_type.projection is not None:
             raise ConfigurationError("the fields of the into struct are the projection: give one or the other")
-        return shape
+        return Listing(self.path, record_type, self._context)
 
 
 class Payouts(Resource[Payout]):
     """The payouts, and the way from each to its specifications."""
 
-    def __init__(self, path: str, connection: ClientContext, specifications: Resource[PayoutSpecification]) -> None:
-        super().__init__(path, Payout, connection)
+    def __init__(self, path: str, context: ClientContext, specifications: Resource[PayoutSpecification]) -> None:
+        super().__init__(path, Payout, context)
         self._specifications = specifications
 
     def specifications(

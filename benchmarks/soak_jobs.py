@@ -12,7 +12,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec import field as named
 
 from amili_async import (
@@ -248,8 +248,8 @@ class Jobs:
             creditor=f"{self._number % 3:024x}",
             amount=Decimal(100 + self._number) / 100,
             bank_transaction_date=datetime(2025, 6, 1, tzinfo=UTC),
-            case=f"{self._number:024x}" if has_case else UNSET,
-            invoice_number=UNSET if has_case else f"F-{self._number}",
+            case=f"{self._number:024x}" if has_case else None,
+            invoice_number=None if has_case else f"F-{self._number}",
         )
 
 

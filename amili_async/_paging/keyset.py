@@ -5,16 +5,15 @@ server says that its pages are. One that contradicts its own total is asked for 
 each time; so is one that is not in the order of the ids.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, Generic, TypeVar
 
-from amili_async._wire.decoding import Page, decoder_for
-from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response, list_request
+from amili_async._paging.partition import LOWEST
+from amili_async._wire.decoding import Page
+from amili_async._wire.listing import Listing
 from amili_async.errors import UnreadableResponse
 from amili_async.filters import Condition
-from amili_async.models.record_type import RecordType
-from amili_async.policies import Priority
-from amili_async.query import build_query, field
+from amili_async.query import Query, build_query, field
 
 T = TypeVar("T")
 
@@ -25,41 +24,32 @@ DOUBTS = 5
 class KeysetPager(Generic[T]):
     """One walk over all that fulfils a condition; its records have an `id`."""
 
-    def __init__(
-        self,
-        path: str,
-        shape: RecordType[T],
-        condition: Condition | None,
-        call: Callable[[Request], Awaitable[Response]],
-    ) -> None:
-        self._path = path
-        self._shape = shape
+    def __init__(self, listing: Listing[T], condition: Condition | None) -> None:
+        self._listing = listing
         self._condition = condition
-        self._call = call
+        listing.check(self._query_after(LOWEST))
 
-    def ask(self, after: str | None) -> Request:
-        """The request for what follows an id; `ConfigurationError` where the condition makes too long a line."""
+    async def read(self, after: str | None) -> Page[T]:
+        """The page that follows an id."""
+        query = self._query_after(after)
+        for _ in range(DOUBTS):
+            page = await self._listing.fetch(query)
+            self._check_order(page, after)
+            if not _contradicts_itself(page):
+                return page
+        label = self._listing.label
+        raise UnreadableResponse(
+            f"{label} was answered {DOUBTS} times with another number of rows than it says: rows came or went "
+            "each time, or some are left out",
+            request=label,
+        )
+
+    def _query_after(self, after: str | None) -> Query:
         condition = self._condition
         if after is not None:
             behind = field("_id") > after
             condition = behind if condition is None else condition & behind
-        query = build_query(condition, projection=self._shape.projection)
-        return list_request(self._path, query, max_results=MAX_PAGE_SIZE, priority=Priority.BULK)
-
-    async def read(self, after: str | None) -> Page[T]:
-        """The page that follows an id."""
-        request = self.ask(after)
-        for _ in range(DOUBTS):
-            response = await self._call(request)
-            page = decoder_for(self._shape).read_page(response, request=request.label, number=1)
-            self._check_order(page, after)
-            if not _contradicts_itself(page):
-                return page
-        raise UnreadableResponse(
-            f"{request.label} was answered {DOUBTS} times with another number of rows than it says: rows came or went "
-            "each time, or some are left out",
-            request=request.label,
-        )
+        return build_query(condition, projection=self._listing.record_type.projection)
 
     async def records(self) -> AsyncGenerator[T, None]:
         """All of them, in the order of their ids."""
@@ -75,7 +65,7 @@ class KeysetPager(Generic[T]):
     def _check_order(self, page: Page[T], after: str | None) -> None:
         ids = _ids(page)
         if ids != sorted(set(ids)) or (after is not None and ids and ids[0] <= after):
-            raise filter_ignored(self._path)
+            raise filter_ignored(self._listing.path)
 
 
 def is_last(page: Page[Any]) -> bool:

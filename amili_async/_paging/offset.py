@@ -48,17 +48,17 @@ class OffsetPager(Generic[R, T]):
         window: PrefetchWindow[R],
         read: Callable[[R, int], Page[T]],
         *,
-        pace: PagingOptions,
+        options: PagingOptions,
         on_drift: Callable[[int, str], None],
     ) -> None:
         self._window = window
         self._read = read
-        self._pace = pace
+        self._options = options
         self._tell_drift = on_drift
-        self._full = pace.width * LOOKAHEAD
+        self._full = options.width * LOOKAHEAD
         self._number = 0
         self._received = 0
-        self._size = pace.page_size
+        self._size = options.page_size
         self._is_over = False
         self._previous: tuple[T, ...] = ()
         self.total: int | None = None
@@ -86,9 +86,9 @@ class OffsetPager(Generic[R, T]):
         """Decide, from what this page said, how far to go, and from the first how far ahead to fetch."""
         if self._number == 1:
             self._size = self._find_size(page)
-            self._window.ahead = self._full if self._pace.opens_fully else 2
+            self._window.ahead = self._full if self._options.opens_fully else 2
         last = self._find_last(page)
-        limit = self._pace.max_items
+        limit = self._options.max_items
         if limit is not None:
             self._is_over |= self._received >= limit
             enough = max(ceil(limit / self._size), self._number + 1)
@@ -100,7 +100,7 @@ class OffsetPager(Generic[R, T]):
 
     def _find_size(self, page: Page[T]) -> int:
         """Records per page, by the first: a server may put fewer on it than it was asked for, and not say so."""
-        size = page.max_results or self._pace.page_size
+        size = page.max_results or self._options.page_size
         has_more = page.total is not None and page.total > len(page.items)
         return len(page.items) if page.items and has_more else size
 
@@ -138,18 +138,20 @@ class OffsetPager(Generic[R, T]):
         with suppress(KeyError):  # nor can a record that came without its id
             last, first = identify(self._previous[-1]), identify(page.items[0])
             are_texts = isinstance(last, str) and isinstance(first, str)  # a caller's type may read them otherwise
-            is_beyond = self._pace.ascends_by_id and are_texts and first > last
+            is_beyond = self._options.ascends_by_id and are_texts and first > last
             if not is_beyond and first in map(identify, self._previous):
                 self._tell_drift(self._number, "repeated")
 
     def _check_sum(self) -> None:
-        wants_all = self._pace.max_items is None or (self.total is not None and self._pace.max_items >= self.total)
+        wants_all = self._options.max_items is None or (
+            self.total is not None and self._options.max_items >= self.total
+        )
         if wants_all and self.total is not None and self._received != self.total:
             self._tell_drift(self._number, "total")
 
     def _cut(self, page: Page[T]) -> Page[T]:
         """The page without what goes beyond `max_items`."""
-        limit = self._pace.max_items
+        limit = self._options.max_items
         if limit is None or self._received <= limit:
             return page
         return replace(page, items=page.items[: max(0, len(page.items) - (self._received - limit))])

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response
 from amili_async._wire.tasks import Cancellable
 from amili_async.errors import ConfigurationError
-from amili_async.events import Announcer
 
 
 class ClientContext(Struct, frozen=True, kw_only=True):

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, raise_for_error, read_quota
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
 from amili_async._wire.token_provider import CachedToken, TokenProvider
 from amili_async.errors import AmiliError, AuthenticationError, ConfigurationError, ConnectionFailed, RateLimited
-from amili_async.events import Announcer, AttemptFinished
+from amili_async.events import AttemptFinished
 from amili_async.policies import RateLimiter
 
 _logger = logging.getLogger("amili_async")

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from msgspec import Struct
 
 from amili_async._wire.error_responses import body_reports_error, error_from_response
+from amili_async._wire.tasks import hide_contents
 from amili_async.errors import ApiError, ConfigurationError
 from amili_async.models.fields import parse_date
 from amili_async.policies import Priority, Quota
@@ -26,6 +27,7 @@ MAX_REQUEST_TARGET = 8000
 """Bytes of path and query: common gateways refuse a request line of more than some 8 kB."""
 
 
+@hide_contents
 class Request(Struct, frozen=True, gc=False, kw_only=True):
     """What is to be sent, without the credential."""
 
@@ -43,9 +45,8 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     def __repr__(self) -> str:
         return f"Request({self.label})"
 
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
-
+@hide_contents
 class Response(Struct, frozen=True, gc=False, kw_only=True):
     """What came back, read whole."""
 
@@ -58,8 +59,6 @@ class Response(Struct, frozen=True, gc=False, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Response(status={self.status}, size={len(self.body)})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 def check_base_url(url: object) -> str:

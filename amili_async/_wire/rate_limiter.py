@@ -12,6 +12,7 @@ is that of a token bucket, so what did not go may be made up for, but for no mor
 import asyncio
 from collections import deque
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock, SystemClock, Timer
 from amili_async._wire.sliding_window import (
     QuotaTracker,
@@ -22,7 +23,7 @@ from amili_async._wire.sliding_window import (
     forecast,
 )
 from amili_async.errors import BudgetExhausted, ConfigurationError
-from amili_async.events import Announcer, RateLimiterPaused
+from amili_async.events import RateLimiterPaused
 from amili_async.policies import Priority, Quota, RateLimit
 
 SHORTEST_PAUSE = 1.0

@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async.errors import AmiliError, ApiError, ConnectionFailed, RateLimited
-from amili_async.events import Announcer, RetryScheduled
+from amili_async.events import RetryScheduled
 from amili_async.policies import RetryPolicy
 
 T = TypeVar("T")

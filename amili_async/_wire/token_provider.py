@@ -11,12 +11,14 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
-from amili_async._wire.tasks import cancel_all, is_being_cancelled
+from amili_async._wire.tasks import cancel_all, hide_contents, is_being_cancelled
 from amili_async.errors import AuthenticationError, ConfigurationError
-from amili_async.events import Announcer, TokenRefreshed, TokenRefreshFailed
+from amili_async.events import TokenRefreshed, TokenRefreshFailed
 
 
+@hide_contents
 class Token(Struct, frozen=True, kw_only=True):
     """An access token, as a token source returns it."""
 
@@ -28,12 +30,11 @@ class Token(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Token(value=<hidden>, lifetime={self.lifetime})"
 
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
-
 
 TokenSource: TypeAlias = Callable[[], Awaitable[str | Token]]
 
 
+@hide_contents
 class CachedToken(Struct, frozen=True, eq=False):
     """A token in use; two are the same only if they came from the same refresh."""
 
@@ -43,11 +44,6 @@ class CachedToken(Struct, frozen=True, eq=False):
     """Seconds from when it was fetched."""
     expires_at: float | None
     """When it ends, by the client's clock."""
-
-    def __repr__(self) -> str:
-        return "Token(<hidden>)"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 class TokenProvider:

@@ -113,8 +113,8 @@ class Extraction(Generic[T]):
         left = None if self._walk is None else self._walk.rows_left
         if left is None:
             return None
-        connection = self._source.connection
-        return connection.forecast(ceil(left / connection.page_size) + 1)
+        context = self._source.context
+        return context.forecast(ceil(left / context.page_size) + 1)
 
     async def __aiter__(self) -> AsyncGenerator[T, None]:
         async with aclosing(self._run()) as batches:
@@ -137,7 +137,7 @@ class Extraction(Generic[T]):
         walk = self._walk
         if walk is not None:
             self._base, self._taken, self._walk = self.checkpoint, None, None
-            self._source.connection.running.discard(walk)
+            self._source.context.running.discard(walk)
             await walk.aclose()
 
     async def __aenter__(self) -> "Extraction[T]":
@@ -155,7 +155,7 @@ class Extraction(Generic[T]):
         if self._walk is not None:
             raise ConfigurationError("the extraction is being iterated already: make another one with extract()")
         self._walk, self._base = walk, replace(self._base, bound=bound)
-        self._source.connection.running.add(walk)
+        self._source.context.running.add(walk)
         try:
             while (batch := await self._take(walk)) is not None:
                 taken = self._taken = self._open_batch(batch)
@@ -191,7 +191,7 @@ class Extraction(Generic[T]):
             gaps,
             end=last_id(bound),
             width=self._source.width,
-            page_size=self._source.connection.page_size,
+            page_size=self._source.context.page_size,
             most_spans=self._source.most_spans,
             findings=findings,
         )
@@ -210,7 +210,7 @@ class Extraction(Generic[T]):
     def _open_batch(self, batch: Batch[T]) -> _Taken[T]:
         page, known = batch.page, self._source.known
         self._pages += 1
-        if announce := self._source.connection.announce:
+        if announce := self._source.context.announce:
             announce(PageReceived(path=self._source.path, number=self._pages, items=len(page.items), total=self.total))
         if not known:
             return _Taken(batch=batch, items=page.items, places=range(len(page.items)))
@@ -231,5 +231,5 @@ class Extraction(Generic[T]):
             base,
             rows=base.rows + len(items),
             known=base.known + rows - len(items),
-            sums=add_money(base.sums, items, self._source.shape.record),
+            sums=add_money(base.sums, items, self._source.listing.record_type.record),
         )

@@ -21,12 +21,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The earliest moment by this machine's clock, in UTC; what the server takes to answer comes on top."""
 
 
-def make_plan(rows: int, connection: ClientContext) -> Plan:
+def make_plan(rows: int, context: ClientContext) -> Plan:
     """The plan for so many records."""
-    pages = max(1, ceil(rows / connection.page_size))
+    pages = max(1, ceil(rows / context.page_size))
     requests = pages + (0 if rows == 0 else 2 if pages == 1 else 1)
-    seconds = connection.forecast(requests)
-    now = datetime.fromtimestamp(connection.clock.wall(), UTC)
+    seconds = context.forecast(requests)
+    now = datetime.fromtimestamp(context.clock.wall(), UTC)
     return Plan(
         rows=rows,
         requests=requests,

@@ -10,15 +10,14 @@ from msgspec import Struct
 from amili_async._paging.partition import LOWEST, Span
 from amili_async._paging.scan_page import ScanPage
 from amili_async._wire.context import ClientContext, check_count
-from amili_async._wire.decoding import decoder_for
-from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, list_request, server_time
+from amili_async._wire.listing import Listing
+from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, server_time
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction.checkpoint import Checkpoint, Manifest, Verdict, check_same, fingerprint, verdict_of
 from amili_async.filters import describe, filter_document
 from amili_async.models import Record
 from amili_async.models.record_type import RecordType
-from amili_async.policies import Priority
-from amili_async.query import Projection, Query, RangedQuery, encode_projection, field
+from amili_async.query import Projection, RangedQuery, encode_projection, field
 
 T = TypeVar("T")
 
@@ -35,33 +34,41 @@ _KEYS = RecordType[Record](record=Record, wire=Record, projection=None)
 class Source(Struct, Generic[T], frozen=True, kw_only=True):
     """What is to be extracted."""
 
-    path: str
-    """The API's path of the resource."""
+    listing: Listing[T]
+    """The list, read as what the caller gets."""
+    keys: Listing[Record]
+    """The same list, read for the ids, dates and etags of its records only."""
     asked: RangedQuery
     """The filter, `since` included, and the projection."""
     counted: RangedQuery
     """The same for a count, for which no field is needed."""
-    shape: RecordType[T]
-    """What the records are read into."""
     filter: str
     """The caller's filter without its values."""
     width: int
     """Requests in flight at most."""
     known: frozenset[str]
     """Marks of the versions of rows that `since` delivered."""
-    connection: ClientContext
-    """What carries the requests."""
+
+    @property
+    def path(self) -> str:
+        """The API's path of the resource."""
+        return self.listing.path
+
+    @property
+    def context(self) -> ClientContext:
+        """What carries the requests."""
+        return self.listing.context
 
     async def fetch_beginning(self) -> tuple[ScanPage[T], datetime]:
         """The first page of all that match, and the bound that follows from the server's time."""
-        response = await self._call(self.asked.whole(), max_results=self.connection.page_size)
-        ours = self.connection.clock.wall()
+        response = await self.listing.send(self.asked.whole(), page_size=self.context.page_size)
+        ours = self.context.clock.wall()
         theirs = server_time(response, default=ours)
         if abs(theirs - ours) > _FARTHEST_CLOCKS:
             raise UnreadableResponse(
-                f"GET /{self.path} was answered with a Date that is more than a day away from this machine's clock: "
-                "one of the two is wrong, so it cannot be told which records are too new",
-                request=f"GET /{self.path}",
+                f"{self.listing.label} was answered with a Date that is more than a day away from this machine's "
+                "clock: one of the two is wrong, so it cannot be told which records are too new",
+                request=self.listing.label,
             )
         # The earlier of the two: a bound that is too late would make `since` miss what is made until then.
         return self._read(response), datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
@@ -74,7 +81,8 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         """A page of those whose ids lie in one of the spans; for a count only the first, without its record."""
         asked = self.counted if is_count else self.asked
         query = asked.between(*spans[0]) if len(spans) == 1 else asked.among(spans)
-        response = await self._call(query, page, max_results=1 if is_count else self.connection.page_size)
+        listing: Listing[Any] = self.keys if is_count else self.listing
+        response = await listing.send(query, page=page, page_size=1 if is_count else self.context.page_size)
         return self._read(response, is_count=is_count)  # which page it is, the ids on it show
 
     @property
@@ -84,19 +92,13 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         each = len(self.asked.among(((LOWEST, LOWEST),) * 2).encoded) - empty
         return max(1, 1 + (MAX_REQUEST_TARGET - len(self.path) - empty - _LONGEST_REST) // each)
 
-    async def _call(self, query: Query, page: int = 1, *, max_results: int) -> Response:
-        request = list_request(self.path, query, page=page, max_results=max_results, priority=Priority.BULK)
-        return await self.connection.call(request)
-
     def _read(self, response: Response, *, is_count: bool = False) -> ScanPage[T]:
         """Decode a page; records that need not know their id are read a second time for it."""
-        label = f"GET /{self.path}"
-        shape: RecordType[Any] = _KEYS if is_count else self.shape
-        size = self.connection.page_size
-        page = decoder_for(shape).read_page(response, request=label, number=None, size=size)
+        listing: Listing[Any] = self.keys if is_count else self.listing
+        page = listing.decode(response, page=None, page_size=self.context.page_size)
         keys = page.items
-        if not issubclass(shape.record, Record):
-            keys = decoder_for(_KEYS).read_page(response, request=label, number=None).items
+        if not issubclass(listing.record_type.record, Record):
+            keys = self.keys.decode(response, page=None).items
         return ScanPage(items=page.items, keys=keys, received=len(keys), max_results=page.max_results, total=page.total)
 
 
@@ -106,10 +108,8 @@ def last_id(bound: datetime) -> str:
 
 
 def build_source(
-    path: str,
+    listing: Listing[T],
     document: Mapping[str, Any],
-    shape: RecordType[T],
-    connection: ClientContext,
     *,
     projection: Projection,
     since: Manifest | Checkpoint | None,
@@ -125,19 +125,18 @@ def build_source(
         # By its id where the API has no date of its change, or the id is ahead of it.
         changed = (field("_updated") >= since.bound - SINCE_OVERLAP) | (field("_id") > last_id(since.bound))
         asked = filter_document(changed & document if document else changed)
-    width = connection.concurrency if parts is None else min(connection.concurrency, check_count(parts, "parts"))
+    context = listing.context
     source = Source(
-        path=path,
-        asked=RangedQuery(document=asked, projection=encode_projection(shape.projection or projection)),
+        listing=listing,
+        keys=Listing(listing.path, _KEYS, context),
+        asked=RangedQuery(document=asked, projection=encode_projection(listing.record_type.projection or projection)),
         counted=RangedQuery(document=asked, projection=encode_projection(("_id",))),
-        shape=shape,
         filter=describe(document),
-        width=width,
+        width=context.concurrency if parts is None else min(context.concurrency, check_count(parts, "parts")),
         known=frozenset() if since is None else since.marks,
-        connection=connection,
     )
-    for query in (source.asked, source.counted):  # a filter that makes too long a request line is refused now
-        list_request(path, query.between(LOWEST, LOWEST), page=10**6)
+    listing.check(source.asked.between(LOWEST, LOWEST))
+    source.keys.check(source.counted.between(LOWEST, LOWEST))
     return source
 
 

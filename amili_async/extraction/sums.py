@@ -40,6 +40,7 @@ def _add(total: Decimal | None, values: list[Any]) -> Decimal | None:
         try:
             total = sum(values, total)
         except TypeError:
+            # A caller's own struct may have UNSET for what is absent; records of ours never do.
             total = sum((value for value in values if value is not None and value is not UNSET), total)
     except (TypeError, ArithmeticError):
         return None

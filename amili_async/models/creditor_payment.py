@@ -4,12 +4,11 @@ import secrets
 from datetime import datetime
 from decimal import Decimal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
 from amili_async.models.fields import (
-    Maybe,
     Money,
     PaymentStatus,
     Record,
@@ -27,25 +26,25 @@ LONGEST_REFERENCE = 255
 class _Registered(Record, frozen=True, gc=False, kw_only=True):
     """What the API tells of a payment that it has registered."""
 
-    request_status: Maybe[str] = field(name="_status", default=UNSET)
+    request_status: str | None = field(name="_status", default=None)
     """`_status`: `OK` where the request as such was accepted."""
-    payment_status: Maybe[str] = field(name="_payment_status", default=UNSET)
+    payment_status: str | None = field(name="_payment_status", default=None)
     """`_payment_status`: how far the registration got, such as `completed`."""
-    settled_amount: Maybe[Money] = UNSET
+    settled_amount: Money | None = None
     """How much was settled."""
-    status: Maybe[str] = UNSET
+    status: str | None = None
     """How settling went; `PaymentStatus` has the known values."""
-    status_reason_locale: Maybe[str] = UNSET
+    status_reason_locale: str | None = None
     """The locale key of the reason for that status."""
-    case_invoice_number: Maybe[str] = UNSET
+    case_invoice_number: str | None = None
     """The invoice number of the case, which need not be the one that was sent."""
-    case_reference_number: Maybe[str] = UNSET
+    case_reference_number: str | None = None
     """The reference number of the case."""
-    booking_date: Maybe[Timestamp] = UNSET
+    booking_date: Timestamp | None = None
     """When the payment was settled."""
 
 
-class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True):
     """A payment that is registered, as far as the API told of it.
 
     It can be registered and yet not settled as meant: `status` may be `warning` or `error`, and `status_reason_locale`
@@ -53,7 +52,7 @@ class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True, omit_defa
     one that was created the API tells less.
     """
 
-    creditor_payment_reference: Maybe[str] = UNSET
+    creditor_payment_reference: str | None = None
     """The reference that it was sent with, be it yours or a generated one: by it the payment can be found again."""
     was_found: bool = False
     """Whether it was found to be registered, after an answer that never came or in an earlier run, not created now."""
@@ -62,7 +61,7 @@ class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True, omit_defa
     def is_completed(self) -> bool:
         """Whether nothing that the API said of it differs from `completed`."""
         said = {self.status, self.payment_status}
-        return said <= {PaymentStatus.COMPLETED, None, UNSET}
+        return said <= {PaymentStatus.COMPLETED, None}
 
     def raise_for_status(self) -> "CreatedPayment":
         """Return the payment itself if it is completed; else raise `PaymentNotCompleted`.
@@ -83,31 +82,31 @@ class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True, omit_defa
 class CreditorPayment(_Registered, frozen=True, gc=False, kw_only=True):
     """One row of `creditor--payments`."""
 
-    account: Maybe[str] = UNSET
+    account: str | None = None
     """The account's id, set by the API."""
-    creditor: Maybe[str] = UNSET
+    creditor: str | None = None
     """The creditor's id."""
-    case: Maybe[str] = UNSET
+    case: str | None = None
     """The case's id."""
-    invoice_number: Maybe[str] = UNSET
+    invoice_number: str | None = None
     """The invoice number by which the case was found."""
-    currency: Maybe[str] = UNSET
+    currency: str | None = None
     """`SEK`, the only one so far."""
-    amount: Maybe[Money] = UNSET
+    amount: Money | None = None
     """What was paid."""
-    bank_transaction_date: Maybe[Timestamp] = UNSET
+    bank_transaction_date: Timestamp | None = None
     """When the bank booked it."""
-    client_registration_date: Maybe[Timestamp] = UNSET
+    client_registration_date: Timestamp | None = None
     """When the creditor registered it."""
-    creditor_payment_reference: Maybe[str] = UNSET
+    creditor_payment_reference: str | None = None
     """The creditor's own reference."""
-    file_import_report: Maybe[str] = UNSET
+    file_import_report: str | None = None
     """The id of the file import that it came from, set by the API."""
-    origin: Maybe[str] = UNSET
+    origin: str | None = None
     """Who registered it, such as `creditor_system`."""
 
 
-class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=False):
+class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     """A payment to register. What the API would refuse, or misread, is a `ConfigurationError` here.
 
     `account` and `file_import_report` are missing on purpose: the API sets them. Two payments that are equal are the
@@ -120,33 +119,34 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
     """More than zero, at most two decimals; an `int` or `float` becomes the `Decimal` that it prints as."""
     bank_transaction_date: datetime
     """When the bank booked it: aware, whole seconds."""
-    case: str | UnsetType = UNSET
+    case: str | None = None
     """The case's id; either this or `invoice_number`."""
-    invoice_number: str | UnsetType = UNSET
+    invoice_number: str | None = None
     """The invoice, by which the API finds the creditor's case; either this or `case`."""
     creditor_payment_reference: str = field(default_factory=lambda: f"auto-{secrets.token_hex(10)}")
     """The creditor's own reference, by which the payment is found again; one that no other has is made where none is
     given. It should be given where the payment may be put together anew, after a restart for example."""
-    client_registration_date: datetime | UnsetType = UNSET
+    client_registration_date: datetime | None = None
     """When the creditor registered it: aware, whole seconds; the API takes its own time where absent."""
-    currency: str = "SEK"
+    # A factory's value is always sent; `omit_defaults` would leave out a plain default, and the API requires both.
+    currency: str = field(default_factory=lambda: "SEK")
     """Only `SEK` is supported."""
-    origin: str = "creditor_system"
+    origin: str = field(default_factory=lambda: "creditor_system")
     """Only `creditor_system` is supported."""
 
     def __post_init__(self) -> None:
-        if (self.case is UNSET) == (self.invoice_number is UNSET):
+        if (self.case is None) == (self.invoice_number is None):
             raise ConfigurationError("a payment needs exactly one of case and invoice_number")
         force_setattr(self, "creditor", check_id(self.creditor, what="creditor"))
-        if self.case is not UNSET:
+        if self.case is not None:
             force_setattr(self, "case", check_id(self.case, what="case"))
         force_setattr(self, "amount", _check_amount(self.amount))
-        for name in ("invoice_number", "creditor_payment_reference"):
-            if getattr(self, name) is not UNSET:
-                _check_text(getattr(self, name), name)
-        for name in ("bank_transaction_date", "client_registration_date"):
-            if getattr(self, name) is not UNSET:
-                _check_moment(getattr(self, name), name)
+        if self.invoice_number is not None:
+            _check_text(self.invoice_number, "invoice_number")
+        _check_text(self.creditor_payment_reference, "creditor_payment_reference")
+        _check_moment(self.bank_transaction_date, "bank_transaction_date")
+        if self.client_registration_date is not None:
+            _check_moment(self.client_registration_date, "client_registration_date")
         if self.currency != "SEK":
             raise ConfigurationError("currency must be 'SEK', the only one that the API supports")
         if self.origin != "creditor_system":

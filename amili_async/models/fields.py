@@ -9,17 +9,12 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Union
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import Struct, field
 
 from amili_async.errors import ConfigurationError
 from amili_async.models.memo import Memo
-
-T = TypeVar("T")
-
-Maybe: TypeAlias = T | None | UnsetType
-"""The value, `None` where the API says `null`, `msgspec.UNSET` where the field is absent (or was not asked for)."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH_NUMBERS = {name: number for number, name in enumerate(_MONTHS, 1)}
@@ -213,14 +208,18 @@ MONEY = ("amount", "vat_amount", "total_amount", "settled_amount")
 """The fields that hold money."""
 
 
-class Record(Struct, frozen=True, gc=False, kw_only=True):
-    """The four fields that Eve adds to every document; they come back whatever the projection."""
+class Record(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+    """The four fields that Eve adds to every document; the API returns them whatever the projection.
+
+    A field that is absent, or `null`, is `None`; JSON and `repr` leave it out. A subclass inherits that for whatever
+    equals its default, unless it sets `omit_defaults=False`.
+    """
 
     id: str = field(name="_id")
     """`_id`: 24 hexadecimal digits, the only field that is never absent."""
-    created: Maybe[Timestamp] = field(name="_created", default=UNSET)
+    created: Timestamp | None = field(name="_created", default=None)
     """`_created`: when the document was made; 1 January 1970 where the API does not know."""
-    updated: Maybe[Timestamp] = field(name="_updated", default=UNSET)
+    updated: Timestamp | None = field(name="_updated", default=None)
     """`_updated`: when it last changed."""
-    etag: Maybe[str] = field(name="_etag", default=UNSET)
+    etag: str | None = field(name="_etag", default=None)
     """`_etag`: opaque, different after each change."""

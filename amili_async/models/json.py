@@ -24,7 +24,10 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def to_document(record: msgspec.Struct | dict[str, Any]) -> dict[str, Any]:
-    """The document as the API would show it; absent fields stay absent, money is `Decimal`, dates are RFC 1123.
+    """The document in the API's form: money is `Decimal`, dates are RFC 1123.
+
+    A record of ours is written without the fields that are `None`, whether they were absent or `null`; a dict keeps
+    its `null`s, and a struct of the caller's is written as its own msgspec options define.
 
     `UnreadableResponse` for an untyped record that is nested more deeply than Python can follow.
     """

@@ -2,49 +2,47 @@
 
 from typing import Any
 
-from msgspec import UNSET
-
-from amili_async.models.fields import Maybe, Money, Record, Timestamp
+from amili_async.models.fields import Money, Record, Timestamp
 
 
 class PayoutSpecification(Record, frozen=True, gc=False, kw_only=True):
     """One row of `finance--payout-specifications`."""
 
-    creditor: Maybe[str] = UNSET
+    creditor: str | None = None
     """The creditor's id."""
-    creditor_name: Maybe[str] = UNSET
+    creditor_name: str | None = None
     """The creditor's name; changes here when it changes there."""
-    currency: Maybe[str] = UNSET
+    currency: str | None = None
     """`SEK`, the only one so far."""
-    amount: Maybe[Money] = UNSET
+    amount: Money | None = None
     """The amount without VAT."""
-    vat_amount: Maybe[Money] = UNSET
+    vat_amount: Money | None = None
     """The VAT."""
-    total_amount: Maybe[Money] = UNSET
+    total_amount: Money | None = None
     """`amount + vat_amount`."""
-    article: Maybe[str] = UNSET
+    article: str | None = None
     """The kind of charge; `Article` has the known values. It does not determine the category."""
-    state: Maybe[str] = UNSET
+    state: str | None = None
     """The case's state when the specification was made; `CaseState` has the known values."""
-    state_date: Maybe[Timestamp] = UNSET
+    state_date: Timestamp | None = None
     """Since when the case was in that state."""
-    booking_date: Maybe[Timestamp] = UNSET
+    booking_date: Timestamp | None = None
     """When the underlying action was booked, at midnight GMT."""
-    finance_category: Maybe[str] = UNSET
+    finance_category: str | None = None
     """The category of its payout; `FinanceCategory` has the known values."""
-    payout: Maybe[str] = UNSET
+    payout: str | None = None
     """The payout's id; absent until it is scheduled."""
-    payout_reference: Maybe[str] = UNSET
+    payout_reference: str | None = None
     """The payout's reference text; changes here when it changes there."""
-    payout_date: Maybe[Timestamp] = UNSET
+    payout_date: Timestamp | None = None
     """The payout's date; changes here when it changes there."""
-    payout_interval: Maybe[str] = UNSET
+    payout_interval: str | None = None
     """The payout's `finance_interval`; changes here when it changes there."""
-    reference_number: Maybe[str] = UNSET
+    reference_number: str | None = None
     """The reference number of the case or debt collection."""
-    invoice_number: Maybe[str] = UNSET
+    invoice_number: str | None = None
     """The invoice's number, where there is one invoice."""
-    invoice_numbers: Maybe[tuple[str, ...]] = UNSET
+    invoice_numbers: tuple[str, ...] | None = None
     """The invoices' numbers, where there are several."""
-    references: Maybe[dict[str, Any]] = UNSET
+    references: dict[str, Any] | None = None
     """Ids of what it belongs to, by kind: `case`, `debt_collection`, `enforcement`, …"""

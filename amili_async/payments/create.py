@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from amili_async._wire.context import ClientContext
@@ -139,7 +138,7 @@ class PaymentCreator:
         """Refuse to believe what cannot be the answer to this payment: a gateway may have made it up, or kept it."""
         if not is_object_id(created.id) or created.id in self._known_ids:
             what = "an id that is none, or is that of an earlier payment"
-        elif created.request_status not in {"OK", None, UNSET}:
+        elif created.request_status not in {"OK", None}:
             what = "a _status that is not OK"
         else:
             return

@@ -10,12 +10,13 @@ from datetime import datetime
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored
 from amili_async._wire.context import ClientContext
-from amili_async._wire.decoding import decoder_for
-from amili_async._wire.protocol import list_request, server_time
+from amili_async._wire.listing import Listing
+from amili_async._wire.protocol import server_time
 from amili_async.errors import ConfigurationError, ReferenceTaken, RegisteredTwice
 from amili_async.filters import Condition
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.models.record_type import RecordType
+from amili_async.policies import Priority
 from amili_async.query import build_query, field
 from amili_async.resources import Resource
 
@@ -111,7 +112,7 @@ class PaymentLookup:
     """Finds registered payments."""
 
     def __init__(self, payments: Resource[CreditorPayment], connection: ClientContext) -> None:
-        self._payments = payments
+        self._listing = Listing(payments.path, _SHAPE, connection)
         self._connection = connection
 
     async def look_for(self, look: Callable[[], Awaitable[Rows]], *, patience: float) -> tuple[Rows, int]:
@@ -154,10 +155,9 @@ class PaymentLookup:
         the time on the answer: a clock of ours that is wrong does no harm.
         """
         asked = build_query(_has_reference_of([payment]) & (field("creditor") == payment.creditor), sort="-_id")
-        request = list_request(self._payments.path, asked)
-        response = await self._connection.call(request)
+        response = await self._listing.send(asked, priority=Priority.SINGLE)
         clock = self._connection.clock
-        page = decoder_for(_SHAPE).read_page(response, request=request.label, number=1)
+        page = self._listing.decode(response)
         earliest = server_time(response, default=clock.wall()) - (clock.now() - started)
         return tuple(
             row
@@ -168,12 +168,12 @@ class PaymentLookup:
     async def find_all(self, payments: Sequence[NewCreditorPayment]) -> list[CreditorPayment]:
         """Every registered payment that has the reference of one of these, whoever its creditor is."""
         asked = {payment.creditor_payment_reference for payment in payments}
-        walk = KeysetPager(self._payments.path, _SHAPE, _has_reference_of(payments), self._connection.call)
+        walk = KeysetPager(self._listing, _has_reference_of(payments))
         found: list[CreditorPayment] = []
         async with aclosing(walk.records()) as rows:
             async for row in rows:
                 if row.creditor_payment_reference not in asked:
-                    raise filter_ignored(self._payments.path)
+                    raise filter_ignored(self._listing.path)
                 found.append(row)
         return found
 

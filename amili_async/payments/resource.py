@@ -71,7 +71,7 @@ class CreditorPayments(Resource[CreditorPayment]):
             payments,
             registrar=self._registrar,
             search=self._search,
-            connection=self._connection,
-            width=self._connection.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
+            connection=self._context,
+            width=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             patience=patience,
         ).outcomes()

@@ -9,17 +9,18 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec import field as named
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored, is_last
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.context import ClientContext
+from amili_async._wire.listing import Listing
 from amili_async._wire.tasks import Redacted
 from amili_async.errors import UnreadableResponse
 from amili_async.filters import Condition, Where, filter_document
 from amili_async.models import Payout, PayoutSpecification
-from amili_async.models.fields import Maybe, Money, is_object_id
+from amili_async.models.fields import Money, is_object_id
 from amili_async.models.record_type import RecordType, record_type_of
 from amili_async.query import field
 from amili_async.reconciliation.comparison import Reconciliation, Tally
@@ -39,14 +40,14 @@ class _Line(Struct, frozen=True, gc=False, kw_only=True):
     """What has to be known of a specification; only this travels."""
 
     id: str = named(name="_id")
-    payout: Maybe[str] = UNSET
-    creditor: Maybe[str] = UNSET
-    currency: Maybe[str] = UNSET
-    finance_category: Maybe[str] = UNSET
-    article: Maybe[str] = UNSET
-    amount: Maybe[Money] = UNSET
-    vat_amount: Maybe[Money] = UNSET
-    total_amount: Maybe[Money] = UNSET
+    payout: str | None = None
+    creditor: str | None = None
+    currency: str | None = None
+    finance_category: str | None = None
+    article: str | None = None
+    amount: Money | None = None
+    vat_amount: Money | None = None
+    total_amount: Money | None = None
 
 
 _PAYOUT = RecordType[Payout](record=Payout, wire=Payout, projection=None)
@@ -74,15 +75,13 @@ class Reconciler:
     ) -> None:
         document = filter_document(where)
         self._where = Condition(document) if document else None
-        self._payouts = payouts
-        self._specifications = specifications
+        self._payouts = Listing(payouts.path, _PAYOUT, connection)
+        self._specifications = Listing(specifications.path, record_type_of(_Line, is_projected=True), connection)
         self._connection = connection
         self._ready: deque[_Batch] = deque()
         self._last: str | None = None
         self._is_over = False
-        self._line = record_type_of(_Line, is_projected=True)
-        self._walk = KeysetPager(payouts.path, _PAYOUT, self._where, connection.call)
-        self._walk.ask("0" * 24)  # refuses what makes too long a request line
+        self._walk = KeysetPager(self._payouts, self._where)
 
     async def reconciliations(self) -> AsyncGenerator[Reconciliation, None]:
         """One for each payout, in the order of their ids."""
@@ -144,7 +143,7 @@ class Reconciler:
         """What has become of these payouts, as far as they are still there."""
         found: list[Reconciliation] = []
         for some in (ids[start : start + BATCH] for start in range(0, len(ids), BATCH)):
-            walk = KeysetPager(self._payouts.path, _PAYOUT, field("_id").is_in(some), self._connection.call)
+            walk = KeysetPager(self._payouts, field("_id").is_in(some))
             async with aclosing(walk.records()) as payouts:
                 batch = _among(tuple([payout async for payout in payouts]), some)
             found += await self._compare(batch)
@@ -153,7 +152,7 @@ class Reconciler:
     async def _compare(self, batch: _Batch) -> list[Reconciliation]:
         """Tally the specifications; those of a payout that is not there make one of their own."""
         tallies = {payout.id: Tally(payout, payout.id) for payout in batch.payouts}
-        walk = KeysetPager[_Line](self._specifications.path, self._line, batch.condition, self._connection.call)
+        walk = KeysetPager(self._specifications, batch.condition)
         async with aclosing(walk.records()) as lines:
             async for line in lines:
                 payout_id = line.payout

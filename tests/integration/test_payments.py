@@ -71,7 +71,7 @@ async def test_a_payment_by_invoice_number_is_registered(start_sandbox: StartSan
     """The invoice number takes the place of the case."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
-    created = await amili.creditor_payments.create(make_payment(case=msgspec.UNSET, invoice_number="INV-2025-0001"))
+    created = await amili.creditor_payments.create(make_payment(case=None, invoice_number="INV-2025-0001"))
     assert (await amili.creditor_payments.get(created.id)).invoice_number == "INV-2025-0001"
 
 

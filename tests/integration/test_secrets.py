@@ -25,7 +25,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from msgspec import UNSET
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -512,7 +511,7 @@ WITH_PAYMENTS: Rows = {
     "registered twice": (RegisteredTwice, find_twins),
     "twice in a list": (ConfigurationError, pay_twice),
     "a creditor that is none": (ConfigurationError, calling(make_payment, creditor=NAME)),
-    "a case that is none": (ConfigurationError, calling(make_payment, invoice_number=UNSET, case=NAME)),
+    "a case that is none": (ConfigurationError, calling(make_payment, invoice_number=None, case=NAME)),
     "case and invoice": (ConfigurationError, calling(make_payment, case=CREDITOR)),
     "an amount in tenths of öre": (ConfigurationError, calling(make_payment, amount=AMOUNT / 10)),
     "a debt": (ConfigurationError, calling(make_payment, amount=-AMOUNT)),

@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.token_provider import CachedToken, Token, TokenProvider
 from amili_async.errors import ConfigurationError, ServerFault
-from amili_async.events import Announcer
 from tests.support.clocks import MovedClock, settle
 
 Operation: TypeAlias = tuple[Any, ...]

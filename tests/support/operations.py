@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
 from amili_async import AmiliClient, NewCreditorPayment
 from amili_async.errors import AmiliError, ExtractionInterrupted, PaymentOutcomeUnknown
@@ -89,7 +88,7 @@ class Operation:
 
 
 def _tell(record: Any) -> tuple[Any, ...]:
-    return (record.id, record.etag, None if record.total_amount is UNSET else record.total_amount)
+    return (record.id, record.etag, record.total_amount)
 
 
 def _true_rows(sandbox: Sandbox) -> list[Any]:

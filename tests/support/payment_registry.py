@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from amili_async import NewCreditorPayment
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.context import ClientContext
 from amili_async._wire.protocol import Request, Response
-from amili_async.events import Announcer, Event
+from amili_async.events import Event
 from amili_async.models import CreditorPayment, format_date
 from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup

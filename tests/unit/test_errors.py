@@ -6,18 +6,20 @@ import pickle
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import amili_async
-from amili_async import errors
+from amili_async import Checkpoint, errors
 from amili_async.errors import (
     AmiliError,
     ApiError,
     AuthenticationError,
     BadRequest,
     BudgetExhausted,
+    ClientClosed,
     ConfigurationError,
     Conflict,
     ConnectionFailed,
@@ -45,10 +47,13 @@ PAYMENT = NewCreditorPayment(
     amount=100,  # type: ignore[arg-type]  # becomes a Decimal
     bank_transaction_date=datetime(2025, 7, 4, tzinfo=UTC),
 )
+CREATED = CreatedPayment(id="0" * 24, status="warning", creditor_payment_reference="PAY-REF-001")
+CHECKPOINT = Checkpoint(resource="finance--payouts", fingerprint="x")
 
 EXAMPLES: list[AmiliError] = [
     AmiliError("message"),
     ConfigurationError("message"),
+    ClientClosed("message"),
     AuthenticationError("message", status=401),
     ConnectionFailed("message", request="GET /x", was_sent=False, attempts=3),
     TimedOut("message", request="POST /x", attempts=2),
@@ -64,12 +69,12 @@ EXAMPLES: list[AmiliError] = [
     UnreadableResponse("message", request="GET /x", location="$._items[3].amount", record_id="0" * 24),
     PaymentError("message", payment=PAYMENT),
     PaymentOutcomeUnknown("message", payment=PAYMENT, matches=("0" * 24,)),
-    PaymentNotCompleted("message", created=CreatedPayment(id="0" * 24, status="warning")),
+    PaymentNotCompleted("message", created=CREATED),
     PaymentNotSent("message", payment=PAYMENT),
     ReferenceTaken("message", payment=PAYMENT, matches=("0" * 24,)),
     RegisteredTwice("message", payment=PAYMENT, matches=("0" * 24, "1" * 24)),
-    ExtractionInterrupted("message", checkpoint={"last": "0" * 24}),
-    ExportFailed("message", path="payouts.csv", record_id="0" * 24),
+    ExtractionInterrupted("message", checkpoint=CHECKPOINT),
+    ExportFailed("message", path=Path("payouts.csv"), record_id="0" * 24),
 ]
 
 
@@ -154,6 +159,19 @@ def test_an_error_knows_what_it_was_given() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("error", "reference"),
+    [
+        (PaymentOutcomeUnknown("x", payment=PAYMENT), PAYMENT.creditor_payment_reference),
+        (PaymentNotCompleted("x", created=CREATED), "PAY-REF-001"),
+        (PaymentNotCompleted("x", created=CreatedPayment(id="0" * 24)), None),
+    ],
+)
+def test_a_payment_error_knows_the_reference(error: PaymentError, reference: str | None) -> None:
+    """`reference` is that of the payment, or of the registered payment where only that is known."""
+    assert error.reference == reference
+
+
 def test_a_copy_is_independent() -> None:
     """What is changed on a copy does not change the original."""
     error = RateLimited("message", status=429)
@@ -189,8 +207,8 @@ def test_the_text_is_the_message_alone(error: AmiliError) -> None:
         (ServerFault("x", status=500), False),
         (UnreadableResponse("x"), False),
         (PaymentOutcomeUnknown("x", payment=PAYMENT), False),
-        (ExtractionInterrupted("x", checkpoint=None), False),
-        (ExportFailed("x", path="x.csv"), False),
+        (ExtractionInterrupted("x", checkpoint=CHECKPOINT), False),
+        (ExportFailed("x", path=Path("x.csv")), False),
     ],
 )
 def test_whether_the_server_did_nothing(error: AmiliError, expected: Any) -> None:

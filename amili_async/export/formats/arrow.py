@@ -13,12 +13,10 @@ from itertools import chain
 from types import NoneType
 from typing import Any
 
-from msgspec import UNSET
-
 from amili_async.errors import ConfigurationError
 from amili_async.export.columns import Column, Kind, ListOf, MapOf, Scalar, StructOf
 from amili_async.export.formats.ndjson import encoder
-from amili_async.export.records import UnencodableValue, columns_of
+from amili_async.export.records import UnencodableValue, to_columns
 from amili_async.models.memo import Memo
 
 PRECISION = 38
@@ -91,7 +89,7 @@ def build_arrays(
     try:
         for kind, places in alike.items():
             rows = len(values[places[0]])
-            joined = _build(kind, [None if value is UNSET else value for place in places for value in values[place]])
+            joined = _build(kind, [value for place in places for value in values[place]])
             for number, place in enumerate(places):
                 arrays[place] = joined.slice(number * rows, rows)
     except _FAILURES:
@@ -101,7 +99,7 @@ def build_arrays(
 
 def _build_alone(column: Column, values: Sequence[Any]) -> Any:
     try:
-        return _build(column.kind, [None if value is UNSET else value for value in values])
+        return _build(column.kind, values)
     except _FAILURES:
         raise UnencodableValue(column.name, _REASONS.get(column.kind, "holds what the file cannot")) from None
 
@@ -139,7 +137,7 @@ def _check_objects(values: Sequence[Any]) -> Sequence[Any]:
 def _build_struct(kind: StructOf, values: Sequence[Any]) -> Any:
     pa = load_arrow()
     present = [value for value in values if value is not None]
-    columns = columns_of(present, [name for name, _ in kind.of])
+    columns = to_columns(present, [name for name, _ in kind.of])
     if len(present) < len(values):
         places = [iter(column) for column in columns]
         columns = [[None if value is None else next(place) for value in values] for place in places]

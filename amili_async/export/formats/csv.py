@@ -19,7 +19,7 @@ from amili_async.errors import ConfigurationError
 from amili_async.export.columns import fields_of
 from amili_async.export.formats.merge import Frames, Row, frames_of, merge_rows, write_frames
 from amili_async.export.formats.ndjson import encoder
-from amili_async.export.records import columns_of
+from amili_async.export.records import to_columns
 from amili_async.export.spool import Frame
 from amili_async.models.memo import Memo
 
@@ -39,7 +39,7 @@ class Csv:
     def encode(self, records: Sequence[Any]) -> bytes:
         if not records:
             return b""
-        columns = [_write_column(column) for column in columns_of(records, self._fields)]
+        columns = [_write_column(column) for column in to_columns(records, self._fields)]
         if len(columns) == 1:  # an empty line would be no row at all to most readers
             columns[0] = [cell or '""' for cell in columns[0]]
         rows = map(",".join, zip(*columns, strict=True))
@@ -101,7 +101,7 @@ _seen_dates: Memo[datetime | None, str] = Memo(
 )
 
 
-def _write_column(values: list[Any]) -> list[str]:
+def _write_column(values: Sequence[Any]) -> list[str]:
     """The cells of a column, quoted where they must be; a column mostly holds one type, and most hold text."""
     if isinstance(next(filter(None, values), ""), str):
         with suppress(TypeError):  # the first one is text, but another is not

@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 
 from amili_async import (
     AmiliClient,
@@ -21,6 +21,7 @@ from amili_async import (
     PaymentOutcome,
     Payout,
     PayoutSpecification,
+    PayoutSummary,
     Plan,
     Reconciliation,
     Stream,
@@ -67,11 +68,20 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(reconcile_payout(Payout(id="x"), [PayoutSpecification(id="y")]), Reconciliation)
     assert_type(amili.payouts.stream().pages(), AsyncGenerator[Page[Payout], None])
     assert_type(await amili.payouts.stream().first(), Payout | None)
-    assert_type(await amili.payouts.stream().collect(), list[Payout])
+    payouts = await amili.payouts.stream().collect()
+    assert_type(payouts, list[Payout])
+    assert_type(sum((each.total_amount or Decimal(0) for each in payouts), Decimal(0)), Decimal)
+    assert_type(sum(each.amount for each in payouts if each.amount is not None), Decimal | Literal[0])
+    assert_type(sorted(each.payout_date for each in payouts if each.payout_date), list[datetime])
     async for payout in amili.payouts.stream():
         assert_type(payout.id, str)
-        assert_type(payout.total_amount, Decimal | UnsetType | None)
-        assert_type(payout.payout_date, datetime | UnsetType | None)
+        assert_type(payout.total_amount, Decimal | None)
+        assert_type(payout.payout_date, datetime | None)
+        assert_type(payout.finance_category, str | None)
+        assert_type(payout.summary, dict[str, PayoutSummary] | None)
+        if payout.total_amount is not None and payout.total_amount > 5:
+            assert_type(payout.total_amount + 1, Decimal)
+            assert_type(f"{payout.total_amount:.2f}", str)
     async for line in amili.payouts.stream(into=Line):
         assert_type(line.total_amount, Decimal)
     extraction = amili.payouts.extract(condition, parts=4)

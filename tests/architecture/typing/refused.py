@@ -3,7 +3,7 @@
 from amili_async import AmiliClient, NewCreditorPayment, Payout, RateLimit
 
 
-async def misuse(amili: AmiliClient, payout: Payout) -> None:
+async def misuse(amili: AmiliClient, payout: Payout, payouts: list[Payout]) -> None:
     """Each of these is a mistake that a type checker can see."""
     AmiliClient("https://api.example.com")  # refused: call-arg
     AmiliClient("https://api.example.com", "token", auth="x")  # refused: misc
@@ -13,6 +13,11 @@ async def misuse(amili: AmiliClient, payout: Payout) -> None:
     await amili.creditor_payments.create({"amount": 5})  # refused: arg-type
     payout.amount = None  # refused: misc
     str(payout.total_amount + 1)  # refused: operator
+    bool(payout.total_amount > 5)  # refused: operator
+    sum(each.total_amount for each in payouts)  # refused: misc
+    sorted(each.payout_date for each in payouts)  # refused: type-var
+    str(payout.payout_date.isoformat())  # refused: union-attr
+    NewCreditorPayment.case.upper()  # refused: union-attr
     NewCreditorPayment(creditor="x")  # refused: call-arg
     RateLimit(50)  # refused: call-arg
     amili.payouts.extract(checkpoint="x")  # refused: call-overload

@@ -14,7 +14,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import UNSET
 
 from amili_async import field
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
@@ -27,7 +26,7 @@ BOOKED = datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC)
 
 
 def new_payment(**fields: Any) -> NewCreditorPayment:
-    """A good payment with some of its fields replaced; those given as `UNSET` are left out."""
+    """A good payment with some of its fields replaced; `None` leaves one out."""
     chosen = {
         "creditor": CREDITOR,
         "case": CASE,
@@ -35,7 +34,7 @@ def new_payment(**fields: Any) -> NewCreditorPayment:
         "bank_transaction_date": BOOKED,
         **fields,
     }
-    return NewCreditorPayment(**{name: value for name, value in chosen.items() if value is not UNSET})
+    return NewCreditorPayment(**chosen)
 
 
 def test_the_request_of_the_apis_example() -> None:
@@ -49,7 +48,7 @@ def test_the_request_of_the_apis_example() -> None:
 
 def test_only_what_was_given_is_sent() -> None:
     """Currency, origin and a reference are always there, what was not given is absent and not null."""
-    payment = new_payment(case=UNSET, invoice_number="INV-1")
+    payment = new_payment(case=None, invoice_number="INV-1")
     assert json.loads(encode(payment)) == {
         "creditor": CREDITOR,
         "invoice_number": "INV-1",
@@ -192,16 +191,14 @@ def test_other_amounts_are_refused(amount: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"case": UNSET}, "exactly one of case and invoice_number"),
+        ({"case": None}, "exactly one of case and invoice_number"),
         ({"invoice_number": "INV-1"}, "exactly one of case and invoice_number"),
-        ({"case": None, "invoice_number": "INV-1"}, "exactly one of case and invoice_number"),
-        ({"case": None}, "^case must be 24 hexadecimal digits"),
         ({"case": 5}, "^case must be 24 hexadecimal digits"),
         ({"case": "INV-1"}, "^case must be 24 hexadecimal digits"),
         ({"creditor": "Example AB"}, "^creditor must be 24 hexadecimal digits"),
         ({"creditor": None}, "^creditor must be 24 hexadecimal digits"),
-        ({"case": UNSET, "invoice_number": ""}, "^invoice_number must be a text"),
-        ({"case": UNSET, "invoice_number": 4711}, "^invoice_number must be a text"),
+        ({"case": None, "invoice_number": ""}, "^invoice_number must be a text"),
+        ({"case": None, "invoice_number": 4711}, "^invoice_number must be a text"),
         ({"creditor_payment_reference": "  "}, "^creditor_payment_reference must be a text"),
         ({"creditor_payment_reference": None}, "^creditor_payment_reference must be a text"),
         ({"creditor_payment_reference": " A"}, "^creditor_payment_reference must have no blanks around it"),
@@ -211,7 +208,7 @@ def test_other_amounts_are_refused(amount: Any) -> None:
             "^creditor_payment_reference must have .* only printable characters",
         ),
         ({"creditor_payment_reference": "A" * 256}, "^creditor_payment_reference must have .* at most 255"),
-        ({"case": UNSET, "invoice_number": "A "}, "^invoice_number must have no blanks around it"),
+        ({"case": None, "invoice_number": "A "}, "^invoice_number must have no blanks around it"),
         ({"creditor_payment_reference": "a" * 24}, "^creditor_payment_reference looks like an id or a date"),
         ({"creditor_payment_reference": "Fri, 13 Jun 2025 08:00:00 GMT"}, "^creditor_payment_reference looks like"),
         ({"creditor_payment_reference": "fri, 13 jun 2025 08:00:00 gmt"}, "^creditor_payment_reference looks like"),
@@ -221,7 +218,6 @@ def test_other_amounts_are_refused(amount: Any) -> None:
         ({"bank_transaction_date": date(2025, 7, 4)}, "^bank_transaction_date must be a datetime"),
         ({"bank_transaction_date": "Fri, 04 Jul 2025 16:20:41 GMT"}, "^bank_transaction_date must be a datetime"),
         ({"bank_transaction_date": BOOKED.replace(microsecond=1)}, "^bank_transaction_date: .*whole seconds"),
-        ({"client_registration_date": None}, "^client_registration_date must be a datetime"),
         ({"client_registration_date": datetime(2025, 7, 4)}, "^client_registration_date: "),  # noqa: DTZ001
         ({"currency": "EUR"}, "^currency must be 'SEK'"),
         ({"origin": "portal"}, "^origin must be 'creditor_system'"),

@@ -1,4 +1,4 @@
-"""Dates, money, open vocabularies, and absent, null and value kept apart."""
+"""Dates, money, open vocabularies, ids, and fields without a value."""
 
 import ast
 import calendar
@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec import UNSET
+from rich.pretty import pretty_repr
 
 import amili_async
 from amili_async._wire.decoding import RecordDecoder
@@ -250,14 +250,29 @@ def test_what_is_no_amount_is_unreadable(json: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in Payout.__struct_encode_fields__ if name != "_id"])
-def test_absent_and_null_are_kept_apart(name: str) -> None:
-    """A field that is null is `None` and stays null; one that is not there is `UNSET` and stays away."""
+def test_absent_and_null_are_both_none(name: str) -> None:
+    """A field that is `null` and one that is absent are `None` alike, and JSON leaves both out."""
     attribute = dict(zip(Payout.__struct_encode_fields__, Payout.__struct_fields__, strict=True))[name]
     null, absent = read(Payout, **{name: None}), read(Payout)
     assert getattr(null, attribute) is None
-    assert getattr(absent, attribute) is UNSET
-    assert msgspec.json.decode(encode(null)) == {"_id": null.id, name: None}
-    assert msgspec.json.decode(encode(absent)) == {"_id": null.id}
+    assert null == absent
+    assert msgspec.json.decode(encode(null)) == {"_id": null.id}
+
+
+def test_a_dict_keeps_absent_and_null_apart() -> None:
+    """A record read into a `dict` is written back with each `null` that the API sent."""
+    assert msgspec.json.decode(encode(read(dict, amount=None))) == {"_id": "507f1f77bcf86cd799439099", "amount": None}
+
+
+def test_a_repr_leaves_out_what_is_none() -> None:
+    """`repr` and rich show the fields that have a value, of a nested struct too."""
+    payout = read(Payout, total_amount=1.5, summary={"capital": {"count": 1}})
+    shown = (
+        "Payout(id='507f1f77bcf86cd799439099', total_amount=Decimal('1.5'), "
+        "summary={'capital': PayoutSummary(count=1)})"
+    )
+    assert repr(payout) == shown
+    assert pretty_repr(payout, max_width=200) == shown
 
 
 # Open vocabularies

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from amili_async._wire.decoding import Page, RecordDecoder
 from amili_async._wire.protocol import Response
@@ -182,7 +182,7 @@ def test_specifications_with_all_their_fields() -> None:
         payout_date=datetime(2025, 6, 13, tzinfo=UTC),
         payout="507f1f77bcf86cd799439099",
     )
-    assert (unscheduled.payout, unscheduled.payout_reference, unscheduled.payout_date) == (UNSET, UNSET, UNSET)
+    assert (unscheduled.payout, unscheduled.payout_reference, unscheduled.payout_date) == (None, None, None)
 
 
 def test_the_specifications_of_a_payout() -> None:
@@ -194,7 +194,7 @@ def test_the_specifications_of_a_payout() -> None:
         {"case": "507f1f77bcf86cd799439051"},
     ]
     assert [item.amount for item in page.items] == [Decimal("1064.0"), Decimal("500.0")]
-    assert page.items[0].creditor is UNSET
+    assert page.items[0].creditor is None
 
 
 def test_the_specifications_of_a_month() -> None:
@@ -215,7 +215,7 @@ def test_projected_specifications() -> None:
     assert (len(page.items), page.max_results, page.total) == (20, 20, 162)
     assert [str(item.amount) for item in page.items[:4]] == ["60.0", "1064", "10000", "3209"]
     assert [str(item.total_amount) for item in page.items[:4]] == ["75.0", "1064.0", "10000.0", "3209.0"]
-    assert {item.payout_reference for item in page.items} == {UNSET}
+    assert {item.payout_reference for item in page.items} == {None}
     assert {len(item.etag) for item in page.items} == {30, 31, 32, 33}
     assert sum(item.amount for item in page.items) == Decimal(61573)
 
@@ -251,7 +251,7 @@ def test_every_field_but_the_id_may_be_absent(record: type[Struct]) -> None:
         Response(status=200, headers={}, body=body), request="GET /sample"
     )
     theirs = set(record.__struct_fields__) - {"was_found"}
-    assert {getattr(bare, name) for name in theirs} == {"507f1f77bcf86cd799439099", UNSET}
+    assert {getattr(bare, name) for name in theirs} == {"507f1f77bcf86cd799439099", None}
     assert json.loads(encode(bare)) == {"_id": "507f1f77bcf86cd799439099"}
 
 

@@ -49,7 +49,7 @@ class Walk:
 
     async def run(self, pages: int | None = None) -> list[int]:
         walk = OffsetPager(
-            self.window, lambda page, _: page, pace=self.pace, on_drift=lambda *what: self.drift.append(what)
+            self.window, lambda page, _: page, options=self.pace, on_drift=lambda *what: self.drift.append(what)
         )
         received: list[int] = []
         generator = walk.pages()
@@ -173,7 +173,7 @@ async def test_an_id_under_another_name_is_not_taken_for_one() -> None:
     walk = OffsetPager(
         PrefetchWindow(Walk(answer).fetch, width=1),
         lambda page, _: page,
-        pace=PagingOptions(page_size=100, width=1),
+        options=PagingOptions(page_size=100, width=1),
         on_drift=fail,
     )
     assert [page.number async for page in walk.pages()] == [1, 2, 3]

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
 from amili_async.errors import (
     AmiliError,
@@ -182,7 +181,7 @@ async def test_the_answer_to_one_call_is_not_found_by_another() -> None:
     registry.rows = [row]
     registry.on_post = failing(UNKNOWN[0])
     with pytest.raises(PaymentOutcomeUnknown):
-        await registry.registrar.register(make_payment(case=UNSET, invoice_number="INV-1"), patience=2)
+        await registry.registrar.register(make_payment(case=None, invoice_number="INV-1"), patience=2)
     assert first.id == row["_id"]
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import UNSET
 
 from amili_async._wire.decoding import decoder_for
 from amili_async._wire.protocol import Response
@@ -64,7 +63,7 @@ def test_a_payment_by_case(changes: dict[str, Any], differing: tuple[str, ...]) 
 )
 def test_a_payment_by_invoice(changes: dict[str, Any], differing: tuple[str, ...]) -> None:
     """The invoice that was sent counts where the row tells of it; the case's own number may be another one."""
-    payment = make_payment(case=UNSET, invoice_number="INV-1")
+    payment = make_payment(case=None, invoice_number="INV-1")
     assert find_differences(read_row(**changes), payment) == differing
 
 

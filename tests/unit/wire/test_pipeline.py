@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.retry import Retrier
@@ -18,7 +19,7 @@ from amili_async.errors import (
     NotFound,
     RateLimited,
 )
-from amili_async.events import Announcer, AttemptFinished, Event
+from amili_async.events import AttemptFinished, Event
 from amili_async.policies import Priority, Quota, RetryPolicy
 from tests.support.clocks import MovedClock, settle
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.errors import BudgetExhausted, ConfigurationError
-from amili_async.events import Announcer, Event
+from amili_async.events import Event
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support.clocks import JumpingLoop, MovedClock, settle
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.retry import Retrier
 from amili_async.errors import (
     AmiliError,
@@ -21,7 +22,7 @@ from amili_async.errors import (
     UnreadableResponse,
     ValidationFailed,
 )
-from amili_async.events import Announcer, Event, RetryScheduled
+from amili_async.events import Event, RetryScheduled
 from amili_async.policies import RetryPolicy
 from tests.support.clocks import JumpingLoop, MovedClock
 

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 from rich.pretty import pretty_repr
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.token_provider import Token, TokenProvider, check_source
 from amili_async.errors import AuthenticationError, ConfigurationError, ServerFault
-from amili_async.events import Announcer, Event, TokenRefreshed, TokenRefreshFailed
+from amili_async.events import Event, TokenRefreshed, TokenRefreshFailed
 from tests.support.clocks import MovedClock, settle
 
 

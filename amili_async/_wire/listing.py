@@ -1,0 +1,63 @@
+"""One list of the API: make the request for a page of it, send it, decode the response."""
+
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from amili_async._wire.context import ClientContext
+from amili_async._wire.decoding import Page, RecordDecoder, decoder_for
+from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, list_request
+from amili_async.models.record_type import RecordType
+from amili_async.policies import Priority
+from amili_async.query import Query
+
+T = TypeVar("T")
+
+
+class Listing(Struct, Generic[T], frozen=True):
+    """One list, read as records of one type."""
+
+    path: str
+    """The API's path of the resource."""
+    record_type: RecordType[T]
+    """What its records are decoded into."""
+    context: ClientContext
+    """Sends the requests."""
+    decoder: RecordDecoder[T] = None  # type: ignore[assignment]  # set below
+    """Decodes the responses; built here once, because building it costs as much as decoding a page."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "decoder", decoder_for(self.record_type))
+
+    def __repr__(self) -> str:
+        return f"Listing({self.path})"
+
+    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
+
+    @property
+    def label(self) -> str:
+        """Method and path, for errors."""
+        return f"GET /{self.path}"
+
+    def check(self, query: Query) -> None:
+        """Raise `ConfigurationError` if the query makes the request line too long, before anything is sent."""
+        list_request(self.path, query, page=10**6)  # room for the number of any later page
+
+    async def send(
+        self, query: Query, *, page: int = 1, page_size: int = MAX_PAGE_SIZE, priority: Priority = Priority.BULK
+    ) -> Response:
+        """Request one page; the response is not decoded yet."""
+        request = list_request(self.path, query, page=page, max_results=page_size, priority=priority)
+        return await self.context.call(request)
+
+    def decode(self, response: Response, *, page: int | None = 1, page_size: int = MAX_PAGE_SIZE) -> Page[T]:
+        """Decode a response; `None` as *page* accepts any page number. Raises `UnreadableResponse`."""
+        return self.decoder.read_page(response, request=self.label, number=page, size=page_size)
+
+    async def fetch(
+        self, query: Query, *, page: int = 1, page_size: int = MAX_PAGE_SIZE, priority: Priority = Priority.BULK
+    ) -> Page[T]:
+        """Request one page and decode it."""
+        response = await self.send(query, page=page, page_size=page_size, priority=priority)
+        return self.decode(response, page=page, page_size=page_size)
