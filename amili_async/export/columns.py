@@ -32,15 +32,15 @@ class Scalar(StrEnum):
 
     TEXT = "text"
     """Text, or JSON where the API sent something else."""
-    CATEGORY = "word"
+    CATEGORY = "category"
     """One of a few texts."""
     MONEY = "money"
     """A `Decimal`."""
-    TIMESTAMP = "moment"
+    TIMESTAMP = "timestamp"
     """An aware `datetime`."""
-    BOOL = "truth"
+    BOOL = "bool"
     """A `bool`."""
-    INT = "count"
+    INT = "int"
     """An `int`."""
     FLOAT = "float"
     """A `float`, which only a struct of the caller's can ask for."""
@@ -49,25 +49,25 @@ class Scalar(StrEnum):
 class ListOf(Struct, frozen=True):
     """A list."""
 
-    of: "Kind"
+    of: "ColumnKind"
     """What is in it."""
 
 
 class MapOf(Struct, frozen=True):
     """An object whose names are not known before."""
 
-    of: "Kind"
+    of: "ColumnKind"
     """What its values are."""
 
 
 class StructOf(Struct, frozen=True):
     """An object of known fields."""
 
-    of: tuple[tuple[str, "Kind"], ...]
+    of: tuple[tuple[str, "ColumnKind"], ...]
     """The API's name of each, and what it is."""
 
 
-Kind: TypeAlias = Scalar | ListOf | MapOf | StructOf
+ColumnKind: TypeAlias = Scalar | ListOf | MapOf | StructOf
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class Column(Struct, frozen=True, kw_only=True):
 
     name: str
     """The API's name, dotted ones too."""
-    kind: Kind
+    kind: ColumnKind
     """What it holds."""
 
 
@@ -109,7 +109,7 @@ def find_columns(fields: tuple[str, ...] | None, record: Any) -> tuple[Column, .
     return tuple(Column(name=name, kind=_find_kind(name, places)) for name in fields)
 
 
-def _find_kind(name: str, places: Sequence[Mapping[str, Any]]) -> Kind:
+def _find_kind(name: str, places: Sequence[Mapping[str, Any]]) -> ColumnKind:
     first, *rest = name.split(".")
     for hints in places:
         if first not in hints:
@@ -130,7 +130,7 @@ def _enter(type_: Any, part: str) -> Any:
     return typing.get_args(type_)[1] if typing.get_origin(type_) is dict else Any
 
 
-def _read_kind(type_: Any) -> Kind:
+def _read_kind(type_: Any) -> ColumnKind:
     type_ = _strip(type_)
     if type_ in _LEAVES:
         return _LEAVES[type_]

@@ -15,16 +15,16 @@ import msgspec
 from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export.files import ExportPaths, failing, remove, rename, sync_folder
 from amili_async.export.formats import Format
-from amili_async.export.journal import AGAIN, FinishedExport, Journal, save
+from amili_async.export.journal import RESUME_OR_OVERWRITE, FinishedExport, Journal, save
 from amili_async.export.spool import Spool
 
 _UNREADABLE = (ValueError, IndexError, csv.Error, msgspec.MsgspecError)
 
 
 def build(
-    places: ExportPaths,
+    paths: ExportPaths,
     spool: Spool,
-    form: Format,
+    file_format: Format,
     *,
     base: Path | None = None,
     gone: frozenset[str] = frozenset(),
@@ -33,37 +33,37 @@ def build(
 
     With *base* the rows are merged into that file's.
     """
-    with failing(places.named):
+    with failing(paths.given):
         try:
-            with places.whole.open("wb") as file:
+            with paths.whole.open("wb") as file:
                 if base is None:
-                    rows = form.write(file, spool.frames)
+                    rows = file_format.write(file, spool.frames)
                 else:
-                    rows = form.write(file, lambda: form.merge(base, spool.frames(), gone))
+                    rows = file_format.write(file, lambda: file_format.merge(base, spool.frames(), gone))
                 file.flush()
-                _keep_mode(file, places.target)
+                _keep_mode(file, paths.target)
                 os.fsync(file.fileno())
                 size = file.tell()
-            sync_folder(places.whole)
+            sync_folder(paths.whole)
             return rows, size
         except BaseException as error:
-            remove(places.whole)
+            remove(paths.whole)
             if base is None or not isinstance(error, _UNREADABLE):
                 raise
-    raise _changed(places)
+    raise _changed(paths)
 
 
-def read_ids(places: ExportPaths, form: Format) -> list[str]:
+def read_ids(paths: ExportPaths, file_format: Format) -> list[str]:
     """Which rows the target holds."""
-    with failing(places.named), suppress(*_UNREADABLE):
-        return list(form.read_ids(places.target))
-    raise _changed(places)
+    with failing(paths.given), suppress(*_UNREADABLE):
+        return list(file_format.read_ids(paths.target))
+    raise _changed(paths)
 
 
-def _changed(places: ExportPaths) -> ExportFailed:
+def _changed(paths: ExportPaths) -> ExportFailed:
     """To be raised where the error of whoever read the file is over: that may quote a row."""
     return ExportFailed(
-        f"{places.named} cannot be brought up to date: it was changed since its export", path=places.named
+        f"{paths.given} cannot be brought up to date: it was changed since its export", path=paths.given
     )
 
 
@@ -73,23 +73,25 @@ def _keep_mode(file: BinaryIO, target: Path) -> None:
         os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
 
 
-def commit(ledger: Journal, summary: FinishedExport) -> None:
-    """Give the whole file its name, and leave the summary beside it; any part of this may have been done before."""
-    places = ledger.places
-    with failing(places.named):
-        if places.whole.exists():
-            places.check_free(may_replace=ledger.state.overwrite or ledger.state.since)
-            rename(places.whole, places.target)
-        elif not places.target.exists() or places.target.stat().st_size != summary.size:
-            raise ConfigurationError(f"{places.named} was changed before its export was at its end: {AGAIN}")
-        save(places.summary, summary)
-        ledger.discard()
+def commit(journal: Journal, finished: FinishedExport) -> None:
+    """Give the whole file its name, and leave its manifest beside it; any part of this may have been done before."""
+    paths = journal.paths
+    with failing(paths.given):
+        if paths.whole.exists():
+            paths.check_free(may_replace=journal.state.overwrite or journal.state.since)
+            rename(paths.whole, paths.target)
+        elif not paths.target.exists() or paths.target.stat().st_size != finished.size:
+            raise ConfigurationError(
+                f"{paths.given} was changed before its export was at its end: {RESUME_OR_OVERWRITE}"
+            )
+        save(paths.manifest, finished)
+        journal.discard()
 
 
-def commit_alone(places: ExportPaths, spool: Spool, *, overwrite: bool) -> None:
-    """The same without a state; a summary that is there is of an older file."""
-    with failing(places.named):
-        places.check_free(may_replace=overwrite)
-        remove(places.summary)
-        rename(places.whole, places.target)
+def commit_alone(paths: ExportPaths, spool: Spool, *, overwrite: bool) -> None:
+    """The same without a state; a manifest that is there is of an older file."""
+    with failing(paths.given):
+        paths.check_free(may_replace=overwrite)
+        remove(paths.manifest)
+        rename(paths.whole, paths.target)
         spool.remove()

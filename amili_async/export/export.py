@@ -8,18 +8,18 @@ from typing import Any
 from amili_async._wire.tasks import in_thread
 from amili_async.errors import ConfigurationError
 from amili_async.export.commit import build, commit_alone
-from amili_async.export.files import failing, find_places
+from amili_async.export.files import failing, find_paths
 from amili_async.export.formats import Format, check_fields, format_for, suffix_of
 from amili_async.export.job import ExportResult, Progress, export_resource
 from amili_async.export.journal import ExportSpec
-from amili_async.export.records import encode
+from amili_async.export.records import encode_records
 from amili_async.export.spool import KEY_SIZE, Spool
 from amili_async.export.start import ExportRequest, open_alone
 from amili_async.filters import Where
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 
-BATCH = 500
+STREAM_BATCH = 500
 """How many records of a plain async iterable are written at a time."""
 
 
@@ -66,15 +66,15 @@ async def export(
         return await _export_stream(records, path, fields, overwrite=overwrite, on_progress=on_progress)
     if sweep and not since:
         raise ConfigurationError("sweep goes with since: a file that is made anew holds nothing that is gone")
-    order = ExportRequest(
-        places=find_places(path),
-        plan=ExportSpec(resource=records.path, format=suffix_of(path), fields=check_fields(fields)),
+    request = ExportRequest(
+        paths=find_paths(path),
+        spec=ExportSpec(resource=records.path, format=suffix_of(path), fields=check_fields(fields)),
         overwrite=overwrite,
         resume=resume,
         since=since,
         sweep=sweep,
     )
-    return await export_resource(records, order, where=where, on_progress=on_progress)
+    return await export_resource(records, request, where=where, on_progress=on_progress)
 
 
 async def _export_stream(
@@ -85,20 +85,22 @@ async def _export_stream(
     overwrite: bool,
     on_progress: Progress | None,
 ) -> ExportResult:
-    places = find_places(path)
-    form: Format | None = None
+    paths = find_paths(path)
+    file_format: Format | None = None
     with ExitStack() as opened:
-        spool = await in_thread(open_alone, places, opened, overwrite=overwrite)
+        spool = await in_thread(open_alone, paths, opened, overwrite=overwrite)
         async with aclosing(_pages(records)) as pages:
             async for page in pages:
-                form = form or format_for(path, fields, type(page[0]))
-                spool.append(spool.rows.to_bytes(KEY_SIZE, "big"), len(page), encode(form, page, path=path))
+                file_format = file_format or format_for(path, fields, type(page[0]))
+                spool.append(
+                    spool.rows.to_bytes(KEY_SIZE, "big"), len(page), encode_records(file_format, page, path=path)
+                )
                 if spool.is_full:
                     await in_thread(_flush, spool, path)
                 if on_progress is not None:
                     on_progress(spool.rows, getattr(records, "total", None), None)
-        await in_thread(build, places, spool, form or format_for(path, fields))
-        await in_thread(commit_alone, places, spool, overwrite=overwrite)
+        await in_thread(build, paths, spool, file_format or format_for(path, fields))
+        await in_thread(commit_alone, paths, spool, overwrite=overwrite)
     return ExportResult(path=path, rows=spool.rows, drifted=bool(getattr(records, "drifted", False)))
 
 
@@ -117,7 +119,7 @@ async def _pages(records: Stream[Any] | AsyncIterable[Any]) -> AsyncGenerator[Se
     batch: list[Any] = []
     async for record in records:
         batch.append(record)
-        if len(batch) == BATCH:
+        if len(batch) == STREAM_BATCH:
             yield batch
             batch = []
     if batch:

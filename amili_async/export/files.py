@@ -16,14 +16,14 @@ from amili_async.errors import ConfigurationError, ExportFailed
 class ExportPaths(Struct, frozen=True, kw_only=True):
     """Where everything is."""
 
-    named: Path
-    """The target, as the caller named it."""
+    given: Path
+    """The target, as the caller gave it."""
     target: Path
     """The file that is replaced: a link stays a link, and the file that it points to is another one then."""
 
     @property
     def spool(self) -> Path:
-        """The rows so far, in a form of our own; whoever holds its lock owns all of these files."""
+        """The rows so far, in a format of our own; whoever holds its lock owns all of these files."""
         return self._beside("part")
 
     @property
@@ -37,7 +37,7 @@ class ExportPaths(Struct, frozen=True, kw_only=True):
         return self._beside("whole.part")
 
     @property
-    def summary(self) -> Path:
+    def manifest(self) -> Path:
         """What a finished export says of itself, from which the file can be brought up to date."""
         return self._beside("manifest.json")
 
@@ -46,20 +46,20 @@ class ExportPaths(Struct, frozen=True, kw_only=True):
 
     def check_free(self, *, may_replace: bool) -> None:
         """`ConfigurationError` where the target is a folder, or exists and may not be replaced."""
-        with refusing(self.named):
+        with refusing(self.given):
             is_directory, exists = self.target.is_dir(), self.target.exists()
         if is_directory:
-            raise ConfigurationError(f"{self.named} is a directory")
+            raise ConfigurationError(f"{self.given} is a directory")
         if exists and not may_replace:
             raise ConfigurationError(
-                f"{self.named} exists already: overwrite (--force) replaces it, since (--since) brings it up to date"
+                f"{self.given} exists already: overwrite (--force) replaces it, since (--since) brings it up to date"
             )
 
 
-def find_places(path: Path) -> ExportPaths:
+def find_paths(path: Path) -> ExportPaths:
     """The files of an export to *path*."""
     with refusing(path):
-        return ExportPaths(named=path, target=path.resolve())
+        return ExportPaths(given=path, target=path.resolve())
 
 
 @contextmanager

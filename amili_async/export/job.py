@@ -12,8 +12,8 @@ from amili_async._wire.tasks import finish_uncancelled, in_thread
 from amili_async.errors import UnreadableResponse
 from amili_async.export.commit import build, commit, read_ids
 from amili_async.export.formats import Format, format_for
-from amili_async.export.journal import NOTHING, SAVE_EVERY, FinishedExport, Journal
-from amili_async.export.start import ExportRequest, open_ledger
+from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, FinishedExport, Journal
+from amili_async.export.start import ExportRequest, open_journal
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
 from amili_async.filters import Where
 from amili_async.resources import Resource
@@ -27,7 +27,7 @@ class ExportResult(Struct, frozen=True, kw_only=True):
     """What an export left behind."""
 
     path: Path
-    """The file, as it was named by the caller."""
+    """The file, as it was given by the caller."""
     rows: int
     """How many records are in it."""
     drifted: bool
@@ -41,71 +41,77 @@ class ExportResult(Struct, frozen=True, kw_only=True):
 
 
 async def export_resource(
-    resource: Resource[Any], order: ExportRequest, *, where: Where, on_progress: Progress | None
+    resource: Resource[Any], request: ExportRequest, *, where: Where, on_progress: Progress | None
 ) -> ExportResult:
     """See `export`."""
     with ExitStack() as opened:
-        ledger, base = await in_thread(open_ledger, order, opened)
-        summary = ledger.state.finished
-        if summary is None:
-            form = _format_of(resource, ledger)
-            extraction = _extraction_of(resource, ledger, base, where)
-            await _fill(ledger, extraction, form, on_progress)
+        journal, base = await in_thread(open_journal, request, opened)
+        finished = journal.state.finished
+        if finished is None:
+            file_format = _format_of(resource, journal)
+            extraction = _extraction_of(resource, journal, base, where)
+            await _fill(journal, extraction, file_format, on_progress)
             if extraction.manifest.verdict is Verdict.PARTIAL:
-                ledger.discard()  # nothing can be added to it: only another extraction has everything
-                raise _lacking(order, extraction.manifest)
-            gone = await _sweep(resource, ledger, form, where) if order.sweep and base is not None else frozenset[str]()
-            summary = await in_thread(_put_together, ledger, form, extraction, gone)
-        return await in_thread(_conclude, ledger, summary)
+                journal.discard()  # nothing can be added to it: only another extraction has everything
+                raise _lacking(request, extraction.manifest)
+            gone = (
+                await _sweep(resource, journal, file_format, where)
+                if request.sweep and base is not None
+                else frozenset[str]()
+            )
+            finished = await in_thread(_put_together, journal, file_format, extraction, gone)
+        return await in_thread(_conclude, journal, finished)
 
 
-def _format_of(resource: Resource[Any], ledger: Journal) -> Format:
-    fields = ledger.state.plan.fields
-    form = format_for(ledger.places.target, fields, resource.record)
-    if ledger.state.since:
-        form.check(ledger.places.target)
-    return form
+def _format_of(resource: Resource[Any], journal: Journal) -> Format:
+    fields = journal.state.spec.fields
+    file_format = format_for(journal.paths.target, fields, resource.record)
+    if journal.state.since:
+        file_format.check(journal.paths.target)
+    return file_format
 
 
 def _extraction_of(
-    resource: Resource[Any], ledger: Journal, base: FinishedExport | None, where: Where
+    resource: Resource[Any], journal: Journal, base: FinishedExport | None, where: Where
 ) -> Extraction[Any]:
     """The typed records, or, where fields are chosen, dicts: they hold fields that nobody documented, too."""
-    state = ledger.state
+    state = journal.state
     since = None if base is None else Manifest.from_json(bytes(base.manifest))
-    checkpoint = None if state.checkpoint is NOTHING else Checkpoint.from_json(bytes(state.checkpoint))
-    if state.plan.fields is None:
+    checkpoint = None if state.checkpoint is NO_CHECKPOINT else Checkpoint.from_json(bytes(state.checkpoint))
+    if state.spec.fields is None:
         return resource.extract(where, checkpoint=checkpoint, since=since)
-    return resource.extract(where, into=dict, projection=state.plan.fields, checkpoint=checkpoint, since=since)
+    return resource.extract(where, into=dict, projection=state.spec.fields, checkpoint=checkpoint, since=since)
 
 
-async def _fill(ledger: Journal, extraction: Extraction[Any], form: Format, on_progress: Progress | None) -> None:
+async def _fill(
+    journal: Journal, extraction: Extraction[Any], file_format: Format, on_progress: Progress | None
+) -> None:
     """Bring all records into the spool, and save where the extraction ended."""
     try:
         async with aclosing(extraction.batches()) as batches:
-            while (batch := await _wait_for_batch(ledger, extraction, batches)) is not None:
-                checkpoint = ledger.cover(extraction)
+            while (batch := await _wait_for_batch(journal, extraction, batches)) is not None:
+                checkpoint = journal.cover(extraction)
                 if checkpoint is not None:
-                    await in_thread(ledger.save, checkpoint)
-                ledger.append(form, batch)
-                if ledger.spool.is_full:
-                    await in_thread(ledger.flush)
+                    await in_thread(journal.save, checkpoint)
+                journal.append(file_format, batch)
+                if journal.spool.is_full:
+                    await in_thread(journal.flush)
                 if on_progress is not None:
-                    on_progress(ledger.spool.rows, extraction.total, extraction.seconds_left)
-        ledger.cover(extraction)
-        await in_thread(ledger.save, extraction.checkpoint)
+                    on_progress(journal.spool.rows, extraction.total, extraction.seconds_left)
+        journal.cover(extraction)
+        await in_thread(journal.save, extraction.checkpoint)
     except BaseException:
-        ledger.leave(extraction)
+        journal.leave(extraction)
         raise
 
 
 async def _wait_for_batch(
-    ledger: Journal, extraction: Extraction[Any], batches: AsyncGenerator[tuple[Any, ...], None]
+    journal: Journal, extraction: Extraction[Any], batches: AsyncGenerator[tuple[Any, ...], None]
 ) -> tuple[Any, ...] | None:
     """The next batch; where it is long in coming, as when the budget pauses, what came before is saved meanwhile."""
     loop = asyncio.get_running_loop()
     saving: list[asyncio.Task[None]] = []
-    due = loop.call_later(SAVE_EVERY, lambda: saving.append(loop.create_task(_save_if_ahead(ledger, extraction))))
+    due = loop.call_later(SAVE_EVERY, lambda: saving.append(loop.create_task(_save_if_ahead(journal, extraction))))
     try:
         batch = await anext(batches, None)
     finally:
@@ -117,43 +123,45 @@ async def _wait_for_batch(
     return batch
 
 
-async def _save_if_ahead(ledger: Journal, extraction: Extraction[Any]) -> None:
-    checkpoint = ledger.cover(extraction)
-    if checkpoint is not None and ledger.is_ahead:
-        await in_thread(ledger.save, checkpoint)
+async def _save_if_ahead(journal: Journal, extraction: Extraction[Any]) -> None:
+    checkpoint = journal.cover(extraction)
+    if checkpoint is not None and journal.is_ahead:
+        await in_thread(journal.save, checkpoint)
 
 
-async def _sweep(resource: Resource[Any], ledger: Journal, form: Format, where: Where) -> frozenset[str]:
+async def _sweep(resource: Resource[Any], journal: Journal, file_format: Format, where: Where) -> frozenset[str]:
     """Which rows of the file are gone."""
-    return await resource.sweep(await in_thread(read_ids, ledger.places, form), where)
+    return await resource.sweep(await in_thread(read_ids, journal.paths, file_format), where)
 
 
-def _lacking(order: ExportRequest, manifest: Manifest) -> UnreadableResponse:
+def _lacking(request: ExportRequest, manifest: Manifest) -> UnreadableResponse:
     counts = [f"{count:,}" for count in (manifest.before, manifest.after) if count is not None]
     return UnreadableResponse(
-        f"{order.places.named} was not made: {manifest.distinct:,} rows of {manifest.resource} came, but the API "
+        f"{request.paths.given} was not made: {manifest.distinct:,} rows of {manifest.resource} came, but the API "
         f"counted {' and then '.join(counts)}; export again",
         request=f"GET /{manifest.resource}",
     )
 
 
-def _put_together(ledger: Journal, form: Format, extraction: Extraction[Any], gone: frozenset[str]) -> FinishedExport:
-    state, places = ledger.state, ledger.places
-    rows, size = build(places, ledger.spool, form, base=places.target if state.since else None, gone=gone)
-    summary = FinishedExport(
-        plan=state.plan, rows=rows, size=size, manifest=Raw(extraction.manifest.to_json().encode())
+def _put_together(
+    journal: Journal, file_format: Format, extraction: Extraction[Any], gone: frozenset[str]
+) -> FinishedExport:
+    state, paths = journal.state, journal.paths
+    rows, size = build(paths, journal.spool, file_format, base=paths.target if state.since else None, gone=gone)
+    finished = FinishedExport(
+        spec=state.spec, rows=rows, size=size, manifest=Raw(extraction.manifest.to_json().encode())
     )
-    ledger.finish(summary, changed=ledger.spool.rows if state.since else None)
-    return summary
+    journal.finish(finished, changed=journal.spool.rows if state.since else None)
+    return finished
 
 
-def _conclude(ledger: Journal, summary: FinishedExport) -> ExportResult:
-    commit(ledger, summary)
-    manifest = Manifest.from_json(bytes(summary.manifest))
+def _conclude(journal: Journal, finished: FinishedExport) -> ExportResult:
+    commit(journal, finished)
+    manifest = Manifest.from_json(bytes(finished.manifest))
     return ExportResult(
-        path=ledger.places.named,
-        rows=summary.rows,
+        path=journal.paths.given,
+        rows=finished.rows,
         drifted=manifest.verdict is not Verdict.COMPLETE,
         manifest=manifest,
-        changed=ledger.state.changed,
+        changed=journal.state.changed,
     )

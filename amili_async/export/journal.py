@@ -18,19 +18,19 @@ from msgspec.structs import replace
 from amili_async.errors import ConfigurationError
 from amili_async.export.files import ExportPaths, failing, remove, replace_file
 from amili_async.export.formats import Format
-from amili_async.export.records import encode
+from amili_async.export.records import encode_records
 from amili_async.export.spool import Spool
 from amili_async.extraction import Checkpoint
 from amili_async.models.json import decode_json
 
-VERSION = 1
+STATE_VERSION = 1
 """Of both files; another one is refused."""
 
 _ANEW = "begin anew with overwrite (--force)"
-AGAIN = f"go on with resume (--resume), or {_ANEW}"
+RESUME_OR_OVERWRITE = f"go on with resume (--resume), or {_ANEW}"
 
 
-NOTHING = Raw(b"null")
+NO_CHECKPOINT = Raw(b"null")
 """Stands for no checkpoint."""
 
 
@@ -48,9 +48,9 @@ class ExportSpec(Struct, frozen=True, kw_only=True):
 class FinishedExport(Struct, frozen=True, kw_only=True):
     """What a finished export says of itself."""
 
-    version: int = VERSION
+    version: int = STATE_VERSION
     """Of this form."""
-    plan: ExportSpec
+    spec: ExportSpec
     """What was exported."""
     rows: int
     """How many records are in the file."""
@@ -63,9 +63,9 @@ class FinishedExport(Struct, frozen=True, kw_only=True):
 class ExportState(Struct, frozen=True, kw_only=True):
     """Where an unfinished export stands."""
 
-    version: int = VERSION
+    version: int = STATE_VERSION
     """Of this form."""
-    plan: ExportSpec
+    spec: ExportSpec
     """What is being exported."""
     overwrite: bool
     """Whether the target may be replaced."""
@@ -73,9 +73,9 @@ class ExportState(Struct, frozen=True, kw_only=True):
     """Whether the target is brought up to date, rather than made."""
     sweep: bool = False
     """Whether rows that are gone are left out."""
-    length: int
+    spool_length: int
     """How many bytes of the spool the checkpoint covers."""
-    checkpoint: Raw = NOTHING
+    checkpoint: Raw = NO_CHECKPOINT
     """The extraction's checkpoint; there in every state that was saved."""
     changed: int | None = None
     """How many rows were new or had changed; told once the whole file is there, where it is brought up to date."""
@@ -95,29 +95,29 @@ def save(path: Path, state: ExportState | FinishedExport) -> None:
     replace_file(path, msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
 
 
-def load(path: Path, form: type[T]) -> T | None:
+def load(path: Path, type_: type[T]) -> T | None:
     """What was written down; `None` where nothing is, `ConfigurationError` where it is something else."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
     versioned = decode_json(content, _Versioned)
-    if versioned is not None and versioned.version != VERSION:
+    if versioned is not None and versioned.version != STATE_VERSION:
         raise ConfigurationError(f"{path} was written by another version of amili-async: {_ANEW}")
-    written = decode_json(content, form)
+    written = decode_json(content, type_)
     if written is None:
-        what = "state of an unfinished export" if form is ExportState else "summary of an export"
+        what = "state of an unfinished export" if type_ is ExportState else "summary of an export"
         raise ConfigurationError(f"{path} is not the {what}: {_ANEW}")
     return written
 
 
-def check_same(plan: ExportSpec, before: ExportSpec, *, what: Path) -> None:
+def check_spec(spec: ExportSpec, before: ExportSpec, *, what: Path) -> None:
     """`ConfigurationError` says in what the export that is asked for differs from the one that *what* tells of."""
-    for name in plan.__struct_fields__:
-        if getattr(plan, name) != getattr(before, name):
+    for name in spec.__struct_fields__:
+        if getattr(spec, name) != getattr(before, name):
             raise ConfigurationError(
                 f"{what} is of another export: {name} was {_show(getattr(before, name))}, "
-                f"and is {_show(getattr(plan, name))} now"
+                f"and is {_show(getattr(spec, name))} now"
             )
 
 
@@ -141,8 +141,8 @@ class Covered(Protocol):
 class Journal:
     """What has been written, and how much of it is covered."""
 
-    def __init__(self, places: ExportPaths, spool: Spool, state: ExportState) -> None:
-        self.places = places
+    def __init__(self, paths: ExportPaths, spool: Spool, state: ExportState) -> None:
+        self.paths = paths
         self.spool = spool
         self.state = state
         self._length = spool.length
@@ -157,28 +157,30 @@ class Journal:
     @property
     def is_ahead(self) -> bool:
         """Whether more is covered than was saved."""
-        return self._length > self.state.length
+        return self._length > self.state.spool_length
 
-    def append(self, form: Format, records: Sequence[Any]) -> None:
+    def append(self, file_format: Format, records: Sequence[Any]) -> None:
         """Add a batch, which waits in memory until it is written."""
-        self.spool.append(_key_of(records[0]), len(records), encode(form, records, path=self.places.named))
+        self.spool.append(
+            _key_of(records[0]), len(records), encode_records(file_format, records, path=self.paths.given)
+        )
 
     def flush(self) -> None:
         """Write what waits in memory."""
-        with failing(self.places.named):
+        with failing(self.paths.given):
             self.spool.flush()
 
     def save(self, checkpoint: Checkpoint) -> None:
         """See to it that what is covered would outlive this process."""
-        with failing(self.places.named):
+        with failing(self.paths.given):
             self.spool.sync()
-            self._write(replace(self.state, length=self._length, checkpoint=Raw(checkpoint.to_json().encode())))
+            self._write(replace(self.state, spool_length=self._length, checkpoint=Raw(checkpoint.to_json().encode())))
         self._save_at = time.monotonic() + SAVE_EVERY
 
-    def finish(self, summary: FinishedExport, *, changed: int | None) -> None:
+    def finish(self, finished: FinishedExport, *, changed: int | None) -> None:
         """Note that the whole file is on the disk."""
-        with failing(self.places.named):
-            self._write(replace(self.state, finished=summary, changed=changed))
+        with failing(self.paths.given):
+            self._write(replace(self.state, finished=finished, changed=changed))
 
     def leave(self, extraction: Covered) -> None:
         """End early: keep what is covered, or nothing where there is nothing to keep; never fails."""
@@ -193,21 +195,21 @@ class Journal:
 
     def discard(self) -> None:
         """Remove both."""
-        remove(self.places.state)
+        remove(self.paths.state)
         self.spool.remove()
 
     def _write(self, state: ExportState) -> None:
-        save(self.places.state, state)
+        save(self.paths.state, state)
         self.state = state
 
 
-def release(spool: Spool, places: ExportPaths) -> None:
+def release(spool: Spool, paths: ExportPaths) -> None:
     """Leave what can be resumed, and nothing else; what is no longer ours is left alone."""
     if not spool.is_open:
         return
     with suppress(OSError):  # what went wrong first is what is told
-        if not places.state.exists():
-            remove(places.whole)
+        if not paths.state.exists():
+            remove(paths.whole)
             spool.remove()
     spool.close()
 

@@ -94,7 +94,7 @@ class Encodes(Protocol):
     def encode(self, records: Sequence[Any]) -> bytes: ...
 
 
-def encode(format: Encodes, records: Sequence[Any], *, path: Path) -> bytes:  # noqa: A002 - that is what it is
+def encode_records(format: Encodes, records: Sequence[Any], *, path: Path) -> bytes:  # noqa: A002 - that is what it is
     """The bytes of all records, or `ExportFailed` that names the first one that does not fit."""
     with suppress(*_FAILURES):
         return format.encode(records)

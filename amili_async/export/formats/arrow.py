@@ -14,7 +14,7 @@ from types import NoneType
 from typing import Any
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.columns import Column, Kind, ListOf, MapOf, Scalar, StructOf
+from amili_async.export.columns import Column, ColumnKind, ListOf, MapOf, Scalar, StructOf
 from amili_async.export.formats.ndjson import encoder
 from amili_async.export.records import UnencodableValue, to_columns
 from amili_async.models.memo import Memo
@@ -24,7 +24,7 @@ PRECISION = 38
 SCALE = 18
 """Digits of money after the point, at most."""
 
-_REASONS: Mapping[Kind, str] = {
+_REASONS: Mapping[ColumnKind, str] = {
     Scalar.MONEY: f"has more than {SCALE} decimals, more than {PRECISION - SCALE} digits before them, or is no number",
     Scalar.TIMESTAMP: "is no date that the file can hold",
     Scalar.INT: "is no whole number of 64 bits",
@@ -51,7 +51,7 @@ def load_arrow() -> Any:
 
 
 @lru_cache(maxsize=64)
-def type_of(kind: Kind) -> Any:
+def type_of(kind: ColumnKind) -> Any:
     """The Arrow type of values that are on their way."""
     pa = load_arrow()
     if isinstance(kind, ListOf):
@@ -70,16 +70,16 @@ def type_of(kind: Kind) -> Any:
     return leaves.get(kind, pa.string())
 
 
-def find_alike(columns: Sequence[Column]) -> Mapping[Kind, Sequence[int]]:
+def find_alike(columns: Sequence[Column]) -> Mapping[ColumnKind, Sequence[int]]:
     """The places of the columns that are made of values in the same way, by what they hold."""
-    alike: dict[Kind, list[int]] = {}
+    alike: dict[ColumnKind, list[int]] = {}
     for place, column in enumerate(columns):
         alike.setdefault(Scalar.TEXT if column.kind is Scalar.CATEGORY else column.kind, []).append(place)
     return alike
 
 
 def build_arrays(
-    columns: Sequence[Column], values: Sequence[Sequence[Any]], alike: Mapping[Kind, Sequence[int]]
+    columns: Sequence[Column], values: Sequence[Sequence[Any]], alike: Mapping[ColumnKind, Sequence[int]]
 ) -> list[Any]:
     """The values of each column as an array; `UnencodableValue` where one does not fit its column's kind.
 
@@ -104,7 +104,7 @@ def _build_alone(column: Column, values: Sequence[Any]) -> Any:
         raise UnencodableValue(column.name, _REASONS.get(column.kind, "holds what the file cannot")) from None
 
 
-def _build(kind: Kind, values: Sequence[Any]) -> Any:
+def _build(kind: ColumnKind, values: Sequence[Any]) -> Any:
     pa = load_arrow()
     if isinstance(kind, (ListOf, MapOf)) and kind.of is Scalar.TEXT:
         with suppress(TypeError, ValueError):  # there is something else among it
@@ -159,7 +159,7 @@ def _offsets(values: Sequence[Any]) -> Any:
     return load_arrow().array([*offsets, count], load_arrow().int32())
 
 
-def _tidy(kind: Kind, value: Any) -> Any:
+def _tidy(kind: ColumnKind, value: Any) -> Any:
     """Text is made of what is no text, and money loses the zeros at its end."""
     if kind in (Scalar.TEXT, Scalar.CATEGORY) and value is not None and not isinstance(value, str):
         return encoder.encode(value).decode()

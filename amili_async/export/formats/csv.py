@@ -17,7 +17,7 @@ import msgspec
 
 from amili_async.errors import ConfigurationError
 from amili_async.export.columns import fields_of
-from amili_async.export.formats.merge import Frames, Row, frames_of, merge_rows, write_frames
+from amili_async.export.formats.merge import Frames, TextRow, frames_of, merge_rows, write_frames
 from amili_async.export.formats.ndjson import encoder
 from amili_async.export.records import to_columns
 from amili_async.export.spool import Frame
@@ -73,7 +73,7 @@ class Csv:
     def _header(self) -> bytes:
         return (",".join(self._fields) + "\n").encode()
 
-    def _read_rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
+    def _read_rows(self, lines: Iterable[bytes]) -> Iterator[TextRow]:
         column = self._fields.index("_id")
         for row in _join_lines(lines):
             cells = row.split(b",", column + 1)

@@ -5,7 +5,7 @@ from typing import BinaryIO, TypeAlias
 
 from amili_async.export.spool import Frame
 
-Row: TypeAlias = tuple[str, bytes]
+TextRow: TypeAlias = tuple[str, bytes]
 """An `_id`, and the bytes of the row with the line end."""
 Frames: TypeAlias = Callable[[], Iterator[Frame]]
 """All frames from the first on, as often as it is called."""
@@ -22,7 +22,7 @@ def write_frames(file: BinaryIO, frames: Iterator[Frame]) -> int:
     return rows
 
 
-def merge_rows(old: Iterator[Row], new: Iterator[Row], *, gone: frozenset[str]) -> Iterator[Row]:
+def merge_rows(old: Iterator[TextRow], new: Iterator[TextRow], *, gone: frozenset[str]) -> Iterator[TextRow]:
     """Both sequences ascend by id, and so does what comes out; a new row takes the place of an old one."""
     old = _ascending(old)
     older = next(old, None)
@@ -41,7 +41,7 @@ def merge_rows(old: Iterator[Row], new: Iterator[Row], *, gone: frozenset[str]) 
         older = next(old, None)
 
 
-def _ascending(rows: Iterator[Row]) -> Iterator[Row]:
+def _ascending(rows: Iterator[TextRow]) -> Iterator[TextRow]:
     last = ""
     for row in rows:
         if row[0] <= last:
@@ -50,7 +50,7 @@ def _ascending(rows: Iterator[Row]) -> Iterator[Row]:
         yield row
 
 
-def frames_of(rows: Iterator[Row]) -> Iterator[Frame]:
+def frames_of(rows: Iterator[TextRow]) -> Iterator[Frame]:
     """Rows a thousand at a time."""
     batch: list[bytes] = []
     for row in rows:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.formats.merge import Frames, Row, frames_of, merge_rows, write_frames
+from amili_async.export.formats.merge import Frames, TextRow, frames_of, merge_rows, write_frames
 from amili_async.export.records import as_document
 from amili_async.export.spool import Frame
 
@@ -63,7 +63,7 @@ class Ndjson:
         raise ConfigurationError(f"{path} cannot be brought up to date: its rows have no _id")
 
 
-def _read_rows(lines: Any) -> Iterator[Row]:
+def _read_rows(lines: Any) -> Iterator[TextRow]:
     for line in lines:
         yield _id_decoder.decode(line).id, line
 

@@ -27,7 +27,7 @@ from amili_async.export.spool import Frame
 
 ROW_GROUP = 16_384
 """Rows per row group."""
-BATCH = 4_096
+READ_BATCH = 4_096
 """Rows of an older file that are read at a time."""
 LEAST_SCALE = 2
 """Decimals of money, if no amount has more."""
@@ -162,7 +162,7 @@ def _read_batches(path: Path, *, columns: list[str] | None = None) -> Iterator[A
 
     with parquet.ParquetFile(path, pre_buffer=False) as file:
         if file.num_row_groups:  # without any, some versions fail
-            yield from file.iter_batches(batch_size=BATCH, columns=columns, use_threads=False)
+            yield from file.iter_batches(batch_size=READ_BATCH, columns=columns, use_threads=False)
 
 
 def _convert(table: Any, schema: Any) -> Any:

@@ -14,8 +14,8 @@ import pytest
 from amili_async import AmiliClient, PayoutSpecification
 from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import ExportResult, export, start
-from amili_async.export.export import BATCH
-from amili_async.export.files import find_places
+from amili_async.export.export import STREAM_BATCH
+from amili_async.export.files import find_paths
 from amili_async.export.journal import release
 from amili_async.export.spool import Spool, open_spool
 from amili_async.sandbox import Sandbox
@@ -49,7 +49,7 @@ async def lines(count: int) -> AsyncIterator[PayoutSpecification]:
 
 
 async def lines_then(failure: BaseException) -> AsyncIterator[PayoutSpecification]:
-    for _ in range(BATCH):
+    for _ in range(STREAM_BATCH):
         yield LINE
     raise failure
 
@@ -216,12 +216,12 @@ async def test_a_cancellation_waits_for_the_opening_that_has_begun(
 
 def test_what_another_export_has_begun_since_is_left_alone(tmp_path: Path) -> None:
     """Who has let go of the lock removes nothing more, not even when it is told of its cancellation afterwards."""
-    places = find_places(tmp_path / "a.csv")
-    spool = open_spool(places.spool)
+    paths = find_paths(tmp_path / "a.csv")
+    spool = open_spool(paths.spool)
     spool.remove()
-    places.whole.touch()
-    release(spool, places)
-    assert names_in(tmp_path) == [places.whole.name]
+    paths.whole.touch()
+    release(spool, paths)
+    assert names_in(tmp_path) == [paths.whole.name]
 
 
 async def test_until_it_is_whole_the_file_is_a_part(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from amili_async.export.formats import format_for
 from amili_async.export.formats.csv import Csv
 from amili_async.export.formats.ndjson import Ndjson
 from amili_async.export.formats.parquet import Parquet
-from amili_async.export.records import encode
+from amili_async.export.records import encode_records
 from amili_async.export.spool import Frame
 from tests.support.export_records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED
 
@@ -169,5 +169,5 @@ def test_a_record_that_is_nested_without_end_is_named(form: Any) -> None:
     for _ in range(100_000):
         deep = {"_id": LINE.id, "inner": deep}
     with pytest.raises(ExportFailed) as caught:
-        encode(form, [UNDOCUMENTED, deep], path=Path("rows"))
+        encode_records(form, [UNDOCUMENTED, deep], path=Path("rows"))
     assert caught.value.record_id == LINE.id

@@ -12,7 +12,7 @@ from amili_async.export import job
 
 
 class Ahead:
-    """A ledger that has something to save, and says when it does."""
+    """A journal that has something to save, and says when it does."""
 
     is_ahead = True
 
@@ -34,8 +34,8 @@ async def arrive(seconds: float) -> AsyncGenerator[tuple[int, ...], None]:
     yield (1,)
 
 
-async def wait(ledger: Ahead, seconds: float) -> Any:
-    given: Any = ledger
+async def wait(journal: Ahead, seconds: float) -> Any:
+    given: Any = journal
     return await job._wait_for_batch(given, given, arrive(seconds))
 
 
@@ -46,17 +46,17 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_batch_that_comes_at_once_saves_nothing() -> None:
     """Nor does it later."""
-    ledger = Ahead()
-    assert await wait(ledger, 0) == (1,)
+    journal = Ahead()
+    assert await wait(journal, 0) == (1,)
     await asyncio.sleep(0.05)
-    assert ledger.did == []
+    assert journal.did == []
 
 
 async def test_what_came_before_is_saved_once_while_a_batch_is_long_in_coming() -> None:
     """And the batch is handed out."""
-    ledger = Ahead()
-    assert await wait(ledger, 0.1) == (1,)
-    assert ledger.did == ["checkpoint"]
+    journal = Ahead()
+    assert await wait(journal, 0.1) == (1,)
+    assert journal.did == ["checkpoint"]
 
 
 async def test_a_saving_that_fails_is_told() -> None:

@@ -6,17 +6,17 @@ import msgspec
 import pytest
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.journal import ExportSpec, ExportState, FinishedExport, check_same, load, save
+from amili_async.export.journal import ExportSpec, ExportState, FinishedExport, check_spec, load, save
 
-PLAN = ExportSpec(resource="finance--payouts", format=".csv", fields=("_id", "amount"))
-STATE = ExportState(plan=PLAN, overwrite=False, since=False, length=47, checkpoint=msgspec.Raw(b'{"version":1}'))
-NO_UTF_8 = b'{"version":1,"plan":{"resource":"\xff"}}'
-SUMMARY = FinishedExport(plan=PLAN, rows=3, size=99, manifest=msgspec.Raw(b'{"rows":3}'))
+SPEC = ExportSpec(resource="finance--payouts", format=".csv", fields=("_id", "amount"))
+STATE = ExportState(spec=SPEC, overwrite=False, since=False, spool_length=47, checkpoint=msgspec.Raw(b'{"version":1}'))
+NO_UTF_8 = b'{"version":1,"spec":{"resource":"\xff"}}'
+FINISHED = FinishedExport(spec=SPEC, rows=3, size=99, manifest=msgspec.Raw(b'{"rows":3}'))
 
 
 def test_what_was_saved_is_read(tmp_path: Path) -> None:
     """Both files come back as they were, and nothing else is left."""
-    for form, written in ((ExportState, STATE), (FinishedExport, SUMMARY)):
+    for form, written in ((ExportState, STATE), (FinishedExport, FINISHED)):
         path = tmp_path / form.__name__
         save(path, written)
         found = load(path, form)  # type: ignore[type-var]
@@ -30,7 +30,7 @@ def test_what_is_not_there_is_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"plan":{},"rows":"x"}', NO_UTF_8]
+    "content", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"spec":{},"rows":"x"}', NO_UTF_8]
 )
 @pytest.mark.parametrize("form", [ExportState, FinishedExport])
 def test_another_file_of_that_name_is_refused(content: bytes, form: type[ExportState], tmp_path: Path) -> None:
@@ -59,10 +59,10 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="No space"):
-        save(path, msgspec.structs.replace(STATE, length=99))
+        save(path, msgspec.structs.replace(STATE, spool_length=99))
     found = load(path, ExportState)
     assert found is not None
-    assert found.length == STATE.length
+    assert found.spool_length == STATE.spool_length
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
@@ -76,6 +76,6 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
 )
 def test_what_differs_is_named(name: str, value: object, said: str) -> None:
     """Going on with something else is refused, and the sentence says what was and what is."""
-    check_same(PLAN, PLAN, what=Path("a"))
+    check_spec(SPEC, SPEC, what=Path("a"))
     with pytest.raises(ConfigurationError, match=said):
-        check_same(msgspec.structs.replace(PLAN, **{name: value}), PLAN, what=Path("a"))
+        check_spec(msgspec.structs.replace(SPEC, **{name: value}), SPEC, what=Path("a"))

@@ -18,7 +18,7 @@ from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import export, fields_of
 from amili_async.export.formats import format_for
 from amili_async.export.formats.parquet import ROW_GROUP
-from amili_async.export.records import encode
+from amili_async.export.records import encode_records
 from amili_async.export.spool import Frame
 from tests.support.export_records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED, make_line
 
@@ -29,7 +29,7 @@ MONEY = ("amount", "vat_amount", "total_amount")
 def write(*batches: Sequence[Any], fields: Sequence[str] | None = None, record: Any = None) -> Any:
     """The table that these batches make, read back."""
     form = format_for(PATH, fields, record or type(batches[0][0]))
-    frames = [Frame(len(batch), encode(form, batch, path=PATH)) for batch in batches]
+    frames = [Frame(len(batch), encode_records(form, batch, path=PATH)) for batch in batches]
     file = io.BytesIO()
     assert form.write(file, lambda: iter(frames)) == sum(map(len, batches))
     return pq.read_table(io.BytesIO(file.getvalue()))

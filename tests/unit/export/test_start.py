@@ -22,7 +22,7 @@ SUFFIXES = [".ndjson", ".csv", ".parquet"]
 def _small_groups() -> Iterator[None]:
     """Several row groups, and several batches in each, of a few rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "BATCH", 4)
+        patch.setattr(parquet, "READ_BATCH", 4)
         patch.setattr(parquet, "ROW_GROUP", 8)
         yield
 
