@@ -9,10 +9,9 @@ from amili_async._wire.tasks import in_thread
 from amili_async.errors import ConfigurationError
 from amili_async.export.commit import build, commit_alone
 from amili_async.export.files import failing, find_paths
-from amili_async.export.formats import Format, check_fields, format_for, suffix_of
+from amili_async.export.formats import Format, check_fields, encode_records, format_for, suffix_of
 from amili_async.export.job import ExportResult, Progress, export_resource
 from amili_async.export.journal import ExportSpec
-from amili_async.export.records import encode_records
 from amili_async.export.spool import KEY_SIZE, Spool
 from amili_async.export.start import ExportRequest, open_alone
 from amili_async.filters import Where

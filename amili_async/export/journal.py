@@ -17,8 +17,7 @@ from msgspec.structs import replace
 
 from amili_async.errors import ConfigurationError
 from amili_async.export.files import ExportPaths, failing, remove, replace_file
-from amili_async.export.formats import Format
-from amili_async.export.records import encode_records
+from amili_async.export.formats import Format, encode_records
 from amili_async.export.spool import Spool
 from amili_async.extraction import Checkpoint
 from amili_async.models.json import decode_json

@@ -6,11 +6,11 @@ One process at a time: whoever has opened a spool holds its lock.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct as Layout
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from msgspec import Struct
 
@@ -31,6 +31,10 @@ class Frame(Struct, frozen=True):
     """How many."""
     payload: bytes
     """The bytes."""
+
+
+Frames: TypeAlias = Callable[[], Iterator[Frame]]
+"""All frames from the first on, each time that it is called."""
 
 
 class Spool:

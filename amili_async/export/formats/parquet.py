@@ -16,14 +16,12 @@ from amili_async.export.formats.arrow import (
     PRECISION,
     SCALE,
     build_arrays,
-    find_alike,
     load_arrow,
     merge_tables,
     type_of,
 )
-from amili_async.export.formats.merge import Frames
 from amili_async.export.records import to_columns
-from amili_async.export.spool import Frame
+from amili_async.export.spool import Frame, Frames
 
 ROW_GROUP = 16_384
 """Rows per row group."""
@@ -45,10 +43,9 @@ class Parquet:
         load_arrow()
         self._columns = find_columns(None if fields is None else tuple(fields), record)
         self._names = [column.name for column in self._columns]
-        self._alike = find_alike(self._columns)
 
     def encode(self, records: Sequence[Any]) -> bytes:
-        arrays = build_arrays(self._columns, to_columns(records, self._names), self._alike)
+        arrays = build_arrays(self._columns, to_columns(records, self._names))
         return bytes(load_arrow().RecordBatch.from_arrays(arrays, schema=self._schema).serialize())
 
     def write(self, file: BinaryIO, frames: Frames) -> int:

@@ -16,9 +16,8 @@ from pyarrow import parquet as pq
 from amili_async import CreditorPayment, Payout, PayoutSpecification, PayoutSummary
 from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import export, fields_of
-from amili_async.export.formats import format_for
+from amili_async.export.formats import encode_records, format_for
 from amili_async.export.formats.parquet import ROW_GROUP
-from amili_async.export.records import encode_records
 from amili_async.export.spool import Frame
 from tests.support.export_records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED, make_line
 
