@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from amili_async.errors import ConfigurationError
-from amili_async.models.json import decode_json
+from amili_async.models.json import decode_versioned
 
 VERSION = 1
 """Of both formats; another one is refused."""
@@ -90,15 +90,14 @@ class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def from_json(cls, text: str | bytes) -> Self:
         """Read what `to_json` wrote; `ConfigurationError` for anything else, another version included."""
         name = cls.__name__.lower()
-        versioned = decode_json(text, _Versioned)
-        if versioned is not None and versioned.version != VERSION:
-            raise ConfigurationError(
-                f"this {name} is of version {versioned.version}, and this release reads version {VERSION}: begin anew"
-            )
-        progress = decode_json(text, cls)
-        if progress is None:
-            raise ConfigurationError(f"this is not a {name} that amili_async wrote")
-        return progress
+        return decode_versioned(
+            text,
+            cls,
+            version=VERSION,
+            name=f"this {name}",
+            what="one that amili_async wrote",
+            remedy="begin anew",
+        )
 
 
 class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,10 +132,6 @@ class Manifest(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Whether everything was taken."""
     verdict: Verdict
     """Whether it has everything."""
-
-
-class _Versioned(Struct):
-    version: int
 
 
 def make_manifest(checkpoint: Checkpoint, *, filter: str) -> Manifest:  # noqa: A002

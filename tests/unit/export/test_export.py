@@ -245,7 +245,7 @@ async def test_two_exports_to_one_file_do_not_mix(tmp_path: Path) -> None:
     """The second one is refused while the first is at it, and the first ends well."""
 
     async def lines_meanwhile() -> AsyncIterator[PayoutSpecification]:
-        with pytest.raises(ConfigurationError, match=r"a\.csv\.part is being written by another export"):
+        with pytest.raises(ExportFailed, match=r"a\.csv\.part is being written by another export"):
             await export(lines(1), tmp_path / "a.csv", overwrite=True)
         yield LINE
 
@@ -253,12 +253,30 @@ async def test_two_exports_to_one_file_do_not_mix(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["a.csv"]
 
 
-@pytest.mark.parametrize("name", ["missing/a.csv", "folder.csv", f"{'x' * 300}.csv"])
-async def test_a_place_that_cannot_be_written_is_named(name: str, tmp_path: Path) -> None:
-    """A missing folder, a folder of that name, a name too long: one sentence that holds the file."""
-    (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(ConfigurationError, match=name):
+@pytest.mark.parametrize("name", ["missing/a.csv", f"{'x' * 300}.csv"])
+async def test_a_path_that_the_file_system_rejects_fails_the_export(name: str, tmp_path: Path) -> None:
+    """A missing directory or a name too long raises `ExportFailed` with the path, and leaves nothing behind."""
+    with pytest.raises(ExportFailed, match=f"{name} cannot be written: ") as caught:
         await export(lines(1), tmp_path / name)
+    assert caught.value.path == tmp_path / name
+    assert names_in(tmp_path) == []
+
+
+async def test_a_directory_as_the_target_is_the_callers_mistake(tmp_path: Path) -> None:
+    """A path that names a directory is rejected, and the directory stays."""
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ConfigurationError, match=r"folder\.csv is a directory"):
+        await export(lines(1), tmp_path / "folder.csv")
+    assert names_in(tmp_path) == ["folder.csv"]
+
+
+async def test_a_spool_that_is_not_ours_fails_the_export(tmp_path: Path) -> None:
+    """A foreign file under the name of the spool raises `ExportFailed` with the target, and stays."""
+    (tmp_path / "a.csv.part").write_bytes(b"half of a download")
+    with pytest.raises(ExportFailed, match=r"a\.csv cannot be written: .*a\.csv\.part is in the way") as caught:
+        await export(lines(1), tmp_path / "a.csv", overwrite=True)
+    assert caught.value.path == tmp_path / "a.csv"
+    assert (tmp_path / "a.csv.part").read_bytes() == b"half of a download"
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])

@@ -1,6 +1,7 @@
 """The file of frames: what comes back from it, and what it refuses."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from amili_async.export.spool import KEY_SIZE, MAGIC, Frame, Spool, open_spool
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
+def spool(tmp_path: Path) -> Iterator[Spool]:
     """An empty one."""
     spool = open_spool(tmp_path / "a.csv.part")
     spool.clear()
-    return spool
+    yield spool
+    spool.close()
 
 
 def key(number: int) -> bytes:
@@ -40,7 +42,7 @@ def test_what_is_left_of_a_spool_is_what_was_noted(
     with path.open("ab") as file:
         file.write(garbage)
     again = open_spool(path)
-    again.take_up(lengths[noted])
+    again.reopen(lengths[noted])
     kept = sorted(order[:noted])
     assert list(again.frames()) == [Frame(number, b"x" * number) for number in kept]
     assert (again.rows, again.length, path.stat().st_size) == (sum(kept), lengths[noted], lengths[noted])
@@ -74,16 +76,16 @@ def test_a_spool_that_lost_rows_is_refused(spool: Spool, tmp_path: Path) -> None
     """One that is shorter than was noted, or no spool at all any more, is not taken up."""
     spool.append(key(1), 2, b"one")
     with pytest.raises(ConfigurationError, match=r"a\.csv\.part lacks rows"):
-        spool.take_up(spool.length + 1)
+        spool.reopen(spool.length + 1)
     (tmp_path / "a.csv.part").write_bytes(b"x" * 1000)
     with pytest.raises(ConfigurationError, match="lacks rows"):
-        spool.take_up(spool.length)
+        spool.reopen(spool.length)
     spool.remove()
 
 
 def test_only_one_holds_a_spool(spool: Spool, tmp_path: Path) -> None:
     """A second one is refused while the first is at it, and has it afterwards."""
-    with pytest.raises(ConfigurationError, match=r"a\.csv\.part is being written by another export"):
+    with pytest.raises(BlockingIOError, match=r"a\.csv\.part is being written by another export"):
         open_spool(tmp_path / "a.csv.part")
     spool.close()
     open_spool(tmp_path / "a.csv.part").remove()
@@ -126,6 +128,6 @@ def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     """Somebody else's .part, a browser's say, is refused and stays as it is."""
     path = tmp_path / "a.csv.part"
     path.write_bytes(b"half of a download")
-    with pytest.raises(ConfigurationError, match=r"a\.csv\.part is in the way"):
+    with pytest.raises(FileExistsError, match=r"a\.csv\.part is in the way"):
         open_spool(path)
     assert path.read_bytes() == b"half of a download"
