@@ -94,7 +94,7 @@ def fields_of(record: type[Any]) -> tuple[str, ...]:
     """The API's names of a record type's fields, in the order in which it declares them."""
     if not issubclass(record, Struct):
         raise ConfigurationError(
-            "a table of records that are not structs needs fields: a dict does not tell what it lacks"
+            "a table of records that are not structs requires fields: a dict does not define its columns"
         )
     return tuple(field.encode_name for field in msgspec.structs.fields(record))
 

@@ -20,7 +20,7 @@ from amili_async.export.files import (
     sync_directory,
 )
 from amili_async.export.formats import Format
-from amili_async.export.journal import RESUME_OR_OVERWRITE, FinishedExport, Journal, save
+from amili_async.export.journal import EXPORT_AGAIN, RESUME_OR_OVERWRITE, FinishedExport, Journal, save
 from amili_async.export.spool import Spool
 
 _UNREADABLE = (ValueError, IndexError, csv.Error, msgspec.MsgspecError)
@@ -68,7 +68,7 @@ def read_ids(paths: ExportPaths, file_format: Format) -> list[str]:
 def _changed(paths: ExportPaths) -> ExportFailed:
     """Raised outside the handler of the format's error, which may quote a row and would show in the traceback."""
     return ExportFailed(
-        f"{paths.given} cannot be brought up to date: it was changed since its export", path=paths.given
+        f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}", path=paths.given
     )
 
 

@@ -63,10 +63,10 @@ async def export(
     format_for(path, fields)  # rejects another suffix, or an impossible name, before anything else
     if not isinstance(records, Resource):
         if where is not None or resume or since or sweep:
-            raise ConfigurationError("where, resume, since and sweep are for a resource, such as client.payouts")
+            raise ConfigurationError("where, resume, since and sweep require a resource, such as client.payouts")
         return await _export_stream(records, path, fields, overwrite=overwrite, on_progress=on_progress)
     if sweep and not since:
-        raise ConfigurationError("sweep goes with since: a file that is made anew holds nothing that is gone")
+        raise ConfigurationError("sweep requires since: a new file has no deleted rows")
     request = ExportRequest(
         paths=find_paths(path),
         spec=ExportSpec(resource=records.path, format=suffix_of(path), fields=check_fields(fields)),

@@ -26,8 +26,9 @@ STATE_VERSION = 1
 SAVE_EVERY = 0.25
 """Seconds between two saves, at least: a killed export repeats what it wrote since the last one."""
 
-_ANEW = "begin anew with overwrite (--force)"
-RESUME_OR_OVERWRITE = f"continue it with resume (--resume), or {_ANEW}"
+_START_AGAIN = "start again with overwrite (--force)"
+RESUME_OR_OVERWRITE = f"continue it with resume (--resume), or {_START_AGAIN}"
+EXPORT_AGAIN = "export it again with overwrite (--force) instead of since"
 NO_CHECKPOINT = Raw(b"null")
 
 
@@ -97,7 +98,7 @@ def load(path: Path, type_: type[T]) -> T | None:
     except FileNotFoundError:
         return None
     what = "the state of an unfinished export" if type_ is ExportState else "the manifest of an export"
-    return decode_versioned(content, type_, version=STATE_VERSION, name=f"{path}", what=what, remedy=_ANEW)
+    return decode_versioned(content, type_, version=STATE_VERSION, name=f"{path}", what=what, remedy=_START_AGAIN)
 
 
 def check_spec(spec: ExportSpec, before: ExportSpec, *, what: Path) -> None:
@@ -105,13 +106,13 @@ def check_spec(spec: ExportSpec, before: ExportSpec, *, what: Path) -> None:
     for name in spec.__struct_fields__:
         if getattr(spec, name) != getattr(before, name):
             raise ConfigurationError(
-                f"{what} is of another export: {name} was {_show(getattr(before, name))}, "
-                f"and is {_show(getattr(spec, name))} now"
+                f"{what} belongs to an export with {name}={_show(getattr(before, name))}, not "
+                f"{name}={_show(getattr(spec, name))}: request the same {name}, or {_START_AGAIN}"
             )
 
 
 def _show(value: str | tuple[str, ...] | None) -> str:
-    return "not chosen" if value is None else value if isinstance(value, str) else ",".join(value)
+    return "all" if value is None else value if isinstance(value, str) else ",".join(value)
 
 
 class Resumable(Protocol):

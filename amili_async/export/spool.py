@@ -68,7 +68,9 @@ class Spool:
         position, self.rows = len(MAGIC), 0
         self._index.clear()
         if size < length or self._file.read(len(MAGIC)) != MAGIC:
-            raise ConfigurationError(f"{self._path} lacks rows that it held: begin anew with overwrite (--force)")
+            raise ConfigurationError(
+                f"{self._path} lacks rows that its state covers: start again with overwrite (--force)"
+            )
         self._written = self.length = size
         while position < length:
             key, rows, payload = self._read_header(position)
@@ -162,7 +164,7 @@ def open_spool(path: Path) -> Spool:
                 continue
             start = file.read(len(MAGIC))
             if not MAGIC.startswith(start):
-                raise FileExistsError(errno.EEXIST, f"{path} is in the way: it is not an unfinished export")
+                raise FileExistsError(errno.EEXIST, f"{path} exists and is not the spool of an export: move it away")
         except BaseException:
             file.close()
             raise
@@ -178,7 +180,9 @@ def _lock(file: BinaryIO, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise BlockingIOError(errno.EWOULDBLOCK, f"{path} is being written by another export") from None
+        raise BlockingIOError(
+            errno.EWOULDBLOCK, f"{path} is being written by another export: wait until that has finished"
+        ) from None
 
 
 def _is_current(path: Path, file: BinaryIO) -> bool:

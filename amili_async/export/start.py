@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from amili_async.errors import ConfigurationError
 from amili_async.export.files import ExportPaths, raising_export_failed, remove
 from amili_async.export.journal import (
+    EXPORT_AGAIN,
     RESUME_OR_OVERWRITE,
     ExportSpec,
     ExportState,
@@ -108,17 +109,15 @@ def _resume(request: ExportRequest, spool: Spool, before: ExportState) -> tuple[
 
 def _check_sweep(request: ExportRequest, state: ExportState) -> None:
     if state.sweep != request.sweep:
-        wanted = (
-            "leaves out what is gone: say sweep" if state.sweep else "does not look for what is gone: leave out sweep"
-        )
-        raise ConfigurationError(f"the unfinished export of {request.paths.given} {wanted} (--sweep)")
+        wanted = "leaves out deleted rows: resume it with" if state.sweep else "keeps deleted rows: resume it without"
+        raise ConfigurationError(f"the unfinished export of {request.paths.given} {wanted} sweep (--sweep)")
 
 
 def _check_since(request: ExportRequest, state: ExportState, base: FinishedExport | None) -> None:
     # Compared with the base rather than with the option: without a file, `since` makes the whole file.
     if state.since != (base is not None):
-        wanted = "brings the file up to date: say since" if state.since else "makes the whole file: leave out since"
-        raise ConfigurationError(f"the unfinished export of {request.paths.given} {wanted} (--since)")
+        wanted = "brings the file up to date: resume it with" if state.since else "writes all rows: resume it without"
+        raise ConfigurationError(f"the unfinished export of {request.paths.given} {wanted} since (--since)")
 
 
 def _complete_spec(request: ExportRequest, before: ExportSpec) -> ExportSpec:
@@ -136,12 +135,14 @@ def _find_base(request: ExportRequest) -> FinishedExport | None:
     base = load(paths.manifest, FinishedExport)
     if base is None:
         raise ConfigurationError(
-            f"{paths.given} cannot be brought up to date: {paths.manifest.name} is not beside it; export it anew"
+            f"{paths.given} cannot be brought up to date: {paths.manifest.name} is missing; {EXPORT_AGAIN}"
         )
     check_spec(_complete_spec(request, base.spec), base.spec, what=paths.given)
     # The size is a cheap test for a file that was edited; rows that do not ascend are detected by the merge.
     if paths.target.stat().st_size != base.size:
-        raise ConfigurationError(f"{paths.given} was changed since its export, so it cannot be brought up to date")
+        raise ConfigurationError(
+            f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}"
+        )
     return base
 
 

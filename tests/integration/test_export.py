@@ -281,7 +281,7 @@ async def test_overwrite_needs_nothing_of_what_was(sandbox: Sandbox, amili: Amil
             (tmp_path / "rows.csv.part").write_bytes(b"")
         else:
             state.write_bytes(content)
-        with pytest.raises(ConfigurationError, match=rf"{said}.*begin anew with overwrite \(--force\)"):
+        with pytest.raises(ConfigurationError, match=rf"{said}.*start again with overwrite \(--force\)"):
             await export(amili.payout_specifications, path, resume=True)
     await export(amili.payout_specifications, path, overwrite=True)
     assert read_ids(path) == ids_of(sandbox)
@@ -290,7 +290,7 @@ async def test_overwrite_needs_nothing_of_what_was(sandbox: Sandbox, amili: Amil
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"fields": ("_id", "amount")}, "fields was not chosen, and is _id,amount now"),
+        ({"fields": ("_id", "amount")}, "with fields=all, not fields=_id,amount"),
         ({"where": {"currency": "SEK"}}, "another filter"),
         ({"since": True}, None),
     ],
@@ -310,7 +310,7 @@ async def test_another_export_does_not_go_on(
     with pytest.raises(ConfigurationError, match=said):
         await export(amili.payout_specifications, path, resume=True, **options)
     with pytest.raises(
-        ConfigurationError, match="resource was finance--payout-specifications, and is finance--payouts"
+        ConfigurationError, match="with resource=finance--payout-specifications, not resource=finance--payouts"
     ):
         await export(amili.payouts, path, resume=True)
     assert len(sandbox.requests) == 0
@@ -351,9 +351,7 @@ async def test_a_record_that_does_not_fit_is_named(sandbox: Sandbox, amili: Amil
     """An amount that Parquet cannot hold ends the export; once the row is mended, it goes on."""
     path, wrong = tmp_path / "rows.parquet", ids_of(sandbox)[130]
     sandbox.update(SPECIFICATIONS, wrong, {"vat_amount": Decimal("0.1234567890123456789")})
-    with pytest.raises(
-        ExportFailed, match=f"record {wrong} cannot be put into it: vat_amount has more than 18"
-    ) as caught:
+    with pytest.raises(ExportFailed, match=f"record {wrong} cannot be written: vat_amount has more than 18") as caught:
         await export(amili.payout_specifications, path)
     assert (caught.value.record_id, caught.value.path) == (wrong, path)
     assert "12345" not in str(caught.value)
@@ -383,8 +381,8 @@ async def test_a_row_that_does_not_decode_is_named(sandbox: Sandbox, amili: Amil
         ("a.xlsx", {}, "must end in"),
         ("a.csv", {"fields": ()}, "at least one field"),
         ("a.csv", {"where": {"$where": 1}}, "where"),
-        ("a.csv", {"sweep": True}, "sweep goes with since"),
-        ("there.csv", {"since": True}, r"there\.csv\.manifest\.json is not beside it"),
+        ("a.csv", {"sweep": True}, "sweep requires since"),
+        ("there.csv", {"since": True}, r"there\.csv\.manifest\.json is missing"),
     ],
 )
 async def test_what_cannot_be_is_refused_before_anything_is_asked(
@@ -516,7 +514,7 @@ async def test_bringing_up_to_date_can_be_interrupted(
         sandbox.update(SPECIFICATIONS, row_id, {"creditor_name": "New AB"})
     await interrupt(amili, path, rows=60, since=True)
     assert path.read_bytes() == old
-    with pytest.raises(ConfigurationError, match="brings the file up to date: say since"):
+    with pytest.raises(ConfigurationError, match="brings the file up to date: resume it with since"):
         await export(amili.payout_specifications, path, resume=True)
     with pytest.raises(ConfigurationError, match="is an unfinished export"):
         await export(amili.payout_specifications, path, since=True)
@@ -553,7 +551,7 @@ async def test_a_file_that_cannot_be_brought_up_to_date_is_refused(
         with pytest.raises(ConfigurationError, match=said):
             await export(amili.payout_specifications, path, since=True, **options)
 
-    await refuse(path, "fields was not chosen, and is _id now", fields=("_id",))
+    await refuse(path, "with fields=all, not fields=_id", fields=("_id",))
     await refuse(path, "another filter", where={"currency": "SEK"})
     await refuse(bare, "cannot be brought up to date: .*_id")
     with path.open("ab") as file:
@@ -628,7 +626,7 @@ async def test_sweeping_is_not_forgotten_on_the_way(sandbox: Sandbox, amili: Ami
     with pytest.raises(ExtractionInterrupted):
         await export(amili.payout_specifications, path, since=True, sweep=True)
     sandbox.stop_failing()
-    with pytest.raises(ConfigurationError, match=r"leaves out what is gone: say sweep \(--sweep\)"):
+    with pytest.raises(ConfigurationError, match=r"leaves out deleted rows: resume it with sweep \(--sweep\)"):
         await export(amili.payout_specifications, path, since=True, resume=True)
     await export(amili.payout_specifications, path, since=True, sweep=True, resume=True)
     assert gone not in path.read_text()
@@ -642,6 +640,6 @@ async def test_a_list_that_came_incompletely_becomes_no_file(
     await export(amili.payout_specifications, path)
     before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
     sandbox.falsify(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
-    with pytest.raises(UnreadableResponse, match=r"was not made: \d+ rows of .* came, but the API counted 250"):
+    with pytest.raises(UnreadableResponse, match=r"was not written: the API sent \d+ rows of .* but counted 250"):
         await export(amili.payout_specifications, path, overwrite=True)
     assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)} == before

@@ -82,7 +82,7 @@ def encode_records(file_format: Format, records: Sequence[Any], *, path: Path) -
         return file_format.encode(records)
     for record in records:
         _check_alone(file_format, record, path)
-    raise ExportFailed(f"{path}: these records cannot be put into it together", path=path)
+    raise ExportFailed(f"{path}: these records cannot be written together", path=path)
 
 
 def _check_alone(file_format: Format, record: Any, path: Path) -> None:
@@ -96,4 +96,4 @@ def _check_alone(file_format: Format, record: Any, path: Path) -> None:
     row_id = id_of(record)
     name = "a record" if row_id is None else f"record {row_id}"
     # Raised outside the `except` clause, so that no traceback shows the error that may quote the record.
-    raise ExportFailed(f"{path}: {name} cannot be put into it{reason}", path=path, record_id=row_id)
+    raise ExportFailed(f"{path}: {name} cannot be written{reason}", path=path, record_id=row_id)

@@ -23,9 +23,9 @@ SCALE = 18
 """Digits of money after the point, at most."""
 
 _REASONS: Mapping[ColumnKind, str] = {
-    Scalar.MONEY: f"has more than {SCALE} decimals, more than {PRECISION - SCALE} digits before them, or is no number",
-    Scalar.TIMESTAMP: "is no date that the file can hold",
-    Scalar.INT: "is no whole number of 64 bits",
+    Scalar.MONEY: f"has more than {SCALE} decimals, more than {PRECISION - SCALE} digits before, or is not a number",
+    Scalar.TIMESTAMP: "is not a date that Parquet can hold",
+    Scalar.INT: "is not a 64-bit integer",
     Scalar.BOOL: "is neither true nor false",
 }
 _FAILURES = (TypeError, ValueError, ArithmeticError, AttributeError)
@@ -82,7 +82,7 @@ def _build_array(column: Column, values: Sequence[Any]) -> Any:
             return pa.array(list(map(_to_microseconds, values)), type_)
         return pa.array([_normalize(column.kind, value) for value in values], type_)
     except _FAILURES:
-        raise UnencodableValue(column.name, _REASONS.get(column.kind, "holds what the file cannot")) from None
+        raise UnencodableValue(column.name, _REASONS.get(column.kind, "has a value that Parquet cannot hold")) from None
 
 
 @lru_cache(maxsize=4096)

@@ -62,10 +62,14 @@ class Csv(TextFormat):
 
     def check(self, path: Path) -> None:
         if "_id" not in self._fields:
-            raise ConfigurationError(f"{path} cannot be brought up to date: it has no column _id")
+            raise ConfigurationError(
+                f"{path} cannot be brought up to date: it has no column _id; export it again with that field"
+            )
         with path.open("rb") as file:
             if file.read(len(self.header)) != self.header:
-                raise ConfigurationError(f"{path} cannot be brought up to date: it has other columns")
+                raise ConfigurationError(
+                    f"{path} cannot be brought up to date: its columns differ; export it again with overwrite (--force)"
+                )
 
 
 def _join_lines(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -48,7 +48,9 @@ class Ndjson(TextFormat):
         with path.open("rb") as file, suppress(msgspec.MsgspecError, ValueError):
             next(self.read_rows(file), None)
             return
-        raise ConfigurationError(f"{path} cannot be brought up to date: its rows have no _id")
+        raise ConfigurationError(
+            f"{path} cannot be brought up to date: its rows have no _id; export it again with that field"
+        )
 
 
 def _choose(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

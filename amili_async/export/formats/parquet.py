@@ -80,13 +80,17 @@ class Parquet:
         from pyarrow import ArrowException, parquet
 
         if "_id" not in self._names:
-            raise ConfigurationError(f"{path} cannot be brought up to date: it has no column _id")
+            raise ConfigurationError(
+                f"{path} cannot be brought up to date: it has no column _id; export it again with that field"
+            )
         try:
             names = parquet.read_schema(path).names
         except ArrowException:
             raise ConfigurationError(f"{path} cannot be brought up to date: it is not a Parquet file") from None
         if names != self._names:
-            raise ConfigurationError(f"{path} cannot be brought up to date: it has other columns")
+            raise ConfigurationError(
+                f"{path} cannot be brought up to date: its columns differ; export it again with overwrite (--force)"
+            )
 
     @cached_property
     def _spool_schema(self) -> Any:

@@ -78,5 +78,5 @@ def test_a_struct_of_the_callers_says_what_its_columns_hold() -> None:
 
 def test_a_dict_has_no_fields_of_its_own() -> None:
     """What a dict lacks is not known."""
-    with pytest.raises(ConfigurationError, match="needs fields"):
+    with pytest.raises(ConfigurationError, match="requires fields"):
         find_columns(None, dict)

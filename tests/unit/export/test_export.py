@@ -116,7 +116,7 @@ async def test_an_existing_file_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize("option", [{"where": {"amount": 1}}, {"resume": True}, {"since": True}, {"sweep": True}])
 async def test_what_only_a_resource_can_is_refused(option: dict[str, Any], tmp_path: Path) -> None:
     """Records from elsewhere can be neither filtered nor resumed, and are not begun."""
-    with pytest.raises(ConfigurationError, match="for a resource"):
+    with pytest.raises(ConfigurationError, match="require a resource"):
         await export(lines(1), tmp_path / "a.csv", **option)
     assert names_in(tmp_path) == []
 
@@ -273,7 +273,9 @@ async def test_a_directory_as_the_target_is_the_callers_mistake(tmp_path: Path) 
 async def test_a_spool_that_is_not_ours_fails_the_export(tmp_path: Path) -> None:
     """A foreign file under the name of the spool raises `ExportFailed` with the target, and stays."""
     (tmp_path / "a.csv.part").write_bytes(b"half of a download")
-    with pytest.raises(ExportFailed, match=r"a\.csv cannot be written: .*a\.csv\.part is in the way") as caught:
+    with pytest.raises(
+        ExportFailed, match=r"a\.csv cannot be written: .*a\.csv\.part exists and is not the spool of an export"
+    ) as caught:
         await export(lines(1), tmp_path / "a.csv", overwrite=True)
     assert caught.value.path == tmp_path / "a.csv"
     assert (tmp_path / "a.csv.part").read_bytes() == b"half of a download"
@@ -307,6 +309,6 @@ async def test_a_record_that_cannot_be_written_is_named(suffix: str, tmp_path: P
 
     with pytest.raises(ExportFailed) as caught:
         await export(records(), tmp_path / f"a.{suffix}", fields=("_id", "amount", "creditor_name"))
-    assert str(caught.value).endswith("record 6774e8021e69178178006e28 cannot be put into it")
+    assert str(caught.value).endswith("record 6774e8021e69178178006e28 cannot be written")
     assert caught.value.record_id == "6774e8021e69178178006e28"
     assert names_in(tmp_path) == []

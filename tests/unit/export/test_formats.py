@@ -135,7 +135,7 @@ def test_a_column_of_csv_may_begin_with_text_and_hold_anything() -> None:
 
 def test_csv_of_dicts_needs_its_fields_told() -> None:
     """What a dict lacks is not known, so a header made from the first one could lose columns."""
-    with pytest.raises(ConfigurationError, match="needs fields"):
+    with pytest.raises(ConfigurationError, match="requires fields"):
         Csv(record=dict)
 
 

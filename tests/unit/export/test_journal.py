@@ -46,7 +46,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     save(path, msgspec.structs.replace(STATE, version=2))
     with pytest.raises(
-        ConfigurationError, match=r"a\.json is of version 2, and this release reads version 1: begin anew"
+        ConfigurationError, match=r"a\.json is of version 2, and this release reads version 1: start again"
     ):
         load(path, ExportState)
 
@@ -71,9 +71,13 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("resource", "creditor--payments", "resource was finance--payouts, and is creditor--payments now"),
-        ("format", ".ndjson", "format was .csv, and is .ndjson now"),
-        ("fields", None, "fields was _id,amount, and is not chosen now"),
+        (
+            "resource",
+            "creditor--payments",
+            "with resource=finance--payouts, not resource=creditor--payments: request the same resource",
+        ),
+        ("format", ".ndjson", "with format=.csv, not format=.ndjson: request the same format"),
+        ("fields", None, "with fields=_id,amount, not fields=all: request the same fields"),
     ],
 )
 def test_what_differs_is_named(name: str, value: object, said: str) -> None:

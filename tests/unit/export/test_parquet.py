@@ -184,14 +184,14 @@ def test_a_value_that_does_not_fit_is_named(field: str, value: Any) -> None:
     wrong = replace(make_line(3), **{field: value})
     with pytest.raises(ExportFailed) as caught:
         write([make_line(1), make_line(2), wrong, make_line(4)])
-    assert str(caught.value).startswith(f"a.parquet: record {wrong.id} cannot be put into it: {field} ")
+    assert str(caught.value).startswith(f"a.parquet: record {wrong.id} cannot be written: {field} ")
     assert str(value) not in str(caught.value)
     assert (caught.value.record_id, caught.value.path) == (wrong.id, PATH)
 
 
 def test_an_undocumented_shape_of_a_documented_field_is_named() -> None:
     """A dict may hold anything: a date that is none does not become null."""
-    with pytest.raises(ExportFailed, match=r"record 6774e8021e69178178006e27 .*: payout_date is no date"):
+    with pytest.raises(ExportFailed, match=r"record 6774e8021e69178178006e27 .*: payout_date is not a date"):
         write([UNDOCUMENTED], fields=("_id", "payout_date"))
 
 

@@ -128,6 +128,6 @@ def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     """Somebody else's .part, a browser's say, is refused and stays as it is."""
     path = tmp_path / "a.csv.part"
     path.write_bytes(b"half of a download")
-    with pytest.raises(FileExistsError, match=r"a\.csv\.part is in the way"):
+    with pytest.raises(FileExistsError, match=r"a\.csv\.part exists and is not the spool of an export: move it away"):
         open_spool(path)
     assert path.read_bytes() == b"half of a download"
