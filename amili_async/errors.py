@@ -262,7 +262,8 @@ class ExtractionInterrupted(AmiliError):
 
 
 class ExportFailed(AmiliError):
-    """A file could not be written while an export was under way: the disk is full, or a value does not fit the format.
+    """A file could not be written: the file system refused (no such directory, no permission, a full disk), another
+    export writes the same file, or a record does not fit the format.
 
     What was written of a resource before stays, and its export can be resumed; of a stream nothing stays.
     """
