@@ -262,11 +262,7 @@ class ExtractionInterrupted(AmiliError):
 
 
 class ExportFailed(AmiliError):
-    """A file could not be written: the file system refused (no such directory, no permission, a full disk), another
-    export writes the same file, or a record does not fit the format.
-
-    What was written of a resource before stays, and its export can be resumed; of a stream nothing stays.
-    """
+    """A file could not be written, or a value does not fit its format. The export of a resource can be resumed."""
 
     def __init__(self, message: str, *, path: "Path", record_id: str | None = None) -> None:
         super().__init__(message)

@@ -24,7 +24,7 @@ from amili_async.export.journal import EXPORT_AGAIN, RESUME_OR_OVERWRITE, Finish
 from amili_async.export.spool import Spool
 
 _UNREADABLE = (ValueError, IndexError, csv.Error, msgspec.MsgspecError)
-"""What a format raises for an older file that is not as it was written; pyarrow's errors are `ValueError`s."""
+"""What a format raises for an older file that was changed; pyarrow's errors are `ValueError`s."""
 
 
 def build_file(
@@ -33,11 +33,11 @@ def build_file(
     file_format: Format,
     *,
     base: Path | None = None,
-    gone: frozenset[str] = frozenset(),
+    removed: frozenset[str] = frozenset(),
 ) -> tuple[int, int]:
     """Write the whole file beside the target, and bring it onto the disk; returns its rows and its bytes.
 
-    With *base* the rows are merged into those of that file, without the ones that are *gone*.
+    With *base* the rows are merged into those of that file, without the *removed* ones.
     """
     with raising_export_failed(paths.given):
         try:
@@ -45,7 +45,7 @@ def build_file(
                 if base is None:
                     rows = file_format.write(file, spool.frames)
                 else:
-                    rows = file_format.write(file, lambda: file_format.merge(base, spool.frames(), gone))
+                    rows = file_format.write(file, lambda: file_format.merge(base, spool.frames(), removed))
                 finish_file(file, paths.target)
                 size = file.tell()
             # Its name, too: the state that is saved next promises that the file is there.

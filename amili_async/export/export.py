@@ -53,11 +53,11 @@ async def export(
     A **stream**, or any async iterable of structs or dicts, is written in its own order, whole or not at all.
 
     Before the first request, `ConfigurationError` is raised if the call is wrong: the file exists or is unfinished, its
-    suffix names no format, or the options differ from those of the unfinished export. `ExportFailed` is raised, also
-    before the first request, if the file system refuses (no such directory, no permission, a full disk, another export
-    to the same file) or a record does not fit the format. `ExtractionInterrupted` is raised if the API failed. What was
-    written of a resource stays and can be resumed. `UnreadableResponse` is raised if the API sent fewer rows than it
-    counted; nothing stays.
+    suffix names no format, or the options differ from those of the unfinished export; at the end, if the file was
+    created since. `ExportFailed` is raised, also before the first request, if the file cannot be written (no such
+    directory, no permission, a full disk, another export to it), or if a record does not fit the format.
+    `ExtractionInterrupted` is raised if the API failed. What was written of a resource stays and can be resumed.
+    `UnreadableResponse` is raised if the API sent fewer rows than it counted; nothing stays.
     """
     path = Path(path)
     format_for(path, fields)  # rejects another suffix, or an impossible name, before anything else

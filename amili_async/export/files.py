@@ -83,7 +83,7 @@ def raising_export_failed(path: Path) -> Iterator[None]:
 def write_file(path: Path, content: bytes) -> None:
     """Write a small file at once: after a failure at any moment it has its old content or the new one.
 
-    `ExportFailed` if the file system refuses, `ConfigurationError` if *path* is a directory or a device.
+    `ExportFailed` if that fails, `ConfigurationError` if *path* is a directory or a device.
     """
     with raising_export_failed(path):
         target = path.resolve()

@@ -58,10 +58,10 @@ async def export_resource(
             if extraction.manifest.verdict is Verdict.PARTIAL:
                 journal.discard()  # resuming would not help: only another extraction can find the missing rows
                 raise _incomplete(request, extraction.manifest)
-            gone: frozenset[str] = frozenset()
+            removed: frozenset[str] = frozenset()
             if request.sweep and base is not None:
-                gone = await resource.sweep(await in_thread(read_ids, journal.paths, file_format), where)
-            finished = await in_thread(_finish, journal, file_format, extraction, gone)
+                removed = await resource.sweep(await in_thread(read_ids, journal.paths, file_format), where)
+            finished = await in_thread(_finish, journal, file_format, extraction, removed)
         return await in_thread(_commit, journal, finished)
 
 
@@ -146,10 +146,12 @@ def _incomplete(request: ExportRequest, manifest: Manifest) -> UnreadableRespons
     )
 
 
-def _finish(journal: Journal, file_format: Format, extraction: Extraction[Any], gone: frozenset[str]) -> FinishedExport:
+def _finish(
+    journal: Journal, file_format: Format, extraction: Extraction[Any], removed: frozenset[str]
+) -> FinishedExport:
     state, paths = journal.state, journal.paths
     base = paths.target if state.since else None
-    rows, size = build_file(paths, journal.spool, file_format, base=base, gone=gone)
+    rows, size = build_file(paths, journal.spool, file_format, base=base, removed=removed)
     manifest = Raw(extraction.manifest.to_json().encode())
     finished = FinishedExport(spec=state.spec, rows=rows, size=size, manifest=manifest)
     journal.finish(finished, changed=journal.spool.rows if state.since else None)

@@ -68,7 +68,7 @@ class ExportState(Struct, frozen=True, kw_only=True):
     overwrite: bool
     """Whether the target may be replaced."""
     since: bool
-    """Whether the target is brought up to date, rather than made anew."""
+    """Whether the target is brought up to date, rather than written whole."""
     sweep: bool = False
     """Whether deleted rows are left out."""
     spool_length: int
@@ -183,7 +183,7 @@ class Journal:
 
     def discard(self) -> None:
         """Remove state and spool."""
-        # In this order: a spool without a state is begun anew, but a state without its spool lacks rows.
+        # In this order: a spool without a state is cleared and begun, but a state without its spool lacks rows.
         remove(self.paths.state)
         self.spool.remove()
 

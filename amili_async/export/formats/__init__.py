@@ -27,8 +27,8 @@ class Format(Protocol):
     def write(self, file: BinaryIO, frames: Frames) -> int:
         """Write the whole file from its frames; returns the number of rows."""
 
-    def merge(self, path: Path, frames: Iterator[Frame], gone: frozenset[str]) -> Iterator[Frame]:
-        """The rows of an older file and of *frames*, both ascending by `_id`, without those that are *gone*.
+    def merge(self, path: Path, frames: Iterator[Frame], removed: frozenset[str]) -> Iterator[Frame]:
+        """The rows of an older file and of *frames*, both ascending by `_id`, without the *removed* ones.
 
         Where both have an `_id`, the row of *frames* replaces the older one.
         """

@@ -110,13 +110,13 @@ def _normalize(kind: ColumnKind, value: Any) -> Any:
     return _EXACT.normalize(value) if kind is Scalar.MONEY and isinstance(value, Decimal) else value
 
 
-def merge_tables(old: Iterator[Any], new: Iterator[Any], *, gone: frozenset[str]) -> Iterator[Any]:
-    """Merge two sequences of tables that ascend by `_id` into one, without the rows that are *gone*.
+def merge_tables(old: Iterator[Any], new: Iterator[Any], *, removed: frozenset[str]) -> Iterator[Any]:
+    """Merge two sequences of tables that ascend by `_id` into one, without the *removed* ones.
 
     A new row replaces the old one with its `_id`. `ValueError` if *old* does not ascend.
     """
     pa = load_arrow()
-    incoming, lost = _Incoming(new), pa.array(sorted(gone), pa.string())
+    incoming, lost = _Incoming(new), pa.array(sorted(removed), pa.string())
     last = ""
     for table in old:
         last = _check_ascending(table["_id"], after=last)

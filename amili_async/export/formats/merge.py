@@ -36,11 +36,11 @@ class TextFormat(ABC):
             rows += frame.rows
         return rows
 
-    def merge(self, path: Path, frames: Iterator[Frame], gone: frozenset[str]) -> Iterator[Frame]:
+    def merge(self, path: Path, frames: Iterator[Frame], removed: frozenset[str]) -> Iterator[Frame]:
         new = (row for frame in frames for row in self.read_rows(frame.payload.splitlines(keepends=True)))
         with path.open("rb") as file:
             file.seek(len(self.header))
-            yield from _group(merge_rows(self.read_rows(file), new, gone=gone))
+            yield from _group(merge_rows(self.read_rows(file), new, removed=removed))
 
     def read_ids(self, path: Path) -> Iterator[str]:
         with path.open("rb") as file:
@@ -49,8 +49,8 @@ class TextFormat(ABC):
                 yield row_id
 
 
-def merge_rows(old: Iterator[TextRow], new: Iterator[TextRow], *, gone: frozenset[str]) -> Iterator[TextRow]:
-    """Merge two sequences that ascend by `_id` into one, without the rows that are *gone*.
+def merge_rows(old: Iterator[TextRow], new: Iterator[TextRow], *, removed: frozenset[str]) -> Iterator[TextRow]:
+    """Merge two sequences that ascend by `_id` into one, without the *removed* ones.
 
     A new row replaces the old one with its `_id`. `ValueError` if *old* does not ascend.
     """
@@ -58,16 +58,16 @@ def merge_rows(old: Iterator[TextRow], new: Iterator[TextRow], *, gone: frozense
     older = next(old, None)
     for newer in new:
         while older is not None and older[0] < newer[0]:
-            if older[0] not in gone:
+            if older[0] not in removed:
                 yield older
             older = next(old, None)
         if older is not None and older[0] == newer[0]:
             older = next(old, None)
         # A row can be deleted after it was extracted and before the sweep.
-        if newer[0] not in gone:
+        if newer[0] not in removed:
             yield newer
     while older is not None:
-        if older[0] not in gone:
+        if older[0] not in removed:
             yield older
         older = next(old, None)
 

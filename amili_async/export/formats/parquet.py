@@ -66,9 +66,9 @@ class Parquet:
                 load_arrow().default_memory_pool().release_unused()
         return rows
 
-    def merge(self, path: Path, frames: Iterator[Frame], gone: frozenset[str]) -> Iterator[Frame]:
+    def merge(self, path: Path, frames: Iterator[Frame], removed: frozenset[str]) -> Iterator[Frame]:
         tables = (load_arrow().Table.from_batches([self._open(frame)]) for frame in frames)
-        for table in merge_tables(self._read(path), tables, gone=gone):
+        for table in merge_tables(self._read(path), tables, removed=removed):
             for batch in table.combine_chunks().to_batches():
                 yield Frame(batch.num_rows, bytes(batch.serialize()))
 
