@@ -1,4 +1,4 @@
-"""From a stream to a file, and what is left when that fails."""
+"""From a stream to a file, and what is left on the disk when that fails."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def amili(sandbox: Sandbox) -> AsyncIterator[AmiliClient]:
-    """A client of it."""
+    """A client of the sandbox."""
     async with AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None) as amili:
         yield amili
 
@@ -54,8 +54,8 @@ async def lines_then(failure: BaseException) -> AsyncIterator[PayoutSpecificatio
     raise failure
 
 
-async def test_a_stream_arrives_whole_and_exact(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """Every row of the server is in the file, in order, with the digits and names that it has there."""
+async def test_a_stream_is_written_whole_and_exact(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """Every row of the server is in the file, in order, with the digits and names that the server stores."""
     path = tmp_path / "lines.ndjson"
     exported = await export(amili.payout_specifications.stream(into=dict), path)
     assert exported == ExportResult(path=path, rows=250, drifted=False)
@@ -66,30 +66,32 @@ async def test_a_stream_arrives_whole_and_exact(sandbox: Sandbox, amili: AmiliCl
     ]
 
 
-async def test_progress_is_told_page_by_page(amili: AmiliClient, tmp_path: Path) -> None:
-    """The callback gets the rows so far and the total that the server names."""
-    told: list[tuple[int, int | None, float | None]] = []
+async def test_progress_is_reported_page_by_page(amili: AmiliClient, tmp_path: Path) -> None:
+    """The callback gets the rows so far and the total that the server reports."""
+    reported: list[tuple[int, int | None, float | None]] = []
     stream = amili.payout_specifications.stream()
-    await export(stream, tmp_path / "a.csv", on_progress=lambda *progress: told.append(progress))
-    assert told == [(100, 250, None), (200, 250, None), (250, 250, None)]
+    await export(stream, tmp_path / "a.csv", on_progress=lambda *progress: reported.append(progress))
+    assert reported == [(100, 250, None), (200, 250, None), (250, 250, None)]
 
 
 async def test_any_async_iterable_is_written_in_batches(tmp_path: Path) -> None:
-    """Records from elsewhere are written a batch at a time, the last one too."""
-    told: list[int] = []
-    exported = await export(lines(1_001), tmp_path / "a.ndjson", on_progress=lambda rows, *_: told.append(rows))
-    assert told == [500, 1_000, 1_001]
+    """Records of a plain iterable are written a batch at a time, and the last, shorter batch as well."""
+    reported: list[int] = []
+    exported = await export(lines(1_001), tmp_path / "a.ndjson", on_progress=lambda rows, *_: reported.append(rows))
+    assert reported == [500, 1_000, 1_001]
     assert exported.rows == (tmp_path / "a.ndjson").read_bytes().count(b"\n") == 1_001
 
 
-async def test_no_record_at_all_makes_an_empty_file(tmp_path: Path) -> None:
-    """A csv has its header if the fields are told."""
+async def test_a_stream_without_records_makes_an_empty_file(tmp_path: Path) -> None:
+    """A CSV has its header if the fields are given."""
     assert (await export(lines(0), tmp_path / "a.csv", fields=("_id", "amount"))).rows == 0
     assert (tmp_path / "a.csv").read_text() == "_id,amount\n"
 
 
-async def test_rows_that_go_meanwhile_are_told(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """A file that may miss rows says so in the result."""
+async def test_rows_deleted_during_the_export_are_reported(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """The result of a stream that may lack rows is marked as drifted."""
     first = sandbox.rows(LINES)[0]["_id"]
 
     def delete_once(rows: int, *_: object) -> None:
@@ -100,10 +102,10 @@ async def test_rows_that_go_meanwhile_are_told(sandbox: Sandbox, amili: AmiliCli
     assert (await export(stream, tmp_path / "a.csv", on_progress=delete_once)).drifted
 
 
-async def test_an_existing_file_is_refused_before_anything_is_sent(
+async def test_an_existing_file_is_rejected_before_the_first_request(
     sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """The file stays as it was, and the server hears nothing."""
+    """The file keeps its content, and no request is sent."""
     path = tmp_path / "a.csv"
     path.write_text("precious")
     with pytest.raises(ConfigurationError, match=r"a\.csv exists already"):
@@ -114,15 +116,15 @@ async def test_an_existing_file_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("option", [{"where": {"amount": 1}}, {"resume": True}, {"since": True}, {"sweep": True}])
-async def test_what_only_a_resource_can_is_refused(option: dict[str, Any], tmp_path: Path) -> None:
-    """Records from elsewhere can be neither filtered nor resumed, and are not begun."""
+async def test_options_of_a_resource_are_rejected_for_a_stream(option: dict[str, Any], tmp_path: Path) -> None:
+    """A plain iterable can be neither filtered nor resumed, and nothing of it is written."""
     with pytest.raises(ConfigurationError, match="require a resource"):
         await export(lines(1), tmp_path / "a.csv", **option)
     assert names_in(tmp_path) == []
 
 
-async def test_an_existing_file_is_replaced_when_asked_for(tmp_path: Path) -> None:
-    """With overwrite the new file takes its place, and nothing else is left beside it."""
+async def test_overwrite_replaces_an_existing_file(tmp_path: Path) -> None:
+    """The new file replaces the old one, and no other file is left beside it."""
     path = tmp_path / "a.csv"
     path.write_text("old")
     await export(lines(1), path, overwrite=True)
@@ -130,8 +132,8 @@ async def test_an_existing_file_is_replaced_when_asked_for(tmp_path: Path) -> No
     assert names_in(tmp_path) == [path.name]
 
 
-async def test_a_file_that_comes_to_be_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    """Somebody else's file that appeared during the export is left alone."""
+async def test_a_file_created_during_the_export_is_not_replaced(tmp_path: Path) -> None:
+    """The file of another process that appeared during the export keeps its content."""
     path = tmp_path / "a.csv"
     with pytest.raises(ConfigurationError, match="exists already"):
         await export(lines(1), path, on_progress=lambda *_: path.write_text("theirs"))
@@ -151,7 +153,7 @@ async def test_a_link_keeps_pointing_to_what_is_replaced(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("failure", [RuntimeError("x"), KeyboardInterrupt(), asyncio.CancelledError()])
 async def test_an_interrupted_export_leaves_nothing(failure: BaseException, tmp_path: Path) -> None:
-    """Whatever ends it after some pages: no file under the name, and no part either; an old file stays."""
+    """Whatever ends it after some pages, neither the file nor its spool is left; an old file keeps its content."""
     old = tmp_path / "old.csv"
     old.write_text("old")
     for path in (tmp_path / "new.csv", old):
@@ -162,10 +164,10 @@ async def test_an_interrupted_export_leaves_nothing(failure: BaseException, tmp_
 
 
 @pytest.mark.parametrize("cancellations", [1, 3])
-async def test_a_cancellation_waits_for_the_write_that_has_begun(
+async def test_a_cancellation_waits_for_the_running_write(
     cancellations: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file is not closed under a thread that still writes to it, and then goes away."""
+    """The spool is not closed while a thread writes to it, and is removed afterwards."""
     begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
     flush = Spool.flush
 
@@ -185,16 +187,14 @@ async def test_a_cancellation_waits_for_the_write_that_has_begun(
         await settle()
     assert not exporting_task.done()
     may_end.set()
-    with pytest.raises(asyncio.CancelledError, match="th"):  # anyio knows its own by what they say
+    with pytest.raises(asyncio.CancelledError, match="th"):  # anyio recognises its cancellations by their message
         await exporting_task
     assert ended.is_set()
     assert names_in(tmp_path) == []
 
 
-async def test_a_cancellation_waits_for_the_opening_that_has_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a thread opens for somebody who has left is closed and removed, and another export can begin at once."""
+async def test_a_cancellation_waits_for_the_running_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a thread opens for a cancelled export is closed and removed, and another export can begin at once."""
     begun, may_end = threading.Event(), threading.Event()
 
     def open_slowly(path: Path) -> Spool:
@@ -214,8 +214,8 @@ async def test_a_cancellation_waits_for_the_opening_that_has_begun(
     assert (await export(lines(1), tmp_path / "a.ndjson")).rows == 1
 
 
-def test_what_another_export_has_begun_since_is_left_alone(tmp_path: Path) -> None:
-    """Who has let go of the lock removes nothing more, not even when it is told of its cancellation afterwards."""
+def test_the_files_of_the_next_export_are_left_alone(tmp_path: Path) -> None:
+    """An export that has released the lock removes nothing, even if its cancellation is delivered afterwards."""
     paths = find_paths(tmp_path / "a.csv")
     spool = open_spool(paths.spool)
     spool.remove()
@@ -224,15 +224,15 @@ def test_what_another_export_has_begun_since_is_left_alone(tmp_path: Path) -> No
     assert names_in(tmp_path) == [paths.whole.name]
 
 
-async def test_until_it_is_whole_the_file_is_a_part(tmp_path: Path) -> None:
-    """While it grows, the only file there is clearly named `.part`."""
+async def test_an_unfinished_file_has_another_name(tmp_path: Path) -> None:
+    """While the rows arrive, the only file is the spool, named `.part`."""
     seen: list[str] = []
     await export(lines(1), tmp_path / "a.csv", on_progress=lambda *_: seen.extend(names_in(tmp_path)))
     assert seen == ["a.csv.part"]
 
 
-async def test_what_a_killed_one_left_is_no_obstacle(tmp_path: Path) -> None:
-    """Rows of an export that can't be resumed are written over."""
+async def test_the_spool_of_a_killed_stream_is_replaced(tmp_path: Path) -> None:
+    """Rows of an export that cannot be resumed are discarded by the next one."""
     spool = open_spool(tmp_path / "a.csv.part")
     spool.clear()
     spool.append(bytes(12), 1, b"lost")
@@ -242,14 +242,14 @@ async def test_what_a_killed_one_left_is_no_obstacle(tmp_path: Path) -> None:
 
 
 async def test_two_exports_to_one_file_do_not_mix(tmp_path: Path) -> None:
-    """The second one is refused while the first is at it, and the first ends well."""
+    """The second one fails while the first is running, and the first is finished."""
 
-    async def lines_meanwhile() -> AsyncIterator[PayoutSpecification]:
+    async def lines_and_another_export() -> AsyncIterator[PayoutSpecification]:
         with pytest.raises(ExportFailed, match=r"a\.csv\.part is being written by another export"):
             await export(lines(1), tmp_path / "a.csv", overwrite=True)
         yield LINE
 
-    assert (await export(lines_meanwhile(), tmp_path / "a.csv")).rows == 1
+    assert (await export(lines_and_another_export(), tmp_path / "a.csv")).rows == 1
     assert names_in(tmp_path) == ["a.csv"]
 
 
@@ -286,7 +286,7 @@ async def test_a_spool_that_is_not_ours_fails_the_export(tmp_path: Path) -> None
 async def test_a_disk_that_fills_up_leaves_no_file(
     call: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call that fails while rows are written, or at the very end, is an error that names the file."""
+    """A call that fails while rows are written or the file is committed raises an error that names the file."""
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -301,7 +301,7 @@ async def test_a_disk_that_fills_up_leaves_no_file(
 
 @pytest.mark.parametrize("suffix", ["csv", "ndjson"])
 async def test_a_record_that_cannot_be_written_is_named(suffix: str, tmp_path: Path) -> None:
-    """A value that no format can hold: the error has the record's id, and nothing of the record."""
+    """The error of a value that no format can hold has the record's id, and no content of the record."""
 
     async def records() -> AsyncIterator[dict[str, Any]]:
         yield {"_id": "6774e8021e69178178006e27", "amount": Decimal(1)}

@@ -1,4 +1,4 @@
-"""What is written down of an export, and what is refused when it is read."""
+"""What is saved of an export, and what is rejected when it is read."""
 
 from pathlib import Path
 
@@ -14,35 +14,35 @@ NO_UTF_8 = b'{"version":1,"spec":{"resource":"\xff"}}'
 FINISHED = FinishedExport(spec=SPEC, rows=3, size=99, manifest=msgspec.Raw(b'{"rows":3}'))
 
 
-def test_what_was_saved_is_read(tmp_path: Path) -> None:
-    """Both files come back as they were, and nothing else is left."""
-    for form, written in ((ExportState, STATE), (FinishedExport, FINISHED)):
-        path = tmp_path / form.__name__
+def test_saved_documents_are_read_unchanged(tmp_path: Path) -> None:
+    """State and manifest are read as they were saved, and no other file is left."""
+    for type_, written in ((ExportState, STATE), (FinishedExport, FINISHED)):
+        path = tmp_path / type_.__name__
         save(path, written)
-        found = load(path, form)  # type: ignore[type-var]
+        found = load(path, type_)  # type: ignore[type-var]
         assert msgspec.json.decode(msgspec.json.encode(found)) == msgspec.json.decode(msgspec.json.encode(written))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ExportState", "FinishedExport"]
 
 
-def test_what_is_not_there_is_nothing(tmp_path: Path) -> None:
-    """No file is no state."""
+def test_a_missing_file_is_no_state(tmp_path: Path) -> None:
+    """Without a file there is no unfinished export."""
     assert load(tmp_path / "a", ExportState) is None
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"spec":{},"rows":"x"}', NO_UTF_8]
 )
-@pytest.mark.parametrize("form", [ExportState, FinishedExport])
-def test_another_file_of_that_name_is_refused(content: bytes, form: type[ExportState], tmp_path: Path) -> None:
-    """The sentence names the file."""
+@pytest.mark.parametrize("type_", [ExportState, FinishedExport])
+def test_a_file_with_other_content_is_rejected(content: bytes, type_: type[ExportState], tmp_path: Path) -> None:
+    """The error names the file."""
     path = tmp_path / "a.csv.checkpoint.json"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"a\.csv\.checkpoint\.json is not the"):
-        load(path, form)
+        load(path, type_)
 
 
-def test_another_version_is_refused(tmp_path: Path) -> None:
-    """A file of a later release is not read as if it were ours."""
+def test_another_version_is_rejected(tmp_path: Path) -> None:
+    """A file of another release is not interpreted."""
     path = tmp_path / "a.json"
     save(path, msgspec.structs.replace(STATE, version=2))
     with pytest.raises(
@@ -52,7 +52,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk costs the new contents, never the old ones, and leaves nothing behind."""
+    """On a full disk the old content is kept, and no other file is left."""
     path = tmp_path / "a.json"
     save(path, STATE)
 
@@ -69,7 +69,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         (
             "resource",
@@ -80,8 +80,8 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
         ("fields", None, "with fields=_id,amount, not fields=all: request the same fields"),
     ],
 )
-def test_what_differs_is_named(name: str, value: object, said: str) -> None:
-    """Going on with something else is refused, and the sentence says what was and what is."""
+def test_the_option_that_differs_is_named(name: str, value: object, message: str) -> None:
+    """Resuming with another option is rejected with its old and its new value."""
     check_spec(SPEC, SPEC, what=Path("a"))
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         check_spec(msgspec.structs.replace(SPEC, **{name: value}), SPEC, what=Path("a"))
