@@ -233,7 +233,9 @@ async def test_a_cancelled_export_is_resumed(sandbox: Sandbox, amili: AmiliClien
     assert read_ids(path) == ids_of(sandbox)
 
 
-async def test_an_export_that_fails_before_its_first_row_leaves_nothing(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+async def test_an_export_that_fails_before_its_first_row_leaves_nothing(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
     """An export that fails before its first row cannot be resumed, so no file is left."""
     sandbox.fail(Fault.server_error(), times=None)
     with pytest.raises(ServerFault):
