@@ -19,9 +19,9 @@ from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
 from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, TokenSource, check_source
+from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
-from amili_async.filters import Where
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
@@ -200,7 +200,7 @@ class AmiliClient:
         or a payout differs in another way each time that it is looked at.
         """
         return Reconciler(
-            where, payouts=self.payouts, specifications=self.payout_specifications, connection=self._connection
+            where, payouts=self.payouts, specifications=self.payout_specifications, context=self._connection
         ).reconciliations()
 
     def _check_loop(self) -> None:

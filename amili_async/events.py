@@ -93,29 +93,29 @@ class StreamDrifted(Event, frozen=True, gc=False, kw_only=True):
 
 
 class PaymentRegistered(Event, frozen=True, gc=False, kw_only=True):
-    """A payment is known to be registered: the API said so, or it was found."""
+    """A payment is known to be registered: the API responded so, or a look-up found it."""
 
     request: str
     """Method and path."""
     status: str
     """`completed`, `warning`, `error`, or `other` for what is not documented."""
     was_found: bool
-    """Whether it was found rather than created by an answer that came."""
+    """Whether a look-up found it, after its response was lost or in a later run."""
 
 
-class PaymentLookedFor(Event, frozen=True, gc=False, kw_only=True):
-    """After an answer that never came a payment was looked for."""
+class PaymentLookedUp(Event, frozen=True, gc=False, kw_only=True):
+    """A payment was looked up because its outcome was unknown."""
 
     request: str
-    """Method and path of what was not answered."""
+    """Method and path of the registration."""
     error: str
     """The name of the error class that left the outcome unknown."""
     was_found: bool
     """Whether it was found; if not, the outcome stays unknown."""
-    looks: int
-    """How many times it was looked for."""
+    lookups: int
+    """How many look-ups were made."""
     seconds: float
-    """From the failure to the end of the search."""
+    """From the failure to the end of the last look-up."""
 
 
 Observer: TypeAlias = Callable[[Event], object]

@@ -11,13 +11,16 @@ from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
+from amili_async._wire.tasks import hide_contents
 from amili_async.errors import ConfigurationError
-from amili_async.models.fields import KINDS, check_id, check_text, format_date, is_like_a_date, is_object_id, parse_date
+from amili_async.models.fields import check_id, check_text, is_object_id
+from amili_async.models.kinds import KINDS
 from amili_async.models.record_type import SHORT_NAMES
+from amili_async.models.timestamps import format_date, is_like_a_date, parse_date
 
 _ORDERINGS = frozenset({"$gt", "$gte", "$lt", "$lte"})
 _COMPARISONS = _ORDERINGS | {"$eq", "$ne"}
@@ -27,62 +30,15 @@ _COMBINATIONS = frozenset({"$and", "$or", "$nor"})
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*", re.ASCII)
 
 
-class Condition(Struct, frozen=True):
-    """A filter that can be combined with others by `&`, `|` and `~`."""
+@hide_contents
+class CheckedFilter(Struct, frozen=True):
+    """A filter that was checked: the base of `Condition`, which adds the operators."""
 
     document: Mapping[str, Any]
     """The filter in the API's own JSON, checked."""
 
-    def __and__(self, other: "Condition | Mapping[str, Any]") -> "Condition":
-        return _combine("$and", self, other)
-
-    def __rand__(self, other: Mapping[str, Any]) -> "Condition":
-        return _combine("$and", other, self)
-
-    def __or__(self, other: "Condition | Mapping[str, Any]") -> "Condition":
-        return _combine("$or", self, other)
-
-    def __ror__(self, other: Mapping[str, Any]) -> "Condition":
-        return _combine("$or", other, self)
-
-    def __invert__(self) -> "Condition":
-        return Condition({"$nor": [self.document]})
-
-    def __bool__(self) -> bool:
-        raise ConfigurationError(
-            "a condition is neither true nor false: combine conditions with & | ~ (in parentheses), not and/or/not, "
-            "and write a range as field(...).between(start, end)"
-        )
-
     def __repr__(self) -> str:
-        return f"Condition({describe(self.document)})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
-
-
-Where: TypeAlias = Condition | Mapping[str, Any] | None
-
-
-def _combine(combination: str, *conditions: Condition | Mapping[str, Any]) -> Condition:
-    parts: list[Any] = []
-    for condition in conditions:
-        if not isinstance(condition, (Condition, Mapping)):
-            raise ConfigurationError("a condition can only be combined with another condition, or with a mapping")
-        document = filter_document(condition)
-        inner = document.get(combination) if len(document) == 1 else None
-        parts += inner if isinstance(inner, list) else [document]
-    return Condition({combination: parts})
-
-
-def filter_document(where: Where) -> Mapping[str, Any]:
-    """The checked filter as the API's JSON; empty for no filter."""
-    if where is None:
-        return {}
-    if isinstance(where, Condition):
-        where = where.document  # checked again: a caller can make a Condition without field(...)
-    if not isinstance(where, Mapping):
-        raise ConfigurationError("a filter is made with field(...) or is a mapping, such as {'creditor': '…'}")
-    return check_where(where)
+        return f"{type(self).__name__}({describe(self.document)})"
 
 
 def check_name(name: object) -> str:
@@ -111,8 +67,8 @@ def check_where(where: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _alternatives(combination: str, value: object) -> Sequence[Mapping[str, Any]]:
-    if isinstance(value, (list, tuple)) and value and all(isinstance(part, (Mapping, Condition)) for part in value):
-        return [part.document if isinstance(part, Condition) else part for part in value]
+    if isinstance(value, (list, tuple)) and value and all(isinstance(part, (Mapping, CheckedFilter)) for part in value):
+        return [part.document if isinstance(part, CheckedFilter) else part for part in value]
     raise ConfigurationError(f"{combination} needs a list of at least one filter")
 
 

@@ -8,75 +8,14 @@ from urllib.parse import quote, urlencode
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from amili_async._wire.tasks import hide_contents
+from amili_async.conditions import Where, filter_document
 from amili_async.errors import ConfigurationError
-from amili_async.filters import Condition, Where, check_name, check_where, describe, filter_document, listed
+from amili_async.filters import check_name, describe, listed
 from amili_async.models.json import encode_json
 
 
-class Field:
-    """A field of the API's documents, to be compared with a value; see `field()`."""
-
-    __slots__ = ("name",)
-    __hash__ = None  # type: ignore[assignment]  # == makes a condition, so two fields cannot be told apart
-
-    def __init__(self, name: str) -> None:
-        self.name = check_name(name)
-
-    def __eq__(self, value: object) -> Condition:  # type: ignore[override]
-        if isinstance(value, Mapping):
-            raise ConfigurationError(f"{self.name} is compared with an object: write operators as a mapping filter")
-        return self._compare(None, value)
-
-    def __ne__(self, value: object) -> Condition:  # type: ignore[override]
-        return self._compare("$ne", value)
-
-    def __lt__(self, value: object) -> Condition:
-        return self._compare("$lt", value)
-
-    def __le__(self, value: object) -> Condition:
-        return self._compare("$lte", value)
-
-    def __gt__(self, value: object) -> Condition:
-        return self._compare("$gt", value)
-
-    def __ge__(self, value: object) -> Condition:
-        return self._compare("$gte", value)
-
-    def is_in(self, values: Iterable[object]) -> Condition:
-        """Equal to one of *values*; none at all match nothing."""
-        return self._compare("$in", listed(values, what=f"{self.name}: is_in()"))
-
-    def not_in(self, values: Iterable[object]) -> Condition:
-        """Equal to none of *values*; a record without the field matches too."""
-        return self._compare("$nin", listed(values, what=f"{self.name}: not_in()"))
-
-    def exists(self, is_present: bool = True) -> Condition:  # noqa: FBT001, FBT002 - reads as `exists(False)`
-        """Whether the field is there, be it `null`."""
-        return self._compare("$exists", is_present)
-
-    def between(self, start: object, end: object) -> Condition:
-        """From *start*, included, to *end*, excluded: months and days then neither overlap nor leave a gap."""
-        condition = Condition(check_where({self.name: {"$gte": start, "$lt": end}}))
-        if type(start) is type(end) and start >= end:  # type: ignore[operator]  # all that can be checked has an order
-            raise ConfigurationError(f"{self.name}: between() excludes its end, so nothing lies between these two")
-        return condition
-
-    def _compare(self, operator: str | None, value: object) -> Condition:
-        return Condition(check_where({self.name: value if operator is None else {operator: value}}))
-
-    def __repr__(self) -> str:
-        return f"field({self.name!r})"
-
-
-def field(name: str) -> Field:
-    """A field by the API's name, dotted ones too (`references.case`).
-
-    `id`, `created`, `updated` and `etag` stand for the names with the underscore. A name that the API does not know
-    matches nothing, and the API does not say so.
-    """
-    return Field(name)
-
-
+@hide_contents
 class Query(Struct, frozen=True, kw_only=True):
     """What to ask of a list: checked, and encoded once for all its pages."""
 
@@ -106,9 +45,8 @@ class Query(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Query(where=<{self.description}>, sort={self.sort!r}, projection={self.projection!r})"
 
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
-
+@hide_contents
 class RangedQuery(Struct, frozen=True, kw_only=True):
     """What to ask of a list that is walked by ranges of its `_id`: encoded once but for the ids."""
 
@@ -147,8 +85,6 @@ class RangedQuery(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"RangedQuery({describe(self.document)})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 Sort: TypeAlias = str | Sequence[str] | None

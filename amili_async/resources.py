@@ -6,19 +6,19 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from amili_async._paging.offset import PagingOptions
 from amili_async._wire.context import ClientContext, check_count, check_page_size
-from amili_async._wire.decoding import Page
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
+from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import ConfigurationError, ExtractionInterrupted, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
 from amili_async.extraction.planning import make_plan
 from amili_async.extraction.source import build_source, initial_checkpoint, last_id
-from amili_async.filters import Condition, Where, filter_document
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
 from amili_async.models.record_type import RecordType, record_type_of
+from amili_async.pages import Page
 from amili_async.policies import Priority
-from amili_async.query import Projection, Sort, build_query, encode_projection, field
+from amili_async.query import Projection, Sort, build_query, encode_projection
 from amili_async.streams import Stream
 
 T = TypeVar("T")

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async._wire.decoding import Page
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import Response
 from amili_async._wire.tasks import cancel_all
 from amili_async.events import PageReceived, StreamDrifted
+from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Query
 

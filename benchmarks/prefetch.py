@@ -8,7 +8,7 @@ from statistics import fmean
 
 from amili_async._paging.offset import LOOKAHEAD, OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async._wire.decoding import Page
+from amili_async.pages import Page
 from benchmarks.harness.report import GoalResult, Report, print_goals
 from tests.support.clocks import JumpingLoop
 
@@ -74,7 +74,7 @@ def _fetch_in_order(latencies: Sequence[float]) -> tuple[float, int]:
         nonlocal consumed
         window = PrefetchWindow(fetch, width=CONCURRENCY)
         options = PagingOptions(page_size=1, width=CONCURRENCY, opens_fully=True)
-        pager = OffsetPager(window, lambda page, _: page, pace=options, on_drift=_fail_on_drift)
+        pager = OffsetPager(window, lambda page, _: page, options=options, on_drift=_fail_on_drift)
         async for page in pager.pages():
             consumed += len(page.items)
         if consumed != len(latencies):

@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator
 from typing import Any, Generic, TypeVar
 
 from amili_async._paging.partition import LOWEST
-from amili_async._wire.decoding import Page
 from amili_async._wire.listing import Listing
+from amili_async.conditions import Condition, field
 from amili_async.errors import UnreadableResponse
-from amili_async.filters import Condition
-from amili_async.query import Query, build_query, field
+from amili_async.pages import Page
+from amili_async.query import Query, build_query
 
 T = TypeVar("T")
 

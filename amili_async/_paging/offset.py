@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async._wire.decoding import Page
 from amili_async.errors import UnreadableResponse
+from amili_async.pages import Page
 
 R = TypeVar("R")
 T = TypeVar("T")

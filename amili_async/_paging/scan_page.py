@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amili_async._paging.partition import IdRange, Span
+from amili_async._wire.tasks import hide_contents
 from amili_async.errors import UnreadableResponse
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class RangeFilterIgnored(UnreadableResponse):
         )
 
 
+@hide_contents
 class ScanPage(Struct, Generic[T], frozen=True, kw_only=True):
     """A page with what identifies its records."""
 
@@ -45,8 +47,6 @@ class ScanPage(Struct, Generic[T], frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"ScanPage(items={len(self.items)}, total={self.total})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
     def check(self, after: str, end: str) -> "ScanPage[T]":
         """The page without what came twice, nor a total that can't be.
@@ -96,6 +96,7 @@ class ScanPage(Struct, Generic[T], frozen=True, kw_only=True):
         return replace(self, items=items, keys=keys)
 
 
+@hide_contents
 class Batch(Struct, Generic[T], eq=False):
     """Records of one range, to be taken by the consumer."""
 
@@ -106,8 +107,6 @@ class Batch(Struct, Generic[T], eq=False):
 
     def __repr__(self) -> str:
         return f"Batch({self.page!r})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
     def take(self, count: int) -> None:
         """Note that the consumer has taken so many from the start; to be called at most once with all of them."""

@@ -15,7 +15,7 @@ from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, server_time
 from amili_async._wire.token_provider import Token
 from amili_async.errors import ApiError, AuthenticationError, ConfigurationError, RateLimited
-from amili_async.models.fields import parse_date
+from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority
 
 _PATH = "/authenticates/api-code"

@@ -12,6 +12,7 @@ from amili_async._wire.error_responses import body_reports_error, error_from_res
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Response
 from amili_async.errors import UnreadableResponse
 from amili_async.models.record_type import RecordType
+from amili_async.pages import Page
 
 T = TypeVar("T")
 
@@ -20,24 +21,6 @@ LARGEST_TOTAL = 10**18
 
 _FAILURES = (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError)
 _SAFE_REASON = re.compile(r"(Expected `|Object missing required field|Object contains unknown|Expected an RFC 1123)")
-
-
-class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
-    """One page of a list."""
-
-    items: tuple[T, ...]
-    """The records, in the order asked for."""
-    number: int
-    """From 1."""
-    max_results: int | None
-    """How many records the server puts on a page (fewer than asked for, if it likes); `None` where it did not say."""
-    total: int | None
-    """How many records match in all; `None` where the server did not say."""
-
-    def __repr__(self) -> str:
-        return f"Page(number={self.number}, items={len(self.items)}, total={self.total})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
 
 class _Meta(Struct, frozen=True, gc=False):

@@ -6,15 +6,18 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from amili_async._wire.context import ClientContext
-from amili_async._wire.decoding import Page, RecordDecoder, decoder_for
+from amili_async._wire.decoding import RecordDecoder, decoder_for
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, list_request
+from amili_async._wire.tasks import hide_contents
 from amili_async.models.record_type import RecordType
+from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Query
 
 T = TypeVar("T")
 
 
+@hide_contents
 class Listing(Struct, Generic[T], frozen=True):
     """One list, read as records of one type."""
 
@@ -32,8 +35,6 @@ class Listing(Struct, Generic[T], frozen=True):
 
     def __repr__(self) -> str:
         return f"Listing({self.path})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
     @property
     def label(self) -> str:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from amili_async._wire.error_responses import body_reports_error, error_from_response
 from amili_async._wire.tasks import hide_contents
 from amili_async.errors import ApiError, ConfigurationError
-from amili_async.models.fields import parse_date
+from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority, Quota
 from amili_async.query import Query
 

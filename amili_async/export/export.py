@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amili_async._wire.tasks import in_thread
+from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError
 from amili_async.export.commit import build_file, commit_stream
 from amili_async.export.files import find_paths, raising_export_failed
@@ -14,7 +15,6 @@ from amili_async.export.job import ExportResult, Progress, export_resource
 from amili_async.export.journal import ExportSpec
 from amili_async.export.spool import KEY_SIZE, Spool
 from amili_async.export.start import ExportRequest, open_stream_spool
-from amili_async.filters import Where
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 

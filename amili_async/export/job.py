@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from msgspec import Raw, Struct
 
 from amili_async._wire.tasks import finish_uncancelled, in_thread
+from amili_async.conditions import Where
 from amili_async.errors import UnreadableResponse
 from amili_async.export.commit import build_file, commit, read_ids
 from amili_async.export.files import raising_export_failed
@@ -19,7 +20,6 @@ from amili_async.export.formats import Format, encode_records, format_for
 from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, FinishedExport, Journal
 from amili_async.export.start import ExportRequest, open_journal
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
-from amili_async.filters import Where
 from amili_async.resources import Resource
 
 Progress: TypeAlias = Callable[[int, int | None, float | None], object]

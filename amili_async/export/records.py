@@ -14,7 +14,7 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from amili_async.models import parse_date
-from amili_async.models.fields import KINDS
+from amili_async.models.kinds import KINDS
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 

@@ -17,6 +17,7 @@ from msgspec.structs import asdict, replace
 from amili_async._paging.partition import LOWEST, Span
 from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
+from amili_async._wire.tasks import hide_contents
 from amili_async.errors import AmiliError, ConfigurationError, ExtractionInterrupted
 from amili_async.events import PageReceived
 from amili_async.extraction.checkpoint import Checkpoint, Manifest, find_recent, make_manifest, version_hash
@@ -28,6 +29,7 @@ T = TypeVar("T")
 _OVERTAKEN = "the extraction was closed, or another iteration of it has begun"
 
 
+@hide_contents
 class _Taken(Struct, Generic[T]):
     """The batch that the consumer is at, and how far it came."""
 
@@ -38,8 +40,6 @@ class _Taken(Struct, Generic[T]):
 
     def __repr__(self) -> str:
         return f"{self.count} of {self.batch!r}"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
 
     @property
     def rows(self) -> int:

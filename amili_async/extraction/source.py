@@ -12,12 +12,13 @@ from amili_async._paging.scan_page import ScanPage
 from amili_async._wire.context import ClientContext, check_count
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, server_time
+from amili_async.conditions import field, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction.checkpoint import Checkpoint, Manifest, Verdict, check_same, fingerprint, verdict_of
-from amili_async.filters import describe, filter_document
+from amili_async.filters import describe
 from amili_async.models import Record
 from amili_async.models.record_type import RecordType
-from amili_async.query import Projection, RangedQuery, encode_projection, field
+from amili_async.query import Projection, RangedQuery, encode_projection
 
 T = TypeVar("T")
 

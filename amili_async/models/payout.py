@@ -2,14 +2,15 @@
 
 from msgspec import Struct
 
-from amili_async.models.fields import Money, Record, Timestamp
+from amili_async.models.fields import Category, Id, Money, Record
+from amili_async.models.timestamps import Timestamp
 
 
 class PayoutSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     """What one article contributes to a payout."""
 
     count: int | None = None
-    """How many specifications."""
+    """Number of specifications."""
     amount: Money | None = None
     """Their sum without VAT."""
     vat_amount: Money | None = None
@@ -18,12 +19,12 @@ class PayoutSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
     """Their sum with VAT."""
 
 
-class Payout(Record, frozen=True, gc=False, kw_only=True):
+class Payout(Record, frozen=True, kw_only=True):
     """One row of `finance--payouts`."""
 
-    creditor: str | None = None
+    creditor: Id | None = None
     """The creditor's id."""
-    currency: str | None = None
+    currency: Category | None = None
     """`SEK`, the only one so far."""
     payout_reference: str | None = None
     """The reference text of the transfer."""
@@ -38,10 +39,10 @@ class Payout(Record, frozen=True, gc=False, kw_only=True):
     total_amount: Money | None = None
     """The sum with VAT."""
     summary: dict[str, PayoutSummary] | None = None
-    """Per article (`capital`, `reminder`, …) what it contributes."""
-    finance_category: str | None = None
+    """The contribution of each article (`capital`, `reminder`, …)."""
+    finance_category: Category | None = None
     """The one category of all its specifications; `FinanceCategory` has the known values."""
-    finance_interval: str | None = None
+    finance_interval: Category | None = None
     """How often the creditor is paid: `daily`, `weekly`, …"""
     finance_period_start_date: Timestamp | None = None
     """The first instant of the period."""

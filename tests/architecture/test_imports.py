@@ -9,9 +9,10 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "amili_async"
 
 FLOORS = [
-    {"errors", "models.memo", "version"},
-    {"events", "policies", "models.fields", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"errors", "pages", "version"},
+    {"events", "policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
+        "models.fields",
         "models.record_type",
         "models.json",
         "observers",
@@ -21,8 +22,17 @@ FLOORS = [
         "_wire.sliding_window",
     },
     {"_paging.scan_checks", "models.payout", "models.payout_specification", "models.creditor_payment"},
-    {"models", "filters", "_wire.rate_limiter", "_wire.token_provider", "_wire.retry", "_wire.error_responses"},
-    {"query", "reconciliation.comparison"},
+    {"models.kinds"},
+    {
+        "models",
+        "filters",
+        "_wire.rate_limiter",
+        "_wire.token_provider",
+        "_wire.retry",
+        "_wire.error_responses",
+    },
+    {"conditions", "reconciliation.comparison"},
+    {"query"},
     {"_wire.protocol"},
     {"_wire.session", "_wire.decoding", "_wire.api_code", "_wire.context"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},

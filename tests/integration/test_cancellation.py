@@ -224,7 +224,7 @@ def find_remains(scene: Scene) -> dict[str, Any]:
         "tasks": find_tasks(),
         "requests": scene.sandbox.in_flight,
         "walks": len(amili._running),
-        "payments under way": len(amili.creditor_payments._registrar._under_way),
+        "payments under way": len(amili.creditor_payments._creator._in_flight),
         "turns": scene.budget.given - scene.budget.returned or scene.budget.budget._in_flight,
         "connections": 0 if pool is None else len(pool.connector._acquired),  # type: ignore[union-attr]
     }

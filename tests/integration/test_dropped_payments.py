@@ -54,9 +54,9 @@ def count_rows(sandbox: Sandbox) -> Counter[str]:
     return Counter(str(row["creditor_payment_reference"]) for row in sandbox.rows(PAYMENTS))
 
 
-async def create(amili: AmiliClient, payment: NewCreditorPayment, patience: float = PATIENCE) -> Outcome:
+async def create(amili: AmiliClient, payment: NewCreditorPayment, lookup_timeout: float = PATIENCE) -> Outcome:
     try:
-        return await amili.creditor_payments.create(payment, patience=patience)
+        return await amili.creditor_payments.create(payment, lookup_timeout=lookup_timeout)
     except AmiliError as error:
         return error
 
@@ -175,7 +175,7 @@ async def test_a_thousand_payments_over_a_line_that_breaks_everywhere(line: Line
     for payment, outcome in zip(payments, outcomes, strict=True):
         if isinstance(outcome, PaymentOutcomeUnknown):
             found = await line.amili.creditor_payments.find(payment)
-            assert (found is not None) == (count_rows(line.sandbox)[outcome.reference] == 1)
+            assert (found is not None) == (count_rows(line.sandbox)[payment.creditor_payment_reference] == 1)
 
 
 async def test_a_list_over_such_a_line_can_be_run_again_until_all_is_settled(line: Line) -> None:
@@ -190,7 +190,9 @@ async def test_a_list_over_such_a_line_can_be_run_again_until_all_is_settled(lin
             line.drop_nothing()
         before = count_rows(line.sandbox)
         outcomes: list[tuple[NewCreditorPayment, Outcome]] = []
-        async for each in line.amili.creditor_payments.create_many(payments, concurrency=AT_ONCE, patience=PATIENCE):
+        async for each in line.amili.creditor_payments.create_many(
+            payments, concurrency=AT_ONCE, lookup_timeout=PATIENCE
+        ):
             outcome = each.created or each.error
             assert isinstance(outcome, Outcome)
             outcomes.append((each.payment, outcome))

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from amili_async import AmiliClient, RateLimit, RetryPolicy, Timestamp, field
+from amili_async.conditions import Where
 from amili_async.errors import (
     AmiliError,
     ConfigurationError,
@@ -21,7 +22,6 @@ from amili_async.errors import (
     UnreadableResponse,
 )
 from amili_async.extraction import Checkpoint, Extraction, Verdict
-from amili_async.filters import Where
 from amili_async.sandbox import Fault, ReceivedRequest
 from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock, settle

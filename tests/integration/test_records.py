@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from amili_async import AmiliClient, Resource, field
+from amili_async.conditions import Where
 from amili_async.errors import BadRequest, ConfigurationError, NotFound, UnreadableResponse
-from amili_async.filters import Where
 from amili_async.models import to_document
 from amili_async.sandbox import Fault
 from tests.integration.conftest import Connect, StartSandbox

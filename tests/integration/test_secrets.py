@@ -250,12 +250,12 @@ def answered(**fault: Any) -> Provoke:
     return provoke
 
 
-def posted(*, patience: float = 0.0, **fault: Any) -> Provoke:
+def posted(*, lookup_timeout: float = 0.0, **fault: Any) -> Provoke:
     """The server answers so to a payment."""
 
     async def provoke(scene: Scene) -> None:
         scene.sandbox.fail(Fault(**fault), times=None, method="POST")
-        created = await scene.amili.creditor_payments.create(make_payment(), patience=patience)
+        created = await scene.amili.creditor_payments.create(make_payment(), lookup_timeout=lookup_timeout)
         created.raise_for_status()
 
     return provoke
@@ -361,7 +361,7 @@ async def pay_twice(scene: Scene) -> None:
 
 
 async def raise_outcomes(scene: Scene, payments: list[NewCreditorPayment]) -> None:
-    async with aclosing(scene.amili.creditor_payments.create_many(payments, patience=0)) as outcomes:
+    async with aclosing(scene.amili.creditor_payments.create_many(payments, lookup_timeout=0)) as outcomes:
         async for outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error
@@ -386,7 +386,7 @@ async def find_twins(scene: Scene) -> None:
 async def find_two(scene: Scene) -> None:
     insert_twins(scene)
     scene.sandbox.fail(Fault(reset="before"), method="POST")
-    await scene.amili.creditor_payments.create(make_payment(), patience=5)
+    await scene.amili.creditor_payments.create(make_payment(), lookup_timeout=5)
 
 
 async def interrupt_an_extraction(scene: Scene) -> None:
@@ -501,7 +501,7 @@ WITH_TOKENS: Rows = {
 WITH_PAYMENTS: Rows = {
     "refused": (ValidationFailed, posted(status=422, body=INVALID)),
     "unknown after a reset": (PaymentOutcomeUnknown, posted(reset="after")),
-    "unknown after looking": (PaymentOutcomeUnknown, posted(reset="before", patience=5)),
+    "unknown after looking": (PaymentOutcomeUnknown, posted(reset="before", lookup_timeout=5)),
     "unknown after a 500": (PaymentOutcomeUnknown, posted(status=500, body=PAGE_OF_HTML)),
     "unknown after nonsense": (PaymentOutcomeUnknown, posted(status=201, body={"_id": {NAME: WORDS}})),
     "unknown among several": (PaymentOutcomeUnknown, find_two),

@@ -7,28 +7,23 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Any, get_args
+from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct
 from rich.pretty import pretty_repr
 
+from amili_async.conditions import Condition, Field, field, filter_document
 from amili_async.errors import ConfigurationError
-from amili_async.filters import Condition, check_where, filter_document
+from amili_async.filters import check_where
 from amili_async.models import (
     Article,
-    CreditorPayment,
-    Payout,
-    PayoutSpecification,
-    Timestamp,
     format_date,
     parse_date,
 )
-from amili_async.models.fields import KINDS
-from amili_async.query import Field, build_query, field
+from amili_async.models.kinds import KINDS
+from amili_async.query import build_query
 
 CREDITOR = "686e6ed854377058c2dd10bd"
 PAYOUT = "507f1f77bcf86cd799439099"
@@ -457,31 +452,6 @@ def test_dates_are_sent_in_the_form_that_matches(moment: datetime) -> None:
 
 
 # What is known of the fields
-
-IDS = {"_id", "creditor", "payout", "account", "case", "file_import_report"}
-WITHIN_REFERENCES = {"references.case", "references.debt_collection", "references.enforcement"}
-
-
-def kind_by_type(name: str, type_: Any) -> str:
-    """What a field of a model holds, by its type, and for a text by what the API's pages say of it."""
-    types = {getattr(part, "__origin__", part) for part in (*get_args(type_), type_)}
-    if Timestamp in get_args(type_):
-        return "a date"
-    for plain, kind in ((bool, "true or false"), (dict, "an object"), (int, "a number"), (Decimal, "a number")):
-        if plain in types:
-            return kind
-    return "an id" if name in IDS else "text"
-
-
-def test_the_kinds_are_those_of_the_models() -> None:
-    """The kinds of values cover exactly the documented fields, each as its model has it."""
-    models: tuple[type[Struct], ...] = (Payout, PayoutSpecification, CreditorPayment)
-    expected = dict.fromkeys(WITHIN_REFERENCES, "an id")
-    for model in models:
-        for part in msgspec.structs.fields(model):
-            expected[part.encode_name] = kind_by_type(part.encode_name, part.type)
-    assert expected == KINDS
-
 
 GOOD: dict[str, Any] = {
     "an id": PAYOUT,

@@ -58,7 +58,7 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(await amili.creditor_payments.page(2, page_size=10), Page[CreditorPayment])
     assert_type(await amili.creditor_payments.page(into=Line), Page[Line])
     assert_type(await amili.creditor_payments.count(), int)
-    assert_type((await amili.creditor_payments.create(payment, patience=5)).raise_for_status(), CreatedPayment)
+    assert_type((await amili.creditor_payments.create(payment, lookup_timeout=5)).raise_for_status(), CreatedPayment)
     assert_type(await amili.creditor_payments.find(payment), CreatedPayment | None)
     async for outcome in amili.creditor_payments.create_many([payment], concurrency=2):
         assert_type(outcome, PaymentOutcome)

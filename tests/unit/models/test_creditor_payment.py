@@ -1,4 +1,4 @@
-"""What can be registered as a payment, and how it is sent."""
+"""Which payments can be registered, and how they are sent."""
 
 import copy
 import decimal
@@ -37,8 +37,8 @@ def new_payment(**fields: Any) -> NewCreditorPayment:
     return NewCreditorPayment(**chosen)
 
 
-def test_the_request_of_the_apis_example() -> None:
-    """The example's payment is sent as the example has it, but for the account, which only the API sets."""
+def test_the_apis_example_is_sent_unchanged() -> None:
+    """The JSON of the example is sent field by field, except the account, which only the API sets."""
     example = json.loads((SAMPLES / "payment_request.json").read_bytes())
     del example["account"]
     sent = encode(new_payment(amount=100.0, creditor_payment_reference="PAY-REF-001"))
@@ -46,8 +46,8 @@ def test_the_request_of_the_apis_example() -> None:
     assert b'"amount":100.0,' in sent
 
 
-def test_only_what_was_given_is_sent() -> None:
-    """Currency, origin and a reference are always there, what was not given is absent and not null."""
+def test_only_given_fields_are_sent() -> None:
+    """Currency, origin and a reference are always sent; a field without a value is absent, not null."""
     payment = new_payment(case=None, invoice_number="INV-1")
     assert json.loads(encode(payment)) == {
         "creditor": CREDITOR,
@@ -60,20 +60,20 @@ def test_only_what_was_given_is_sent() -> None:
     }
 
 
-def test_a_reference_is_made_where_none_is_given() -> None:
-    """Each payment gets its own, which is neither an id nor a date to the API; copies keep it."""
+def test_a_reference_is_generated_by_default() -> None:
+    """Each payment has its own, which the API parses neither as an id nor as a date; copies keep it."""
     payments = [new_payment() for _ in range(1000)]
     references = {payment.creditor_payment_reference for payment in payments}
     assert len(references) == 1000
     for reference in references:
         assert re.fullmatch(r"auto-[0-9a-f]{20}", reference)
-        field("creditor_payment_reference").is_in([reference])  # what could not be looked up would be refused
+        field("creditor_payment_reference").is_in([reference])  # a reference that cannot be looked up is rejected
     changed = msgspec.structs.replace(payments[0], amount=Decimal(5))
     assert changed.creditor_payment_reference == payments[0].creditor_payment_reference
 
 
 @pytest.mark.parametrize(
-    ("told", "is_completed"),
+    ("statuses", "is_completed"),
     [
         ({}, True),
         ({"status": None, "payment_status": None}, True),
@@ -85,14 +85,14 @@ def test_a_reference_is_made_where_none_is_given() -> None:
         ({"payment_status": "CANARY"}, False),
     ],
 )
-def test_what_is_not_completed_cannot_be_overlooked(told: dict[str, Any], is_completed: bool) -> None:
-    """A warning, an error and what is not documented raise an error that carries the payment, and shows no value."""
-    created = CreatedPayment(id="0" * 24, status_reason_locale="CANARY", **told)
+def test_a_status_other_than_completed_raises(statuses: dict[str, Any], is_completed: bool) -> None:
+    """A warning, an error and an undocumented status raise an error that carries the payment and quotes no value."""
+    created = CreatedPayment(id="0" * 24, status_reason_locale="CANARY", **statuses)
     assert created.is_completed is is_completed
     if is_completed:
         assert created.raise_for_status() is created
         return
-    with pytest.raises(PaymentNotCompleted, match=r"is (warning|error|one that)") as caught:
+    with pytest.raises(PaymentNotCompleted, match=r"is (warning|error|not a documented one)") as caught:
         created.raise_for_status()
     assert caught.value.created is created
     assert "CANARY" not in str(caught.value)
@@ -113,14 +113,14 @@ def test_times_are_sent_in_gmt() -> None:
     assert sent["client_registration_date"] == "Fri, 04 Jul 2025 23:00:00 GMT"
 
 
-def test_ids_are_lowered() -> None:
-    """An id in upper case is sent as the API writes it."""
+def test_ids_are_sent_in_lower_case() -> None:
+    """An id in upper case is converted to the form that the API uses."""
     payment = new_payment(creditor=CREDITOR.upper(), case=CASE.upper())
     assert (payment.creditor, payment.case) == (CREDITOR, CASE)
 
 
 class SubclassedFloat(float):
-    """As numpy's are: a float that prints in another way."""
+    """A float with another `repr`, as numpy's are."""
 
     def __repr__(self) -> str:
         return f"float64({float(self)})"
@@ -141,7 +141,7 @@ class SubclassedFloat(float):
     ],
 )
 def test_amounts_are_sent_exactly(amount: Any, sent: str) -> None:
-    """An amount is a JSON number with the digits that it prints as."""
+    """An amount is a JSON number with the digits of its `repr`."""
     payment = new_payment(amount=amount)
     assert type(payment.amount) is Decimal
     assert b'"amount":%s,' % sent.encode() in encode(payment)
@@ -149,7 +149,7 @@ def test_amounts_are_sent_exactly(amount: Any, sent: str) -> None:
 
 @given(st.integers(1, 10**15 - 1))
 def test_every_number_of_ore_is_accepted(ore: int) -> None:
-    """Whole öre from one to thirteen digits of kronor pass, whatever the decimal context of the moment."""
+    """Whole öre up to thirteen digits of kronor are accepted, whatever the current decimal context."""
     amount = Decimal(ore).scaleb(-2)
     with decimal.localcontext(prec=3):
         assert new_payment(amount=amount).amount == amount
@@ -182,8 +182,8 @@ def test_every_number_of_ore_is_accepted(ore: int) -> None:
         1 + 0j,
     ],
 )
-def test_other_amounts_are_refused(amount: Any) -> None:
-    """Nothing, less than nothing, fractions of an öre, absurd sums and what is no number are refused."""
+def test_other_amounts_are_rejected(amount: Any) -> None:
+    """Zero, negative amounts, fractions of an öre, more than thirteen digits and other types raise."""
     with pytest.raises(ConfigurationError, match=r"^amount must "):
         new_payment(amount=amount)
 
@@ -223,21 +223,21 @@ def test_other_amounts_are_refused(amount: Any) -> None:
         ({"origin": "portal"}, "^origin must be 'creditor_system'"),
     ],
 )
-def test_what_the_api_would_refuse_or_misread_is_refused(fields: dict[str, Any], message: str) -> None:
-    """Each mistake is named by its field before anything is sent."""
+def test_values_that_the_api_would_reject_or_misread_are_rejected(fields: dict[str, Any], message: str) -> None:
+    """Each error names the field, before anything is sent."""
     with pytest.raises(ConfigurationError, match=message):
         new_payment(**fields)
 
 
 @pytest.mark.parametrize("name", ["account", "file_import_report", "status"])
-def test_what_the_api_sets_itself_cannot_be_given(name: str) -> None:
-    """Read-only properties are no arguments."""
+def test_fields_that_the_api_sets_are_not_accepted(name: str) -> None:
+    """Read-only properties are not arguments."""
     with pytest.raises(TypeError):
         new_payment(**{name: CASE})
 
 
-def test_no_refusal_shows_a_value() -> None:
-    """An error names the field and not what stood in it."""
+def test_no_error_quotes_a_value() -> None:
+    """An error names the field and not its value."""
     for fields in ({"creditor": "CANARY"}, {"case": "CANARY"}, {"currency": "CANARY"}, {"amount": Decimal("-4711.42")}):
         with pytest.raises(ConfigurationError) as caught:
             new_payment(**fields)
@@ -246,7 +246,7 @@ def test_no_refusal_shows_a_value() -> None:
 
 
 def test_a_copy_is_checked_too() -> None:
-    """A payment changed by `replace` passes the same checks; copies and pickles are equal."""
+    """A payment changed by `replace` is checked like any other; copies and pickles are equal."""
     payment = new_payment()
     assert copy.deepcopy(payment) == pickle.loads(pickle.dumps(payment)) == payment  # noqa: S301 - our own
     with pytest.raises(ConfigurationError, match="amount"):

@@ -9,8 +9,8 @@ import pytest
 
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async._wire.decoding import Page
 from amili_async.errors import UnreadableResponse
+from amili_async.pages import Page
 from tests.support.clocks import settle
 
 Answer = Callable[[int, int], Page[Any]]

@@ -22,6 +22,7 @@ from amili_async._wire.protocol import (
     read_retry_after,
     server_time,
 )
+from amili_async.conditions import field
 from amili_async.errors import (
     AmiliError,
     ApiError,
@@ -36,7 +37,7 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.policies import Priority, Quota
-from amili_async.query import Query, build_query, field
+from amili_async.query import Query, build_query
 from tests.unit.wire.conftest import answer, told_by
 
 NOW = 1_750_000_000.0
