@@ -1,7 +1,6 @@
 """Async SDK for the finance side of the Amili API: payouts, payout specifications and creditor payments."""
 
-from amili_async._wire.api_code import ApiCodeCredentials
-from amili_async._wire.token_provider import Token
+from amili_async.auth import ApiCodeCredentials, Token
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, field
 from amili_async.errors import AmiliError

@@ -1,6 +1,6 @@
-"""What happened, as frozen values; an observer is any callable that takes one.
+"""What the client reports to observers, as frozen values; an observer is any callable that takes one.
 
-The law: an event holds no credential, no filter value and nothing of a record.
+Invariant: an event holds no credential, no filter value and nothing of a record.
 """
 
 from collections.abc import Callable
@@ -10,44 +10,44 @@ from msgspec import Struct
 
 
 class Event(Struct, frozen=True, gc=False, kw_only=True):
-    """The base of all events."""
+    """Base class of all events."""
 
 
 class AttemptFinished(Event, frozen=True, gc=False, kw_only=True):
-    """One try ended: an answer was read, or it failed."""
+    """One attempt ended: its response was read, or it failed."""
 
     request: str
     """Method and path, without the query."""
     status: int | None
-    """The HTTP status; `None` where no answer came."""
+    """The HTTP status; `None` if no response arrived."""
     error: str | None
-    """The name of the error class; `None` where the answer was read whole."""
+    """The name of the error class; `None` if the response was read completely, whatever its status."""
     attempt: int
-    """1 for the first try."""
+    """1 for the first attempt."""
     seconds: float
-    """From the start of sending to the end of reading."""
+    """Seconds: from the start of sending to the end of reading."""
     size: int
-    """Bytes of the body, decompressed."""
+    """Bytes: length of the decompressed body."""
 
 
 class RetryScheduled(Event, frozen=True, gc=False, kw_only=True):
-    """A try failed with a transient error and will be followed by another."""
+    """An attempt failed with a transient error, and another one will follow."""
 
     request: str
     """Method and path, without the query."""
     attempt: int
-    """The number of the try that failed."""
+    """The number of the failed attempt."""
     wait: float
-    """Seconds until the next."""
+    """Seconds until the next attempt."""
     error: str
     """The name of the error class."""
 
 
 class RateLimiterPaused(Event, frozen=True, gc=False, kw_only=True):
-    """The request budget let nothing through for a while: a 429, or the quota that the server reports is used up."""
+    """The rate limiter pauses all requests: after a 429, or because the quota that the server reports is used up."""
 
     seconds: float
-    """How long from now."""
+    """Seconds: length of the pause, from now."""
     reason: str
     """`429` or `quota`."""
 
@@ -56,7 +56,7 @@ class TokenRefreshed(Event, frozen=True, gc=False, kw_only=True):
     """A new access token was fetched."""
 
     lifetime: float | None
-    """Seconds; `None` where it is not known."""
+    """Seconds until it expires; `None` if not known."""
 
 
 class TokenRefreshFailed(Event, frozen=True, gc=False, kw_only=True):
@@ -65,57 +65,58 @@ class TokenRefreshFailed(Event, frozen=True, gc=False, kw_only=True):
     error: str
     """The name of the error class."""
     kept: bool
-    """Whether the old token is still good and stays in use."""
+    """Whether the old token has not expired and stays in use."""
 
 
 class PageReceived(Event, frozen=True, gc=False, kw_only=True):
-    """A page was decoded and is about to be handed on."""
+    """A page of a stream was decoded and is about to be delivered."""
 
     path: str
     """The resource's path."""
     number: int
     """From 1."""
     items: int
-    """How many records are on it."""
+    """Number of its records."""
     total: int | None
-    """How many the server says there are in all."""
+    """Number of matching records that the server reports; `None` if it reports none."""
 
 
 class StreamDrifted(Event, frozen=True, gc=False, kw_only=True):
-    """Rows came or went while a stream was paging, so that it may have missed or repeated some."""
+    """Rows were inserted or deleted during a stream, which may therefore have missed or repeated some."""
 
     path: str
     """The resource's path."""
     page: int
-    """The page at which it was noticed."""
+    """The number of the page that showed it."""
     reason: str
-    """`total`: the number of rows changed; `repeated`: a row stood on two pages."""
+    """`total`: the number of rows changed; `repeated`: a row appears on two pages."""
 
 
 class PaymentRegistered(Event, frozen=True, gc=False, kw_only=True):
-    """A payment is known to be registered: the API responded so, or a look-up found it."""
+    """A payment is registered: the API confirmed it, or it was found."""
 
     request: str
     """Method and path."""
     status: str
-    """`completed`, `warning`, `error`, or `other` for what is not documented."""
+    """`completed`, `warning`, `error`, or `other` for a status that is not documented."""
     was_found: bool
-    """Whether a look-up found it, after its response was lost or in a later run."""
+    """Whether it was found by a look-up, instead of confirmed by the response."""
 
 
 class PaymentLookedUp(Event, frozen=True, gc=False, kw_only=True):
-    """A payment was looked up because its outcome was unknown."""
+    """A payment whose response did not arrive was looked up."""
 
     request: str
-    """Method and path of the registration."""
+    """Method and path of the request without a response."""
     error: str
-    """The name of the error class that left the outcome unknown."""
+    """The name of the error class of that request."""
     was_found: bool
-    """Whether it was found; if not, the outcome stays unknown."""
+    """Whether it was found; otherwise the outcome stays unknown."""
     lookups: int
-    """How many look-ups were made."""
+    """Number of look-ups."""
     seconds: float
-    """From the failure to the end of the last look-up."""
+    """Seconds: from the failure to the last look-up."""
 
 
 Observer: TypeAlias = Callable[[Event], object]
+"""Called with each event in the event loop, so it must not block; an exception is logged and dropped."""

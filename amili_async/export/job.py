@@ -138,7 +138,7 @@ async def _save_if_ahead(journal: Journal, extraction: Extraction[Any]) -> None:
 
 
 def _incomplete(request: ExportRequest, manifest: Manifest) -> UnreadableResponse:
-    counts = [f"{count:,}" for count in (manifest.before, manifest.after) if count is not None]
+    counts = [f"{count:,}" for count in (manifest.count_before, manifest.count_after) if count is not None]
     return UnreadableResponse(
         f"{request.paths.given} was not written: the API sent {manifest.distinct:,} rows of {manifest.resource} but "
         f"counted {' and then '.join(counts)}; export again",

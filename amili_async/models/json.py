@@ -35,7 +35,7 @@ def decode_versioned(text: str | bytes, form: type[T], *, version: int, name: st
     versioned = decode_json(text, _Versioned)
     if versioned is not None and versioned.version != version:
         raise ConfigurationError(
-            f"{name} is of version {versioned.version}, and this release reads version {version}: {remedy}"
+            f"{name} has version {versioned.version}, but this release reads version {version}: {remedy}"
         )
     value = decode_json(text, form)
     if value is None:

@@ -25,7 +25,7 @@ FIRST_LOOKUP_PAUSE = 0.25
 """Seconds between the first two look-ups; each further pause is twice as long."""
 MAX_LOOKUP_PAUSE = 4.0
 """Seconds between two look-ups at most."""
-CLOCK_TOLERANCE = 5.0
+CREATED_TOLERANCE = 5.0
 """Seconds by which the clocks behind the API may differ, including the whole seconds of its dates."""
 
 Identity = tuple[object, ...]
@@ -183,7 +183,7 @@ def was_created_since(row: CreditorPayment, earliest: float) -> bool:
     """Whether a row was created no earlier than that, in seconds since 1970."""
     created = row.created.timestamp() if isinstance(row.created, datetime) else 0.0
     # Eve reports 1 January 1970 for a document without a date; the first four bytes of an ObjectId are its time.
-    return (created or float(int(row.id[:8], 16))) >= earliest - CLOCK_TOLERANCE
+    return (created or float(int(row.id[:8], 16))) >= earliest - CREATED_TOLERANCE
 
 
 def created_from(row: CreditorPayment) -> CreatedPayment:

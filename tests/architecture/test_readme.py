@@ -1,4 +1,4 @@
-"""The README's code runs, and its commands are the ones that CI runs."""
+"""The README's programs run, and CI runs its commands."""
 
 import asyncio
 import re
@@ -23,12 +23,12 @@ EXPECTED = {
     "JULY = [": r"first run\n(    JULY-000\d registered\n){3}second run\n(    JULY-000\d was registered already\n){3}",
     "amili.reconcile()": r"\{'agree': 5\}\n",
 }
-"""What each program must print, found by a piece of its text."""
+"""The output of each program, which a piece of its text identifies."""
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox in a loop and a thread of its own, since the programs bring theirs."""
+    """A sandbox in its own loop and thread, since each program starts a loop."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -42,7 +42,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def _in_its_place(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _in_an_empty_folder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AMILI_BASE_URL", sandbox.url)
     monkeypatch.setenv("AMILI_TOKEN", sandbox.token())
@@ -50,22 +50,22 @@ def _in_its_place(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.usefixtures("_in_its_place")
+@pytest.mark.usefixtures("_in_an_empty_folder")
 @pytest.mark.parametrize("piece", EXPECTED)
-def test_each_program_runs_and_prints_what_it_should(piece: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Copied from the README and run as it is, each program ends well and prints its result."""
+def test_each_program_prints_its_result(piece: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each program, copied from the README, succeeds and prints its result."""
     (block,) = [block for block in BLOCKS if piece in block and "make_app" not in block]
-    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102 - our own README
+    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102 - the README is trusted
     printed = capsys.readouterr().out
     assert re.fullmatch(EXPECTED[piece], printed), printed
 
 
-@pytest.mark.usefixtures("_in_its_place")
-async def test_the_web_app_answers(sandbox: Sandbox) -> None:
-    """The README's app shows a payout, refuses a wrong id, and does not find what is not there."""
+@pytest.mark.usefixtures("_in_an_empty_folder")
+async def test_the_web_app_responds(sandbox: Sandbox) -> None:
+    """The README's app shows a payout, rejects a malformed id, and responds 404 to an unknown one."""
     (block,) = [block for block in BLOCKS if "make_app" in block]
     namespace = {"__name__": "readme"}
-    exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102 - our own README
+    exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102 - the README is trusted
     row = sandbox.rows("finance--payouts")[0]
     app = namespace["make_app"]()  # type: ignore[operator]
     async with TestClient(TestServer(app)) as browser:
@@ -75,15 +75,15 @@ async def test_the_web_app_answers(sandbox: Sandbox) -> None:
         assert (await browser.get(f"/payouts/{'0' * 24}")).status == 404
 
 
-def test_every_block_is_one_of_those() -> None:
-    """No Python block of the README is left out above."""
+def test_every_block_is_tested() -> None:
+    """The tests above cover every Python block of the README."""
     covered = [block for block in BLOCKS if any(piece in block for piece in (*EXPECTED, "make_app"))]
     assert covered == BLOCKS
     assert len(BLOCKS) == len(EXPECTED) + 1
 
 
 def test_ci_runs_the_two_commands() -> None:
-    """The commands that CI takes out of the README are the first two lines of its first block."""
+    """The commands that CI reads from the README are the first two lines of its first block."""
     (block, *_) = re.findall(r"^```sh\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
     run, test = block.splitlines()
     assert run.endswith("&& amili demo")

@@ -21,6 +21,7 @@ from amili_async.cli import demo, exporting, sources
 from amili_async.cli.app import app
 from amili_async.export import ExportResult
 from amili_async.sandbox import Fault, Sandbox
+from tests.support import internals
 
 AMILI = (sys.executable, "-m", "amili_async")
 SECRET = "hemlig-6f2d"
@@ -311,8 +312,8 @@ async def test_an_interrupted_export_goes_on(tmp_path: Path) -> None:
         (("list", "payouts"), "AMILI_TOKEN is not set.*--sandbox"),
         (("list", "payouts", "--where", f'{{"{SECRET}'), "--where is not valid JSON"),
         (("list", "payouts", "--sandbox", "--where", f'{{"payout_date": "{SECRET}"}}'), "payout_date holds a date"),
-        (("list", "payouts", "--sandbox", "--where", f'{{"amount": {{"$near": "{SECRET}"}}}}'), "no operator"),
-        (("list", "payouts", "--sandbox", "--sort", "a b"), "field's name"),
+        (("list", "payouts", "--sandbox", "--where", f'{{"amount": {{"$near": "{SECRET}"}}}}'), "unknown operator"),
+        (("list", "payouts", "--sandbox", "--sort", "a b"), "field name"),
         (("get", "payouts", SECRET, "--sandbox"), "24 hexadecimal digits"),
         (("export", "payouts", "-o", "a.xlsx", "--sandbox"), r"\.ndjson, \.jsonl, \.csv or \.parquet"),
         (("export", "payouts", "-o", "/missing/a.csv", "--sandbox"), "/missing/a.csv cannot be written"),
@@ -326,7 +327,7 @@ def test_a_mistake_of_the_caller_is_one_sentence_and_exit_code_2(arguments: tupl
 def test_credentials_that_cannot_work_are_told_without_being_shown() -> None:
     """A token that cannot be one: the sandbox is not offered, since credentials are there."""
     result = amili("list", "payouts", AMILI_TOKEN=f"{SECRET}\n")
-    assert_one_sentence(result, 2, "a fixed token must be")
+    assert_one_sentence(result, 2, "an access token must be")
     assert "--sandbox" not in result.stderr
 
 
@@ -384,7 +385,7 @@ async def test_a_reader_who_leaves_ends_the_list_in_silence() -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         assert (await process.stdout.readline()).startswith(b'{"_id":')
-        process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
+        internals.close_stdout(process)
         assert await process.stderr.read() == b""
         assert await process.wait() == 0
 

@@ -24,8 +24,9 @@ from amili_async.errors import (
 from amili_async.export import export, job, journal, spool
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import settle
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
+from tests.support.starting import Connect, StartSandbox
 
 SUFFIXES = ["ndjson", "csv", "parquet"]
 MONEY = ("amount", "vat_amount", "total_amount")
@@ -280,7 +281,7 @@ async def test_overwrite_needs_no_readable_state(sandbox: Sandbox, amili: AmiliC
     """A state that cannot be read is rejected by resume, and discarded by overwrite."""
     path, state = tmp_path / "rows.csv", tmp_path / "rows.csv.checkpoint.json"
     await interrupt(amili, path)
-    for content, message in ((b'{"version":2}', "is of version 2"), (b"{", "is not the state"), (None, "lacks rows")):
+    for content, message in ((b'{"version":2}', "has version 2"), (b"{", "is not the state"), (None, "lacks rows")):
         if content is None:
             await export(amili.payout_specifications, path, overwrite=True)
             await interrupt(amili, path, overwrite=True)
@@ -308,7 +309,7 @@ async def test_an_export_is_not_resumed_with_other_options(
     path = tmp_path / "rows.csv"
     await interrupt(amili, path)
     before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
-    await asyncio.sleep(0.02)  # requests in flight arrive
+    await settle(300)  # until the requests in flight have arrived
     sandbox.requests.clear()
     if message is None:
         assert (await export(amili.payout_specifications, path, resume=True, **options)).rows == 250

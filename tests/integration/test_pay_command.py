@@ -23,6 +23,7 @@ from amili_async import AmiliClient
 from amili_async.cli import sources
 from amili_async.cli.paying import AGAIN, LATER, MOST_FAULTS, register_payments
 from amili_async.sandbox import Fault, Sandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock
 
 COMMAND = "import typer; from amili_async.cli.paying import register_payments as pay; typer.run(pay)"
@@ -53,7 +54,7 @@ def pay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pay:
     """Runs the command in this process, on the sandbox unless the environment names an API; nobody ever waits."""
 
     async def run(*arguments: str, stdin: bytes | None = None, width: int = 80, **environment: str) -> Result:
-        hasty = partial(AmiliClient.from_env, clock=HastyClock(), rate_limit=None)
+        hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)
         monkeypatch.setattr(sources, "AmiliClient", SimpleNamespace(from_env=hasty))
         variables = {"COLUMNS": str(width)} | (environment or access(sandbox))
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=stdin, env=variables)
@@ -421,7 +422,7 @@ async def test_a_reader_who_leaves_stops_it_with_advice(tmp_path: Path, sandbox:
     path = str(write(tmp_path / "payments.csv", *(make_row(number) for number in range(6))))
     async with started(sandbox, path, "--json", "--concurrency", "1") as process:
         assert process.stdout is not None
-        process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
+        internals.close_stdout(process)
         assert process.stderr is not None
         told = (await process.stderr.read()).decode()
         assert await process.wait() == 3

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from amili_async import AmiliClient, NewCreditorPayment, PaymentOutcome
+from amili_async import AmiliClient, PaymentOutcome
 from amili_async.errors import (
     AuthenticationError,
+    ClientClosed,
     ConfigurationError,
     ConnectionFailed,
     PaymentNotCompleted,
@@ -23,22 +24,12 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, PaymentRegistered
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
-from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support import internals
+from tests.support.leaving_early import WAYS, hold_a_while
+from tests.support.payments import CASE, CREDITOR, PAYMENTS, make_payment
+from tests.support.starting import Connect, StartSandbox
 
-PAYMENTS = "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"
-
-
-def make_payment(**changes: Any) -> NewCreditorPayment:
-    fields: dict[str, Any] = {
-        "creditor": "674dbeb208847b9501cc9138",
-        "case": "68678eda88b9226bb78d7169",
-        "amount": Decimal("100.50"),
-        "bank_transaction_date": datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC),
-        "creditor_payment_reference": "PAY-REF-001",
-    }
-    return NewCreditorPayment(**(fields | changes))
 
 
 def count_posts(sandbox: Sandbox) -> int:
@@ -57,10 +48,10 @@ async def test_a_payment_is_registered_and_can_be_read_back(start_sandbox: Start
     assert payment.creditor_payment_reference == "PAY-REF-001"
     sent = msgspec.json.decode(next(request.body for request in sandbox.requests if request.method == "POST"))
     assert sent == {
-        "creditor": "674dbeb208847b9501cc9138",
+        "creditor": CREDITOR,
         "amount": 100.5,
         "bank_transaction_date": "Fri, 04 Jul 2025 16:20:41 GMT",
-        "case": "68678eda88b9226bb78d7169",
+        "case": CASE,
         "creditor_payment_reference": "PAY-REF-001",
         "currency": "SEK",
         "origin": "creditor_system",
@@ -188,7 +179,8 @@ async def test_a_failed_connection_is_not_an_unknown_outcome(start_sandbox: Star
 
 async def test_a_list_is_registered_once_however_often_it_is_run(start_sandbox: StartSandbox, connect: Connect) -> None:
     """Outcomes are in order, one each; the second run finds all, with one request per hundred."""
-    sandbox = await start_sandbox(payments=0, latency=0.002)
+    sandbox = await start_sandbox(payments=0)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox)
     payments = [make_payment(creditor_payment_reference=f"REF-{n}", amount=n + 1) for n in range(250)]
     first = [outcome async for outcome in amili.creditor_payments.create_many(payments, concurrency=8)]
@@ -204,7 +196,7 @@ async def test_a_list_is_registered_once_however_often_it_is_run(start_sandbox: 
     assert len(sandbox.rows(PAYMENTS)) == 250
 
 
-@pytest.mark.parametrize("leave", [leave_by_breaking, leave_by_an_exception, leave_by_cancellation])
+@pytest.mark.parametrize("leave", WAYS)
 async def test_leaving_a_list_early_leaves_nothing_behind(
     leave: Callable[[AsyncIterable[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
@@ -228,7 +220,7 @@ async def test_a_closed_client_ends_a_list(start_sandbox: StartSandbox, connect:
     outcomes = amili.creditor_payments.create_many(payments)
     assert (await anext(outcomes)).created
     await amili.aclose()
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await anext(outcomes)
 
 

@@ -1,7 +1,6 @@
 """Reconciliation against the sandbox: planted differences are found, no others are, and the number of requests."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterable, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -11,13 +10,13 @@ import pytest
 
 from amili_async import AmiliClient, Reconciliation, field
 from amili_async.conditions import Where
-from amili_async.errors import ConfigurationError, ServerFault, UnreadableResponse
+from amili_async.errors import ClientClosed, ConfigurationError, ServerFault, UnreadableResponse
 from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock, settle
-from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
 from tests.support.planted_differences import (
     CATEGORIES,
     FAULTS,
@@ -32,6 +31,7 @@ from tests.support.planted_differences import (
     priced,
     sum_up,
 )
+from tests.support.starting import Connect, StartSandbox
 
 ONE = "6776478033d4049c0400dd72"
 
@@ -486,47 +486,17 @@ async def test_a_server_that_fails_permanently_ends_it(start_sandbox: StartSandb
     assert differences_by_payout(delivered) == {}
 
 
-async def leave_by_closing(found: AsyncIterable[Any], amili: AmiliClient) -> None:
-    reconciliations: Any = found
-    await anext(reconciliations)
-    await reconciliations.aclose()
-
-
-async def leave_by_closing_the_client(found: AsyncIterable[Any], amili: AmiliClient) -> None:
-    reconciliations: Any = found
-    first = await anext(reconciliations)
-    await amili.aclose()
-    delivered = [first]
-    with pytest.raises(ConfigurationError, match="closed"):
-        await take_all(reconciliations, delivered)
-    assert len(delivered) <= 100  # the batches already compared may still be delivered
-    await amili.open()
-
-
-@pytest.mark.parametrize(
-    "leave",
-    [
-        leave_by_breaking,
-        leave_by_an_exception,
-        leave_by_cancellation,
-        leave_by_closing,
-        leave_by_closing_the_client,
-    ],
-)
+@pytest.mark.parametrize("leave", WAYS)
 async def test_leaving_early_leaves_nothing_behind(
     leave: Callable[[AsyncIterable[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
     """No task and no open request remains, not everything was requested, and the client still works."""
-    sandbox = await start_sandbox(payouts=700, specifications=4000, latency=0.02)
+    sandbox = await start_sandbox(payouts=700, specifications=4000)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox, concurrency=2)
     await amili.auth.get_valid_token()
     await leave(amili.reconcile(), amili)
-    gc.collect()
-    await settle()
-    assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
-    assert amili._running == set()
-    await asyncio.sleep(0.05)
-    assert sandbox.in_flight == 0
+    await assert_nothing_is_left(amili, sandbox)
     assert 0 < len(lists(sandbox)) < 40
     assert await amili.payouts.count() == 700
 
@@ -552,9 +522,9 @@ async def test_waiting_for_an_answer_can_be_ended(
         waiting.cancel()
     else:
         await amili.aclose()
-    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ConfigurationError):
+    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ClientClosed):
         await waiting
-    assert amili._running == set()
+    assert internals.running_iterations(amili) == set()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
     async with asyncio.timeout(10):
         while sandbox.in_flight:  # noqa: ASYNC110 - nor for that
@@ -567,7 +537,7 @@ async def test_a_slow_consumer_limits_the_fetching(start_sandbox: StartSandbox, 
     amili = await connect(sandbox)
     found = amili.reconcile()
     await anext(found)
-    await asyncio.sleep(0.1)
+    await settle(500)
     assert len(lists(sandbox, PAYOUTS)) <= BATCHES_IN_FLIGHT + 2
     assert len([each async for each in found]) == 999
 
@@ -579,7 +549,7 @@ async def test_nothing_is_sent_before_the_iteration(start_sandbox: StartSandbox,
     misstate_total("amount")(books)
     amili = await connect(sandbox)
     first, second = amili.reconcile(), amili.reconcile()
-    await asyncio.sleep(0.02)
+    await settle(100)
     assert list(sandbox.requests) == []
     both = [pair async for pair in zip_async(first, second)]
     assert [one for one, _ in both] == [other for _, other in both] == await reconcile(amili)

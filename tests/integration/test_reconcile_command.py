@@ -20,6 +20,7 @@ from amili_async.cli import sources
 from amili_async.cli.app import app
 from amili_async.reconciliation import run as reconciling
 from amili_async.sandbox import Fault, Sandbox
+from tests.support import internals
 
 RECONCILE = (sys.executable, "-m", "amili_async", "reconcile")
 PAYOUTS = "finance--payouts"
@@ -214,7 +215,7 @@ def test_csv_is_a_row_per_payout(given: Given) -> None:
     [
         (("--json", "--csv"), "--json and --csv cannot go together"),
         (("--where", '{"hemlig'), "--where is not valid JSON"),
-        (("--where", '{"amount": {"$near": "hemlig"}}'), "no operator"),
+        (("--where", '{"amount": {"$near": "hemlig"}}'), "unknown operator"),
         (("--html", "/missing/a.html"), "/missing/a.html cannot be written: No such file"),
         (("--html", "/"), "/ is a directory"),
         (("--html", os.devnull), "is not a file"),
@@ -279,7 +280,7 @@ async def leave_early(sandbox: Sandbox, *options: str) -> tuple[int, bytes]:
     assert process.stdout is not None
     assert process.stderr is not None
     assert (await process.stdout.read(10)).startswith(b'{"payout":')
-    process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
+    internals.close_stdout(process)
     told = await process.stderr.read()
     return await process.wait(), told
 

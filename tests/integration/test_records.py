@@ -13,7 +13,7 @@ from amili_async.conditions import Where
 from amili_async.errors import BadRequest, ConfigurationError, NotFound, UnreadableResponse
 from amili_async.models import to_document
 from amili_async.sandbox import Fault
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support.starting import Connect, StartSandbox
 
 MISSING = "0" * 24
 
@@ -81,7 +81,7 @@ async def test_get_with_a_projection_leaves_the_other_fields_none(
 async def test_a_missing_record_is_not_found(start_sandbox: StartSandbox, connect: Connect) -> None:
     """404 has its own error, which names the request."""
     amili = await connect(await start_sandbox())
-    with pytest.raises(NotFound, match=f"GET /finance--payouts/{MISSING} was answered with 404"):
+    with pytest.raises(NotFound, match=f"GET /finance--payouts/{MISSING} returned 404"):
         await amili.payouts.get(MISSING)
 
 
@@ -104,7 +104,7 @@ async def test_a_count_needs_a_total(start_sandbox: StartSandbox, connect: Conne
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     sandbox.fail(Fault(status=200, body={"_items": [{"_id": MISSING}]}), path="finance--payouts")
-    with pytest.raises(UnreadableResponse, match="without a total"):
+    with pytest.raises(UnreadableResponse, match="has no total"):
         await amili.payouts.count()
 
 
@@ -186,7 +186,7 @@ async def test_what_only_the_server_can_refuse_is_a_clear_error(start_sandbox: S
     sandbox.fail(Fault(status=400), path="finance--payouts")
     with pytest.raises(BadRequest) as caught:
         await amili.payouts.page(where={"payout_reference": "s3cret"})
-    assert "GET /finance--payouts was answered with 400" in str(caught.value)
+    assert "GET /finance--payouts returned 400" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 

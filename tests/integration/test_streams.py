@@ -1,9 +1,7 @@
 """Streaming against the sandbox: requests made, order, concurrency, leaving early."""
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,12 +10,14 @@ import msgspec
 import pytest
 
 from amili_async import AmiliClient, PayoutSpecification, RateLimit, Stream, Timestamp, field
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ClientClosed
 from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support import internals
 from tests.support.clocks import settle
-from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
+from tests.support.operations import GUARD
+from tests.support.starting import Connect, StartSandbox
 
 SPECIFICATIONS = "finance--payout-specifications"
 
@@ -52,7 +52,8 @@ async def test_records_come_in_the_order_asked_for(start_sandbox: StartSandbox, 
 
 async def test_never_more_in_flight_than_the_concurrency(start_sandbox: StartSandbox, connect: Connect) -> None:
     """With concurrency=8 the server never has more than eight requests open, and does have eight."""
-    sandbox = await start_sandbox(specifications=5000, latency=0.01)
+    sandbox = await start_sandbox(specifications=5000)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox)
     await amili.payout_specifications.stream(concurrency=8).collect()
     assert sandbox.most_in_flight == 8
@@ -77,7 +78,7 @@ async def test_breaking_at_the_first_record_costs_at_most_three_pages(
     sandbox = await start_sandbox(specifications=5000)
     amili = await connect(sandbox)
     async for record in amili.payout_specifications.stream():
-        await asyncio.sleep(0.05)
+        await settle(500)
         assert record.id
         break
     assert count_pages(sandbox) <= 3
@@ -111,28 +112,15 @@ async def test_nothing_is_sent_before_iteration(start_sandbox: StartSandbox, con
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     amili.payout_specifications.stream()
-    await asyncio.sleep(0.01)
+    await settle(100)
     assert sandbox.requests == []
-
-
-async def leave_while_waiting_for_a_page(stream: Stream[Any], amili: AmiliClient) -> None:
-    task = asyncio.create_task(stream.collect())
-    await asyncio.sleep(0.02)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def leave_by_closing_the_iterator(stream: Stream[Any], amili: AmiliClient) -> None:
-    async with aclosing(stream.pages()) as pages:
-        await anext(pages)
 
 
 async def leave_by_closing_the_stream(stream: Stream[Any], amili: AmiliClient) -> None:
     async with stream:
         pages = stream.pages()
         await anext(pages)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await anext(pages)
 
 
@@ -146,49 +134,23 @@ async def leave_by_closing_the_stream_and_being_cancelled(stream: Stream[Any], a
     with pytest.raises(asyncio.CancelledError):
         await closing
     for pages in iterations:
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ClientClosed):
             await anext(pages)
 
 
-async def leave_by_closing_the_client(stream: Stream[Any], amili: AmiliClient) -> None:
-    pages = stream.pages()
-    await anext(pages)
-    await amili.aclose()
-    assert not [task for task in asyncio.all_tasks() if "_fetch" in repr(task)]
-    with pytest.raises(ConfigurationError, match="the stream, or its client, was closed"):
-        await anext(pages)
-    await amili.open()
-
-
-@pytest.mark.parametrize(
-    "leave",
-    [
-        leave_by_breaking,
-        leave_by_an_exception,
-        leave_by_cancellation,
-        leave_while_waiting_for_a_page,
-        leave_by_closing_the_iterator,
-        leave_by_closing_the_stream,
-        leave_by_closing_the_stream_and_being_cancelled,
-        leave_by_closing_the_client,
-    ],
-)
+@pytest.mark.parametrize("leave", [*WAYS, leave_by_closing_the_stream, leave_by_closing_the_stream_and_being_cancelled])
 async def test_leaving_early_leaves_nothing_behind(
     leave: Callable[[Stream[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
     """However a stream is left, no task, no open request and no warning remains, and the client still works."""
-    sandbox = await start_sandbox(specifications=5000, latency=0.01)
+    sandbox = await start_sandbox(specifications=5000)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox)
     await amili.auth.get_valid_token()
     stream = amili.payout_specifications.stream()
     await leave(stream, amili)
     assert count_pages(sandbox) >= 1
-    gc.collect()
-    await settle()
-    assert not [task for task in asyncio.all_tasks() if "_fetch" in repr(task)]
-    assert amili._running == set()
-    await asyncio.sleep(0.03)
-    assert sandbox.in_flight == 0
+    await assert_nothing_is_left(amili, sandbox)
     assert await amili.payouts.count() == 5
 
 
@@ -196,13 +158,14 @@ async def test_a_token_revoked_with_eight_pages_in_flight_costs_one_refresh(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
     """Eight rejected pages share one new token, and every row still arrives once and in order."""
-    sandbox = await start_sandbox(specifications=5000, latency=0.01)
+    sandbox = await start_sandbox(specifications=5000)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox, concurrency=8)
     ids = []
     async for record in amili.payout_specifications.stream():
         ids.append(record.id)
         if len(ids) == 1500:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(GUARD):
                 while sandbox.in_flight < 8:  # noqa: ASYNC110 - a server has no event for that
                     await asyncio.sleep(0)
             sandbox.revoke_tokens()

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from amili_async import AmiliClient, ApiCodeCredentials, Token
 from amili_async.errors import AuthenticationError, ConnectionFailed, UnreadableResponse
 from amili_async.sandbox import Fault
-from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock
+from tests.support.starting import Connect, StartSandbox
 
 TOKEN_PATH = "/authenticates/api-code"
 
@@ -70,7 +70,7 @@ async def test_any_refusal_of_the_token_endpoint_is_an_authentication_error(
     sandbox = await start_sandbox()
     sandbox.fail(Fault(status=status), path=TOKEN_PATH)
     amili = await connect(sandbox)
-    with pytest.raises(AuthenticationError, match=f"refused with {status}"):
+    with pytest.raises(AuthenticationError, match=f"rejected with {status}"):
         await amili.payouts.count()
 
 
@@ -108,7 +108,7 @@ async def test_an_expired_token_is_replaced_before_it_is_used(
     sandbox = await start_sandbox(token_lifetime=600)
     amili = await connect(sandbox)
     await amili.payouts.count()
-    clock._now += 601
+    clock.skip(601)
     await amili.payouts.count()
     assert [request.status for request in sandbox.requests] == [200] * 4
 
@@ -158,7 +158,7 @@ async def test_credentials_from_the_environment(
     key_file.write_text(sandbox.private_key)
     by_code = {"AMILI_API_CODE": sandbox.api_code, "AMILI_PRIVATE_KEY_FILE": str(key_file)}
     for variables in ({"AMILI_TOKEN": sandbox.token()}, by_code):
-        async with AmiliClient.from_env({"AMILI_BASE_URL": sandbox.url, **variables}, clock=clock) as amili:
+        async with AmiliClient.from_env({"AMILI_BASE_URL": sandbox.url, **variables}, _clock=clock) as amili:
             assert await amili.payouts.count() == 5
 
 

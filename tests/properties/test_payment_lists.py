@@ -1,4 +1,4 @@
-"""A list of payments under any history of lost responses, rejections and interruptions: none is registered twice."""
+"""A list of payments under any sequence of lost responses, rejections and interruptions: none is registered twice."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment, PaymentOutcome
@@ -24,7 +24,10 @@ from amili_async.errors import (
 )
 from amili_async.models import format_date
 from amili_async.payments.batch import BatchRegistration
-from tests.support.payment_registry import POST, Registry, make_payment
+from tests.support import internals
+from tests.support.exhaustive import examples
+from tests.support.payment_registry import POST, Registry
+from tests.support.payments import make_payment
 
 REFERENCE = "creditor_payment_reference"
 FATES = [
@@ -54,7 +57,7 @@ class UnreliableRegistry(Registry):
         super().__init__()
         self.fates, self.lookups_work, self.pauses = iter(fates), iter(lookups), iter(pauses)
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         for _ in range(next(self.pauses, 0)):
             await asyncio.sleep(0)
         if request.method == "POST":
@@ -123,7 +126,7 @@ class UnreliableRegistry(Registry):
                 assert payment.creditor_payment_reference not in references, "an error, although it was registered"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(entries, fates, lookups, pauses, leavings)
 def test_two_runs_register_each_payment_once(
     listed: list[tuple[int, str]],
@@ -151,7 +154,7 @@ def test_two_runs_register_each_payment_once(
             registry.check(outcomes, payments, 0)
             assert leaving is not None or len(outcomes) == len(payments)
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert registry.creator._in_flight == set()
+        assert internals.count_payments_in_flight(registry.creator) == 0
         registry.fates = registry.lookups_work = iter(())  # type: ignore[assignment]
         before = len(registry.rows)
         outcomes = await registry.run(payments)

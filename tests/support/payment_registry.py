@@ -1,13 +1,11 @@
-"""A registry of payments that answers requests without a socket, and the payment that tests register."""
+"""A registry of payments that responds without a socket."""
 
 import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
-from amili_async import NewCreditorPayment
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.context import ClientContext
 from amili_async._wire.protocol import Request, Response
@@ -16,24 +14,9 @@ from amili_async.models import format_date
 from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup
 from tests.support.clocks import HastyClock
+from tests.support.payments import BOOKED, CASE, CREDITOR, PAYMENTS
 
-PATH = "creditor--payments"
-POST = f"POST /{PATH}"
-CREDITOR = "674dbeb208847b9501cc9138"
-CASE = "68678eda88b9226bb78d7169"
-BOOKED = datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC)
-
-
-def make_payment(**changes: Any) -> NewCreditorPayment:
-    """A valid payment with some of its fields replaced."""
-    fields: dict[str, Any] = {
-        "creditor": CREDITOR,
-        "case": CASE,
-        "amount": Decimal("100.50"),
-        "bank_transaction_date": BOOKED,
-        "creditor_payment_reference": "PAY-REF-001",
-    }
-    return NewCreditorPayment(**(fields | changes))
+POST = f"POST /{PAYMENTS}"
 
 
 def make_row(made: datetime = BOOKED, /, **changes: Any) -> dict[str, Any]:
@@ -66,7 +49,7 @@ class Registry:
         self.offset = 0.0
         self.gate: asyncio.Event | None = None
         self.context = ClientContext(
-            call=self._call,
+            call=self.call,
             announce=Announcer([self.events.append]),
             running=set(),
             page_size=100,
@@ -74,14 +57,14 @@ class Registry:
             clock=self.clock,
             forecast=lambda requests: None,
         )
-        self.lookup = PaymentLookup(PATH, self.context)
-        self.creator = PaymentCreator(PATH, self.context, self.lookup)
+        self.lookup = PaymentLookup(PAYMENTS, self.context)
+        self.creator = PaymentCreator(PAYMENTS, self.context, self.lookup)
 
     def now(self) -> datetime:
         """The time of the registry's clock, which may differ from the client's."""
         return datetime.fromtimestamp(int(self.clock.wall() + self.offset), UTC)
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         if self.gate is not None:
             await self.gate.wait()
         if request.method == "POST":

@@ -1,4 +1,4 @@
-"""Unusual but exact payouts and specifications in a sandbox, and the faults that tests plant in them."""
+"""Payouts and specifications that agree exactly, and the differences that a test plants in them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -13,7 +13,7 @@ SPECIFICATIONS = "finance--payout-specifications"
 COLUMNS = ("amount", "vat_amount", "total_amount")
 OERE = Decimal("0.01")
 NOISE = Decimal(repr(0.1 + 0.2)) - Decimal("0.3")
-"""The error of the float sum 0.1 + 0.2."""
+"""The error of a float that adds a tenth and two tenths."""
 CREDITORS = ("a" * 24, "b" * 24, "c" * 24)
 CATEGORIES = ("capital", "creditor_commission", "amili_commission")
 
@@ -27,19 +27,19 @@ def priced(amount: Any, vat: Any = 0) -> dict[str, Any]:
 
 
 class PlantedBooks:
-    """Payouts and specifications that agree when they are inserted, and the faults planted since."""
+    """Payouts and specifications that agree at first, and the differences planted since."""
 
     def __init__(self, sandbox: Sandbox, *, payouts: int = 20) -> None:
         self.sandbox = sandbox
         self.ids = [make_id(BEGINNING + number * DAY, 16 * number) for number in range(payouts)]
         self.findings: dict[str, set[Finding]] = {}
-        """The differences that must be found, by payout; no others may be."""
+        """The differences that must be found, by payout, and no others."""
         self.noisy: set[str] = set()
-        """Payouts whose only differences are float noise."""
+        """Payouts that differ only by the noise of floats."""
         self._untouched = Random(payouts).sample(self.ids, payouts)
         for number, payout_id in enumerate(self.ids):
             self._make(number, payout_id)
-        for row in (priced("12.5"), priced(7) | {"payout": None}):  # not scheduled yet, so without a payout
+        for row in (priced("12.5"), priced(7) | {"payout": None}):  # a specification that awaits its payout names none
             sandbox.insert(SPECIFICATIONS, {"article": "capital", **row})
 
     def _make(self, number: int, payout_id: str) -> None:
@@ -61,9 +61,7 @@ class PlantedBooks:
         rows = rows[: 2 if number % 7 == 6 else None]
         for row in rows:
             self.sandbox.insert(SPECIFICATIONS, {**own, **row, "payout": payout_id})
-            own = (
-                {**own, "creditor": None} if number % 5 == 4 else own
-            )  # the API leaves these fields out of some responses
+            own = {**own, "creditor": None} if number % 5 == 4 else own  # the API sometimes omits fields
         self.sandbox.insert(PAYOUTS, {"_id": payout_id, **own, **sum_up(rows)})
 
     def rows(self, payout_id: str) -> list[dict[str, Any]]:
@@ -85,18 +83,18 @@ class PlantedBooks:
         self.sandbox.update(PAYOUTS, payout_id, changes)
 
     def take(self, *findings: Finding) -> str:
-        """A payout without a fault, of which these differences must now be found."""
+        """A payout without a planted difference; the test must find this one in it."""
         payout_id = self._untouched.pop()
         self.expect(payout_id, *findings)
         return payout_id
 
     def expect(self, payout_id: str, *findings: Finding) -> None:
-        """Further differences that must be found."""
+        """Add differences that must be found."""
         self.findings.setdefault(payout_id, set()).update(findings)
 
 
 def sum_up(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The totals and the summary of the payout that is the sum of these specifications."""
+    """The totals and the summary of a payout of these specifications."""
     summary: dict[str, dict[str, Any]] = {}
     totals = priced(0)
     for row in rows:

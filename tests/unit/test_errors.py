@@ -154,7 +154,7 @@ def test_an_error_knows_what_it_was_given() -> None:
         "issues": issues,
         "excerpt": "no",
         "attempts": 2,
-        "answered": 422,
+        "http_status": 422,
         "was_not_processed": True,
     }
 
@@ -164,10 +164,10 @@ def test_an_error_knows_what_it_was_given() -> None:
     [
         (PaymentOutcomeUnknown("x", payment=PAYMENT), PAYMENT.creditor_payment_reference),
         (PaymentNotCompleted("x", created=CREATED), "PAY-REF-001"),
-        (PaymentNotCompleted("x", created=CreatedPayment(id="0" * 24)), None),
+        (PaymentNotCompleted("x", created=CreatedPayment(id="0" * 24)), ""),
     ],
 )
-def test_a_payment_error_knows_the_reference(error: PaymentError, reference: str | None) -> None:
+def test_a_payment_error_knows_the_reference(error: PaymentError, reference: str) -> None:
     """`reference` is that of the payment, or of the registered payment where only that is known."""
     assert error.reference == reference
 
@@ -198,9 +198,9 @@ def test_the_text_is_the_message_alone(error: AmiliError) -> None:
         (TimedOut("x", was_sent=False), True),
         *[(ApiError("x", status=status), True) for status in (400, 403, 404, 409, 413, 422, 428)],
         *[(ApiError("x", status=status), False) for status in (200, 201, 302, 408, 425, 499, 500, 503)],
-        (RateLimited("x", status=429, answered=200), False),
-        (ValidationFailed("x", status=422, answered=201), False),
-        (AuthenticationError("x", status=401, answered=200), False),
+        (RateLimited("x", status=429, http_status=200), False),
+        (ValidationFailed("x", status=422, http_status=201), False),
+        (AuthenticationError("x", status=401, http_status=200), False),
         (AuthenticationError("x", status=401), True),
         (RateLimited("x", status=429), True),
         (BudgetExhausted("x", status=429), True),

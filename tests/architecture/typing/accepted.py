@@ -1,4 +1,4 @@
-"""What type checkers must infer; never run, held to by test_typing.py."""
+"""The types that type checkers must infer; checked by test_typing.py, never run."""
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
@@ -32,13 +32,13 @@ from amili_async import (
 
 
 class Line(Struct):
-    """A caller's own type."""
+    """A type of the caller."""
 
     total_amount: Decimal
 
 
 async def fetch_token() -> Token:
-    """A token source of the caller's."""
+    """A token source of the caller."""
     return Token(value="x", lifetime=60)
 
 

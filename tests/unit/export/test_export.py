@@ -8,35 +8,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from amili_async import AmiliClient, PayoutSpecification
+from amili_async import PayoutSpecification
 from amili_async.errors import ConfigurationError, ExportFailed
-from amili_async.export import ExportResult, export, start
+from amili_async.export import export, start
 from amili_async.export.export import STREAM_BATCH
 from amili_async.export.files import find_paths
 from amili_async.export.journal import release
 from amili_async.export.spool import Spool, open_spool
-from amili_async.sandbox import Sandbox
 from tests.support.clocks import settle
 from tests.support.export_records import LINE
-
-LINES = "finance--payout-specifications"
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """A few rows and no rate limit."""
-    async with Sandbox(payouts=5, specifications=250, rate_limit=None) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def amili(sandbox: Sandbox) -> AsyncIterator[AmiliClient]:
-    """A client of the sandbox."""
-    async with AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None) as amili:
-        yield amili
 
 
 def names_in(folder: Path) -> list[str]:
@@ -54,26 +36,6 @@ async def lines_then(failure: BaseException) -> AsyncIterator[PayoutSpecificatio
     raise failure
 
 
-async def test_a_stream_is_written_whole_and_exact(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """Every row of the server is in the file, in order, with the digits and names that the server stores."""
-    path = tmp_path / "lines.ndjson"
-    exported = await export(amili.payout_specifications.stream(into=dict), path)
-    assert exported == ExportResult(path=path, rows=250, drifted=False)
-    written = [msgspec.json.Decoder(float_hook=Decimal).decode(line) for line in path.read_bytes().splitlines()]
-    stored = sorted(sandbox.rows(LINES), key=lambda row: row["_id"])
-    assert [(row["_id"], str(row["amount"]), set(row)) for row in written] == [
-        (row["_id"], str(row["amount"]), set(row)) for row in stored
-    ]
-
-
-async def test_progress_is_reported_page_by_page(amili: AmiliClient, tmp_path: Path) -> None:
-    """The callback gets the rows so far and the total that the server reports."""
-    reported: list[tuple[int, int | None, float | None]] = []
-    stream = amili.payout_specifications.stream()
-    await export(stream, tmp_path / "a.csv", on_progress=lambda *progress: reported.append(progress))
-    assert reported == [(100, 250, None), (200, 250, None), (250, 250, None)]
-
-
 async def test_any_async_iterable_is_written_in_batches(tmp_path: Path) -> None:
     """Records of a plain iterable are written a batch at a time, and the last, shorter batch as well."""
     reported: list[int] = []
@@ -86,33 +48,6 @@ async def test_a_stream_without_records_makes_an_empty_file(tmp_path: Path) -> N
     """A CSV has its header if the fields are given."""
     assert (await export(lines(0), tmp_path / "a.csv", fields=("_id", "amount"))).rows == 0
     assert (tmp_path / "a.csv").read_text() == "_id,amount\n"
-
-
-async def test_rows_deleted_during_the_export_are_reported(
-    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
-) -> None:
-    """The result of a stream that may lack rows is marked as drifted."""
-    first = sandbox.rows(LINES)[0]["_id"]
-
-    def delete_once(rows: int, *_: object) -> None:
-        if rows == 10:
-            sandbox.delete(LINES, first)
-
-    stream = amili.payout_specifications.stream(page_size=10)
-    assert (await export(stream, tmp_path / "a.csv", on_progress=delete_once)).drifted
-
-
-async def test_an_existing_file_is_rejected_before_the_first_request(
-    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
-) -> None:
-    """The file keeps its content, and no request is sent."""
-    path = tmp_path / "a.csv"
-    path.write_text("precious")
-    with pytest.raises(ConfigurationError, match=r"a\.csv exists already"):
-        await export(amili.payouts.stream(), path)
-    assert path.read_text() == "precious"
-    assert names_in(tmp_path) == [path.name]
-    assert len(sandbox.requests) == 0
 
 
 @pytest.mark.parametrize("option", [{"where": {"amount": 1}}, {"resume": True}, {"since": True}, {"sweep": True}])

@@ -162,7 +162,9 @@ def test_invalid_fields_are_rejected(fields: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "file_format", [Ndjson(), Csv(("_id", "inner"), dict), Parquet(("_id", "inner"), dict)], ids=repr
+    "file_format",
+    [Ndjson(), Csv(("_id", "inner"), dict), Parquet(("_id", "inner"), dict)],
+    ids=["ndjson", "csv", "parquet"],
 )
 def test_a_record_that_is_nested_too_deeply_is_named(file_format: Any) -> None:
     """The error names the record that cannot be written, not the ones beside it."""

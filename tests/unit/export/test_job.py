@@ -9,6 +9,7 @@ import pytest
 
 from amili_async.errors import ExportFailed
 from amili_async.export import job
+from tests.support import internals
 
 
 class Ahead:
@@ -36,7 +37,7 @@ async def arrive(seconds: float) -> AsyncGenerator[tuple[int, ...], None]:
 
 async def wait(journal: Ahead, seconds: float) -> Any:
     given: Any = journal
-    return await job._wait_for_batch(given, given, arrive(seconds))
+    return await internals.run_one_write(job, given, arrive(seconds))
 
 
 @pytest.fixture(autouse=True)

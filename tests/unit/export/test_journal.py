@@ -46,7 +46,7 @@ def test_another_version_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     save(path, msgspec.structs.replace(STATE, version=2))
     with pytest.raises(
-        ConfigurationError, match=r"a\.json is of version 2, and this release reads version 1: start again"
+        ConfigurationError, match=r"a\.json has version 2, but this release reads version 1: start again"
     ):
         load(path, ExportState)
 

@@ -40,8 +40,8 @@ class Walk:
         self.drift: list[tuple[int, str]] = []
         self.pages = 0
         self.answer = answer
-        self.pace = PagingOptions(**({"page_size": 100, "width": 3} | pace))
-        self.window: PrefetchWindow[Page[Any]] = PrefetchWindow(self.fetch, width=self.pace.width)
+        self.pace = PagingOptions(**({"page_size": 100, "concurrency": 3} | pace))
+        self.window: PrefetchWindow[Page[Any]] = PrefetchWindow(self.fetch, concurrency=self.pace.concurrency)
 
     async def fetch(self, number: int) -> Page[Any]:
         self.fetched.append(number)
@@ -130,7 +130,7 @@ async def test_max_items_holds_whatever_the_size_of_the_pages(size: int, total: 
 
 async def test_the_end_of_a_list_without_a_total_ends_the_fetching() -> None:
     """What was fetched past the end is thrown away, and no empty page is handed on."""
-    walk = Walk(listing(1000, total=None), width=10)
+    walk = Walk(listing(1000, total=None), concurrency=10)
     assert await walk.run() == list(range(1000))
     assert walk.pages == 10
 
@@ -144,7 +144,7 @@ async def test_the_end_of_a_list_does_not_wait_for_what_lies_beyond() -> None:
                 await asyncio.Event().wait()
             return await super().fetch(number)
 
-    walk = Slow(listing(250, total=None), width=10)
+    walk = Slow(listing(250, total=None), concurrency=10)
     async with asyncio.timeout(1):
         assert await walk.run() == list(range(250))
 
@@ -171,9 +171,9 @@ async def test_an_id_under_another_name_is_not_taken_for_one() -> None:
         return Page(items=items, number=number, max_results=100, total=300)
 
     walk = OffsetPager(
-        PrefetchWindow(Walk(answer).fetch, width=1),
+        PrefetchWindow(Walk(answer).fetch, concurrency=1),
         lambda page, _: page,
-        options=PagingOptions(page_size=100, width=1),
+        options=PagingOptions(page_size=100, concurrency=1),
         on_drift=fail,
     )
     assert [page.number async for page in walk.pages()] == [1, 2, 3]
@@ -205,14 +205,14 @@ async def test_max_items_bounds_the_requests_from_the_start(max_items: int, fetc
 @pytest.mark.parametrize(("consumed", "fetched"), [(1, 3), (2, 6), (3, 11)])
 async def test_a_stream_opens_gently(consumed: int, fetched: int) -> None:
     """Two pages ahead at first, and twice as many with each page consumed."""
-    walk = Walk(listing(10_000), width=50)
+    walk = Walk(listing(10_000), concurrency=50)
     await walk.run(pages=consumed)
     assert len(walk.fetched) == fetched
 
 
 async def test_the_window_is_at_most_five_times_the_width() -> None:
     """However far the walk has come, no more than five pages per fetch in flight are under way or wait."""
-    walk = Walk(listing(100_000), width=2)
+    walk = Walk(listing(100_000), concurrency=2)
     await walk.run(pages=100)
     assert len(walk.fetched) == 100 + 10
 
@@ -224,7 +224,7 @@ async def test_a_total_that_moves_is_drift() -> None:
     def answer(number: int, size: int) -> Page[Any]:
         return listing(next(counts))(number, size)
 
-    walk = Walk(answer, width=1)
+    walk = Walk(answer, concurrency=1)
     await walk.run()
     assert walk.drift[0] == (2, "total")
 

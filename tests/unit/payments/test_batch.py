@@ -25,7 +25,8 @@ from amili_async.models import format_date
 from amili_async.payments.batch import MAX_CONSECUTIVE_UNKNOWN, MAX_REFERENCES_PER_LOOKUP, BatchRegistration
 from amili_async.payments.lookup import PaymentLookup
 from tests.support.clocks import settle
-from tests.support.payment_registry import PATH, POST, Registry, make_payment
+from tests.support.payment_registry import POST, Registry
+from tests.support.payments import PAYMENTS, make_payment
 
 
 class KeepingRegistry(Registry):
@@ -38,7 +39,7 @@ class KeepingRegistry(Registry):
         self.shows_rows = True
         self.is_honest = True
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         self.longest = max(self.longest, len(request.target))
         if request.method == "POST":
             return self._store(json.loads(request.body or b""))
@@ -295,7 +296,7 @@ async def test_known_outcomes_do_not_wait_for_the_next_look_up() -> None:
     """The outcomes of the first hundred are delivered while the look-up of the second is waiting."""
     registry = KeepingRegistry()
     gate = asyncio.Event()
-    stall = registry._call
+    stall = registry.call
 
     async def call(request: Request) -> Response:
         if request.method == "GET" and registry.posts > 50:
@@ -303,7 +304,7 @@ async def test_known_outcomes_do_not_wait_for_the_next_look_up() -> None:
         return await stall(request)
 
     registry.context = replace(registry.context, call=call)
-    registry.lookup = PaymentLookup(PATH, registry.context)
+    registry.lookup = PaymentLookup(PAYMENTS, registry.context)
     outcomes = registry.run(make_list(150)).outcomes()
     first = [await asyncio.wait_for(anext(outcomes), 5) for _ in range(MAX_REFERENCES_PER_LOOKUP)]
     assert all(outcome.created is not None for outcome in first)

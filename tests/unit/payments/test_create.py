@@ -28,7 +28,8 @@ from amili_async.errors import (
 )
 from amili_async.events import PaymentLookedUp, PaymentRegistered
 from amili_async.payments import CreditorPayments
-from tests.support.payment_registry import PATH, POST, Registry, make_payment, make_row
+from tests.support.payment_registry import POST, Registry, make_row
+from tests.support.payments import PAYMENTS, make_payment
 
 TOKEN = "GET /authenticates/api-code"
 UNKNOWN = [
@@ -37,7 +38,8 @@ UNKNOWN = [
     ServerFault("down", status=503, request=POST),
     UnreadableResponse("HTML", request=POST),
     ApiError("redirect", status=302, request=POST),
-    ValidationFailed("says 422 in a 201", status=422, answered=201, request=POST),
+    ClientClosed("closed while in flight", request=POST, was_sent=True),
+    ValidationFailed("says 422 in a 201", status=422, http_status=201, request=POST),
 ]
 CERTAIN = [
     ConnectionFailed("no route", request=POST, was_sent=False),
@@ -49,6 +51,7 @@ CERTAIN = [
     BudgetExhausted("", status=429),
     AuthenticationError("", status=401),
     ConfigurationError("not open"),
+    ClientClosed("closed while waiting", was_sent=False),
     ConnectionFailed("cut", request=TOKEN),
     ServerFault("down", status=503, request=TOKEN),
     KeyError("of the caller's token source"),
@@ -327,7 +330,7 @@ async def test_only_a_payment_can_be_registered(payment: Any) -> None:
     with pytest.raises(ConfigurationError):
         await registry.creator.create(payment, lookup_timeout=1)
     with pytest.raises(ConfigurationError):
-        await CreditorPayments(PATH, registry.context).find(payment)
+        await CreditorPayments(PAYMENTS, registry.context).find(payment)
     assert (registry.posts, registry.lookups) == (0, 0)
 
 

@@ -13,7 +13,8 @@ from amili_async.errors import ReferenceTaken, RegisteredTwice
 from amili_async.models import CreditorPayment
 from amili_async.models.record_type import record_type_of
 from amili_async.payments.lookup import find_differences, match_payment, was_created_since
-from tests.support.payment_registry import BOOKED, make_payment, make_row
+from tests.support.payment_registry import make_row
+from tests.support.payments import BOOKED, make_payment
 
 
 def read_row(**changes: Any) -> CreditorPayment:

@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
-from amili_async._wire.api_code import ApiCodeCredentials
+from amili_async._wire.api_code import EXCHANGE, read_token
+from amili_async.auth import ApiCodeCredentials
 from amili_async.errors import AuthenticationError, ConfigurationError
 from amili_async.policies import Priority
 from tests.unit.wire.conftest import answer, told_by
@@ -123,14 +124,14 @@ def test_a_key_with_a_password_is_read(password: str | bytes) -> None:
 )
 def test_an_algorithm_that_does_not_fit_the_key_is_refused(kind: str, algorithm: str) -> None:
     """The text says which would fit."""
-    with pytest.raises(ConfigurationError, match=r"^this private key goes with (ES|RS)"):
+    with pytest.raises(ConfigurationError, match=r"^algorithm does not fit the private key: it must be (ES|RS)"):
         ApiCodeCredentials(CODE, pem(kind), algorithm=algorithm)
 
 
 @pytest.mark.parametrize("kind", ["ES256K", "Ed25519"])
 def test_a_key_that_the_api_does_not_know_is_refused(kind: str) -> None:
     """Other curves and kinds of key are named as what they are not."""
-    with pytest.raises(ConfigurationError, match="must be RSA, or elliptic on P-256, P-384 or P-521"):
+    with pytest.raises(ConfigurationError, match="must be RSA, or an elliptic-curve key on P-256, P-384 or P-521"):
         ApiCodeCredentials(CODE, pem(kind))
 
 
@@ -163,7 +164,7 @@ UNREADABLE: list[tuple[Any, Any]] = [
 @pytest.mark.parametrize(("private_key", "password"), UNREADABLE, ids=range(len(UNREADABLE)))
 def test_a_key_that_cannot_be_read_is_refused_unseen(private_key: Any, password: Any) -> None:
     """No error shows the key or its password, nor does what led to it."""
-    with pytest.raises(ConfigurationError, match=r"^the private key cannot be read") as caught:
+    with pytest.raises(ConfigurationError, match=r"^private_key cannot be read") as caught:
         ApiCodeCredentials(CODE, private_key, password=password)
     assert caught.value.__cause__ is caught.value.__context__ is None
     assert CANARY not in told_by(caught.value)
@@ -188,15 +189,14 @@ def test_credentials_show_nothing_secret() -> None:
     given_credentials = credentials()
     for text in (repr(given_credentials), str(given_credentials), pretty_repr(given_credentials)):
         assert text == "ApiCodeCredentials(<hidden>, algorithm='ES256')"
-    token = given_credentials.read_token(answer({"access_token": CANARY}), now=NOW)
+    token = read_token(answer({"access_token": CANARY}), given_credentials, now=NOW)
     assert CANARY not in repr(token)
 
 
 def test_the_exchange_is_a_get_before_all_others() -> None:
     """The path is the guide's, and nobody else goes before it."""
-    request = credentials().build_request()
-    assert (request.method, request.target, request.body) == ("GET", "/authenticates/api-code", None)
-    assert request.priority is Priority.TOKEN
+    assert (EXCHANGE.method, EXCHANGE.target, EXCHANGE.body) == ("GET", "/authenticates/api-code", None)
+    assert EXCHANGE.priority is Priority.TOKEN
 
 
 # The answer
@@ -225,18 +225,18 @@ def made_jwt(claims: Mapping[str, Any]) -> str:
 )
 def test_the_usual_names_of_a_token(body: Any) -> None:
     """What the field is called is not documented: the usual names are tried, and a bare JSON text is the token."""
-    token = credentials().read_token(answer(body), now=NOW)
+    token = read_token(answer(body), credentials(), now=NOW)
     assert (token.value, token.lifetime) == ("t", 600.0)
 
 
 def test_the_caller_can_name_the_fields() -> None:
     """A name that is given is the only one that is looked at."""
     named = credentials(token_name="ticket", lifetime_name="good_for", lifetime=50)
-    assert named.read_token(answer({"ticket": "t", "good_for": 30}), now=NOW).lifetime == 30.0
-    assert named.read_token(answer({"ticket": "t", "expires_in": 30}), now=NOW).lifetime == 50.0
-    assert named.read_token(answer("t"), now=NOW).value == "t"
-    with pytest.raises(AuthenticationError, match="looked for ticket;"):
-        named.read_token(answer({"access_token": "t"}), now=NOW)
+    assert read_token(answer({"ticket": "t", "good_for": 30}), named, now=NOW).lifetime == 30.0
+    assert read_token(answer({"ticket": "t", "expires_in": 30}), named, now=NOW).lifetime == 50.0
+    assert read_token(answer("t"), named, now=NOW).value == "t"
+    with pytest.raises(AuthenticationError, match="in any of the fields ticket:"):
+        read_token(answer({"access_token": "t"}), named, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_the_caller_can_name_the_fields() -> None:
 )
 def test_an_answer_without_a_token_is_refused_unseen(body: Any) -> None:
     """The text says what was looked for and how to name the field, and repeats nothing."""
-    with pytest.raises(AuthenticationError, match="answered 200 without a token: looked for access_token,") as caught:
-        credentials().read_token(answer(body), now=NOW)
+    with pytest.raises(AuthenticationError, match="without a token in any of the fields access_token,") as caught:
+        read_token(answer(body), credentials(), now=NOW)
     assert caught.value.status == 200
     assert CANARY not in told_by(caught.value)
 
@@ -295,7 +295,7 @@ IN_AN_HOUR = datetime.fromtimestamp(NOW + 3600, UTC)
 )
 def test_how_long_a_token_works(fields: dict[str, Any], lifetime: float) -> None:
     """Seconds, or an instant as a number, RFC 1123 or ISO 8601; a number too small for a date is seconds."""
-    token = credentials().read_token(answer({"access_token": "t", **fields}), now=NOW)
+    token = read_token(answer({"access_token": "t", **fields}), credentials(), now=NOW)
     assert token.lifetime == lifetime
 
 
@@ -320,7 +320,7 @@ def test_how_long_a_token_works(fields: dict[str, Any], lifetime: float) -> None
 def test_a_lifetime_that_makes_no_sense_is_as_if_not_there(fields: dict[str, Any]) -> None:
     """Then the configured lifetime counts; an ISO date without a zone could mean any instant."""
     body = json.dumps({"access_token": "t", **fields}).encode()
-    assert credentials(lifetime=77).read_token(answer(body), now=NOW).lifetime == 77.0
+    assert read_token(answer(body), credentials(lifetime=77), now=NOW).lifetime == 77.0
 
 
 @pytest.mark.parametrize(
@@ -337,15 +337,15 @@ def test_a_lifetime_that_makes_no_sense_is_as_if_not_there(fields: dict[str, Any
 )
 def test_a_token_that_is_a_jwt_says_how_long_it_works(claims: dict[str, Any], lifetime: float) -> None:
     """Where the answer does not say so, `exp` does, counted from `iat` where that is there."""
-    token = credentials(lifetime=77).read_token(answer({"token": made_jwt(claims)}), now=NOW)
+    token = read_token(answer({"token": made_jwt(claims)}), credentials(lifetime=77), now=NOW)
     assert token.lifetime == lifetime
-    assert credentials(lifetime=77).read_token(answer(made_jwt(claims)), now=NOW).lifetime == lifetime
+    assert read_token(answer(made_jwt(claims)), credentials(lifetime=77), now=NOW).lifetime == lifetime
 
 
 def test_the_answer_wins_over_the_jwt() -> None:
     """What the answer says beside the token is meant for the client."""
     body = {"token": made_jwt({"exp": int(NOW) + 3600}), "expires_in": 60}
-    assert credentials().read_token(answer(body), now=NOW).lifetime == 60.0
+    assert read_token(answer(body), credentials(), now=NOW).lifetime == 60.0
 
 
 @pytest.mark.parametrize(
@@ -360,13 +360,13 @@ def test_the_answer_wins_over_the_jwt() -> None:
 def test_a_wrong_clock_of_ours_does_no_harm(body: Any, skew: float) -> None:
     """With the server's `Date` the lifetime is right however wrong our clock is."""
     headers = {"Date": formatdate(NOW, usegmt=True)}
-    assert credentials().read_token(answer(body, headers=headers), now=NOW + skew).lifetime == 3600.0
+    assert read_token(answer(body, headers=headers), credentials(), now=NOW + skew).lifetime == 3600.0
 
 
 def test_seconds_and_iat_need_no_clock() -> None:
     """A relative lifetime is the same whatever the clock says."""
     for body in ({"token": "t", "expires_in": 60}, {"token": made_jwt({"exp": 1060, "iat": 1000})}):
-        assert credentials().read_token(answer(body), now=NOW).lifetime == 60.0
+        assert read_token(answer(body), credentials(), now=NOW).lifetime == 60.0
 
 
 def segment(raw: bytes) -> str:
@@ -380,7 +380,7 @@ def segment(raw: bytes) -> str:
 )
 def test_any_token_is_taken_as_it_is(value: str) -> None:
     """Whatever a token looks like, it is kept, and what cannot be read out of it does no harm."""
-    token = credentials(lifetime=77).read_token(answer(json.dumps({"token": value}).encode()), now=NOW)
+    token = read_token(answer(json.dumps({"token": value}).encode()), credentials(lifetime=77), now=NOW)
     assert (token.value, token.lifetime) == (value, 77.0)
 
 
@@ -388,4 +388,4 @@ def test_any_token_is_taken_as_it_is(value: str) -> None:
 def test_any_claims_are_taken(raw: bytes) -> None:
     """A token with the head of a JWT and nonsense as claims has the configured lifetime."""
     value = ".".join(segment(part) for part in (b'{"alg": "HS256"}', raw, b"x"))
-    assert credentials(lifetime=77).read_token(answer({"token": value}), now=NOW).lifetime == 77.0
+    assert read_token(answer({"token": value}), credentials(lifetime=77), now=NOW).lifetime == 77.0

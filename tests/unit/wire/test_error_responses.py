@@ -85,7 +85,7 @@ def test_the_servers_words_are_on_attributes_only() -> None:
     assert CANARY in error.issues["amount"][0]
     assert CANARY not in told_by(error)
     assert str(error) == (
-        "POST /creditor--payments was answered with 422: the document is not valid (fields: amount; see .issues)"
+        "POST /creditor--payments returned 422: the document is not valid (fields: amount; see .issues)"
     )
 
 

@@ -17,9 +17,17 @@ from yarl import URL
 from amili_async._wire import session as session_module
 from amili_async._wire.protocol import Request, create_request, list_request
 from amili_async._wire.session import Session
-from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+from amili_async.errors import (
+    AmiliError,
+    ClientClosed,
+    ConfigurationError,
+    ConnectionFailed,
+    TimedOut,
+    UnreadableResponse,
+)
 from amili_async.policies import Priority
 from amili_async.query import Query
+from tests.support import internals
 from tests.unit.wire.conftest import Server, told_by
 
 BASE_URL = "https://api.example.com"
@@ -107,7 +115,7 @@ async def test_a_base_url_may_have_a_path(server: Server) -> None:
 
 async def test_the_time_for_connecting_is_bounded() -> None:
     """Of a long timeout only ten seconds are for making a connection, and four fifths for getting one from the pool."""
-    assert new_session(timeout=60)._timeout == aiohttp.ClientTimeout(total=60, connect=48, sock_connect=10)
+    assert internals.timeout_of(new_session(timeout=60)) == aiohttp.ClientTimeout(total=60, connect=48, sock_connect=10)
 
 
 # What is read
@@ -156,7 +164,7 @@ async def test_a_body_beyond_the_cap_is_refused(
     if is_read:
         assert len((await session.send(GET, CREDENTIAL)).body) == size
         return
-    with pytest.raises(UnreadableResponse, match=r"^GET /x was answered with more than") as caught:
+    with pytest.raises(UnreadableResponse, match=r"^GET /x: the response is larger than") as caught:
         await session.send(GET, CREDENTIAL)
     assert caught.value.request == "GET /x"
     assert CANARY not in told_by(caught.value)
@@ -165,8 +173,8 @@ async def test_a_body_beyond_the_cap_is_refused(
 async def test_the_cap_is_reached_while_the_body_streams_in() -> None:
     """A body without an end is refused after 64 MB, not read on."""
     read_any = AsyncMock(return_value=b"x" * 2**20)
-    with pytest.raises(UnreadableResponse, match=r"^GET /x was answered with more than 64 MB, which no page is$"):
-        await session_module._read_body(GET, Mock(content=Mock(readany=read_any)))
+    with pytest.raises(UnreadableResponse, match=r"^GET /x: the response is larger than 64 MB, and no page"):
+        await internals.read_body(GET, Mock(content=Mock(readany=read_any)))
     assert read_any.await_count == 65
 
 
@@ -268,17 +276,43 @@ def test_the_table_has_every_error_of_aiohttps_client() -> None:
     assert client_errors <= tested | irrelevant
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Aiohttp cancels who waits for a connection when it is closed; the caller was not cancelled, and is told why."""
+async def test_a_cancellation_by_aiohttp_is_a_closed_client(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connector that is closed cancels the tasks that wait in it; the caller was not cancelled, and gets an error."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(aiohttp.ClientSession, "request", fail)
-    with pytest.raises(ConnectionFailed, match="client was closed"):
+    with pytest.raises(ClientClosed, match="client was closed"):
         await session.send(GET, CREDENTIAL)
+
+
+@pytest.mark.parametrize(
+    ("failure", "was_sent"),
+    [(aiohttp.ServerDisconnectedError(), True), (aiohttp.ClientConnectorError(KEY, os_error(errno.EBADF)), False)],
+)
+@pytest.mark.parametrize("is_opened_again", [False, True])
+async def test_a_failure_after_closing_is_a_closed_client(
+    session: Session, monkeypatch: pytest.MonkeyPatch, failure: Exception, was_sent: bool, is_opened_again: bool
+) -> None:
+    """Closing the session fails its requests like broken connections; the error says whether anything was sent."""
+
+    class Context:
+        async def __aenter__(self) -> None:
+            await session.aclose()
+            if is_opened_again:
+                session.open()
+            raise failure
+
+        async def __aexit__(self, *_: object) -> None:
+            """Never entered."""
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", lambda *_, **__: Context())
+    with pytest.raises(ClientClosed) as caught:
+        await session.send(POST, CREDENTIAL)
+    assert (caught.value.was_sent, caught.value.was_not_processed) == (was_sent, not was_sent)
+    assert caught.value.request == POST.label
+    assert caught.value.__context__ is None
 
 
 async def test_after_a_post_any_error_is_a_broken_connection(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,13 +375,13 @@ async def test_an_own_session_is_closed() -> None:
     """What we opened we close; it can be opened again; closing twice does nothing."""
     session = new_session()
     session.open()
-    first = session._session
+    first = internals.inner_session(session)
     assert first is not None
     await session.aclose()
     await session.aclose()
     assert first.closed
     session.open()
-    assert session._session is not first
+    assert internals.inner_session(session) is not first
     await session.aclose()
 
 
@@ -355,8 +389,9 @@ async def test_an_own_session_keeps_no_cookies() -> None:
     """Requests are told apart by nothing but the key."""
     session = new_session()
     session.open()
-    assert session._session is not None
-    assert isinstance(session._session.cookie_jar, aiohttp.DummyCookieJar)
+    inner = internals.inner_session(session)
+    assert inner is not None
+    assert isinstance(inner.cookie_jar, aiohttp.DummyCookieJar)
     await session.aclose()
 
 
@@ -378,32 +413,32 @@ async def test_a_borrowed_session_that_is_closed_is_refused() -> None:
     """It is said at once and in our words."""
     borrowed = aiohttp.ClientSession()
     await borrowed.close()
-    with pytest.raises(ConfigurationError, match="session that was given is closed"):
+    with pytest.raises(ConfigurationError, match=r"^session is closed: pass an"):
         new_session(borrowed=borrowed).open()
 
 
-async def test_a_session_that_is_not_open_sends_nothing() -> None:
-    """Before opening and after closing, the caller is told what to do."""
+@pytest.mark.parametrize("was_open", [False, True])
+async def test_a_closed_session_sends_nothing(was_open: bool) -> None:
+    """Neither before it was opened nor after it was closed."""
     session = new_session()
-    with pytest.raises(ConfigurationError, match="not open"):
-        await session.send(GET, CREDENTIAL)
-    session.open()
-    await session.aclose()
-    with pytest.raises(ConfigurationError, match="not open"):
+    if was_open:
+        session.open()
+        await session.aclose()
+    with pytest.raises(ConfigurationError, match="session is closed"):
         await session.send(GET, CREDENTIAL)
 
 
-async def test_a_borrowed_session_that_was_closed_meanwhile_sends_nothing() -> None:
-    """A borrowed session closed by its owner is the caller's mistake, not a broken connection."""
+async def test_a_borrowed_session_that_its_owner_closed_sends_nothing() -> None:
+    """That is the caller's mistake, not a broken connection."""
     borrowed = aiohttp.ClientSession()
     session = new_session(borrowed=borrowed)
     session.open()
     await borrowed.close()
-    with pytest.raises(ConfigurationError, match="not open"):
+    with pytest.raises(ConfigurationError, match="session is closed"):
         await session.send(GET, CREDENTIAL)
 
 
 def test_a_session_can_be_made_outside_a_loop() -> None:
     """Nothing of aiohttp's is made before it is opened."""
     make: Callable[[], Session] = new_session
-    assert make()._session is None
+    assert internals.inner_session(make()) is None

@@ -1,4 +1,4 @@
-"""All that reads answers, let loose on one: each reads it, or refuses it with an error of ours."""
+"""Every function that reads a response, applied to one: each reads it or raises an error of the package."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from amili_async import AmiliError, ApiCodeCredentials
 from amili_async._paging.scan_page import ScanPage
+from amili_async._wire.api_code import read_token
 from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Request, Response, raise_for_error, read_quota, read_retry_after, server_time
 from amili_async.models import CreatedPayment, CreditorPayment, Payout, PayoutSpecification, Record, encode
@@ -20,7 +21,7 @@ REQUEST = Request(method="GET", target="/finance--payouts", label="GET /finance-
 
 
 class Chosen(Struct, frozen=True):
-    """A type of a caller's, read by way of a twin."""
+    """A type of the caller, decoded through a wire type."""
 
     id: str
     amount: float | None = None
@@ -31,19 +32,19 @@ class Chosen(Struct, frozen=True):
 TYPES = (Payout, PayoutSpecification, CreditorPayment, CreatedPayment, dict, Chosen)
 READERS: list[RecordDecoder[Any]] = [RecordDecoder(record_type_of(each)) for each in TYPES]
 READS = 6 + 2 * len(READERS)
-"""How often one answer is read."""
+"""How often one response is read."""
 
 
 def read_in_every_way(response: Response, credentials: ApiCodeCredentials) -> int:
-    """Returns how often it was refused; what is raised besides is a fault."""
-    refused = 0
+    """Return how often an error of the package was raised; any other error propagates."""
+    errors = 0
     for read in _ways_to_read(response, credentials):
         try:
             read()
         except AmiliError as error:
-            refused += 1
+            errors += 1
             str(error), repr(error)
-    return refused
+    return errors
 
 
 def _ways_to_read(response: Response, credentials: ApiCodeCredentials) -> Iterator[Callable[[], Any]]:
@@ -51,7 +52,7 @@ def _ways_to_read(response: Response, credentials: ApiCodeCredentials) -> Iterat
     yield partial(read_quota, response, now=NOW)
     yield partial(read_retry_after, response, now=NOW)
     yield partial(server_time, response, default=NOW)
-    yield partial(credentials.read_token, response, now=NOW)
+    yield partial(read_token, response, credentials, now=NOW)
     yield partial(_read_keyed, response)
     for reader in READERS:
         yield partial(_read_page, reader, response)
@@ -59,7 +60,7 @@ def _ways_to_read(response: Response, credentials: ApiCodeCredentials) -> Iterat
 
 
 def _read_page(reader: RecordDecoder[Any], response: Response) -> None:
-    """What was read can be written again."""
+    """What was decoded can be encoded again."""
     for record in reader.read_page(response, request=REQUEST.label, number=1).items:
         encode(record)
 
@@ -69,7 +70,7 @@ def _read_record(reader: RecordDecoder[Any], response: Response) -> None:
 
 
 def _read_keyed(response: Response) -> None:
-    """As an extraction reads it."""
+    """As a partitioned scan reads it."""
     keys = RecordDecoder(record_type_of(Record)).read_page(response, request=REQUEST.label, number=1)
     page = ScanPage(
         items=keys.items, keys=keys.items, received=len(keys.items), max_results=keys.max_results, total=keys.total

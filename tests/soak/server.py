@@ -1,6 +1,6 @@
-"""What the soak runs against: a sandbox in a process of its own where a fifth of all requests fails and no row rests.
+"""A sandbox in another process that fails a fifth of all requests and never lets a row rest.
 
-It knows the truth: which rows are there throughout, and which payments were registered in the end.
+It knows the truth: which rows stay throughout, and which payments were registered.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ SPECIFICATIONS = "finance--payout-specifications"
 PAYOUTS = "finance--payouts"
 PAYMENTS = "creditor--payments"
 RESTLESS = "soak"
-"""The article of all that comes and goes."""
-PATIENCE = 2.0
-"""Seconds for which the client waits for an answer."""
-_LONGEST = PATIENCE + 0.5
+"""The article of all rows that are inserted and deleted."""
+TIMEOUT = 2.0
+"""Seconds for which the client waits for a response."""
+_LONGEST = TIMEOUT + 0.5
 _SETTLED = 1.0
-"""Seconds after which a payment is not on its way any more: the longest delay is over before that."""
+"""Seconds after which no payment is in flight: the longest delay is shorter."""
 _BARE_EVERY = 40_000
-"""Requests between two 429s that say nothing at all, each of which costs everybody a minute."""
+"""Requests between two 429s without headers, each of which pauses the whole client for a minute."""
 _GATEWAY = html_page(504, "Gateway Time-out", "The upstream server is timing out.")
 _RARE: tuple[tuple[int, Fault], ...] = (
     (500, Fault(revoke=True)),
@@ -38,47 +38,47 @@ _RARE: tuple[tuple[int, Fault], ...] = (
     (3000, Fault(status=429, headers={"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"})),
     (_BARE_EVERY, Fault.too_many_requests()),
 )
-"""Once in so many requests: what disturbs everybody."""
+"""Faults that disturb every call, each once in so many requests."""
 
 
 class Start(Struct, frozen=True):
-    """What the client has to know."""
+    """What the client has to know of the server."""
 
     url: str
     """Where the sandbox listens."""
     api_code: str
-    """Whose key signs."""
+    """The API code that the key belongs to."""
     private_key: str
-    """Signs."""
+    """The PEM key that signs token requests."""
     amounts: dict[str, Decimal | int | None]
-    """The amount of each specification that is there throughout, by its id."""
+    """The amount of each specification that stays, by its id."""
     payouts: list[str]
-    """The ids of the payouts that are there throughout."""
+    """The ids of the payouts that stay."""
 
     def __repr__(self) -> str:
         return f"Start({self.url})"
 
 
 class Server:
-    """The other process."""
+    """The server in another process."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self.start: Start = pipe.recv()
 
-    async def tell_payments(self, *, forget: bool) -> dict[str, list[str]]:
-        """The ids of the registered payments by reference, once none is on its way; *forget* removes them."""
-        return await asyncio.to_thread(self._ask, forget)
+    async def list_payments(self, *, forget: bool) -> dict[str, list[str]]:
+        """The ids of the registered payments by reference, once none is in flight; *forget* removes them."""
+        return await asyncio.to_thread(self._query, forget)
 
-    def _ask(self, question: bool) -> dict[str, list[str]]:  # noqa: FBT001 - what goes through the pipe
-        self._pipe.send(question)
-        told: dict[str, list[str]] = self._pipe.recv()
-        return told
+    def _query(self, forget: bool) -> dict[str, list[str]]:
+        self._pipe.send(forget)
+        payments: dict[str, list[str]] = self._pipe.recv()
+        return payments
 
 
 @contextmanager
 def serve_unsteadily(*, payouts: int = 40, specifications: int = 1500) -> Iterator[Server]:
-    """A server with so many rows that stay, and others that don't."""
+    """A server with so many rows that stay, and others that are inserted and deleted."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, payouts, specifications), daemon=True)
@@ -102,11 +102,11 @@ def _serve(pipe: Connection, payouts: int, specifications: int) -> None:
             pipe.send(Start(sandbox.url, sandbox.api_code, sandbox.private_key, amounts, lasting))
             unrest = [
                 asyncio.create_task(_plan_faults(sandbox, Random())),
-                asyncio.create_task(_Unrest(sandbox, Random(), tuple(amounts)).go_on()),
+                asyncio.create_task(_Unrest(sandbox, Random(), tuple(amounts)).run()),
             ]
             while (forget := await asyncio.to_thread(pipe.recv)) is not None:
                 await asyncio.sleep(_SETTLED)
-                pipe.send(_tell_payments(sandbox, forget=forget))
+                pipe.send(_list_payments(sandbox, forget=forget))
             for task in unrest:
                 task.cancel()
             await asyncio.gather(*unrest, return_exceptions=True)
@@ -114,7 +114,7 @@ def _serve(pipe: Connection, payouts: int, specifications: int) -> None:
     asyncio.run(run())
 
 
-def _tell_payments(sandbox: Sandbox, *, forget: bool) -> dict[str, list[str]]:
+def _list_payments(sandbox: Sandbox, *, forget: bool) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in sandbox.rows(PAYMENTS):
         found.setdefault(row["creditor_payment_reference"], []).append(row["_id"])
@@ -124,7 +124,7 @@ def _tell_payments(sandbox: Sandbox, *, forget: bool) -> dict[str, list[str]]:
 
 
 async def _plan_faults(sandbox: Sandbox, random: Random) -> None:
-    """Keep twenty faults planned for each hundred requests, and besides some that only payments meet."""
+    """Keep twenty faults planned for each hundred requests, and some more for payments alone."""
     seen = planned = posted = planned_posts = 0
     while True:
         seen += len(sandbox.requests)
@@ -157,7 +157,7 @@ def _choose_twenty(random: Random) -> list[Fault]:
 
 
 class _Unrest:
-    """Rows that come, change and go; those that stay change too, but for their ids and amounts."""
+    """Inserts, changes and deletes rows; those that stay change too, but for their ids and amounts."""
 
     def __init__(self, sandbox: Sandbox, random: Random, lasting: tuple[str, ...]) -> None:
         self._sandbox = sandbox
@@ -166,8 +166,8 @@ class _Unrest:
         self._rows: list[str] = []
         self._payouts: deque[tuple[str, list[str]]] = deque()
 
-    async def go_on(self) -> None:
-        """Never end."""
+    async def run(self) -> None:
+        """Change rows until cancelled."""
         while True:
             for _ in range(100):
                 self._change_a_row()
@@ -186,7 +186,7 @@ class _Unrest:
             sandbox.update(SPECIFICATIONS, random.choice(self._lasting), {"state_date": None})
 
     def _change_a_payout(self) -> None:
-        """A payout comes with all of its specifications, and goes with them, in one moment."""
+        """A payout is inserted or deleted together with all of its specifications."""
         sandbox = self._sandbox
         if len(self._payouts) > self._random.randrange(4):
             payout_id, row_ids = self._payouts.popleft()

@@ -1,6 +1,6 @@
-"""Real answers of the API, spoilt in every way that a broken server, proxy or line can spoil them.
+"""Real responses of the API, corrupted in every way that a broken server, proxy or connection can corrupt them.
 
-The law: the same seed makes the same answer.
+Invariant: the same seed makes the same response.
 """
 
 import random
@@ -132,7 +132,7 @@ _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:')
 
 @cache
 def real_bodies() -> Sequence[bytes]:
-    """The API's own examples, pages and records of the sandbox, a token, refusals."""
+    """The API's own examples, pages and records of the sandbox, a token, error responses."""
     sandbox = Sandbox(payouts=3, specifications=12, payments=3)
     encoder = msgspec.json.Encoder(decimal_format="number")
     bodies = [path.read_bytes() for path in sorted(SAMPLES.glob("*.json"))]
@@ -148,8 +148,8 @@ def real_bodies() -> Sequence[bytes]:
     return bodies
 
 
-def spoil(seed: int) -> Response:
-    """The answer that belongs to a seed."""
+def corrupt(seed: int) -> Response:
+    """The response of a seed."""
     dice = random.Random(seed)
     body = dice.choice(real_bodies())
     for _ in range(dice.choice((1, 1, 1, 2, 3, 8))):
@@ -159,10 +159,10 @@ def spoil(seed: int) -> Response:
 
 
 def _flip(body: bytes, dice: random.Random) -> bytes:
-    spoilt = bytearray(body)
-    for _ in range(dice.choice((1, 1, 4, 30)) if spoilt else 0):
-        spoilt[dice.randrange(len(spoilt))] ^= 1 << dice.randrange(8)
-    return bytes(spoilt)
+    corrupted = bytearray(body)
+    for _ in range(dice.choice((1, 1, 4, 30)) if corrupted else 0):
+        corrupted[dice.randrange(len(corrupted))] ^= 1 << dice.randrange(8)
+    return bytes(corrupted)
 
 
 def _cut(body: bytes, dice: random.Random) -> bytes:
@@ -186,7 +186,7 @@ def _splice(body: bytes, dice: random.Random) -> bytes:
     return body[:place] + other[start:end] + body[place + dice.choice((0, end - start)) :]
 
 
-def _throw_in(body: bytes, dice: random.Random) -> bytes:
+def _insert(body: bytes, dice: random.Random) -> bytes:
     place = dice.randrange(len(body) + 1)
     return body[:place] + dice.choice((dice.randbytes(3), b"\xc3", b"\x00", b"\xef\xbb\xbf", *SCALARS)) + body[place:]
 
@@ -199,14 +199,14 @@ def _swap_a_key(body: bytes, dice: random.Random) -> bytes:
     return _put(body, dice, _KEY, dice.choice(KEYS))
 
 
-def _double_a_key(body: bytes, dice: random.Random) -> bytes:
+def _duplicate_a_key(body: bytes, dice: random.Random) -> bytes:
     objects = [found.end() for found in re.finditer(rb"\{", body)]
     place = dice.choice(objects) if objects else 0
     return body[:place] + b'"' + dice.choice(KEYS) + b'":' + dice.choice(SCALARS) + b"," + body[place:]
 
 
-def _dress(body: bytes, dice: random.Random) -> bytes:
-    """Put it into something that nobody asked for."""
+def _wrap(body: bytes, dice: random.Random) -> bytes:
+    """Wrap the body into something that no client expects."""
     way = dice.randrange(5)
     if way == 0:
         return body.decode(errors="replace").encode("utf-16")
@@ -220,7 +220,7 @@ def _dress(body: bytes, dice: random.Random) -> bytes:
 
 
 WAYS: Sequence[Callable[[bytes, random.Random], bytes]] = (
-    *(_flip, _cut, _cut_out, _repeat, _splice, _throw_in, _double_a_key, _swap_a_key, _dress),
+    *(_flip, _cut, _cut_out, _repeat, _splice, _insert, _duplicate_a_key, _swap_a_key, _wrap),
     *(_swap_a_value,) * 5,
 )
 
