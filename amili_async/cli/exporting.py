@@ -22,7 +22,7 @@ from amili_async.cli.sources import open_client
 from amili_async.client import AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.export import ExportResult, export, fields_of
-from amili_async.export.files import find_places
+from amili_async.export.files import is_resumable
 from amili_async.export.formats import format_for
 from amili_async.streams import Stream
 
@@ -99,8 +99,7 @@ def _sorted_stream(
 
 def _advise(output: Path) -> str:
     """What to do after a failure."""
-    is_kept = find_places(output).state.exists()
-    return "what was written is kept: the same command with --resume goes on" if is_kept else ""
+    return "what was written is kept: the same command with --resume goes on" if is_resumable(output) else ""
 
 
 def _conclude(exported: ExportResult, entry: Entry, *, is_quiet: bool) -> int | None:

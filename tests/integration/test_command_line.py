@@ -243,7 +243,7 @@ def test_an_export_that_lacks_rows_is_told(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "Sandbox", ForgetfulSandbox)
         result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet")
-    assert_one_sentence(result, 3, "was not made: 49 rows of finance--payouts came, but the API counted 50 and then 50")
+    assert_one_sentence(result, 3, "the API sent 49 rows of finance--payouts but counted 50 and then 50")
     assert names_in(tmp_path) == []
 
 
