@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from amili_async.cli.demo import show_demo
-from amili_async.cli.exporting import export_records
-from amili_async.cli.getting import get_record
-from amili_async.cli.listing import list_records
-from amili_async.cli.paying import register_payments
-from amili_async.cli.reconciling import reconcile_payouts
-from amili_async.cli.serving import serve_sandbox
+from amili_async.cli.commands.demo import show_demo
+from amili_async.cli.commands.export import export_records
+from amili_async.cli.commands.get import get_record
+from amili_async.cli.commands.list import list_records
+from amili_async.cli.commands.pay import register_payments
+from amili_async.cli.commands.reconcile import reconcile_payouts
+from amili_async.cli.commands.sandbox import serve_sandbox
 from amili_async.version import VERSION
 
 EXIT_CODES = (

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from amili_async.cli.screen import Screen
+from amili_async.cli.console import Screen
 
 Tell = Callable[[int, int | None, float | None], None]
 """How many rows there are so far, how many in all, and the seconds that the request budget needs for the rest."""

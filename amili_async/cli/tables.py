@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.screen import choose_columns, plain_table, width_of
+from amili_async.cli.console import choose_columns, plain_table, width_of
 from amili_async.cli.values import show_value
 from amili_async.export.documents import pick
 from amili_async.models.kinds import MONEY

@@ -17,8 +17,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from amili_async import AmiliClient
-from amili_async.cli import demo, exporting, sources
+from amili_async.cli import connect
 from amili_async.cli.app import app
+from amili_async.cli.commands import demo
+from amili_async.cli.commands import export as exporting
 from amili_async.export import Exported
 from amili_async.sandbox import Fault, Sandbox
 
@@ -240,7 +242,7 @@ def test_an_export_that_lacks_rows_is_told(tmp_path: Path) -> None:
             self.falsify(page=_forget_the_third_row)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "Sandbox", ForgetfulSandbox)
+        patch.setattr(connect, "Sandbox", ForgetfulSandbox)
         result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet")
     assert_one_sentence(result, 3, "was not made: 49 rows of finance--payouts came, but the API counted 50 and then 50")
     assert names_in(tmp_path) == []

@@ -20,12 +20,12 @@ import typer
 from typer.testing import CliRunner, Result
 
 from amili_async import AmiliClient
-from amili_async.cli import sources
-from amili_async.cli.paying import AGAIN, LATER, MOST_FAULTS, register_payments
+from amili_async.cli import connect
+from amili_async.cli.commands.pay import AGAIN, LATER, MOST_FAULTS, register_payments
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import HastyClock
 
-COMMAND = "import typer; from amili_async.cli.paying import register_payments as pay; typer.run(pay)"
+COMMAND = "import typer; from amili_async.cli.commands.pay import register_payments as pay; typer.run(pay)"
 PAY = (sys.executable, "-c", COMMAND)
 PAYMENTS = "creditor--payments"
 CREDITOR = "674dbeb208847b9501cc9138"
@@ -54,7 +54,7 @@ def pay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pay:
 
     async def run(*arguments: str, stdin: bytes | None = None, width: int = 80, **environment: str) -> Result:
         hasty = partial(AmiliClient.from_env, clock=HastyClock(), rate_limit=None)
-        monkeypatch.setattr(sources, "AmiliClient", SimpleNamespace(from_env=hasty))
+        monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
         variables = {"COLUMNS": str(width)} | (environment or access(sandbox))
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=stdin, env=variables)
 

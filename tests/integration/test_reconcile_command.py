@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from amili_async import reconciling
-from amili_async.cli import sources
+from amili_async.cli import connect
 from amili_async.cli.app import app
 from amili_async.sandbox import Fault, Sandbox
 
@@ -52,7 +52,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
                 for step in prepare:
                     step(self)
 
-        monkeypatch.setattr(sources, "Sandbox", Prepared)
+        monkeypatch.setattr(connect, "Sandbox", Prepared)
         monkeypatch.setattr(reconciling, "SETTLING", 0.0)
         return started
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree as Xml
 
-from amili_async.cli.page import render_page
+from amili_async.cli.reports.reconciliation_page import render_page
 from amili_async.reconcile import Reconciliation
 
 MADE_AT = datetime(2025, 10, 3, 8, 15, tzinfo=UTC)

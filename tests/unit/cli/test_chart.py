@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_async.cli.chart import (
+from amili_async.cli.reports.chart import (
     NARROWEST,
     WIDE,
     Bar,

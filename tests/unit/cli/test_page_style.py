@@ -5,8 +5,8 @@ from math import dist
 
 import pytest
 
-from amili_async.cli.chart import COLOURS, WIDE
-from amili_async.cli.page_style import DARK, DARK_COLOURS, LIGHT, LIGHT_COLOURS, STYLE
+from amili_async.cli.reports.chart import COLOURS, WIDE
+from amili_async.cli.reports.page_style import DARK, DARK_COLOURS, LIGHT, LIGHT_COLOURS, STYLE
 
 SIGHTS = {
     "all cones": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),

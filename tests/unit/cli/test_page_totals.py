@@ -8,8 +8,8 @@ from xml.etree import ElementTree as Xml
 import pytest
 from msgspec import UNSET
 
-from amili_async.cli.chart import COLOURS, lay_axis
-from amili_async.cli.page_totals import find_day, group_by_period, order_categories
+from amili_async.cli.reports.chart import COLOURS, lay_axis
+from amili_async.cli.reports.page_totals import find_day, group_by_period, order_categories
 from amili_async.reconcile import Reconciliation, reconcile_payout
 from tests.support.reconciliations import agree, differ, make_payout, make_specification, name_unknown
 from tests.support.report_pages import find, read, rows, say, write

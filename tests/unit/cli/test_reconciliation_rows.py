@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET
 
 from amili_async import PayoutSummary
-from amili_async.cli.reconciliation_rows import CSV_COLUMNS, CsvRows, JsonRows
+from amili_async.cli.reports.reconciliation_rows import CSV_COLUMNS, CsvRows, JsonRows
 from amili_async.reconcile import Reconciliation
 from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
 

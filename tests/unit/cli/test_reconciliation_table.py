@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 from msgspec import UNSET
 
-from amili_async.cli.reconciliation_overview import Overview
-from amili_async.cli.reconciliation_table import print_report
-from amili_async.cli.screen import Screen
+from amili_async.cli.console import Screen
+from amili_async.cli.reports.reconciliation_overview import Overview
+from amili_async.cli.reports.reconciliation_table import print_report
 from amili_async.reconcile import Reconciliation
 from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amili_async.cli.reconciliation_words import put_in_words, show_gap
+from amili_async.cli.reports.reconciliation_words import put_in_words, show_gap
 from amili_async.reconcile import Difference, DifferenceKind
 from tests.support.reconciliations import HOSTILE, PAYOUT
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from amili_async.cli.page import MOST_AGREEING, render_page
+from amili_async.cli.reports.reconciliation_page import MOST_AGREEING, render_page
 from amili_async.reconcile import Reconciliation, reconcile_payout
 from tests.support.reconciliations import PAYOUT, agree, differ, make_payout, make_specification, name_unknown
 from tests.support.report_pages import SOURCE, find, read, rows, say, write

@@ -1,6 +1,6 @@
 """What many reconciliations come to: counted as they come, and never held."""
 
-from amili_async.cli.reconciliation_words import NOISE
+from amili_async.cli.reports.reconciliation_words import NOISE
 from amili_async.reconcile import Reconciliation, Sums
 
 

@@ -10,10 +10,10 @@ from msgspec import UNSET
 from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.payment_files import PaymentRow
-from amili_async.cli.payment_outcomes import ADVICE, Told, name_section
-from amili_async.cli.reconciliation_overview import count_things
-from amili_async.cli.screen import Screen, choose_columns, plain_table, width_of
+from amili_async.cli.console import Screen, choose_columns, plain_table, width_of
+from amili_async.cli.payment_csv import PaymentRow
+from amili_async.cli.reports.payment_outcomes import ADVICE, Told, name_section
+from amili_async.cli.reports.reconciliation_overview import count_things
 from amili_async.cli.values import show_date, show_money
 from amili_async.models import NewCreditorPayment
 

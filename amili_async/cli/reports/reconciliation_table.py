@@ -10,9 +10,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.reconciliation_overview import Overview, count_things
-from amili_async.cli.reconciliation_words import NOISE, name_article, put_in_words, show_gap, show_side
-from amili_async.cli.screen import GAP, Screen, choose_columns, plain_table, width_of
+from amili_async.cli.console import GAP, Screen, choose_columns, plain_table, width_of
+from amili_async.cli.reports.reconciliation_overview import Overview, count_things
+from amili_async.cli.reports.reconciliation_words import NOISE, name_article, put_in_words, show_gap, show_side
 from amili_async.cli.values import show_date, show_money, show_text
 from amili_async.reconcile import Difference, DifferenceKind, Reconciliation
 

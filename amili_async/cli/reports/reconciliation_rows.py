@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from msgspec import UNSET
 
-from amili_async.cli.reconciliation_words import put_in_words
+from amili_async.cli.reports.reconciliation_words import put_in_words
 from amili_async.export.table import Csv
 from amili_async.models.encoding import encode_json
 from amili_async.reconcile import COLUMNS, Difference, Reconciliation

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from amili_async.cli.arguments import JsonOption, ResourceName, SandboxOption
-from amili_async.cli.catalog import find_entry
-from amili_async.cli.endings import run
-from amili_async.cli.screen import Screen
-from amili_async.cli.sources import open_client
+from amili_async.cli.connect import open_client
+from amili_async.cli.console import Screen
+from amili_async.cli.exit_codes import run
+from amili_async.cli.options import JsonOption, ResourceName, SandboxOption
+from amili_async.cli.resources import find_entry
 from amili_async.cli.tables import list_fields
 from amili_async.export.documents import as_document
 from amili_async.export.lines import Ndjson

@@ -7,7 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from amili_async.cli.arguments import (
+from amili_async.cli.connect import open_client
+from amili_async.cli.console import Screen
+from amili_async.cli.exit_codes import run
+from amili_async.cli.options import (
     FieldsOption,
     JsonOption,
     ResourceName,
@@ -17,10 +20,7 @@ from amili_async.cli.arguments import (
     read_fields,
     read_where,
 )
-from amili_async.cli.catalog import Entry, find_entry
-from amili_async.cli.endings import run
-from amili_async.cli.screen import Screen
-from amili_async.cli.sources import open_client
+from amili_async.cli.resources import Entry, find_entry
 from amili_async.cli.tables import tabulate
 from amili_async.export.documents import as_document
 from amili_async.export.lines import Ndjson

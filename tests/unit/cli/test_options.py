@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from amili_async.cli.arguments import read_fields, read_where
-from amili_async.cli.catalog import CATALOG, find_entry
-from amili_async.cli.screen import choose_columns
+from amili_async.cli.console import choose_columns
+from amili_async.cli.options import read_fields, read_where
+from amili_async.cli.resources import CATALOG, find_entry
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
 

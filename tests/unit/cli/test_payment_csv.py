@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment
-from amili_async.cli.payment_files import COLUMNS, EITHER, read_bytes, read_payment, read_payments
+from amili_async.cli.payment_csv import COLUMNS, EITHER, read_bytes, read_payment, read_payments
 from amili_async.errors import ConfigurationError
 from amili_async.models import format_date
 

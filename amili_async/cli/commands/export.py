@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from amili_async.cli.arguments import (
+from amili_async.cli.connect import open_client
+from amili_async.cli.exit_codes import NOT_RIGHT, complain, run
+from amili_async.cli.options import (
     FieldsOption,
     OutputOption,
     ResourceName,
@@ -15,10 +17,8 @@ from amili_async.cli.arguments import (
     read_fields,
     read_where,
 )
-from amili_async.cli.catalog import Entry, find_entry
-from amili_async.cli.endings import NOT_RIGHT, complain, run
 from amili_async.cli.progress import show_progress
-from amili_async.cli.sources import open_client
+from amili_async.cli.resources import Entry, find_entry
 from amili_async.client import AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.export import Exported, export, fields_of

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from amili_async.cli.demo_report import Findings, report
-from amili_async.cli.endings import GOOD, NOT_RIGHT, run
+from amili_async.cli.connect import client_of, tell_pause
+from amili_async.cli.exit_codes import GOOD, NOT_RIGHT, run
 from amili_async.cli.progress import show_progress
-from amili_async.cli.sources import client_of, tell_pause
+from amili_async.cli.reports.demo_report import Findings, report
 from amili_async.client import AmiliClient
 from amili_async.events import Event, TryFinished
 from amili_async.reconcile import Reconciliation

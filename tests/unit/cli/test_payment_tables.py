@@ -11,10 +11,10 @@ import pytest
 from msgspec import UNSET
 
 from amili_async import CreatedPayment, NewCreditorPayment, PaymentOutcome
-from amili_async.cli.payment_files import PaymentRow
-from amili_async.cli.payment_outcomes import NOT_COMPLETED, Kind, Tally, Told
-from amili_async.cli.payment_report import print_plan, print_troubled
-from amili_async.cli.screen import Screen
+from amili_async.cli.console import Screen
+from amili_async.cli.payment_csv import PaymentRow
+from amili_async.cli.reports.payment_outcomes import NOT_COMPLETED, Kind, Tally, Told
+from amili_async.cli.reports.payment_tables import print_plan, print_troubled
 from amili_async.errors import (
     AmiliError,
     AuthenticationError,

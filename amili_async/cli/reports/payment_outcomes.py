@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
-from amili_async.cli.endings import GOOD, NOT_RIGHT, REFUSED
-from amili_async.cli.reconciliation_overview import count_things
+from amili_async.cli.exit_codes import GOOD, NOT_RIGHT, REFUSED
+from amili_async.cli.reports.reconciliation_overview import count_things
 from amili_async.cli.values import show_money, show_text
 from amili_async.errors import (
     AmiliError,

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from amili_async.cli.chart import write_text
-from amili_async.cli.page_style import STYLE
-from amili_async.cli.page_totals import NO_CURRENCY, Totals, group_by_period, show_totals
-from amili_async.cli.reconciliation_overview import Overview, count_things
-from amili_async.cli.reconciliation_words import NOISE, name_article, put_in_words, show_gap, show_side
+from amili_async.cli.reports.chart import write_text
+from amili_async.cli.reports.page_style import STYLE
+from amili_async.cli.reports.page_totals import NO_CURRENCY, Totals, group_by_period, show_totals
+from amili_async.cli.reports.reconciliation_overview import Overview, count_things
+from amili_async.cli.reports.reconciliation_words import NOISE, name_article, put_in_words, show_gap, show_side
 from amili_async.cli.values import show_date, show_money
 from amili_async.reconcile import Difference, DifferenceKind, Reconciliation
 

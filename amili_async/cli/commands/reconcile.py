@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from amili_async.cli.arguments import SandboxOption, read_where
-from amili_async.cli.endings import GOOD, NOT_RIGHT, abandon_stdout, complain, run
-from amili_async.cli.page import render_page
+from amili_async.cli.connect import name_source, open_client
+from amili_async.cli.console import Screen
+from amili_async.cli.exit_codes import GOOD, NOT_RIGHT, abandon_stdout, complain, run
+from amili_async.cli.options import SandboxOption, read_where
 from amili_async.cli.progress import show_progress
-from amili_async.cli.reconciliation_overview import Overview
-from amili_async.cli.reconciliation_rows import CsvRows, JsonRows, Rows
-from amili_async.cli.reconciliation_table import print_report
 from amili_async.cli.replacing import replace_at_end
-from amili_async.cli.screen import Screen
-from amili_async.cli.sources import name_source, open_client
+from amili_async.cli.reports.reconciliation_overview import Overview
+from amili_async.cli.reports.reconciliation_page import render_page
+from amili_async.cli.reports.reconciliation_rows import CsvRows, JsonRows, Rows
+from amili_async.cli.reports.reconciliation_table import print_report
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
 from amili_async.export.beside import refusing

@@ -6,9 +6,9 @@ from decimal import Decimal
 from msgspec import Struct
 from rich.text import Text
 
-from amili_async.cli.reconciliation_table import lay_out
-from amili_async.cli.reconciliation_words import put_in_words
-from amili_async.cli.screen import Screen
+from amili_async.cli.console import Screen
+from amili_async.cli.reports.reconciliation_table import lay_out
+from amili_async.cli.reports.reconciliation_words import put_in_words
 from amili_async.cli.values import show_money, show_text
 from amili_async.models import Payout
 from amili_async.reconcile import Reconciliation

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from amili_async.cli.endings import run
+from amili_async.cli.exit_codes import run
 from amili_async.errors import ConfigurationError
 from amili_async.sandbox import AMILI_LIMITS, Sandbox
 

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from amili_async.cli.arguments import SandboxOption
-from amili_async.cli.endings import INTERRUPTED, NOT_RIGHT, REFUSED, USAGE, abandon_stdout, complain, run
-from amili_async.cli.payment_files import EITHER, PaymentRow, read_bytes, read_payment, read_payments
-from amili_async.cli.payment_outcomes import Kind, Tally, Told
-from amili_async.cli.payment_report import print_plan, print_troubled, sum_up
+from amili_async.cli.connect import name_source, open_client
+from amili_async.cli.console import Screen
+from amili_async.cli.exit_codes import INTERRUPTED, NOT_RIGHT, REFUSED, USAGE, abandon_stdout, complain, run
+from amili_async.cli.options import SandboxOption
+from amili_async.cli.payment_csv import EITHER, PaymentRow, read_bytes, read_payment, read_payments
 from amili_async.cli.progress import show_progress
-from amili_async.cli.screen import Screen
-from amili_async.cli.sources import name_source, open_client
+from amili_async.cli.reports.payment_outcomes import Kind, Tally, Told
+from amili_async.cli.reports.payment_tables import print_plan, print_troubled, sum_up
 from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.models import NewCreditorPayment
 

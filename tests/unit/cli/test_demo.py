@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from amili_async.cli.demo_report import Findings, conclude, explain, report
+from amili_async.cli.reports.demo_report import Findings, conclude, explain, report
 from amili_async.reconcile import Reconciliation
 from tests.support.reconciliations import PAYOUT, agree, differ, name_unknown
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from amili_async.cli.chart import COLOURS, Bar, Series, draw_chart, draw_legend, write_text
-from amili_async.cli.reconciliation_overview import count_things
+from amili_async.cli.reports.chart import COLOURS, Bar, Series, draw_chart, draw_legend, write_text
+from amili_async.cli.reports.reconciliation_overview import count_things
 from amili_async.cli.values import show_money
 from amili_async.models import Payout
 from amili_async.models.fields import FinanceCategory
