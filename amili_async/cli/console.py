@@ -1,45 +1,52 @@
-"""The terminal: where tables go, and how they look."""
+"""The terminal: where tables are printed, and how they look."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-GAP = 2
+COLUMN_GAP = 2
 """Blanks between two columns."""
 
 
-class Screen(Console):
-    """A console on which nothing is shown but what was meant: no markup, emoji or colours found in records."""
+class PlainConsole(Console):
+    """A console that prints text unchanged: no markup, emoji or highlighting is read from records."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     def on_broken_pipe(self) -> None:
-        """Leave it to whoever runs the command."""
+        """Raise, because rich would exit with code 1 here; each command decides what a closed pipe means."""
         raise BrokenPipeError
 
 
 def plain_table() -> Table:
-    """A table with a line under its headings, and as wide as its contents."""
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold")
+    """A table with a line under its headings, as wide as its contents."""
+    return Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, COLUMN_GAP - 1, 0, 0), header_style="bold"
+    )
 
 
-def choose_columns(widths: dict[str, int], *, spare: Sequence[str], room: int) -> list[str]:
-    """The columns that fit side by side, in their order; those that can be spared go first, as they are listed.
+def choose_columns(widths: dict[str, int], *, optional: Sequence[str], width: int) -> list[str]:
+    """The columns that fit side by side, in their order: *optional* ones are dropped first, then the last ones.
 
-    At least one stays, however narrow the terminal.
+    At least one remains, however narrow the terminal is.
     """
     kept = dict(widths)
-    for name in (*spare, *reversed(list(widths))):
-        if len(kept) == 1 or sum(kept.values()) + GAP * (len(kept) - 1) <= room:
+    for name in (*optional, *reversed(list(widths))):
+        if len(kept) == 1 or table_width(kept.values()) <= width:
             break
         kept.pop(name, None)
     return list(kept)
 
 
-def width_of(heading: str, cells: Sequence[str]) -> int:
-    """How wide a column has to be; cells count by what the terminal shows."""
+def column_width(heading: str, cells: Sequence[str]) -> int:
+    """The width of a column in terminal cells, which differ from characters for wide letters."""
     return max(map(cell_len, (*heading.split("\n"), *cells)))
+
+
+def table_width(widths: Collection[int]) -> int:
+    """The width of columns side by side."""
+    return sum(widths) + COLUMN_GAP * (len(widths) - 1)

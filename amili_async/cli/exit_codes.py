@@ -1,6 +1,6 @@
 """How a command ends: one exit code, and at most one sentence on stderr.
 
-The law: no traceback, no secret and no filter value is shown; the errors of the package promise the last two.
+Invariant: no traceback, no secret and no filter value is printed; the package's errors contain neither of the last two.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ import typer
 
 from amili_async.errors import AmiliError, ConfigurationError, ExportFailed
 
-GOOD = 0
-NOT_RIGHT = 1
-"""The sums do not agree, rows moved during an export that was sorted otherwise than by id, or a payment is refused."""
+SUCCESS = 0
+PROBLEM = 1
+"""Sums differ, rows changed during an export with --sort, or a payment was rejected or not completed."""
 USAGE = 2
 """The call, the configuration or a file is at fault."""
-REFUSED = 3
-"""The API refused, could not be reached, or gave no usable answer."""
+API_FAILED = 3
+"""The API rejected the request, could not be reached, or gave no usable answer."""
 INTERRUPTED = 130
 """Ctrl-C."""
 TERMINATED = 143
@@ -29,48 +29,54 @@ TERMINATED = 143
 
 
 def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] = str) -> NoReturn:
-    """Run a command, which returns its exit code (`None` is good), and end with it.
+    """Run a command, which returns its exit code (`None` is success), and exit with it.
 
-    *advice* says what to do after a failure, if there is something.
+    *advice* returns what to do after a failure, or an empty text.
     """
     try:
-        code = asyncio.run(_stop_when_told(command)) or GOOD
+        code = asyncio.run(_cancel_on_sigterm(command)) or SUCCESS
         sys.stdout.flush()
     except AmiliError as error:
-        is_mine = isinstance(error, ConfigurationError)  # it was refused, so the same command would be again
-        complain(str(error) if is_mine else "; ".join(filter(None, (str(error), advice()))))
-        code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else REFUSED
+        # A caller's mistake was found before anything was sent, so repeating the same command cannot help.
+        hint = "" if isinstance(error, ConfigurationError) else advice()
+        print_error(_join(str(error), hint))
+        code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else API_FAILED
     except BrokenPipeError:
-        abandon_stdout()  # whoever read has read enough: `amili list … | head -1`
-        code = GOOD
+        silence_stdout()  # the reader has enough: `amili list … | head -1`
+        code = SUCCESS
     except OSError as error:
-        abandon_stdout()
-        complain(f"the output cannot be written: {error.strerror or type(error).__name__}")
+        silence_stdout()
+        print_error(f"the output cannot be written: {error.strerror or type(error).__name__}")
         code = USAGE
     except KeyboardInterrupt:
-        complain("; ".join(filter(None, ("interrupted", advice()))))
+        print_error(_join("interrupted", advice()))
         code = INTERRUPTED
     except asyncio.CancelledError:
-        complain("; ".join(filter(None, ("terminated", advice()))))
+        print_error(_join("terminated", advice()))
         code = TERMINATED
     raise typer.Exit(code)
 
 
-async def _stop_when_told(command: Coroutine[Any, Any, int | None]) -> int | None:
-    """Run a command that SIGTERM ends as Ctrl-C does: with what was written kept."""
+def print_error(sentence: str) -> None:
+    """Print one line on stderr, prefixed with the program's name."""
+    sys.stderr.write(f"amili: {' '.join(sentence.split())}\n")
+
+
+def silence_stdout() -> None:
+    """Discard what is still buffered, because Python would otherwise report the failed flush at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+async def _cancel_on_sigterm(command: Coroutine[Any, Any, int | None]) -> int | None:
+    """Run a command that SIGTERM stops as Ctrl-C does: what was written is kept."""
     task = asyncio.current_task()
     if task is not None:
-        with suppress(NotImplementedError, RuntimeError, ValueError):  # not on every system, nor in every thread
+        # Windows has no such handlers, and only the main thread of a process may install one.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await command
 
 
-def complain(sentence: str) -> None:
-    """Say on stderr, in one line, what is wrong."""
-    sys.stderr.write(f"amili: {' '.join(sentence.split())}\n")
-
-
-def abandon_stdout() -> None:
-    """Let what is still buffered go nowhere, so that Python does not report it when the process ends."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _join(sentence: str, advice: str) -> str:
+    return f"{sentence}; {advice}" if advice else sentence

@@ -1,7 +1,7 @@
-"""Which payments a csv file holds, and all that is wrong with it.
+"""The payments of a CSV file, and everything that is wrong with it.
 
-The law: nothing is guessed. A fault is told by its line and field, never by the value, and where there is one the file
-has no payments to send.
+Invariant: nothing is guessed. A fault names its line and field, never the value, and a file with a fault has no
+payments to send.
 """
 
 import csv
@@ -19,22 +19,22 @@ from typing import Any
 
 from msgspec import Struct
 
-from amili_async.cli.values import show_text
+from amili_async.cli.values import printable
 from amili_async.errors import ConfigurationError
 from amili_async.models import NewCreditorPayment, parse_date
 
-COLUMNS = (
+PAYMENT_COLUMNS = (
     *("creditor", "case", "invoice_number", "amount", "bank_transaction_date", "creditor_payment_reference"),
     *("client_registration_date", "currency", "origin"),
 )
-"""The API's names of what a payment can say."""
-_NEEDED = ("creditor", "amount", "bank_transaction_date")
+"""The API's names of a payment's fields."""
+_REQUIRED = ("creditor", "amount", "bank_transaction_date")
 _REFERENCE = "creditor_payment_reference"
-_EITHER = ("case", "invoice_number")
-EITHER = " or ".join(_EITHER)
-"""Under which name the fault stands that a payment has both of them, or neither."""
+_CASE_OR_INVOICE = ("case", "invoice_number")
+CASE_OR_INVOICE = " or ".join(_CASE_OR_INVOICE)
+"""The name of the fault that a payment has both of them, or neither."""
 _DELIMITERS = ",;\t"
-_LONGEST_NAME = 40
+_MAX_NAME_LENGTH = 40
 _AMOUNT = re.compile(r"[0-9]+(\.[0-9]{1,2})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(rf"{_DAY.pattern}[T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.0+)?)?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)")
@@ -47,25 +47,25 @@ _SAMPLE: Mapping[str, Any] = {
 
 
 class PaymentRow(Struct, frozen=True, gc=False, kw_only=True):
-    """One payment that is to be registered."""
+    """One payment to register."""
 
     line: int | None = None
-    """The line of the file on which it begins; `None` where it came from options."""
+    """The line of the file on which it begins; `None` for a payment from options."""
     payment: NewCreditorPayment
-    """What is to be registered."""
+    """The payment."""
 
 
 class PaymentFile(Struct, frozen=True, kw_only=True):
-    """What was read."""
+    """A parsed file: payments or faults."""
 
     rows: tuple[PaymentRow, ...] = ()
-    """The payments, in their order; none where there are faults."""
+    """The payments, in the order of the file; none where there are faults."""
     faults: tuple[str, ...] = ()
-    """All that is wrong, each with its line."""
+    """Everything that is wrong, each with its line."""
 
 
 def read_bytes(name: str) -> bytes:
-    """The file of that name, or standard input for `-`."""
+    """The content of the file *name*, or of standard input for `-`."""
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
@@ -73,8 +73,8 @@ def read_bytes(name: str) -> bytes:
         raise ConfigurationError(f"{what} cannot be read: {error.strerror or type(error).__name__}") from None
 
 
-def read_payments(content: bytes) -> PaymentFile:
-    """Read a whole file, on after each fault that leaves the next line readable."""
+def parse_payments(content: bytes) -> PaymentFile:
+    """Parse a whole file; a fault ends it only where the next line cannot be found."""
     try:
         text = content.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as error:
@@ -83,7 +83,7 @@ def read_payments(content: bytes) -> PaymentFile:
     rows: list[PaymentRow] = []
     faults: list[str] = []
     try:
-        for found in _read_rows(_split(text)):
+        for found in _parse_rows(_split(text)):
             if isinstance(found, PaymentRow):
                 rows.append(found)
             else:
@@ -93,50 +93,50 @@ def read_payments(content: bytes) -> PaymentFile:
     return PaymentFile(faults=tuple(faults)) if faults else PaymentFile(rows=tuple(rows))
 
 
-def read_payment(cells: Mapping[str, str]) -> NewCreditorPayment | dict[str, str]:
-    """The payment that texts under the API's names make, an empty one being none; or the fault of each field."""
+def parse_payment(cells: Mapping[str, str]) -> NewCreditorPayment | dict[str, str]:
+    """The payment of these texts under the API's names, or the fault of each field; an empty text is absent."""
     values: dict[str, Any] = {}
     faults: dict[str, str] = {}
     for name, cell in cells.items():
         if cell:
             try:
-                values[name] = _read_cell(name, cell)
+                values[name] = _parse_cell(name, cell)
             except ConfigurationError as error:
                 faults[name] = str(error)
-    for name in _NEEDED:
+    for name in _REQUIRED:
         if not cells.get(name):
             faults[name] = f"{name} is missing"
     if not cells.get(_REFERENCE):
         faults[_REFERENCE] = f"{_REFERENCE} is missing: by it a second run knows what is registered already"
-    if sum(bool(cells.get(name)) for name in _EITHER) != 1:
-        faults[EITHER] = "a payment needs exactly one of case and invoice_number"
+    if sum(bool(cells.get(name)) for name in _CASE_OR_INVOICE) != 1:
+        faults[CASE_OR_INVOICE] = "a payment needs exactly one of case and invoice_number"
     return faults or NewCreditorPayment(**values)
 
 
-def _read_rows(lines: Iterator[tuple[int, list[str]]]) -> Iterator[PaymentRow | str]:
-    """Each payment, or what is wrong, with the line in front of it."""
+def _parse_rows(lines: Iterator[tuple[int, list[str]]]) -> Iterator[PaymentRow | str]:
+    """Each payment, or a fault with its line in front."""
     line, cells = next(lines, (1, []))
     names = [name.strip() for name in cells]
     faults = tuple(_check_header(names))
     yield from (f"line {line}: {fault}" for fault in faults)
     if faults:
         return
-    taken: dict[tuple[str, str], int] = {}
+    lines_of: dict[tuple[str, str], int] = {}
     for line, cells in lines:
         if len(cells) != len(names):
             yield f"line {line}: it has {len(cells)} cells, but the header has {len(names)}"
             continue
         row = dict(zip(names, cells, strict=True))
-        read = read_payment(row)
-        faults = () if isinstance(read, NewCreditorPayment) else tuple(read.values())
-        faults += tuple(_check_reference(row, line, taken))
+        parsed = parse_payment(row)
+        faults = () if isinstance(parsed, NewCreditorPayment) else tuple(parsed.values())
+        faults += tuple(_check_reference(row, line, lines_of))
         yield from (f"line {line}: {fault}" for fault in faults)
-        if isinstance(read, NewCreditorPayment):
-            yield PaymentRow(line=line, payment=read)
+        if isinstance(parsed, NewCreditorPayment):
+            yield PaymentRow(line=line, payment=parsed)
 
 
 def _split(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each line that is not blank, with the number of the line on which they begin."""
+    """The cells of each record that is not blank, with the line on which it begins."""
     lines = io.StringIO(text, newline="")
     delimiter = _choose_delimiter(next(filter(str.strip, lines), ""))
     lines.seek(0)
@@ -146,7 +146,7 @@ def _split(text: str) -> Iterator[tuple[int, list[str]]]:
         for cells in reader:
             if any(map(str.strip, cells)):
                 yield begins, cells
-            begins = reader.line_num + 1
+            begins = reader.line_num + 1  # a quoted cell may span lines, so records and lines are counted apart
     except csv.Error:
         raise ConfigurationError(
             f"line {begins}: a quotation mark that opens a cell is not closed, or more than a delimiter follows the "
@@ -155,51 +155,51 @@ def _split(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _choose_delimiter(header: str) -> str:
-    """The one that parts the most known names."""
-    return max(_DELIMITERS, key=lambda delimiter: len(set(COLUMNS) & set(_part(header, delimiter))))
+    """The delimiter that yields the most known names."""
+    return max(_DELIMITERS, key=lambda delimiter: len(set(PAYMENT_COLUMNS) & set(_split_header(header, delimiter))))
 
 
-def _part(header: str, delimiter: str) -> list[str]:
+def _split_header(header: str, delimiter: str) -> list[str]:
     return [name.strip().strip('"').strip() for name in header.split(delimiter)]
 
 
 def _check_header(names: Sequence[str]) -> Iterator[str]:
-    if not set(names) & set(COLUMNS):  # it may be a payment, of which nothing is shown
-        yield f"the first line must name the columns as the API does: {', '.join(COLUMNS)}"
+    if not set(names) & set(PAYMENT_COLUMNS):  # the line may be a payment, whose values must not be printed
+        yield f"the first line must name the columns as the API does: {', '.join(PAYMENT_COLUMNS)}"
         return
     for number, name in enumerate(names, 1):
-        if name not in COLUMNS:
-            yield f"column {number} ({show_text(name[:_LONGEST_NAME])}) is none that a payment has"
+        if name not in PAYMENT_COLUMNS:
+            yield f"column {number} ({printable(name[:_MAX_NAME_LENGTH])}) is none that a payment has"
     for name, times in Counter(names).items():
-        if name in COLUMNS and times > 1:
+        if name in PAYMENT_COLUMNS and times > 1:
             yield f"the column {name} stands there {times} times"
-    for name in (*_NEEDED, _REFERENCE):
+    for name in (*_REQUIRED, _REFERENCE):
         if name not in names:
             yield f"the column {name} is missing"
-    if not set(names) & set(_EITHER):
-        yield f"the column {EITHER} is missing"
+    if not set(names) & set(_CASE_OR_INVOICE):
+        yield f"the column {CASE_OR_INVOICE} is missing"
 
 
-def _check_reference(row: Mapping[str, str], line: int, taken: dict[tuple[str, str], int]) -> Iterator[str]:
+def _check_reference(row: Mapping[str, str], line: int, lines_of: dict[tuple[str, str], int]) -> Iterator[str]:
     key = row["creditor"].lower(), row[_REFERENCE]
-    if row[_REFERENCE] and taken.setdefault(key, line) != line:
+    if row[_REFERENCE] and lines_of.setdefault(key, line) != line:
         yield (
-            f"creditor and {_REFERENCE} are those of line {taken[key]}: by them a second run knows what is registered "
-            "already"
+            f"creditor and {_REFERENCE} are those of line {lines_of[key]}: by them a second run knows what is "
+            "registered already"
         )
 
 
-def _read_cell(name: str, cell: str) -> Any:
-    """The value, checked in a payment that has no other fault: all faults are wanted, not the first one."""
+def _parse_cell(name: str, cell: str) -> Any:
+    """The value, validated in a sample payment without other faults, so that one fault hides no other."""
     if cell != cell.strip():
         raise ConfigurationError(f"{name} has blanks around it")
-    value = _READERS[name](name, cell) if name in _READERS else cell
+    value = _PARSERS[name](name, cell) if name in _PARSERS else cell
     case = {} if name == "invoice_number" else {"case": "0" * 24}
     NewCreditorPayment(**{**_SAMPLE, **case, name: value})
     return value
 
 
-def _read_amount(name: str, cell: str) -> Decimal:
+def _parse_amount(name: str, cell: str) -> Decimal:
     if _AMOUNT.fullmatch(cell) is None:
         raise ConfigurationError(
             f"{name} must be digits, with a point before one or two decimals if there are any, such as 1234.50: "
@@ -208,7 +208,7 @@ def _read_amount(name: str, cell: str) -> Decimal:
     return Decimal(cell)
 
 
-def _read_moment(name: str, cell: str) -> datetime:
+def _parse_moment(name: str, cell: str) -> datetime:
     with suppress(ValueError):
         if _DAY.fullmatch(cell):
             return datetime.fromisoformat(cell).replace(tzinfo=UTC)
@@ -219,8 +219,8 @@ def _read_moment(name: str, cell: str) -> datetime:
     )
 
 
-_READERS: Mapping[str, Callable[[str, str], Any]] = {
-    "amount": _read_amount,
-    "bank_transaction_date": _read_moment,
-    "client_registration_date": _read_moment,
+_PARSERS: Mapping[str, Callable[[str, str], Any]] = {
+    "amount": _parse_amount,
+    "bank_transaction_date": _parse_moment,
+    "client_registration_date": _parse_moment,
 }

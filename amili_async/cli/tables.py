@@ -6,19 +6,19 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.console import choose_columns, plain_table, width_of
+from amili_async.cli.console import choose_columns, column_width, plain_table
 from amili_async.cli.values import show_value
 from amili_async.export.documents import pick
 from amili_async.models.kinds import MONEY
 
 
 def tabulate(
-    documents: Sequence[Mapping[str, Any]], names: Sequence[str], *, spare: Sequence[str], room: int
+    documents: Sequence[Mapping[str, Any]], names: Sequence[str], *, optional: Sequence[str], width: int
 ) -> tuple[Table, list[str]]:
-    """The table, and the columns that had to be left out of it; absent fields are blank, `null` says so."""
+    """The table, and the columns that did not fit; absent fields are blank, `null` is shown as null."""
     cells = {name: [_show_field(document, name) for document in documents] for name in names}
-    widths = {name: width_of(name, [cell.plain for cell in column]) for name, column in cells.items()}
-    kept = choose_columns(widths, spare=spare, room=room)
+    widths = {name: column_width(name, [cell.plain for cell in column]) for name, column in cells.items()}
+    kept = choose_columns(widths, optional=optional, width=width)
     table = plain_table()
     for name in kept:
         table.add_column(Text(name), justify="right" if _is_number(name) else "left", no_wrap=True, overflow="ellipsis")
@@ -28,7 +28,7 @@ def tabulate(
 
 
 def list_fields(document: Mapping[str, Any]) -> Table:
-    """Each field that is there, under the API's name (dotted within objects); amounts stand digit above digit."""
+    """Each present field under the API's name, dotted within objects; the digits of amounts are aligned."""
     shown = {name: show_value(_last_part(name), value) for name, value in _flatten(document, "") if name != "_links"}
     width = max((len(text.plain) for name, text in shown.items() if _last_part(name) in MONEY), default=0)
     grid = Table.grid(padding=(0, 2))

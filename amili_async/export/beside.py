@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -87,11 +88,18 @@ def replace_file(path: Path, content: bytes) -> None:
         with fresh.open("wb") as file:
             file.write(content)
             file.flush()
+            keep_mode(file, path)
             os.fsync(file.fileno())
         rename(fresh, path)
     except BaseException:
         remove(fresh)
         raise
+
+
+def keep_mode(file: BinaryIO, target: Path) -> None:
+    """Give a new file the permissions of the file that it replaces, so that it has no more readers."""
+    with suppress(OSError, AttributeError):  # there is none, or the system has no modes
+        os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
 
 
 def rename(old: Path, new: Path) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import msgspec
 
 from amili_async.errors import ConfigurationError, ExportFailed
-from amili_async.export.beside import Places, failing, remove, rename, sync_folder
+from amili_async.export.beside import Places, failing, keep_mode, remove, rename, sync_folder
 from amili_async.export.formats import Format
 from amili_async.export.ledger import Ledger
 from amili_async.export.spool import Spool
@@ -42,7 +42,7 @@ def build(
                 else:
                     rows = form.write(file, lambda: form.merge(base, spool.frames(), gone))
                 file.flush()
-                _keep_mode(file, places.target)
+                keep_mode(file, places.target)
                 os.fsync(file.fileno())
                 size = file.tell()
             sync_folder(places.whole)
@@ -66,12 +66,6 @@ def _changed(places: Places) -> ExportFailed:
     return ExportFailed(
         f"{places.named} cannot be brought up to date: it was changed since its export", path=places.named
     )
-
-
-def _keep_mode(file: BinaryIO, target: Path) -> None:
-    """Whoever could not read the file that is replaced cannot read the new one."""
-    with suppress(OSError, AttributeError):  # there is none, or the system has no modes
-        os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
 
 
 def commit(ledger: Ledger, summary: Summary) -> None:

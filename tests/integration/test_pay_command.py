@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from amili_async import AmiliClient
 from amili_async.cli import connect
-from amili_async.cli.commands.pay import AGAIN, LATER, MOST_FAULTS, register_payments
+from amili_async.cli.commands.pay import AGAIN, LATER, MAX_FAULTS, register_payments
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import HastyClock
 
@@ -305,19 +305,19 @@ async def test_a_faulty_file_sends_nothing_and_names_every_fault(
     result = await pay(str(write(tmp_path / "payments.csv", *rows)), *mode)
     assert (result.exit_code, result.stdout, len(sandbox.requests)) == (2, "", 0)
     *told, rest = result.stderr.splitlines()
-    assert len(told) == MOST_FAULTS == 20
+    assert len(told) == MAX_FAULTS == 20
     assert all(line.startswith(f"amili: line {3 + 2 * n}: amount must be digits") for n, line in enumerate(told))
     assert rest == "amili: and 30 more"
     assert "hemlig" not in result.stderr
 
 
-@pytest.mark.parametrize("count", [MOST_FAULTS, MOST_FAULTS + 1])
+@pytest.mark.parametrize("count", [MAX_FAULTS, MAX_FAULTS + 1])
 async def test_more_are_counted_only_where_there_are_more(count: int, tmp_path: Path, pay: Pay) -> None:
     """Twenty faults are twenty lines."""
     rows = [make_row(number, amount="x") for number in range(count)]
     result = await pay(str(write(tmp_path / "payments.csv", *rows)))
     assert result.stderr.count("\n") == count
-    assert ("amili: and 1 more\n" in result.stderr) == (count > MOST_FAULTS)
+    assert ("amili: and 1 more\n" in result.stderr) == (count > MAX_FAULTS)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
-"""`amili demo`: all payouts checked against all specifications, on a sandbox in the process."""
+"""`amili demo`: reconcile every payout of a sandbox in this process."""
 
 import time
 from contextlib import aclosing
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from amili_async.cli.connect import client_of, tell_pause
-from amili_async.cli.exit_codes import GOOD, NOT_RIGHT, run
+from amili_async.cli.connect import client_of, report_pause
+from amili_async.cli.console import PlainConsole
+from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
 from amili_async.cli.progress import show_progress
-from amili_async.cli.reports.demo_report import Findings, report
+from amili_async.cli.reports.reconciliation_overview import Overview
+from amili_async.cli.reports.reconciliation_table import print_categories, print_differing
+from amili_async.cli.values import show_count
 from amili_async.client import AmiliClient
 from amili_async.events import Event, TryFinished
 from amili_async.reconcile import Reconciliation
@@ -17,7 +21,7 @@ from amili_async.sandbox import Sandbox
 
 
 class RequestCount:
-    """An observer that counts what is sent."""
+    """An observer that counts requests."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -32,38 +36,40 @@ def show_demo(
     specifications: Annotated[int, typer.Option(min=1, hidden=True)] = 5_000,
     seed: Annotated[int, typer.Option(hidden=True)] = 1,
 ) -> None:
-    """See it work: fetch made-up payouts and specifications, and check that the sums agree.
+    """Fetch generated payouts and specifications and check that their sums agree.
 
-    Starts an Amili with made-up records in this process, fetches everything within the API's limit of ten requests a
-    second (some six seconds), and compares each payout, to the öre, with its specifications. Needs no credentials.
+    Starts a sandbox in this process, fetches every record within the API's limit of ten requests a second (about six
+    seconds), and compares each payout with its specifications, to the öre. Needs no credentials.
     """
 
     async def show() -> int:
-        count = RequestCount()
-        begun = time.monotonic()
+        count, overview = RequestCount(), Overview()
+        started = time.monotonic()
         async with (
             Sandbox(payouts=payouts, specifications=specifications, seed=seed) as sandbox,
-            client_of(sandbox, observers=(count, tell_pause)) as amili,
+            client_of(sandbox, observers=(count, report_pause)) as amili,
         ):
-            reconciliations = await _compare_all(amili, payouts)
+            reconciliations = await _reconcile_all(amili, overview, payouts)
             waiting = await amili.payout_specifications.count({"payout": None})
-        findings = Findings(
-            reconciliations=reconciliations,
-            waiting=waiting,
-            requests=count.requests,
-            seconds=time.monotonic() - begun,
-        )
-        report(findings)
-        return GOOD if findings.agrees else NOT_RIGHT
+        console = PlainConsole()
+        print_categories(console, reconciliations)
+        console.print()
+        print_differing(console, [each for each in reconciliations if not each.agrees])
+        seconds = time.monotonic() - started
+        sent = f"{show_count(count.requests, 'request')} in {seconds:.1f} s"
+        awaiting = f"{show_count(waiting, 'specification')} {'awaits' if waiting == 1 else 'await'} a payout"
+        console.print(Text(f"{overview.summarize()}\n{sent}; {awaiting}"), soft_wrap=True)
+        return SUCCESS if overview.agrees else PROBLEM
 
     run(show())
 
 
-async def _compare_all(amili: AmiliClient, payouts: int) -> tuple[Reconciliation, ...]:
+async def _reconcile_all(amili: AmiliClient, overview: Overview, total: int) -> list[Reconciliation]:
     found: list[Reconciliation] = []
-    with show_progress("payouts") as tell:
+    with show_progress("payouts") as report:
         async with aclosing(amili.reconcile()) as reconciliations:
             async for reconciliation in reconciliations:
+                overview.add(reconciliation)
                 found.append(reconciliation)
-                tell(len(found), payouts, None)
-    return tuple(found)
+                report(len(found), total, None)
+    return found

@@ -7,18 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from amili_async.cli.connect import open_client
-from amili_async.cli.exit_codes import NOT_RIGHT, complain, run
+from amili_async.cli.exit_codes import PROBLEM, print_error, run
 from amili_async.cli.options import (
     FieldsOption,
     OutputOption,
     ResourceName,
     SandboxOption,
     WhereOption,
-    read_fields,
-    read_where,
+    parse_fields,
+    parse_where,
 )
 from amili_async.cli.progress import show_progress
-from amili_async.cli.resources import Entry, find_entry
+from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.client import AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.export import Exported, export, fields_of
@@ -36,41 +36,41 @@ def export_records(
     sort: Annotated[
         str | None,
         typer.Option(
-            metavar="FIELDS", help="Another order than by _id: paged by number and not resumable.", show_default=False
+            metavar="FIELDS", help="Sort by these fields instead of _id; cannot be resumed.", show_default=False
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an export that was interrupted.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists, begin anew.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted export.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file and start anew.")] = False,
     since: Annotated[
-        bool, typer.Option("--since", help="Bring the file up to date with what was created or changed since.")
+        bool, typer.Option("--since", help="Update the file with what was created or changed since its export.")
     ] = False,
     sweep: Annotated[
-        bool, typer.Option("--sweep", help="With --since: leave out what is gone; asks for every id.")
+        bool, typer.Option("--sweep", help="With --since: remove deleted records; requests every id.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and nothing said when all is well.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing unless something is wrong.")] = False,
     sandbox: SandboxOption = False,
 ) -> None:
     """Write every record exactly once to a .ndjson, .jsonl, .csv or .parquet file, sorted by _id.
 
-    The file appears only when it is whole. What an interrupted export wrote is kept beside it, and --resume goes on
-    from there, however it was interrupted. Money keeps its exact digits, dates are in UTC, names are the API's own.
-    Records made in the last ten seconds are left for the next time. With --resume --since the same command always does
-    what is needed: it makes the file, goes on with it, or brings it up to date.
+    The file appears only when it is complete. An interrupted export keeps its records beside the file, and --resume
+    continues from there. Money keeps its exact digits, dates are in UTC, and names are the API's own. Records created
+    within the last ten seconds are left for the next export. The same command with --resume --since is always right:
+    it creates, continues or updates the file.
     """
 
     async def write() -> int | None:
-        entry, names, condition = find_entry(resource), read_fields(fields), read_where(where)
+        entry, names, condition = find_resource(resource), parse_fields(fields), parse_where(where)
         if sort is not None and (resume or since or sweep):
             raise ConfigurationError("--sort cannot go with --resume, --since or --sweep: those need the order of _id")
-        format_for(output, names)  # an unknown suffix is told before anything else
+        format_for(output, names)  # rejects an unknown suffix before anything else
         if output.is_file() and not (force or resume or since):
             raise ConfigurationError(f"{output} exists already; --force replaces it, --since brings it up to date")
         async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
-            with show_progress(entry.name, is_quiet=quiet) as tell:
+            with show_progress(entry.name, is_quiet=quiet) as report:
                 if sort is not None:
                     records = _sorted_stream(amili, entry, names, where=condition, sort=sort)
-                    chosen = names or fields_of(entry.record)
-                    exported = await export(records, output, fields=chosen, overwrite=force, tell_progress=tell)
+                    columns = names or fields_of(entry.record)
+                    exported = await export(records, output, fields=columns, overwrite=force, tell_progress=report)
                 else:
                     exported = await export(
                         entry.of(amili),
@@ -81,7 +81,7 @@ def export_records(
                         resume=resume,
                         since=since,
                         sweep=sweep,
-                        tell_progress=tell,
+                        tell_progress=report,
                     )
         return _conclude(exported, entry, is_quiet=quiet)
 
@@ -89,9 +89,9 @@ def export_records(
 
 
 def _sorted_stream(
-    amili: AmiliClient, entry: Entry, names: tuple[str, ...] | None, *, where: dict[str, Any] | None, sort: str
+    amili: AmiliClient, entry: ResourceEntry, names: tuple[str, ...] | None, *, where: dict[str, Any] | None, sort: str
 ) -> Stream[Any]:
-    """The typed records, or, where fields are chosen, dicts: they hold fields that nobody documented, too."""
+    """The typed records, or dicts for chosen fields, because only dicts hold undocumented fields."""
     if names is None:
         return entry.of(amili).stream(where, sort=sort)
     return entry.of(amili).stream(where, sort=sort, projection=names, into=dict)
@@ -103,14 +103,14 @@ def _advise(output: Path) -> str:
     return "what was written is kept: the same command with --resume goes on" if is_kept else ""
 
 
-def _conclude(exported: Exported, entry: Entry, *, is_quiet: bool) -> int | None:
+def _conclude(exported: Exported, entry: ResourceEntry, *, is_quiet: bool) -> int | None:
     name, manifest = entry.name, exported.manifest
     if manifest is None and exported.drifted:
-        complain(
+        print_error(
             f"{exported.path} may lack some {name} or hold some twice, since rows came or went meanwhile: "
             "export again, without --sort if the order is not needed"
         )
-        return NOT_RIGHT
+        return PROBLEM
     if not is_quiet:
         sys.stderr.write(f"{_describe(exported, name)}\n")
     return None

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from amili_async.cli.connect import open_client
-from amili_async.cli.console import Screen
+from amili_async.cli.console import PlainConsole
 from amili_async.cli.exit_codes import run
 from amili_async.cli.options import JsonOption, ResourceName, SandboxOption
-from amili_async.cli.resources import find_entry
+from amili_async.cli.resources import find_resource
 from amili_async.cli.tables import list_fields
 from amili_async.export.documents import as_document
 from amili_async.export.lines import Ndjson
@@ -24,17 +24,17 @@ def get_record(
 ) -> None:
     """Show one record by its id, with every field that the API sends.
 
-    A field that is absent is not shown; one that is null says null.
+    Absent fields are left out; a field that is null shows null.
     """
 
     async def show() -> None:
-        entry = find_entry(resource)
+        entry = find_resource(resource)
         async with open_client(sandbox=sandbox) as amili:
             record = await entry.of(amili).get(id, into=dict)
         if json:
             sys.stdout.buffer.write(Ndjson().encode([record]))
             sys.stdout.buffer.flush()
         else:
-            Screen().print(list_fields(as_document(record)))
+            PlainConsole().print(list_fields(as_document(record)))
 
     run(show())

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from amili_async.cli.connect import open_client
-from amili_async.cli.console import Screen
+from amili_async.cli.console import PlainConsole
 from amili_async.cli.exit_codes import run
 from amili_async.cli.options import (
     FieldsOption,
@@ -17,10 +17,10 @@ from amili_async.cli.options import (
     SandboxOption,
     SortOption,
     WhereOption,
-    read_fields,
-    read_where,
+    parse_fields,
+    parse_where,
 )
-from amili_async.cli.resources import Entry, find_entry
+from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.tables import tabulate
 from amili_async.export.documents import as_document
 from amili_async.export.lines import Ndjson
@@ -33,18 +33,18 @@ def list_records(
     where: WhereOption = None,
     sort: SortOption = None,
     fields: FieldsOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many records.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N records.")] = 20,
     json: JsonOption = False,
     sandbox: SandboxOption = False,
 ) -> None:
     """Show records: payouts, specifications or payments.
 
-    A table has the columns that fit the terminal. With --json each record is one line, with the API's own names and
+    The table shows the columns that fit the terminal. With --json each record is one line with the API's own names and
     exact digits; dates are ISO 8601.
     """
 
     async def show() -> None:
-        entry, names, condition = find_entry(resource), read_fields(fields), read_where(where)
+        entry, names, condition = find_resource(resource), parse_fields(fields), parse_where(where)
         async with open_client(sandbox=sandbox) as amili:
             records = entry.of(amili).stream(condition, sort=sort, projection=names, into=dict, max_items=limit)
             if json:
@@ -64,15 +64,15 @@ async def _write_lines(records: Stream[dict[str, Any]], names: tuple[str, ...] |
 
 
 def _print_table(
-    records: list[dict[str, Any]], entry: Entry, names: tuple[str, ...] | None, *, total: int | None
+    records: list[dict[str, Any]], entry: ResourceEntry, names: tuple[str, ...] | None, *, total: int | None
 ) -> None:
-    screen = Screen()
+    console = PlainConsole()
     documents = [as_document(record) for record in records]
-    table, left_out = tabulate(documents, names or entry.columns, spare=entry.spare, room=screen.width)
+    table, dropped = tabulate(documents, names or entry.columns, optional=entry.optional, width=console.width)
     if documents:
-        screen.print(table)
-        screen.print()
-    how_many = f"{len(records):,}" if total is None else f"{len(records):,} of {total:,}"
-    screen.print(Text(f"{how_many if records else 'no'} {entry.name}", style="dim"))
-    if names and left_out:
-        screen.print(Text(f"not shown, for want of room: {', '.join(left_out)}", style="dim"))
+        console.print(table)
+        console.print()
+    shown = f"{len(records):,}" if total is None else f"{len(records):,} of {total:,}"
+    console.print(Text(f"{shown if records else 'no'} {entry.name}", style="dim"))
+    if names and dropped:
+        console.print(Text(f"not shown, for want of room: {', '.join(dropped)}", style="dim"))

@@ -1,8 +1,7 @@
-"""`amili reconcile`: every payout held to its specifications, as a table, as rows for programs, and as a page."""
+"""`amili reconcile`: compare every payout with its specifications; a table, rows for programs, and a page."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,21 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from amili_async.cli.connect import name_source, open_client
-from amili_async.cli.console import Screen
-from amili_async.cli.exit_codes import GOOD, NOT_RIGHT, abandon_stdout, complain, run
-from amili_async.cli.options import SandboxOption, read_where
+from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
+from amili_async.cli.options import SandboxOption, parse_where
 from amili_async.cli.progress import show_progress
-from amili_async.cli.replacing import replace_at_end
 from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_page import render_page
-from amili_async.cli.reports.reconciliation_rows import CsvRows, JsonRows, Rows
+from amili_async.cli.reports.reconciliation_rows import CsvRows, JsonRows
 from amili_async.cli.reports.reconciliation_table import print_report
+from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
-from amili_async.export.beside import refusing
+from amili_async.export.beside import failing, find_places, replace_file
 from amili_async.reconcile import Reconciliation
-
-_Take = Callable[[Reconciliation], None]
 
 
 def reconcile_payouts(
@@ -37,128 +33,85 @@ def reconcile_payouts(
             show_default=False,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON, one document per payout, with exact digits.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="CSV, one row per payout, with exact digits.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON, one document per payout, exact digits.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV, one row per payout, exact digits.")] = False,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also make a page for the browser; replaces the file.", show_default=False),
+        typer.Option(metavar="FILE", help="Also write a page for the browser; replaces the file.", show_default=False),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and nothing said when all is well.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing unless something differs.")] = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Hold every payout to the specifications that it is the sum of, to the last digit.
+    """Compare every payout with the specifications that it is the sum of, to the last digit.
 
-    Payouts that agree are one line of the table; of each other one it says what is stated and what was found. Without
-    --where it also finds specifications that name a payout that does not exist. The exit code is 0 if everything
-    agrees, and 1 if something differs.
+    Payouts that agree are one line of the table; each differing payout shows what is stated and what was found. Without
+    --where, specifications of payouts that do not exist are found, too. The exit code is 0 if everything agrees and 1
+    if something differs.
     """
 
     async def compare() -> int:
-        condition, report = read_where(where), _choose_report(json=json, csv=csv)
-        with _keep_for_page(html, source=name_source(sandbox=sandbox)) as keep:
-            try:
-                async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
-                    is_hidden = quiet or report.is_on_screen
-                    await _go_through(amili, condition, (report.take, keep), is_hidden=is_hidden)
-            except AmiliError:
-                report.break_off()
-                raise
-            report.conclude(is_silent=quiet and report.overview.agrees)
-        return GOOD if report.overview.agrees else NOT_RIGHT
+        condition, overview = parse_where(where), Overview()
+        report = _choose_reporter(overview, json=json, csv=csv)
+        kept: list[Reconciliation] = []
+        receivers = (report.add, kept.append) if html else (report.add,)
+        if html:
+            _check_page(html)
+        try:
+            async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
+                is_hidden = quiet or report.occupies_terminal
+                await _reconcile(amili, condition, receivers, is_hidden=is_hidden)
+        except AmiliError:
+            report.fail()
+            raise
+        report.finish(is_quiet=quiet and overview.agrees)
+        if html:
+            page = render_page(kept, overview, made_at=datetime.now(UTC), source=name_source(sandbox=sandbox))
+            with failing(html):
+                replace_file(html.resolve(), page.encode())
+        return SUCCESS if overview.agrees else PROBLEM
 
     run(compare())
 
 
-class _Table:
-    """Printed at the end, since its first line is of all payouts that agree."""
-
-    is_on_screen = False
-
-    def __init__(self) -> None:
-        self.overview = Overview()
-        self._differing: list[Reconciliation] = []
-
-    def take(self, reconciliation: Reconciliation) -> None:
-        self.overview.add(reconciliation)
-        if not reconciliation.agrees:
-            self._differing.append(reconciliation)
-
-    def conclude(self, *, is_silent: bool) -> None:
-        if not is_silent:
-            print_report(Screen(), self.overview, self._differing)
-
-    def break_off(self) -> None:
-        """What was found to differ is told, although there is more that was not compared."""
-        if self._differing:
-            self.conclude(is_silent=False)
-            complain("unfinished: what stands above was compared before it failed")
-
-
-class _Lines:
-    """Written as they come, so that what is there stays if the API fails; stdout holds nothing else."""
-
-    def __init__(self, rows: Rows) -> None:
-        self.overview = Overview()
-        self.is_on_screen = sys.stdout.isatty()  # where a progress bar would run into them
-        self._is_read = True
-        self._rows = rows
-        self._header = rows.header
-
-    def take(self, reconciliation: Reconciliation) -> None:
-        self.overview.add(reconciliation)
-        self._write(self._rows.encode(reconciliation))
-
-    def conclude(self, *, is_silent: bool) -> None:
-        self._write(b"")
-        if not is_silent and self._is_read:
-            sys.stderr.write(f"amili: {self.overview.conclude()}\n")
-
-    def break_off(self) -> None:
-        """All that was compared is written already."""
-
-    def _write(self, row: bytes) -> None:
-        """Write while somebody reads; where nobody does any more, the verdict is still the exit code."""
-        if self._is_read:
-            try:
-                sys.stdout.buffer.write(self._header + row)
-                sys.stdout.buffer.flush()
-            except BrokenPipeError:
-                abandon_stdout()
-                self._is_read = False
-        self._header = b""
-
-
-def _choose_report(*, json: bool, csv: bool) -> _Table | _Lines:
+def _choose_reporter(overview: Overview, *, json: bool, csv: bool) -> Reporter[Reconciliation]:
     if json and csv:
         raise ConfigurationError("--json and --csv cannot go together: stdout holds one of the two")
-    return _Lines(JsonRows()) if json else _Lines(CsvRows()) if csv else _Table()
+    if json or csv:
+        rows = JsonRows() if json else CsvRows()
+        return RowReporter(overview, encode=rows.encode, header=rows.header)
+    return TableReporter(
+        overview,
+        needs_attention=lambda reconciliation: not reconciliation.agrees,
+        print_table=lambda console, differing: print_report(console, overview, differing),
+    )
 
 
-@contextmanager
-def _keep_for_page(path: Path | None, *, source: str) -> Iterator[_Take]:
-    """Keep what the page is made of, which takes them all; without a page keep nothing."""
-    if path is None:
-        yield lambda _: None
-        return
-    kept: list[Reconciliation] = []
-    with replace_at_end(path) as file:
-        yield kept.append
-        with refusing(path):
-            file.write(render_page(kept, made_at=datetime.now(UTC), source=source))
+def _check_page(path: Path) -> None:
+    """Reject a path that cannot become a page before anything is requested."""
+    places = find_places(path)
+    places.check_free(may_replace=True)
+    if places.target.exists() and not places.target.is_file():
+        raise ConfigurationError(f"{path} is not a file")
+    if not places.target.parent.is_dir():
+        raise ConfigurationError(f"{path} cannot be written: No such file or directory")
 
 
-async def _go_through(
-    amili: AmiliClient, where: dict[str, Any] | None, takers: tuple[_Take, ...], *, is_hidden: bool
+async def _reconcile(
+    amili: AmiliClient,
+    where: dict[str, Any] | None,
+    receivers: Sequence[Callable[[Reconciliation], None]],
+    *,
+    is_hidden: bool,
 ) -> None:
-    """Hand on what comes, and show how far it is; only for that the payouts are counted, where the API counts."""
+    """Pass each reconciliation to *receivers* and show the progress; only the progress needs a count of the payouts."""
     total, done = None, 0
     if not is_hidden:
         with suppress(UnreadableResponse):
             total = await amili.payouts.count(where)
-    with show_progress("payouts", is_quiet=is_hidden) as tell:
+    with show_progress("payouts", is_quiet=is_hidden) as report:
         async with aclosing(amili.reconcile(where)) as reconciliations:
             async for reconciliation in reconciliations:
-                for take in takers:
-                    take(reconciliation)
+                for receive in receivers:
+                    receive(reconciliation)
                 done += reconciliation.payout is not None
-                tell(done, total, None)
+                report(done, total, None)

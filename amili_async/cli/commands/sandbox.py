@@ -1,4 +1,4 @@
-"""`amili sandbox`: an Amili with made-up records, until it is stopped."""
+"""`amili sandbox`: a server with generated records, until it is stopped."""
 
 import asyncio
 import errno
@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from amili_async.cli.exit_codes import run
-from amili_async.errors import ConfigurationError
+from amili_async.cli.exit_codes import SUCCESS, USAGE, print_error, run
+from amili_async.cli.values import show_count
 from amili_async.sandbox import AMILI_LIMITS, Sandbox
 
 _TEN_YEARS = 10 * 365 * 86_400.0
@@ -21,18 +21,20 @@ def serve_sandbox(
     port: Annotated[
         int, typer.Option(metavar="N", min=0, max=65_535, help="Port on this machine; 0 is any free one.")
     ] = 0,
-    payouts: Annotated[int, typer.Option(metavar="N", min=0, help="How many payouts.")] = 50,
-    specifications: Annotated[int, typer.Option(metavar="N", min=0, help="How many specifications.")] = 5_000,
-    payments: Annotated[int, typer.Option(metavar="N", min=0, help="How many creditor payments.")] = 40,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same records.")] = 1,
+    payouts: Annotated[int, typer.Option(metavar="N", min=0, help="Number of payouts.")] = 50,
+    specifications: Annotated[int, typer.Option(metavar="N", min=0, help="Number of specifications.")] = 5_000,
+    payments: Annotated[int, typer.Option(metavar="N", min=0, help="Number of creditor payments.")] = 40,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed generates the same records.")] = 1,
     rate_limit: Annotated[
         bool, typer.Option("--rate-limit/--no-rate-limit", help="Amili's limit: 10 requests a second, 100 a minute.")
     ] = True,
 ) -> None:
-    """Serve made-up records as Amili would, until Ctrl-C.
+    """Serve generated records as the Amili API would, until Ctrl-C.
 
-    What it prints can be pasted into another shell; there, every command and program then uses this sandbox.
+    Paste the printed lines into another shell: every command and program in it then uses this sandbox.
     """
+    counts = ((payouts, "payout"), (specifications, "specification"), (payments, "payment"))
+    payouts_and_more = [show_count(number, thing) for number, thing in counts]
     run(
         _serve(
             Sandbox(
@@ -44,20 +46,21 @@ def serve_sandbox(
                 rate_limit=AMILI_LIMITS if rate_limit else None,
                 token_lifetime=_TEN_YEARS,
             ),
-            f"{payouts:,} payouts, {specifications:,} specifications and {payments:,} payments",
+            f"{', '.join(payouts_and_more[:-1])} and {payouts_and_more[-1]}",
         )
     )
 
 
-async def _serve(sandbox: Sandbox, contents: str) -> None:
+async def _serve(sandbox: Sandbox, contents: str) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows: there Ctrl-C interrupts
+        with suppress(NotImplementedError):  # Windows has no such handlers; there Ctrl-C raises KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     try:
         await sandbox.start()
     except OSError as error:
-        raise ConfigurationError(f"the port cannot be used: {os.strerror(error.errno or errno.EADDRINUSE)}") from None
+        print_error(f"the port cannot be used: {os.strerror(error.errno or errno.EADDRINUSE)}")
+        return USAGE
     try:
         typer.echo(
             f"# {contents}, until Ctrl-C. In another shell:\n"
@@ -68,3 +71,4 @@ async def _serve(sandbox: Sandbox, contents: str) -> None:
         await stopped.wait()
     finally:
         await sandbox.aclose()
+    return SUCCESS

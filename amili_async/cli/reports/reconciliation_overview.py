@@ -1,21 +1,22 @@
-"""What many reconciliations come to: counted as they come, and never held."""
+"""The overview of many reconciliations: counts and sums, without the reconciliations themselves."""
 
-from amili_async.cli.reports.reconciliation_words import NOISE
+from amili_async.cli.reports.reconciliation_words import NOISE_LABEL
+from amili_async.cli.values import or_none, show_count
 from amili_async.reconcile import Reconciliation, Sums
 
 
 class Overview:
-    """What was compared so far; of the payouts that agree it keeps the sums alone."""
+    """Counts reconciliations; for payouts that agree it keeps only sums."""
 
     def __init__(self) -> None:
         self.agreeing: dict[str, tuple[int, Sums]] = {}
-        """Currency (empty for none) to how many payouts, and what their specifications come to."""
+        """Currency (empty for none) to the number of payouts and the sums of their specifications."""
         self.payouts = 0
-        """How many payouts there are."""
+        """How many payouts exist."""
         self.specifications = 0
-        """How many specifications they have, those of payouts that do not exist included."""
+        """How many specifications name a payout, existing or not."""
         self.unknown = 0
-        """How many payouts specifications name that do not exist."""
+        """How many payouts do not exist although specifications name them."""
         self._noisy = 0
 
     @property
@@ -24,12 +25,17 @@ class Overview:
         return sum(payouts for payouts, _ in self.agreeing.values())
 
     @property
+    def differing(self) -> int:
+        """How many existing payouts differ."""
+        return self.payouts - self.reconciled
+
+    @property
     def agrees(self) -> bool:
         """Whether nothing differs."""
-        return not self.unknown and self.reconciled == self.payouts
+        return not self.unknown and not self.differing
 
     def add(self, reconciliation: Reconciliation) -> None:
-        """Take one in."""
+        """Count one more."""
         payout, sums = reconciliation.payout, reconciliation.sums
         self.specifications += sums.count
         if payout is None:
@@ -37,31 +43,30 @@ class Overview:
             return
         self.payouts += 1
         if reconciliation.agrees:
-            currency = payout.currency if isinstance(payout.currency, str) else ""
-            payouts, so_far = self.agreeing.get(currency, (0, Sums()))
-            self.agreeing[currency] = (payouts + 1, so_far + sums)
+            currency = or_none(payout.currency) or ""
+            payouts, total = self.agreeing.get(currency, (0, Sums()))
+            self.agreeing[currency] = (payouts + 1, total + sums)
         else:
             self._noisy += all(difference.is_noise for difference in reconciliation.differences)
 
-    def conclude(self) -> str:
+    def summarize(self) -> str:
         """`1,000 payouts, 4,812 specifications: 997 reconciled, 3 differ`."""
         if not self.payouts and not self.unknown:
-            return "no payouts"
+            return self.verdict
+        counted = f"{show_count(self.payouts, 'payout')}, {show_count(self.specifications, 'specification')}"
+        return f"{counted}: {self.verdict}"
+
+    @property
+    def verdict(self) -> str:
+        """`997 reconciled, 3 differ`, `all reconciled` or `no payouts`."""
         verdicts = []
         if self.payouts:
-            verdicts.append("all reconciled" if self.reconciled == self.payouts else self._count_differing())
+            verdicts.append(self._count_differing() if self.differing else "all reconciled")
         if self.unknown:
             does = "does" if self.unknown == 1 else "do"
-            verdicts.append(f"{count_things(self.unknown, 'payout')} that specifications name {does} not exist")
-        counted = f"{count_things(self.payouts, 'payout')}, {count_things(self.specifications, 'specification')}"
-        return f"{counted}: {'; '.join(verdicts)}"
+            verdicts.append(f"{show_count(self.unknown, 'payout')} that specifications name {does} not exist")
+        return "; ".join(verdicts) or "no payouts"
 
     def _count_differing(self) -> str:
-        differing = self.payouts - self.reconciled
-        noisy = f" ({self._noisy:,} by {NOISE} only)" if self._noisy else ""
-        return f"{self.reconciled:,} reconciled, {differing:,} {'differs' if differing == 1 else 'differ'}{noisy}"
-
-
-def count_things(number: int, thing: str) -> str:
-    """`no payouts`, `1 payout`, `1,000 payouts`."""
-    return f"{f'{number:,}' if number else 'no'} {thing}{'' if number == 1 else 's'}"
+        noisy = f" ({self._noisy:,} by {NOISE_LABEL} only)" if self._noisy else ""
+        return f"{self.reconciled:,} reconciled, {self.differing:,} differ{'s' * (self.differing == 1)}{noisy}"

@@ -1,60 +1,58 @@
 """Reconciliations for programs: one line of JSON or one row of CSV per payout, with exact digits."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Protocol
 
-from msgspec import UNSET
-
-from amili_async.cli.reports.reconciliation_words import put_in_words
+from amili_async.cli.reports.reconciliation_words import describe
+from amili_async.cli.values import or_none
 from amili_async.export.table import Csv
 from amili_async.models.encoding import encode_json
 from amili_async.reconcile import COLUMNS, Difference, Reconciliation
 
-_OWN = ("payout_reference", "payout_date", "finance_category", "creditor", "currency")
+_PAYOUT_FIELDS = ("payout_reference", "payout_date", "finance_category", "creditor", "currency")
 _PERIOD = ("finance_period_start_date", "finance_period_end_date")
 _SIDES = ("stated", "found")
 CSV_COLUMNS = (
-    *("payout", *_OWN, "specifications"),
+    *("payout", *_PAYOUT_FIELDS, "specifications"),
     *(f"{side}_{column}" for side in _SIDES for column in COLUMNS),
     *("agrees", "differences", "differences_in_words"),
 )
 """The header of the CSV."""
 
 
-class Rows(Protocol):
-    """A form in which each payout is one row of bytes."""
+class RowFormat(Protocol):
+    """A format in which each payout is one row of bytes."""
 
     @property
     def header(self) -> bytes:
-        """What comes before the first row."""
+        """Written before the first row."""
 
     def encode(self, reconciliation: Reconciliation) -> bytes:
         """The row of one payout."""
 
 
 class JsonRows:
-    """A document per line; what is not known is `null`, and dates are ISO 8601."""
+    """One document per line; unknown values are `null`, dates are ISO 8601."""
 
     header = b""
 
     def encode(self, reconciliation: Reconciliation) -> bytes:
         document = {
             "payout": reconciliation.payout_id,
-            **_pick(reconciliation, *_OWN, *_PERIOD),
+            **_pick(reconciliation, *_PAYOUT_FIELDS, *_PERIOD),
             "agrees": reconciliation.agrees,
             "specifications": reconciliation.sums.count,
-            **_compare_sums(reconciliation),
+            **_sides(reconciliation),
             "articles": reconciliation.articles,
-            "differences": [_list_parts(difference) for difference in reconciliation.differences],
+            "differences": [_encode_difference(difference) for difference in reconciliation.differences],
         }
         return f"{encode_json(document)}\n".encode()
 
 
 class CsvRows:
-    """The dialect of `amili export`, which writes text as it is: the file is for programs, too.
+    """The dialect of `amili export`, which writes text unchanged, because the file is for programs.
 
-    Only the column of words is made here, so nothing in it is taken for a formula.
+    Only the column of words is composed here, so only it must not begin like a formula.
     """
 
     header = (",".join(CSV_COLUMNS) + "\n").encode()
@@ -63,40 +61,35 @@ class CsvRows:
         self._dialect = Csv(CSV_COLUMNS)
 
     def encode(self, reconciliation: Reconciliation) -> bytes:
-        sides = _compare_sums(reconciliation)
+        sides = _sides(reconciliation)
         row = {
             "payout": reconciliation.payout_id,
-            **_pick(reconciliation, *_OWN),
+            **_pick(reconciliation, *_PAYOUT_FIELDS),
             "specifications": reconciliation.sums.count,
             **{f"{side}_{column}": sides[side][column] for side in _SIDES for column in COLUMNS},
             "agrees": reconciliation.agrees,
             "differences": len(reconciliation.differences),
-            "differences_in_words": "; ".join(map(put_in_words, reconciliation.differences)),
+            "differences_in_words": "; ".join(map(describe, reconciliation.differences)),
         }
         return self._dialect.encode([row])
 
 
 def _pick(reconciliation: Reconciliation, *names: str) -> dict[str, Any]:
-    """Fields of the payout; `None` for those that it lacks, and for all where there is no payout."""
-    values = {name: getattr(reconciliation.payout, name, None) for name in names}
-    return {name: None if value is UNSET or _is_no_number(value) else value for name, value in values.items()}
-
-
-def _is_no_number(value: Any) -> bool:
-    """Whether it is an amount of which JSON could not say anything: infinite, or not a number."""
-    return isinstance(value, Decimal) and not value.is_finite()
-
-
-def _compare_sums(reconciliation: Reconciliation) -> Mapping[str, dict[str, Any]]:
-    """What the payout states, and what its specifications come to."""
-    sums = reconciliation.sums
+    """Fields of the payout; `None` where it lacks them or does not exist."""
+    values = {name: or_none(getattr(reconciliation.payout, name, None)) for name in names}
+    # JSON has no infinity and no NaN, which Eve stores and sends if one was posted.
     return {
-        "stated": _pick(reconciliation, *COLUMNS),
-        "found": {column: getattr(sums, column) for column in COLUMNS},
+        name: None if isinstance(value, Decimal) and not value.is_finite() else value for name, value in values.items()
     }
 
 
-def _list_parts(difference: Difference) -> dict[str, Any]:
-    """A difference without its payout, which the line names already."""
+def _sides(reconciliation: Reconciliation) -> dict[str, dict[str, Any]]:
+    """The sums that the payout states, and those of its specifications."""
+    found = {column: getattr(reconciliation.sums, column) for column in COLUMNS}
+    return {"stated": _pick(reconciliation, *COLUMNS), "found": found}
+
+
+def _encode_difference(difference: Difference) -> dict[str, Any]:
+    """A difference without its payout, which the line contains already."""
     names = ("kind", "specification", "article", "field", "stated", "found", "is_noise")
     return {name: getattr(difference, name) for name in names}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment
-from amili_async.cli.payment_csv import COLUMNS, EITHER, read_bytes, read_payment, read_payments
+from amili_async.cli.payment_csv import CASE_OR_INVOICE, PAYMENT_COLUMNS, parse_payment, parse_payments, read_bytes
 from amili_async.errors import ConfigurationError
 from amili_async.models import format_date
 
@@ -41,7 +41,7 @@ def write(*rows: dict[str, str], delimiter: str = ",", end: str = "\n") -> bytes
 
 
 def faults_of(*lines: str) -> tuple[str, ...]:
-    read = read_payments("\n".join(lines).encode())
+    read = parse_payments("\n".join(lines).encode())
     assert (not read.rows) or (not read.faults)
     return read.faults
 
@@ -53,7 +53,7 @@ def fault_of(**changes: str) -> str:
 
 
 def faults_of_payment(**changes: str) -> dict[str, str]:
-    read = read_payment(GOOD | changes)
+    read = parse_payment(GOOD | changes)
     assert isinstance(read, dict), read
     return read
 
@@ -97,7 +97,7 @@ def in_words(name: str, value: Any, form: int) -> str:
 
 @given(
     given=st.lists(payments(), min_size=1, max_size=6, unique_by=lambda each: each.creditor_payment_reference),
-    names=st.permutations(COLUMNS),
+    names=st.permutations(PAYMENT_COLUMNS),
     delimiter=st.sampled_from(",;\t"),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     form=st.integers(0, 2),
@@ -108,7 +108,7 @@ def test_what_was_written_is_read(
 ) -> None:
     """Every payment, with the line it stands on, whatever the order of columns, the delimiter, the ends of lines."""
     rows = [{name: in_words(name, getattr(each, name), form) for name in names} for each in given]
-    read = read_payments(mark + write(*rows, delimiter=delimiter, end=end))
+    read = parse_payments(mark + write(*rows, delimiter=delimiter, end=end))
     assert read.faults == ()
     assert [row.payment for row in read.rows] == given
     assert [row.line for row in read.rows] == list(range(2, len(given) + 2))
@@ -117,19 +117,19 @@ def test_what_was_written_is_read(
 @given(content=st.binary(max_size=300) | st.text(",;\n\r\"'aé1 .\0").map(lambda text: f"{HEADER}\n{text}".encode()))
 def test_anything_is_read_or_refused(content: bytes) -> None:
     """Whatever the bytes: rows or faults, and every fault has its line."""
-    read = read_payments(content)
+    read = parse_payments(content)
     assert not (read.rows and read.faults)
     assert all(re.match(r"line \d+: ", fault) for fault in read.faults)
 
 
 def test_optional_columns_may_be_left_out() -> None:
     """Currency, origin, and one of case and invoice_number; what they say is said anyway."""
-    (row,) = read_payments(write(GOOD)).rows
+    (row,) = parse_payments(write(GOOD)).rows
     assert (row.line, row.payment.case, row.payment.invoice_number) == (2, CASE, msgspec.UNSET)
     assert (row.payment.currency, row.payment.origin) == ("SEK", "creditor_system")
     assert row.payment.client_registration_date is msgspec.UNSET
     by_invoice = {name: cell for name, cell in GOOD.items() if name != "case"} | {"invoice_number": "INV 1"}
-    (row,) = read_payments(write(by_invoice)).rows
+    (row,) = parse_payments(write(by_invoice)).rows
     assert row.payment.invoice_number == "INV 1"
 
 
@@ -139,28 +139,28 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
     third, fourth = LINE.replace("100.50", "1,50"), LINE.replace("100.50", "0").replace("PAY-1", "PAY-3")
     faults = faults_of("", HEADER, "", LINE, "   ", ",,,,", second, third, "", fourth, "")
     assert [fault.partition(":")[0] for fault in faults] == ["line 7", "line 9", "line 11"]
-    read = read_payments("\r\n".join(["", HEADER, "", LINE, ",,,,", "", LINE.replace("PAY-1", "PAY-2"), ""]).encode())
+    read = parse_payments("\r\n".join(["", HEADER, "", LINE, ",,,,", "", LINE.replace("PAY-1", "PAY-2"), ""]).encode())
     assert [row.line for row in read.rows] == [4, 7]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\n", b" ; ;\r\n"])
 def test_an_empty_file_is_refused(content: bytes) -> None:
     """It names no columns; it may be the wrong file."""
-    assert read_payments(content).faults == (
-        f"line 1: the first line must name the columns as the API does: {', '.join(COLUMNS)}",
+    assert parse_payments(content).faults == (
+        f"line 1: the first line must name the columns as the API does: {', '.join(PAYMENT_COLUMNS)}",
     )
 
 
 def test_a_file_without_payments_is_no_fault() -> None:
     """Nothing came today."""
-    read = read_payments(f"{HEADER}\n\n".encode())
+    read = parse_payments(f"{HEADER}\n\n".encode())
     assert (read.rows, read.faults) == ((), ())
 
 
 @pytest.mark.parametrize(
     ("header", "faults"),
     [
-        (LINE, [f"the first line must name the columns as the API does: {', '.join(COLUMNS)}"]),
+        (LINE, [f"the first line must name the columns as the API does: {', '.join(PAYMENT_COLUMNS)}"]),
         (HEADER.replace("amount", "Amount"), ["column 3 (Amount) is none that a", "the column amount is missing"]),
         (HEADER + ",", ["column 6 () is none that a payment has"]),
         (HEADER + ",amount", ["the column amount stands there 2 times"]),
@@ -191,7 +191,7 @@ def test_the_header_decides_what_parts_cells(delimiter: str, name_form: str) -> 
     """A delimiter of another kind in a cell is part of the cell, and names may be quoted, or have blanks around."""
     header = delimiter.join(map(name_form.format, GOOD))
     line = delimiter.join([*list(GOOD.values())[:-1], '"P,A;Y"'])
-    (row,) = read_payments(f"{header}\n{line}".encode()).rows
+    (row,) = parse_payments(f"{header}\n{line}".encode()).rows
     assert row.payment.creditor_payment_reference == "P,A;Y"
 
 
@@ -223,7 +223,7 @@ def test_a_broken_cell_ends_the_reading(broken: str) -> None:
 )
 def test_an_encoding_that_is_not_utf8_is_refused(content: bytes, line: int) -> None:
     """With the line of the first byte that is wrong."""
-    assert read_payments(content).faults == (f"line {line}: the file is not in UTF-8; save it as that",)
+    assert parse_payments(content).faults == (f"line {line}: the file is not in UTF-8; save it as that",)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_an_amount_is_not_guessed(amount: str) -> None:
 )
 def test_an_amount_keeps_its_digits(amount: str, exact: str) -> None:
     """Exactly those that stand there."""
-    read = read_payment(GOOD | {"amount": amount})
+    read = parse_payment(GOOD | {"amount": amount})
     assert isinstance(read, NewCreditorPayment)
     assert str(read.amount) == exact
 
@@ -282,7 +282,7 @@ def test_an_amount_keeps_its_digits(amount: str, exact: str) -> None:
 @pytest.mark.parametrize("name", ["bank_transaction_date", "client_registration_date"])
 def test_dates_have_three_forms(name: str, text: str, moment: datetime) -> None:
     """A day, a time with its zone, or what the API writes."""
-    read = read_payment(GOOD | {name: text})
+    read = parse_payment(GOOD | {name: text})
     assert getattr(read, name) == moment
     assert getattr(read, name).utcoffset() is not None
 
@@ -338,8 +338,8 @@ def test_blanks_around_a_value_are_refused(name: str, blank: str) -> None:
 @pytest.mark.parametrize("cells", [{"case": ""}, {"invoice_number": "INV-1"}, {"case": "", "invoice_number": ""}])
 def test_a_payment_has_a_case_or_an_invoice_number(cells: dict[str, str]) -> None:
     """Not both, and not neither; the fault has a name of its own, so that it hides none of theirs."""
-    assert faults_of_payment(**cells) == {EITHER: "a payment needs exactly one of case and invoice_number"}
-    assert list(faults_of_payment(case="x", invoice_number=" y")) == ["case", "invoice_number", EITHER]
+    assert faults_of_payment(**cells) == {CASE_OR_INVOICE: "a payment needs exactly one of case and invoice_number"}
+    assert list(faults_of_payment(case="x", invoice_number=" y")) == ["case", "invoice_number", CASE_OR_INVOICE]
 
 
 def test_all_faults_of_all_rows_are_told() -> None:
@@ -364,12 +364,12 @@ def test_each_row_needs_its_own_reference() -> None:
         f"line 5: creditor and creditor_payment_reference are those of line 2: by them {why}",
         f"line 7: creditor and creditor_payment_reference are those of line 2: by them {why}",
     )
-    assert len(read_payments("\n".join((HEADER, LINE, other, differing)).encode()).rows) == 3
+    assert len(parse_payments("\n".join((HEADER, LINE, other, differing)).encode()).rows) == 3
 
 
 def test_options_need_a_reference_too() -> None:
     """One that were made would be another in a second run."""
-    read = read_payment({name: cell for name, cell in GOOD.items() if name != "creditor_payment_reference"})
+    read = parse_payment({name: cell for name, cell in GOOD.items() if name != "creditor_payment_reference"})
     assert isinstance(read, dict)
     assert list(read) == ["creditor_payment_reference"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amili_async.cli.progress import LINE_EVERY, Meter, _write_lines, show_duration
+from amili_async.cli.progress import LINE_INTERVAL, Meter, show_duration, write_lines
 
 
 class Stopwatch:
@@ -35,7 +35,7 @@ def test_a_meter_says_what_it_knows(notes: list[tuple[float, int, int | None, fl
     clock = Stopwatch()
     meter = Meter(clock)
     for clock.seconds, rows, total, budgeted in notes:
-        meter.note(rows, total, budgeted)
+        meter.update(rows, total, budgeted)
     assert meter.describe() == says
 
 
@@ -50,10 +50,10 @@ def test_a_duration_has_one_unit(seconds: float, says: str) -> None:
 def test_plain_lines_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     """Where nobody watches, a line every ten seconds and no more."""
     clock = Stopwatch()
-    tell = _write_lines("payouts", Meter(clock), clock)
+    tell = write_lines("payouts", Meter(clock), clock)
     for second in range(25):
         clock.seconds = float(second)
         tell(100 * second, 10_000, None)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 25 // LINE_EVERY
+    assert len(lines) == 25 // LINE_INTERVAL
     assert lines[0] == "payouts: 1,000 of 10,000 rows, 100/s, about 2 min left"

@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 from msgspec import UNSET
 
-from amili_async.cli.console import Screen
+from amili_async.cli.console import PlainConsole
 from amili_async.cli.reports.reconciliation_overview import Overview
-from amili_async.cli.reports.reconciliation_table import print_report
+from amili_async.cli.reports.reconciliation_table import print_categories, print_report
 from amili_async.reconcile import Reconciliation
 from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
 
@@ -19,12 +19,12 @@ NOISY_ROW = make_specification("b", total_amount=Decimal("125.00000000000001"))
 
 def show(*reconciliations: Reconciliation, width: int = 80) -> str:
     """What is printed of them."""
-    screen, overview = Screen(), Overview()
-    screen.file, screen.width = io.StringIO(), width
+    console, overview = PlainConsole(), Overview()
+    console.file, console.width = io.StringIO(), width
     for reconciliation in reconciliations:
         overview.add(reconciliation)
-    print_report(screen, overview, [each for each in reconciliations if not each.agrees])
-    return screen.file.getvalue()
+    print_report(console, overview, [each for each in reconciliations if not each.agrees])
+    return console.file.getvalue()
 
 
 def cells(text: str, label: str) -> list[str]:
@@ -172,3 +172,17 @@ def test_text_of_records_cannot_steer_the_terminal() -> None:
     text = show(*hostile, width=140)
     assert text.replace("\n", "").isprintable()
     assert text.count("=1+1\\x1b[31m[red]:smile:\\n\\u202e") >= 5
+
+
+def test_the_table_of_categories_fits_the_terminal() -> None:
+    """No line is wider than the terminal; the category, the total and the verdict are always shown."""
+    found = [*agree(1), differ(amount=Decimal("200.5")), *agree(1, finance_category=None), name_unknown()]
+    for width, has_amount in ((50, False), (80, True), (140, True)):
+        console = PlainConsole()
+        console.file, console.width = io.StringIO(), width
+        print_categories(console, found)
+        table = console.file.getvalue().splitlines()
+        assert max(map(len, table)) <= width
+        assert all(word in " ".join(table) for word in ("Category", "Total", "Reconciled", "no: 1 of 2"))
+        assert ("Amount" in " ".join(table)) == has_amount
+        assert [line.split()[0] for line in table if line.strip()][-3:] == ["capital", "none", "all"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amili_async.cli.values import show_date, show_money, show_text, show_value
+from amili_async.cli.values import printable, show_date, show_money, show_value
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_midnight_is_a_day() -> None:
 
 def test_text_cannot_steer_the_terminal() -> None:
     """Escape sequences and line ends are shown, not obeyed; letters stay as they are."""
-    assert show_text("Åke\x1b[31m\n") == "Åke\\x1b[31m\\n"
+    assert printable("Åke\x1b[31m\n") == "Åke\\x1b[31m\\n"
 
 
 @pytest.mark.parametrize(
