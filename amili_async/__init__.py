@@ -1,11 +1,8 @@
 """Async SDK for the finance side of the Amili API: payouts, payout specifications and creditor payments."""
 
-from amili_async import errors, events
-from amili_async._wire.auth import Token
-from amili_async._wire.credentials import ApiCodeCredentials
-from amili_async._wire.reading import Page
-from amili_async._wire.retry import RetryPolicy
-from amili_async._wire.throttle import RateLimit, RequestBudget
+from amili_async._wire.api_code import ApiCodeCredentials
+from amili_async._wire.decoding import Page
+from amili_async._wire.token_provider import Token
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.errors import AmiliError
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
@@ -20,8 +17,9 @@ from amili_async.models import (
     Timestamp,
 )
 from amili_async.payments import PaymentOutcome
+from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.query import field
-from amili_async.reconcile import Difference, DifferenceKind, Reconciliation, Sums, reconcile_payout
+from amili_async.reconciliation.comparison import Difference, DifferenceKind, Reconciliation, Sums, reconcile_payout
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 
@@ -46,8 +44,8 @@ __all__ = [
     "PayoutSummary",
     "Plan",
     "RateLimit",
+    "RateLimiter",
     "Reconciliation",
-    "RequestBudget",
     "Resource",
     "RetryPolicy",
     "Stream",

@@ -8,24 +8,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from amili_async._wire.auth import TokenKeeper, TokenSource, check_source
-from amili_async._wire.cancellation import Walk, end_all
+from amili_async._wire.api_code import ApiCodeCredentials
 from amili_async._wire.clock import Clock, SystemClock
-from amili_async._wire.credentials import ApiCodeCredentials
+from amili_async._wire.context import ClientContext, check_count, check_page_size
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
-from amili_async._wire.retry import Retrier, RetryPolicy
+from amili_async._wire.rate_limiter import SlidingWindowLimiter
+from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
-from amili_async._wire.throttle import Budget, RateLimit, RequestBudget
-from amili_async.connection import Connection, check_count, check_page_size
-from amili_async.endpoints import CreditorPayments, Payouts
+from amili_async._wire.tasks import Cancellable, cancel_all
+from amili_async._wire.token_provider import TokenProvider, TokenSource, check_source
 from amili_async.errors import ConfigurationError
 from amili_async.events import Announcer, Observer
 from amili_async.filters import Where
 from amili_async.models import PayoutSpecification
-from amili_async.reconcile import Reconciliation
-from amili_async.reconciling import Reconciler
-from amili_async.resources import Resource
+from amili_async.payments import CreditorPayments
+from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
+from amili_async.reconciliation.comparison import Reconciliation
+from amili_async.reconciliation.run import Reconciler
+from amili_async.resources import Payouts, Resource
 from amili_async.version import VERSION
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class AmiliClient:
 
     *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* and
     *concurrency* (requests in flight per stream) are defaults that each call can change. *rate_limit* is the budget
-    (`None` for none, or your own `RequestBudget`), *retry* the patience, *timeout* the seconds for one try, sending
+    (`None` for none, or your own `RateLimiter`), *retry* the patience, *timeout* the seconds for one try, sending
     and reading included. A *session* that is given is borrowed and not closed. Each of *observers* is called with
     each event. Raises `ConfigurationError` for anything that cannot work.
     """
@@ -61,7 +62,7 @@ class AmiliClient:
     """`finance--payout-specifications`."""
     creditor_payments: CreditorPayments
     """`creditor--payments`."""
-    auth: TokenKeeper
+    auth: TokenProvider
     """Hands out the access token: `await client.auth.get_valid_token()`."""
 
     def __init__(
@@ -71,7 +72,7 @@ class AmiliClient:
         auth: str | ApiCodeCredentials | TokenSource,
         page_size: int = 100,
         concurrency: int = 10,
-        rate_limit: RateLimit | RequestBudget | None = RateLimit(),
+        rate_limit: RateLimit | RateLimiter | None = RateLimit(),
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
         session: "aiohttp.ClientSession | None" = None,
@@ -89,17 +90,17 @@ class AmiliClient:
         self._base_url = check_base_url(base_url)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closing = False
-        self._open_walks: set[Walk] = set()
+        self._running: set[Cancellable] = set()
         self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
         max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
-        self._budget: RequestBudget
+        self._rate_limiter: RateLimiter
         if rate_limit is None or isinstance(rate_limit, RateLimit):
-            self._budget = Budget(rate_limit, clock=clock, announce=announce)
+            self._rate_limiter = SlidingWindowLimiter(rate_limit, clock=clock, announce=announce)
         else:
-            self._budget = rate_limit
+            self._rate_limiter = rate_limit
         self._pipeline = Pipeline(
             self._session,
-            budget=self._budget,
+            budget=self._rate_limiter,
             retrier=Retrier(retry, clock=clock, announce=announce, max_pause=max_wait),
             clock=clock,
             announce=announce,
@@ -107,11 +108,11 @@ class AmiliClient:
         source: Any = auth
         if isinstance(auth, ApiCodeCredentials):
             source = partial(auth.exchange, self._pipeline.call_with, clock)
-        self.auth = TokenKeeper(check_source(source), clock=clock, announce=announce, check_open=self._check_loop)
-        connection = self._connection = Connection(
+        self.auth = TokenProvider(check_source(source), clock=clock, announce=announce, check_open=self._check_loop)
+        connection = self._connection = ClientContext(
             call=self._call,
             announce=announce,
-            open_walks=self._open_walks,
+            running=self._running,
             page_size=check_page_size(page_size),
             concurrency=check_count(concurrency, "concurrency"),
             clock=clock,
@@ -160,8 +161,8 @@ class AmiliClient:
         self._loop = None
         self._is_closing = True
         try:
-            self._budget.close()
-            await end_all((*self._open_walks, self.auth))
+            self._rate_limiter.close()
+            await cancel_all((*self._running, self.auth))
         finally:
             try:
                 await self._session.aclose()
@@ -182,7 +183,7 @@ class AmiliClient:
 
     def _forecast(self, requests: int) -> float | None:
         """Seconds until the last of so many requests can be sent; a budget of the caller's own need not know."""
-        return self._budget.forecast(requests) if isinstance(self._budget, Budget) else None
+        return self._rate_limiter.forecast(requests) if isinstance(self._rate_limiter, SlidingWindowLimiter) else None
 
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
         """Compare payouts with their specifications: one `Reconciliation` each, in the order of their ids.

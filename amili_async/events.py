@@ -14,7 +14,7 @@ class Event(Struct, frozen=True, gc=False, kw_only=True):
     """The base of all events."""
 
 
-class TryFinished(Event, frozen=True, gc=False, kw_only=True):
+class AttemptFinished(Event, frozen=True, gc=False, kw_only=True):
     """One try ended: an answer was read, or it failed."""
 
     request: str
@@ -44,7 +44,7 @@ class RetryScheduled(Event, frozen=True, gc=False, kw_only=True):
     """The name of the error class."""
 
 
-class BudgetPaused(Event, frozen=True, gc=False, kw_only=True):
+class RateLimiterPaused(Event, frozen=True, gc=False, kw_only=True):
     """The request budget let nothing through for a while: a 429, or the quota that the server reports is used up."""
 
     seconds: float

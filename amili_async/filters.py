@@ -16,9 +16,8 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from amili_async.errors import ConfigurationError
-from amili_async.models.fields import check_id, check_text, format_date, is_like_a_date, is_object_id, parse_date
-from amili_async.models.kinds import KINDS
-from amili_async.models.shape import SHORT_NAMES
+from amili_async.models.fields import KINDS, check_id, check_text, format_date, is_like_a_date, is_object_id, parse_date
+from amili_async.models.record_type import SHORT_NAMES
 
 _ORDERINGS = frozenset({"$gt", "$gte", "$lt", "$lte"})
 _COMPARISONS = _ORDERINGS | {"$eq", "$ne"}

@@ -11,20 +11,20 @@ import msgspec
 
 from amili_async.errors import ConfigurationError
 from amili_async.events import (
-    BudgetPaused,
+    AttemptFinished,
     Event,
     PaymentLookedFor,
     PaymentRegistered,
+    RateLimiterPaused,
     RetryScheduled,
     StreamDrifted,
     TokenRefreshed,
     TokenRefreshFailed,
-    TryFinished,
 )
 
 _LEVELS: dict[type[Event], int] = {
     RetryScheduled: logging.WARNING,
-    BudgetPaused: logging.WARNING,
+    RateLimiterPaused: logging.WARNING,
     TokenRefreshFailed: logging.WARNING,
     StreamDrifted: logging.WARNING,
     PaymentLookedFor: logging.WARNING,
@@ -65,11 +65,11 @@ class CountEvents:
     @property
     def requests(self) -> int:
         """How many tries were made, token requests and retries included."""
-        return self.events["TryFinished"]
+        return self.events["AttemptFinished"]
 
     def __call__(self, event: Event) -> None:
         self.events[type(event).__name__] += 1
-        if isinstance(event, TryFinished):
+        if isinstance(event, AttemptFinished):
             self.size += event.size
             self.seconds += event.seconds
             if event.status is not None:
@@ -94,14 +94,14 @@ class TraceEvents:
 
     def __call__(self, event: Event) -> None:
         facts = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None}
-        if isinstance(event, TryFinished):
+        if isinstance(event, AttemptFinished):
             self._add_span(event)
         else:
             self._trace.get_current_span().add_event(
                 type(event).__name__, {f"amili.{name}": value for name, value in facts.items()}
             )
 
-    def _add_span(self, event: TryFinished) -> None:
+    def _add_span(self, event: AttemptFinished) -> None:
         from time import time_ns
 
         from opentelemetry.trace import SpanKind, Status, StatusCode

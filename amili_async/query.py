@@ -10,7 +10,7 @@ from msgspec.structs import force_setattr
 
 from amili_async.errors import ConfigurationError
 from amili_async.filters import Condition, Where, check_name, check_where, describe, filter_document, listed
-from amili_async.models.encoding import encode_json
+from amili_async.models.json import encode_json
 
 
 class Field:

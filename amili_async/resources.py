@@ -4,19 +4,20 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
-from amili_async._paging.offset import Pace
+from amili_async._paging.offset import PagingOptions
+from amili_async._wire.context import ClientContext, check_count, check_page_size
+from amili_async._wire.decoding import Page, decoder_for
 from amili_async._wire.protocol import Response, item_request, list_request
-from amili_async._wire.reading import Page, reader_of
-from amili_async._wire.throttle import Lane
-from amili_async.connection import Connection, check_count, check_page_size
 from amili_async.errors import ConfigurationError, ExtractionInterrupted, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
 from amili_async.extraction.planning import make_plan
-from amili_async.extraction.source import choose_source, choose_start, last_id
-from amili_async.filters import Where, filter_document
+from amili_async.extraction.source import build_source, initial_checkpoint, last_id
+from amili_async.filters import Condition, Where, filter_document
+from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
-from amili_async.models.shape import Shape, shape_of
-from amili_async.query import Projection, Query, Sort, build_query, encode_projection
+from amili_async.models.record_type import RecordType, record_type_of
+from amili_async.policies import Priority
+from amili_async.query import Projection, Query, Sort, build_query, encode_projection, field
 from amili_async.streams import Stream
 
 T = TypeVar("T")
@@ -50,13 +51,13 @@ class ExtractOptions(TypedDict, total=False):
 class Resource(Generic[T]):
     """One endpoint of the API."""
 
-    def __init__(self, path: str, record: type[T], connection: Connection) -> None:
+    def __init__(self, path: str, record: type[T], connection: ClientContext) -> None:
         self.path = path
         """What the API calls it."""
         self.record = record
         """The type of its records."""
         self._connection = connection
-        self._shape: Shape[T] = Shape(record=record, wire=record, projection=None)
+        self._shape: RecordType[T] = RecordType(record=record, wire=record, projection=None)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path})"
@@ -69,7 +70,7 @@ class Resource(Generic[T]):
         """One record by its id (24 hexadecimal digits); `NotFound` where there is none."""
         shape = self._choose_shape(into, projection)
         request = item_request(self.path, check_id(id), encode_projection(shape.projection or projection))
-        return reader_of(shape).read_record(await self._connection.call(request), request=request.label, record_id=id)
+        return decoder_for(shape).read_record(await self._connection.call(request), request=request.label, record_id=id)
 
     @overload
     async def page(
@@ -97,7 +98,7 @@ class Resource(Generic[T]):
         query = build_query(where, sort=sort, projection=shape.projection or projection)
         check_count(number, "page")
         size = self._choose_page_size(page_size)
-        return self._read_page(shape, await self._fetch(query, number, size, Lane.SINGLE), number, size)
+        return self._read_page(shape, await self._fetch(query, number, size, Priority.SINGLE), number, size)
 
     async def count(self, where: Where = None) -> int:
         """How many records match, by `_meta.total`: one request. `UnreadableResponse` where the server gives none."""
@@ -134,7 +135,7 @@ class Resource(Generic[T]):
         if max_items is not None:
             size = min(size, check_count(max_items, "max_items"))
         list_request(self.path, query)  # refuses a query that is too long before the stream is handed out
-        pace = Pace(
+        pace = PagingOptions(
             page_size=size,
             width=self._connection.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             max_items=max_items,
@@ -142,11 +143,11 @@ class Resource(Generic[T]):
         )
         return Stream(
             self.path,
-            lambda number, max_results, lane: self._fetch(query, number, max_results, lane),
+            lambda number, max_results, priority: self._fetch(query, number, max_results, priority),
             lambda response, number: self._read_page(shape, response, number, size),
             pace=pace,
             announce=self._connection.announce,
-            open_walks=self._connection.open_walks,
+            running=self._connection.running,
         )
 
     @overload
@@ -178,8 +179,8 @@ class Resource(Generic[T]):
         `sweep()` finds the first two. To resume one that was interrupted give both, *since* and *checkpoint*.
         """
         document, shape = filter_document(where), self._choose_shape(into, projection)
-        start = choose_start(self.path, document, checkpoint=checkpoint, since=since)
-        source = choose_source(
+        start = initial_checkpoint(self.path, document, checkpoint=checkpoint, since=since)
+        source = build_source(
             self.path, document, shape, self._connection, projection=projection, since=since, parts=parts
         )
         return Extraction(source, start=start)
@@ -217,20 +218,38 @@ class Resource(Generic[T]):
         """
         return make_plan(await self.count(where), self._connection)
 
-    async def _fetch(self, query: Query, number: int, max_results: int, lane: Lane) -> Response:
-        request = list_request(self.path, query, page=number, max_results=max_results, lane=lane)
+    async def _fetch(self, query: Query, number: int, max_results: int, priority: Priority) -> Response:
+        request = list_request(self.path, query, page=number, max_results=max_results, priority=priority)
         return await self._connection.call(request)
 
-    def _read_page(self, shape: Shape[Any], response: Response, number: int, size: int) -> Page[Any]:
-        return reader_of(shape).read_page(response, request=f"GET /{self.path}", number=number, size=size)
+    def _read_page(self, shape: RecordType[Any], response: Response, number: int, size: int) -> Page[Any]:
+        return decoder_for(shape).read_page(response, request=f"GET /{self.path}", number=number, size=size)
 
     def _choose_page_size(self, page_size: int | None) -> int:
         return self._connection.page_size if page_size is None else check_page_size(page_size)
 
-    def _choose_shape(self, into: Any, projection: Projection) -> Shape[Any]:
+    def _choose_shape(self, into: Any, projection: Projection) -> RecordType[Any]:
         if into is None:
             return self._shape
-        shape = shape_of(into, is_projected=True)
+        shape = record_type_of(into, is_projected=True)
         if projection is not None and shape.projection is not None:
             raise ConfigurationError("the fields of the into struct are the projection: give one or the other")
         return shape
+
+
+class Payouts(Resource[Payout]):
+    """The payouts, and the way from each to its specifications."""
+
+    def __init__(self, path: str, connection: ClientContext, specifications: Resource[PayoutSpecification]) -> None:
+        super().__init__(path, Payout, connection)
+        self._specifications = specifications
+
+    def specifications(
+        self, payout: Payout | str, where: Where = None, **options: Unpack[StreamOptions]
+    ) -> Stream[PayoutSpecification]:
+        """The specifications of one payout, given the payout or its id."""
+        payout_id = payout.id if isinstance(payout, Payout) else payout
+        condition = field("payout") == check_id(payout_id, what="payout")
+        if where is not None:
+            condition &= Condition(filter_document(where))
+        return self._specifications.stream(condition, **options)

@@ -7,19 +7,19 @@ from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from amili_async._paging.offset import OffsetWalk, Pace
-from amili_async._paging.ordered import Window
-from amili_async._wire.cancellation import Walk, end_all
+from amili_async._paging.offset import OffsetPager, PagingOptions
+from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.decoding import Page
 from amili_async._wire.protocol import Response
-from amili_async._wire.reading import Page
-from amili_async._wire.throttle import Lane
+from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async.events import Announcer, PageReceived, StreamDrifted
+from amili_async.policies import Priority
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-FetchPage = Callable[[int, int, Lane], Coroutine[Any, Any, Response]]
-"""Page number, page size, lane: the answer."""
+FetchPage = Callable[[int, int, Priority], Coroutine[Any, Any, Response]]
+"""Page number, page size, priority: the answer."""
 ReadPage = Callable[[Response, int], Page[T]]
 
 
@@ -39,17 +39,17 @@ class Stream(Generic[T]):
         fetch: FetchPage,
         read: ReadPage[T],
         *,
-        pace: Pace,
+        pace: PagingOptions,
         announce: Announcer,
-        open_walks: set[Walk],
+        running: set[Cancellable],
     ) -> None:
         self._path = path
         self._fetch = fetch
         self._read = read
         self._pace = pace
         self._announce = announce
-        self._open_walks = open_walks
-        self._own_windows: set[Window[Any]] = set()
+        self._running = running
+        self._own_windows: set[PrefetchWindow[Any]] = set()
         self.total: int | None = None
         """How many records match, by the latest page; `None` before the first, or where the server does not say."""
         self.drifted = False
@@ -78,13 +78,13 @@ class Stream(Generic[T]):
 
     async def first(self) -> T | None:
         """The first record, asked for alone and ahead of bulk pages; `None` where there is none."""
-        page = self._read(await self._fetch(1, 1, Lane.SINGLE), 1)
+        page = self._read(await self._fetch(1, 1, Priority.SINGLE), 1)
         self.total = page.total
         return page.items[0] if page.items else None
 
     async def aclose(self) -> None:
         """End all iterations that are under way."""
-        await end_all(self._own_windows)
+        await cancel_all(self._own_windows)
 
     async def __aenter__(self) -> "Stream[T]":
         return self
@@ -94,10 +94,10 @@ class Stream(Generic[T]):
     ) -> None:
         await self.aclose()
 
-    async def _walk(self, pace: Pace) -> AsyncGenerator[Page[T], None]:
-        window = Window(lambda number: self._fetch(number, pace.page_size, Lane.BULK), width=pace.width)
-        walk = OffsetWalk(window, self._read, pace=pace, tell_drift=self._note_drift)
-        self._open_walks.add(window)
+    async def _walk(self, pace: PagingOptions) -> AsyncGenerator[Page[T], None]:
+        window = PrefetchWindow(lambda number: self._fetch(number, pace.page_size, Priority.BULK), width=pace.width)
+        walk = OffsetPager(window, self._read, pace=pace, on_drift=self._note_drift)
+        self._running.add(window)
         self._own_windows.add(window)
         try:
             async with aclosing(walk.pages()) as pages:
@@ -109,7 +109,7 @@ class Stream(Generic[T]):
                         )
                     yield page
         finally:
-            self._open_walks.discard(window)
+            self._running.discard(window)
             self._own_windows.discard(window)
 
     def _note_drift(self, page: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME]`: prints ratios of medians, goals beside results, and what they do not show."""
+"""`python -m benchmarks [NAME]` runs one benchmark or all, and prints ratios of medians next to their goals."""
 
 import argparse
 import os
@@ -12,22 +12,22 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from benchmarks.heap import STEADY, is_steady
-from benchmarks.report import Report, print_judged
+from benchmarks.harness.figures import draw
+from benchmarks.harness.heap import MALLOC_SETTINGS, is_malloc_tuned
+from benchmarks.harness.report import Report, print_goals
 
 try:
     from benchmarks import (
         decode,
-        drawing,
         export,
         extract,
         fuzz,
         growth,
         imports,
-        limit,
         memory,
-        order,
         overhead,
+        prefetch,
+        rate_limiter,
         soak,
         stream,
         transport,
@@ -42,50 +42,51 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "stream": stream.measure,
     "extract": extract.measure,
     "export": export.measure,
-    "order": order.measure,
-    "limit": limit.measure,
+    "prefetch": prefetch.measure,
+    "rate-limiter": rate_limiter.measure,
     "memory": memory.measure,
     "growth": growth.measure,
     "imports": imports.measure,
     "fuzz": fuzz.measure,
     "soak": soak.measure,
 }
-VERSIONS = (
+DISTRIBUTIONS = (
     *("amili-async", "aiohttp", "msgspec", "tenacity", "pyarrow", "requests", "httpx", "pydantic", "dlt"),
     *("pyrate-limiter", "limits", "aiolimiter", "uvloop"),
 )
-NOT_SHOWN = """\
-Not shown: production rows and their mix of dates, TLS, compression, a network that loses packets, the API's own limit
-and latency. Server and client are processes on one machine; each result is a ratio of medians of rounds in random
-order, each contender in a process of its own. Ratios carry over, milliseconds do not. glibc's trimming of the heap is
-off in all that is timed: it alone moves the same loop by a factor of two. Memory is measured as users have it."""
+METHOD = """\
+Not covered: production data and its mix of dates, TLS, compression, packet loss, the API's own rate limit and latency.
+Server and client are two processes on one machine. Each result is a ratio of medians over rounds in random order, each
+run in its own process. Ratios are comparable between machines, milliseconds are not. Timings are taken with glibc's
+heap trimming off, since it alone changes the time of one loop by a factor of two; memory with default settings."""
 SOAKED = 1.0
 """Minutes, as one of all."""
 
 
 class Results(Struct, frozen=True, kw_only=True):
-    """What `--json` writes."""
+    """The file that `--json` writes."""
 
     machine: str
-    """Where it was measured."""
+    """Processor, cores, system and Python version."""
     versions: dict[str, str]
-    """Of what was measured."""
+    """Installed versions, by distribution name."""
     is_quick: bool
-    """Whether too little was measured to judge."""
+    """Whether this was a quick run, whose results are not judged."""
     reports: dict[str, Report]
-    """By the name of the benchmark."""
+    """Results, by name of the benchmark."""
 
 
 def main() -> None:
     """Run one benchmark, or all."""
-    if not is_steady():
-        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], os.environ | STEADY)  # noqa: S606 - itself
+    if not is_malloc_tuned():
+        # glibc reads these variables at process start only.
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], os.environ | MALLOC_SETTINGS)  # noqa: S606 - this module
     options = _read_options()
     versions = _find_versions()
     machine = f"{_find_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    print(f"{machine}; load before the start {os.getloadavg()[0]:.1f}: a busy machine falsifies even ratios.")
+    print(f"{machine}; load average {os.getloadavg()[0]:.1f} (other load distorts even ratios)")
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
-    print(NOT_SHOWN)
+    print(METHOD)
     is_whole = options.name == "all" and not options.quick
     soaking = partial(soak.measure, minutes=options.minutes or (SOAKED if is_whole else None))
     measures: dict[str, Callable[..., Report]] = {**BENCHMARKS, "soak": soaking}
@@ -95,21 +96,23 @@ def main() -> None:
     if len(reports) > 1:
         print("\nAll goals")
         for report in reports.values():
-            print_judged(report.judged, is_quick=options.quick)
+            print_goals(report.goals, is_quick=options.quick)
     results = Results(machine=machine, versions=versions, is_quick=options.quick, reports=reports)
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     if options.plot is not None:
-        for path in drawing.draw(list(reports.values()), options.plot):
-            print(f"drawn: {path}")
+        for path in draw(list(reports.values()), options.plot):
+            print(f"figure written: {path}")
 
 
 def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("name", nargs="?", choices=[*BENCHMARKS, "all"], default="all")
-    parser.add_argument("--quick", action="store_true", help="small and few: shows that it runs, not how fast")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the figures there, as SVG and PNG")
+    parser.add_argument(
+        "--quick", action="store_true", help="few and small runs: checks that the benchmarks work, gives no verdicts"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the figures into DIR, as SVG and PNG")
     parser.add_argument(
         "--minutes", type=float, help=f"how long to soak: {soak.MINUTES:g}, or {SOAKED:g} as one of all"
     )
@@ -118,7 +121,7 @@ def _read_options() -> argparse.Namespace:
 
 def _find_versions() -> dict[str, str]:
     versions = {}
-    for name in VERSIONS:
+    for name in DISTRIBUTIONS:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

@@ -5,7 +5,7 @@ from collections import Counter
 
 from amili_async import ApiCodeCredentials
 from amili_async.sandbox import Sandbox
-from benchmarks.report import Report
+from benchmarks.harness.report import Report
 from tests.support.fuzzed_responses import READS, read_in_every_way
 from tests.support.mutations import spoil
 

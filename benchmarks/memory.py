@@ -1,82 +1,73 @@
-"""What a stream holds, what records take that are kept, and how an export's memory grows: beyond the imports."""
+"""How much memory streams, kept records and exports hold, above the level after the imports."""
 
 from collections.abc import Iterable
 
 from benchmarks import export_memory
-from benchmarks.cell import Setting
 from benchmarks.contenders import kept_dicts, kept_typed
-from benchmarks.pages import SIZE
-from benchmarks.report import Judged, Report, print_judged
-from benchmarks.rounds import Measure, find_ratio, in_process_of_its_own, print_table, run_rounds
-from benchmarks.serving import make_rows, serve
+from benchmarks.growth import streaming
+from benchmarks.harness.cell import CellSettings
+from benchmarks.harness.report import GoalResult, Report, print_goals
+from benchmarks.harness.rounds import Measure, find_ratio, in_own_process, print_table, run_rounds
+from benchmarks.workload.sample_pages import PAGE_SIZE
+from benchmarks.workload.server import make_rows, serve
 
-STREAMED_GOAL = 6.0
+STREAM_GOAL = 6.0
 """Megabytes."""
-SAME_GOAL = 1.0
-"""Megabytes between a short stream and one that is five times as long."""
+DIFFERENCE_GOAL = 1.0
+"""Megabytes between a short stream and one five times as long."""
 KEPT_GOAL = 0.75
 COLLECTOR_GOAL = 1.05
-UNCOLLECTED = f"{kept_typed.LABEL}, collector off"
+WITHOUT_GC = f"{kept_typed.LABEL}, garbage collector off"
 
 
 def measure(*, quick: bool) -> Report:
-    """All three; fewer records and rounds if *quick*."""
-    judged = [*_measure_streams(quick=quick), *_measure_kept(quick=quick)]
-    print_judged(judged, is_quick=quick)
+    """Measure all three; with fewer records and rounds if *quick*."""
+    goals = [*_measure_streams(quick=quick), *_measure_kept(quick=quick)]
+    print_goals(goals, is_quick=quick)
     exported = export_memory.measure(quick=quick)
-    return Report(judged=(*judged, *exported.judged), curves=exported.curves)
+    return Report(goals=(*goals, *exported.goals), curves=exported.curves)
 
 
-def _measure_streams(*, quick: bool) -> Iterable[Judged]:
+def _measure_streams(*, quick: bool) -> Iterable[GoalResult]:
     short, long, rounds = (10, 50, 1) if quick else (1_000, 5_000, 5)
     with serve(make_rows(long * 100), latency=0) as url:
-        contenders = {
-            f"stream() of {pages:,} pages": in_process_of_its_own(
-                "ours_stream",
-                url,
-                expected=pages * 100,
-                setting=Setting(options={"max_items": pages * 100}),
-                is_steady=False,
-            )
-            for pages in (short, long)
-        }
+        contenders = {f"stream() of {pages:,} pages": streaming(url, pages=pages) for pages in (short, long)}
         medians = run_rounds(contenders, rounds=rounds)
     shorter, longer = contenders
-    print_table(
-        f"Memory of streams, no latency, glibc as users have it (medians of {rounds})",
-        medians,
-        baseline=shorter,
-        by="growth",
+    title = f"Memory of streams, no latency, default malloc settings (medians of {rounds})"
+    print_table(title, medians, baseline=shorter, by="memory")
+    peaks = [medians[label].memory / 1e6 for label in (shorter, longer)]
+    yield GoalResult(name=f"peak memory of {shorter}", result=peaks[0], goal=STREAM_GOAL, unit="MB")
+    yield GoalResult(name=f"peak memory of {longer}", result=peaks[1], goal=STREAM_GOAL, unit="MB")
+    yield GoalResult(
+        name="difference between the two", result=abs(peaks[1] - peaks[0]), goal=DIFFERENCE_GOAL, unit="MB"
     )
-    growths = [medians[label].growth / 1e6 for label in (shorter, longer)]
-    yield Judged(what=f"peak of {shorter} beyond the imports", result=growths[0], goal=STREAMED_GOAL, unit="MB")
-    yield Judged(what=f"peak of {longer} beyond the imports", result=growths[1], goal=STREAMED_GOAL, unit="MB")
-    yield Judged(what="between these two", result=abs(growths[1] - growths[0]), goal=SAME_GOAL, unit="MB")
 
 
-def _measure_kept(*, quick: bool) -> Iterable[Judged]:
+def _measure_kept(*, quick: bool) -> Iterable[GoalResult]:
     times, rounds = (1, 1) if quick else (10, 5)
-    records = times * kept_typed.PAGES * SIZE
+    records = times * kept_dicts.PAGES * PAGE_SIZE
 
-    def keeping(name: str, *, collects: bool = True) -> Measure:
-        setting = Setting(options={"times": times}, collects=collects)
-        return in_process_of_its_own(name, "", expected=records, setting=setting, is_steady=False)
+    def keeping(name: str, *, gc_enabled: bool = True) -> Measure:
+        settings = CellSettings(options={"times": times}, gc_enabled=gc_enabled)
+        return in_own_process(name, "", expected=records, settings=settings, is_malloc_tuned=False)
 
+    # Records are structs with gc=False, which the collector skips; this verifies that it costs nothing.
     contenders = {
         kept_typed.LABEL: keeping("kept_typed"),
-        UNCOLLECTED: keeping("kept_typed", collects=False),
+        WITHOUT_GC: keeping("kept_typed", gc_enabled=False),
         kept_dicts.LABEL: keeping("kept_dicts"),
     }
     medians = run_rounds(contenders, rounds=rounds)
-    title = f"{records:,} specifications decoded and kept, real (medians of {rounds})"
-    print_table(title, medians, baseline=kept_typed.LABEL, by="growth")
-    yield Judged(
-        what=f"bytes of {records:,} records kept against dicts",
-        result=find_ratio(medians, kept_typed.LABEL, kept_dicts.LABEL, "growth"),
+    title = f"{records:,} specifications decoded and kept, profile batched (medians of {rounds})"
+    print_table(title, medians, baseline=kept_typed.LABEL, by="memory")
+    yield GoalResult(
+        name=f"memory of {records:,} kept records vs. dicts",
+        result=find_ratio(medians, kept_typed.LABEL, kept_dicts.LABEL, "memory"),
         goal=KEPT_GOAL,
     )
-    yield Judged(
-        what="keeping them with the cyclic collector on against off, CPU",
-        result=find_ratio(medians, kept_typed.LABEL, UNCOLLECTED, "cpu"),
+    yield GoalResult(
+        name="CPU of keeping them, garbage collector on vs. off",
+        result=find_ratio(medians, kept_typed.LABEL, WITHOUT_GC, "cpu"),
         goal=COLLECTOR_GOAL,
     )

@@ -1,31 +1,31 @@
-"""What each part of the package adds to a page, so that whoever adds a part sees what it costs."""
+"""What each layer of the package adds to the CPU time of a page."""
 
-from benchmarks.cell import Setting
-from benchmarks.contenders.ours_layers import RUNGS
-from benchmarks.report import Report
-from benchmarks.rounds import in_process_of_its_own, run_rounds
-from benchmarks.serving import make_rows, serve
+from benchmarks.contenders.ours_layers import LAYERS
+from benchmarks.harness.cell import CellSettings
+from benchmarks.harness.report import Report
+from benchmarks.harness.rounds import in_own_process, run_rounds
+from benchmarks.workload.server import make_rows, serve
 
 
 def measure(*, quick: bool) -> Report:
-    """CPU per page, rung by rung; fewer pages and rounds if *quick*."""
+    """Print the CPU time per page, layer by layer; with fewer pages and rounds if *quick*."""
     pages, rounds = (50, 1) if quick else (1_000, 9)
     with serve(make_rows(pages * 100), latency=0) as url:
         contenders = {
-            rung: in_process_of_its_own(
-                "ours_layers", url, expected=pages, setting=Setting(options={"rung": rung, "pages": pages})
+            layer: in_own_process(
+                "ours_layers", url, expected=pages, settings=CellSettings(options={"layer": layer, "pages": pages})
             )
-            for rung in RUNGS
+            for layer in LAYERS
         }
         medians = run_rounds(contenders, rounds=rounds)
-    whole = medians[RUNGS[-1]].cpu
-    print(f"\nCost per part of a page of 100 specifications (CPU, medians of {rounds}, {pages:,} pages)")
-    print(f"  {'':<34} {'adds':>9} {'share':>8} {'so far':>11}")
+    whole = medians[LAYERS[-1]].cpu
+    print(f"\nCPU time per layer for a page of 100 specifications (medians of {rounds}, {pages:,} pages)")
+    print(f"  {'':<34} {'adds':>9} {'share':>8} {'sum':>11}")
     before = 0.0
-    for rung in RUNGS:
-        so_far = medians[rung].cpu
-        added = so_far - before
-        print(f"  {rung:<34} {added / pages * 1e6:>6,.1f} µs {added / whole:>8.1%} {so_far / pages * 1e6:>8,.1f} µs")
-        before = so_far
-    print("  a share of one or two per cent, or one below nothing, is noise: a part that costs less than one can tell")
+    for layer in LAYERS:
+        total = medians[layer].cpu
+        added = total - before
+        print(f"  {layer:<34} {added / pages * 1e6:>6,.1f} µs {added / whole:>8.1%} {total / pages * 1e6:>8,.1f} µs")
+        before = total
+    print("  shares below two per cent, and negative ones, are noise")
     return Report()

@@ -14,8 +14,8 @@ from msgspec import Struct
 from amili_async import AmiliClient, ApiCodeCredentials, RetryPolicy
 from amili_async.events import Event, RetryScheduled, TokenRefreshed
 from amili_async.observers import CountEvents
-from benchmarks.heap import read_memory
-from benchmarks.report import Report
+from benchmarks.harness.heap import read_memory
+from benchmarks.harness.report import Report
 from benchmarks.soak_jobs import Jobs, Journal
 from benchmarks.soak_server import PATIENCE, Server, serve_unsteadily
 

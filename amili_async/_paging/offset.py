@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from amili_async._paging.ordered import Window
-from amili_async._wire.reading import Page
+from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.decoding import Page
 from amili_async.errors import UnreadableResponse
 
 R = TypeVar("R")
@@ -25,7 +25,7 @@ LOOKAHEAD = 5
 """Pages ahead per fetch in flight: while one page is late the other connections go on, for as long as these last."""
 
 
-class Pace(Struct, frozen=True, kw_only=True):
+class PagingOptions(Struct, frozen=True, kw_only=True):
     """How far and how fast to walk."""
 
     page_size: int
@@ -40,21 +40,21 @@ class Pace(Struct, frozen=True, kw_only=True):
     """Whether the window is full from the second page on: for those who want everything."""
 
 
-class OffsetWalk(Generic[R, T]):
+class OffsetPager(Generic[R, T]):
     """One walk over one list, from its first page."""
 
     def __init__(
         self,
-        window: Window[R],
+        window: PrefetchWindow[R],
         read: Callable[[R, int], Page[T]],
         *,
-        pace: Pace,
-        tell_drift: Callable[[int, str], None],
+        pace: PagingOptions,
+        on_drift: Callable[[int, str], None],
     ) -> None:
         self._window = window
         self._read = read
         self._pace = pace
-        self._tell_drift = tell_drift
+        self._tell_drift = on_drift
         self._full = pace.width * LOOKAHEAD
         self._number = 0
         self._received = 0
@@ -70,7 +70,7 @@ class OffsetWalk(Generic[R, T]):
             while (answer := await self._window.take()) is not None:
                 self._number += 1
                 page = self._read(answer, self._number)
-                self._look_for_drift(page)
+                self._detect_drift(page)
                 self._received += len(page.items)
                 self._plan(page)
                 self._window.top_up()  # before the yield: the next pages travel while the consumer works
@@ -116,7 +116,7 @@ class OffsetWalk(Generic[R, T]):
             return self._number
         return None
 
-    def _look_for_drift(self, page: Page[T]) -> None:
+    def _detect_drift(self, page: Page[T]) -> None:
         has_moved = self.total is not None and page.total is not None and page.total != self.total
         if has_moved:
             self._tell_drift(self._number, "total")

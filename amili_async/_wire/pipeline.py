@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Callable
 
-from amili_async._wire.auth import Held, TokenKeeper
 from amili_async._wire.clock import Clock
-from amili_async._wire.protocol import Request, Response, judge, read_quota
+from amili_async._wire.protocol import Request, Response, raise_for_error, read_quota
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
-from amili_async._wire.throttle import RequestBudget
+from amili_async._wire.token_provider import CachedToken, TokenProvider
 from amili_async.errors import AmiliError, AuthenticationError, ConfigurationError, ConnectionFailed, RateLimited
-from amili_async.events import Announcer, TryFinished
+from amili_async.events import Announcer, AttemptFinished
+from amili_async.policies import RateLimiter
 
 _logger = logging.getLogger("amili_async")
 
@@ -22,15 +22,15 @@ class Pipeline:
     """Carries requests of one client to the server."""
 
     def __init__(
-        self, session: Session, *, budget: RequestBudget, retrier: Retrier, clock: Clock, announce: Announcer
+        self, session: Session, *, budget: RateLimiter, retrier: Retrier, clock: Clock, announce: Announcer
     ) -> None:
         self._session = session
-        self._budget = budget
+        self._rate_limiter = budget
         self._retrier = retrier
         self._clock = clock
         self._announce = announce
 
-    async def call(self, request: Request, keeper: TokenKeeper) -> Response:
+    async def call(self, request: Request, keeper: TokenProvider) -> Response:
         """Send with a valid token; a token that is rejected is replaced once, and the request sent once more."""
         opening = self._session.opening
         is_repeatable = request.method == "GET"
@@ -52,23 +52,23 @@ class Pipeline:
         opening = self._session.opening
 
         async def attempt(number: int) -> Response:
-            await self._budget.acquire(request.lane)
+            await self._rate_limiter.acquire(request.priority)
             return await self._try(request, credential, number, opening)
 
         return await self._retrier.run(attempt, request=request.label, is_repeatable=True)
 
-    async def _take_turn(self, request: Request, keeper: TokenKeeper, token: Held) -> Held:
+    async def _take_turn(self, request: Request, keeper: TokenProvider, token: CachedToken) -> CachedToken:
         """Wait for a turn and return the token to send: the wait may have outlived the one that it began with.
 
         No turn is held while a token is fetched: the fetch needs a turn itself.
         """
         for _ in range(TOKENS_PER_TURN):
-            await self._budget.acquire(request.lane)
+            await self._rate_limiter.acquire(request.priority)
             if keeper.is_current(token):
                 return token
-            self._budget.give_back()
+            self._rate_limiter.release_unused()
             token = await keeper.token()
-        await self._budget.acquire(request.lane)
+        await self._rate_limiter.acquire(request.priority)
         return token
 
     async def _try(self, request: Request, credential: Callable[[], str], number: int, opening: object) -> Response:
@@ -90,9 +90,9 @@ class Pipeline:
             self._return_turn(response, was_sent=was_sent)
         self._tell(request, started, number, response=response)
         try:
-            judge(request, response, now=self._clock.wall())
+            raise_for_error(request, response, now=self._clock.wall())
         except RateLimited as error:
-            error.retry_after = self._budget.pause(error.retry_after)
+            error.retry_after = self._rate_limiter.on_rate_limited(error.retry_after)
             raise
         return response
 
@@ -100,9 +100,11 @@ class Pipeline:
         """Hand the turn back; a budget of the caller's that fails here must not hide what became of a payment."""
         try:
             if was_sent:
-                self._budget.settle(None if response is None else read_quota(response, now=self._clock.wall()))
+                self._rate_limiter.on_response(
+                    None if response is None else read_quota(response, now=self._clock.wall())
+                )
             else:
-                self._budget.give_back()
+                self._rate_limiter.release_unused()
         except Exception as error:  # noqa: BLE001 - as above
             _logger.warning("the request budget failed with %s", type(error).__name__)
 
@@ -117,7 +119,7 @@ class Pipeline:
     ) -> None:
         if self._announce:
             self._announce(
-                TryFinished(
+                AttemptFinished(
                     request=request.label,
                     status=None if response is None else response.status,
                     error=None if error is None else type(error).__name__,

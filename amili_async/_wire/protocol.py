@@ -10,20 +10,19 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from msgspec import Struct
 
-from amili_async._wire.quota import Quota
-from amili_async._wire.refusals import refusal_of, says_error
-from amili_async._wire.throttle import Lane
+from amili_async._wire.error_responses import body_reports_error, error_from_response
 from amili_async.errors import ApiError, ConfigurationError
 from amili_async.models.fields import parse_date
+from amili_async.policies import Priority, Quota
 from amili_async.query import Query
 
 MAX_PAGE_SIZE = 100
 """The API gives no more on one page, whatever it is asked for."""
-LARGEST_REFUSAL = 16_384
+MAX_ERROR_SCAN_BYTES = 16_384
 """Bytes of a body in which `_status: "ERR"` is looked for beside a good status; a page is larger or cheap to read."""
-LONGEST_PERIOD = 86_400
+MAX_QUOTA_RESET = 86_400
 """Seconds: a quota that is said to be renewed later than that is not believed."""
-MAX_TARGET = 8000
+MAX_REQUEST_TARGET = 8000
 """Bytes of path and query: common gateways refuse a request line of more than some 8 kB."""
 
 
@@ -36,7 +35,7 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     """Path and query, encoded."""
     label: str
     """Method and path, for errors and events."""
-    lane: Lane
+    priority: Priority
     """Whose turn it is."""
     body: bytes | None = None
     """JSON, for a POST."""
@@ -95,39 +94,39 @@ def _is_loopback(host: str) -> bool:
 
 
 def list_request(
-    path: str, query: Query, *, page: int = 1, max_results: int = MAX_PAGE_SIZE, lane: Lane = Lane.SINGLE
+    path: str, query: Query, *, page: int = 1, max_results: int = MAX_PAGE_SIZE, priority: Priority = Priority.SINGLE
 ) -> Request:
     """One page of a list; `ConfigurationError` for a query that makes too long a request line."""
     target = f"/{path}?{query.encoded}&page={page}&max_results={max_results}"
-    if len(target) > MAX_TARGET:
+    if len(target) > MAX_REQUEST_TARGET:
         raise ConfigurationError(
-            f"the query makes a request line of {len(target)} bytes, and gateways refuse more than {MAX_TARGET}: "
+            f"the query makes a request line of {len(target)} bytes; gateways reject more than {MAX_REQUEST_TARGET}: "
             "cut a long is_in() into several queries"
         )
-    return Request(method="GET", target=target, label=f"GET /{path}", lane=lane)
+    return Request(method="GET", target=target, label=f"GET /{path}", priority=priority)
 
 
 def item_request(path: str, record_id: str, projection: str = "") -> Request:
     """One record; the projection is JSON."""
     target = f"/{path}/{record_id}"
     parameters = f"?projection={quote(projection, safe='')}" if projection else ""
-    return Request(method="GET", target=target + parameters, label=f"GET {target}", lane=Lane.SINGLE)
+    return Request(method="GET", target=target + parameters, label=f"GET {target}", priority=Priority.SINGLE)
 
 
 def create_request(path: str, body: bytes) -> Request:
     """A new record."""
-    return Request(method="POST", target=f"/{path}", label=f"POST /{path}", lane=Lane.SINGLE, body=body)
+    return Request(method="POST", target=f"/{path}", label=f"POST /{path}", priority=Priority.SINGLE, body=body)
 
 
-def judge(request: Request, response: Response, *, now: float) -> None:
+def raise_for_error(request: Request, response: Response, *, now: float) -> None:
     """Raise the error that the status stands for, or the body where that says so although the status does not.
 
     *now* is for a `Retry-After` that is a date.
     """
     is_good = 200 <= response.status < 300
-    may_say_error = len(response.body) < LARGEST_REFUSAL and b'"ERR"' in response.body
-    if not is_good or (may_say_error and says_error(response.body)):
-        refusal = refusal_of(request.label, response.status, response.body)
+    may_say_error = len(response.body) < MAX_ERROR_SCAN_BYTES and b'"ERR"' in response.body
+    if not is_good or (may_say_error and body_reports_error(response.body)):
+        refusal = error_from_response(request.label, response.status, response.body)
         if isinstance(refusal, ApiError):
             refusal.retry_after = read_retry_after(response, now=now)
         raise refusal
@@ -155,7 +154,7 @@ def read_quota(response: Response, *, now: float) -> Quota | None:
     if remaining is None or reset is None:
         return None
     reset_in = reset - server_time(response, default=now) if reset > 1_000_000_000 else float(reset)
-    if not 0 <= reset_in <= LONGEST_PERIOD:
+    if not 0 <= reset_in <= MAX_QUOTA_RESET:
         return None
     return Quota(limit=_read_count(response.headers.get("X-RateLimit-Limit")), remaining=remaining, reset_in=reset_in)
 

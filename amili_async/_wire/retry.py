@@ -10,38 +10,14 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from msgspec import Struct
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from amili_async._wire.clock import Clock
-from amili_async.errors import AmiliError, ApiError, ConfigurationError, ConnectionFailed, RateLimited
+from amili_async.errors import AmiliError, ApiError, ConnectionFailed, RateLimited
 from amili_async.events import Announcer, RetryScheduled
+from amili_async.policies import RetryPolicy
 
 T = TypeVar("T")
-
-
-class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """How patient a call is: exponential backoff with full jitter, and what the server asks for where it asks."""
-
-    attempts: int = 5
-    """Tries in all; 1 means no retry."""
-    base: float = 0.5
-    """Seconds: the longest wait after the first try, doubled after each further one."""
-    max_wait: float = 20.0
-    """Seconds: the longest wait of our own."""
-    max_retry_after: float = 120.0
-    """Seconds: the longest wait that the server may ask for; asked for more, the call fails at once."""
-    max_elapsed: float = 300.0
-    """Seconds since the first try failed, beyond which no wait goes."""
-    reserve: int = 20
-    """Retries in hand for the whole client. A retry takes one, a call that succeeds gives half of one back: when
-    the server is down, calls soon fail after one try each, and recover with it."""
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ConfigurationError("attempts counts the first try too: it must be at least 1")
-        if min(self.base, self.max_wait, self.max_retry_after, self.max_elapsed, self.reserve) < 0:
-            raise ConfigurationError("the times and the reserve of a RetryPolicy must not be negative")
 
 
 class Retrier:
@@ -54,7 +30,7 @@ class Retrier:
         self._max_pause = math.inf if max_pause is None else max_pause
         self._clock = clock
         self._announce = announce
-        self._reserve = float(policy.reserve)
+        self._retry_budget = float(policy.retry_budget)
 
     async def run(self, attempt: Callable[[int], Awaitable[T]], *, request: str, is_repeatable: bool) -> T:
         """Await *attempt(1)*, and after a failure that allows it further ones; raises the last error."""
@@ -65,7 +41,7 @@ class Retrier:
                 raise
             failed = error
         else:
-            self._reserve = min(self._reserve + 0.5, self._policy.reserve)
+            self._retry_budget = min(self._retry_budget + 0.5, self._policy.retry_budget)
             return result
         return await self._run_again(attempt, failed, request=request, is_repeatable=is_repeatable)
 
@@ -119,7 +95,7 @@ class Retrier:
             or (_asked_wait(state) or 0.0) > self._policy.max_retry_after
             or (isinstance(_error_of(state), RateLimited) and wait > self._max_pause)
             or self._clock.now() - started + wait > self._policy.max_elapsed
-            or (self._costs(state) and self._reserve < 1)
+            or (self._costs(state) and self._retry_budget < 1)
         )
 
     def _costs(self, state: RetryCallState) -> bool:
@@ -128,7 +104,7 @@ class Retrier:
 
     def _spend(self, state: RetryCallState) -> None:
         if self._costs(state):
-            self._reserve -= 1
+            self._retry_budget -= 1
 
 
 def _allows_another(error: BaseException, request: str, *, is_repeatable: bool) -> bool:

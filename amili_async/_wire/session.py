@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from amili_async._wire.cancellation import is_being_cancelled
 from amili_async._wire.protocol import Request, Response
+from amili_async._wire.tasks import is_being_cancelled
 from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
 MAX_BODY = 64 * 1024 * 1024
@@ -22,7 +22,7 @@ MAX_BODY = 64 * 1024 * 1024
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
-class _Once:
+class _NoSilentResend:
     """Keeps aiohttp from sending a GET again by itself after a reset: neither the budget nor the policy would know.
 
     It may be asked for the same request twice, and the second time raises what the first did.
@@ -116,7 +116,7 @@ class Session:
                 timeout=self._timeout,
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=(_Once(), *self._middlewares),
+                middlewares=(_NoSilentResend(), *self._middlewares),
             ) as response:
                 body = await _read_body(request, response)
                 return Response(status=response.status, headers=response.headers, body=body)

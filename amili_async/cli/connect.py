@@ -5,10 +5,10 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from amili_async._wire.credentials import ApiCodeCredentials
+from amili_async._wire.api_code import ApiCodeCredentials
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.errors import ConfigurationError
-from amili_async.events import BudgetPaused, Event, Observer
+from amili_async.events import Event, Observer, RateLimiterPaused
 from amili_async.sandbox import Sandbox
 
 _SPECIFICATIONS = 500  # at ten requests a second all of them are fetched within a second
@@ -39,7 +39,7 @@ def client_of(sandbox: Sandbox, *, observers: Sequence[Observer] = ()) -> AmiliC
 
 def report_pause(event: Event) -> None:
     """Explain a long pause of the rate limiter on a terminal."""
-    if isinstance(event, BudgetPaused) and event.seconds >= 1 and sys.stderr.isatty():
+    if isinstance(event, RateLimiterPaused) and event.seconds >= 1 and sys.stderr.isatty():
         sys.stderr.write(f"amili: the API's rate limit is reached; continuing in {event.seconds:.0f} s\n")
 
 

@@ -11,7 +11,7 @@ import typer
 
 from amili_async.errors import ConfigurationError
 from amili_async.filters import check_name
-from amili_async.models.kinds import KINDS
+from amili_async.models.fields import KINDS
 
 ResourceName: TypeAlias = Annotated[
     str, typer.Argument(metavar="RESOURCE", help="payouts, specifications or payments.", show_default=False)

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from amili_async.cli.console import choose_columns, column_width, plain_table
 from amili_async.cli.values import show_value
-from amili_async.export.documents import pick
-from amili_async.models.kinds import MONEY
+from amili_async.export.records import pick
+from amili_async.models.fields import MONEY
 
 
 def tabulate(

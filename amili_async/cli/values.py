@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import UNSET
 from rich.text import Text
 
-from amili_async.models.encoding import encode_json
-from amili_async.models.kinds import MONEY
+from amili_async.models.fields import MONEY
+from amili_async.models.json import encode_json
 
 
 def show_value(name: str, value: Any) -> Text:

@@ -18,7 +18,7 @@ from msgspec import Struct, UnsetType
 from amili_async.errors import ConfigurationError
 from amili_async.models import CreditorPayment, Payout, PayoutSpecification, Timestamp
 
-VOCABULARIES = frozenset(
+CATEGORICAL_FIELDS = frozenset(
     {
         *("article", "currency", "finance_category", "finance_interval", "origin", "payout_interval", "state"),
         *("status", "_status", "_payment_status"),
@@ -27,47 +27,47 @@ VOCABULARIES = frozenset(
 """The fields that hold one of a few words."""
 
 
-class Leaf(StrEnum):
+class Scalar(StrEnum):
     """What a value can be that has no parts."""
 
     TEXT = "text"
     """Text, or JSON where the API sent something else."""
-    WORD = "word"
+    CATEGORY = "word"
     """One of a few texts."""
     MONEY = "money"
     """A `Decimal`."""
-    MOMENT = "moment"
+    TIMESTAMP = "moment"
     """An aware `datetime`."""
-    TRUTH = "truth"
+    BOOL = "truth"
     """A `bool`."""
-    COUNT = "count"
+    INT = "count"
     """An `int`."""
     FLOAT = "float"
     """A `float`, which only a struct of the caller's can ask for."""
 
 
-class Several(Struct, frozen=True):
+class ListOf(Struct, frozen=True):
     """A list."""
 
     of: "Kind"
     """What is in it."""
 
 
-class Mapped(Struct, frozen=True):
+class MapOf(Struct, frozen=True):
     """An object whose names are not known before."""
 
     of: "Kind"
     """What its values are."""
 
 
-class Named(Struct, frozen=True):
+class StructOf(Struct, frozen=True):
     """An object of known fields."""
 
     of: tuple[tuple[str, "Kind"], ...]
     """The API's name of each, and what it is."""
 
 
-Kind: TypeAlias = Leaf | Several | Mapped | Named
+Kind: TypeAlias = Scalar | ListOf | MapOf | StructOf
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -79,14 +79,14 @@ class Column(Struct, frozen=True, kw_only=True):
     """What it holds."""
 
 
-_LEAVES: Mapping[Any, Leaf] = {
-    str: Leaf.TEXT,
-    Decimal: Leaf.MONEY,
-    datetime: Leaf.MOMENT,
-    Timestamp: Leaf.MOMENT,
-    bool: Leaf.TRUTH,
-    int: Leaf.COUNT,
-    float: Leaf.FLOAT,
+_LEAVES: Mapping[Any, Scalar] = {
+    str: Scalar.TEXT,
+    Decimal: Scalar.MONEY,
+    datetime: Scalar.TIMESTAMP,
+    Timestamp: Scalar.TIMESTAMP,
+    bool: Scalar.BOOL,
+    int: Scalar.INT,
+    float: Scalar.FLOAT,
 }
 
 
@@ -118,8 +118,8 @@ def _find_kind(name: str, places: Sequence[Mapping[str, Any]]) -> Kind:
         for part in rest:
             type_ = _enter(type_, part)
         kind = _read_kind(type_)
-        return Leaf.WORD if kind is Leaf.TEXT and name in VOCABULARIES else kind
-    return Leaf.TEXT
+        return Scalar.CATEGORY if kind is Scalar.TEXT and name in CATEGORICAL_FIELDS else kind
+    return Scalar.TEXT
 
 
 def _enter(type_: Any, part: str) -> Any:
@@ -135,13 +135,13 @@ def _read_kind(type_: Any) -> Kind:
     if type_ in _LEAVES:
         return _LEAVES[type_]
     if isinstance(type_, type) and issubclass(type_, StrEnum):
-        return Leaf.WORD
+        return Scalar.CATEGORY
     if isinstance(type_, type) and issubclass(type_, Struct):
-        return Named(tuple((name, _read_kind(hint)) for name, hint in _hints(type_).items()))
+        return StructOf(tuple((name, _read_kind(hint)) for name, hint in _hints(type_).items()))
     origin, arguments = typing.get_origin(type_), typing.get_args(type_)
     if origin in (list, tuple, set, frozenset):
-        return Several(_read_kind(arguments[0]))
-    return Mapped(_read_kind(arguments[1])) if origin is dict else Leaf.TEXT
+        return ListOf(_read_kind(arguments[0]))
+    return MapOf(_read_kind(arguments[1])) if origin is dict else Scalar.TEXT
 
 
 def _strip(type_: Any) -> Any:

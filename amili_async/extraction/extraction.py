@@ -14,13 +14,13 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from amili_async._paging.keyed import Batch, Findings, NotHonoured
-from amili_async._paging.keyset import KeysetWalk
-from amili_async._paging.ranges import LOWEST, Span
+from amili_async._paging.partition import LOWEST, Span
+from amili_async._paging.scan import PartitionedScan
+from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
 from amili_async.errors import AmiliError, ConfigurationError, ExtractionInterrupted
 from amili_async.events import PageReceived
-from amili_async.extraction.checkpoints import Checkpoint, Manifest, find_recent, make_manifest, mark_of
-from amili_async.extraction.source import OVERLAP, Source, last_id
+from amili_async.extraction.checkpoint import Checkpoint, Manifest, find_recent, make_manifest, version_hash
+from amili_async.extraction.source import SINCE_OVERLAP, Source, last_id
 from amili_async.extraction.sums import add_money
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Extraction(Generic[T]):
     def __init__(self, source: Source[T], *, start: Checkpoint) -> None:
         self._source = source
         self._base = start
-        self._walk: KeysetWalk[T] | None = None
+        self._walk: PartitionedScan[T] | None = None
         self._taken: _Taken[T] | None = None
         self._pages = 0
         self._recent = set(start.marks)
@@ -137,7 +137,7 @@ class Extraction(Generic[T]):
         walk = self._walk
         if walk is not None:
             self._base, self._taken, self._walk = self.checkpoint, None, None
-            self._source.connection.open_walks.discard(walk)
+            self._source.connection.running.discard(walk)
             await walk.aclose()
 
     async def __aenter__(self) -> "Extraction[T]":
@@ -155,7 +155,7 @@ class Extraction(Generic[T]):
         if self._walk is not None:
             raise ConfigurationError("the extraction is being iterated already: make another one with extract()")
         self._walk, self._base = walk, replace(self._base, bound=bound)
-        self._source.connection.open_walks.add(walk)
+        self._source.connection.running.add(walk)
         try:
             while (batch := await self._take(walk)) is not None:
                 taken = self._taken = self._open_batch(batch)
@@ -168,24 +168,24 @@ class Extraction(Generic[T]):
             if self._walk is walk:
                 await self.aclose()
 
-    async def _begin(self) -> tuple[KeysetWalk[T], datetime]:
+    async def _begin(self) -> tuple[PartitionedScan[T], datetime]:
         """A walk over what the checkpoint leaves; without one, the first page and the bound come first."""
         base = self._base
         if base.bound is not None:
             return self._make_walk(base.bound, base.ranges, base.gaps), base.bound
         page, bound = await self._source.fetch_beginning()
         walk = self._make_walk(bound, ((LOWEST, last_id(bound)),))
-        walk.begin_with(page, self._source.look_again, is_honoured=base.since is not None)
+        walk.begin_with(page, self._source.look_again, filters_ids=base.since is not None)
         if base.since is not None and bound < base.since:
             self._recent |= self._source.known  # the server's clock went back: what was known then still is
         return walk, bound
 
-    def _make_walk(self, bound: datetime, ranges: Sequence[Span], gaps: Sequence[Span] = ()) -> KeysetWalk[T]:
+    def _make_walk(self, bound: datetime, ranges: Sequence[Span], gaps: Sequence[Span] = ()) -> PartitionedScan[T]:
         base = self._base
-        findings = Findings(**{name: getattr(base, name) for name in Findings.__struct_fields__})
+        findings = ScanStats(**{name: getattr(base, name) for name in ScanStats.__struct_fields__})
         if not base.is_finished:
             findings.after, findings.has_ended = None, False  # it ends, and is counted, anew
-        return KeysetWalk(
+        return PartitionedScan(
             self._source.fetch,
             ranges,
             gaps,
@@ -196,10 +196,10 @@ class Extraction(Generic[T]):
             findings=findings,
         )
 
-    async def _take(self, walk: KeysetWalk[T]) -> Batch[T] | None:
+    async def _take(self, walk: PartitionedScan[T]) -> Batch[T] | None:
         try:
             return await walk.take()
-        except NotHonoured:
+        except RangeFilterIgnored:
             raise  # there is nothing to go on from
         except AmiliError as error:
             raise ExtractionInterrupted(
@@ -214,7 +214,7 @@ class Extraction(Generic[T]):
             announce(PageReceived(path=self._source.path, number=self._pages, items=len(page.items), total=self.total))
         if not known:
             return _Taken(batch=batch, items=page.items, places=range(len(page.items)))
-        places = [place for place, key in enumerate(page.keys) if mark_of(key) not in known]
+        places = [place for place, key in enumerate(page.keys) if version_hash(key) not in known]
         return _Taken(batch=batch, items=tuple(page.items[place] for place in places), places=places)
 
     def _close_batch(self, taken: _Taken[T]) -> None:
@@ -226,7 +226,7 @@ class Extraction(Generic[T]):
         """What is known once the first *rows* of a batch have been taken too; the marks of recent ones are kept."""
         items = taken.items[: taken.count]
         if base.bound is not None:
-            self._recent.update(find_recent(taken.batch.page.keys[:rows], base.bound - OVERLAP))
+            self._recent.update(find_recent(taken.batch.page.keys[:rows], base.bound - SINCE_OVERLAP))
         return replace(
             base,
             rows=base.rows + len(items),

@@ -5,7 +5,7 @@ from math import ceil
 
 from msgspec import Struct
 
-from amili_async.connection import Connection
+from amili_async._wire.context import ClientContext
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The earliest moment by this machine's clock, in UTC; what the server takes to answer comes on top."""
 
 
-def make_plan(rows: int, connection: Connection) -> Plan:
+def make_plan(rows: int, connection: ClientContext) -> Plan:
     """The plan for so many records."""
     pages = max(1, ceil(rows / connection.page_size))
     requests = pages + (0 if rows == 0 else 2 if pages == 1 else 1)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from amili_async.models.kinds import MONEY
+from amili_async.models.fields import MONEY
 
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 

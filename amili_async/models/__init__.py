@@ -1,19 +1,19 @@
 """The records of the three resources, and the vocabularies of their fields."""
 
 from amili_async.models.creditor_payment import CreatedPayment, CreditorPayment, NewCreditorPayment
-from amili_async.models.encoding import encode, to_document
 from amili_async.models.fields import (
     Article,
     CaseState,
     FinanceCategory,
     PaymentStatus,
+    Record,
     Timestamp,
     format_date,
     parse_date,
 )
+from amili_async.models.json import encode, to_document
 from amili_async.models.payout import Payout, PayoutSummary
 from amili_async.models.payout_specification import PayoutSpecification
-from amili_async.models.record import Record
 
 __all__ = [
     "Article",

@@ -12,13 +12,13 @@ from amili_async.models.fields import (
     Maybe,
     Money,
     PaymentStatus,
+    Record,
     Timestamp,
     check_id,
     format_date,
     is_like_a_date,
     is_object_id,
 )
-from amili_async.models.record import Record
 
 LONGEST_REFERENCE = 255
 """Characters of a reference or an invoice number: several dozens of them must fit into one request line."""

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
-from msgspec import UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from amili_async.errors import ConfigurationError
 from amili_async.models.memo import Memo
@@ -192,3 +192,35 @@ class PaymentStatus(StrEnum):
     COMPLETED = "completed"
     WARNING = "warning"
     ERROR = "error"
+
+
+_NAMES_OF_KIND = {
+    "an id": "_id creditor payout account case file_import_report "
+    "references.case references.debt_collection references.enforcement",
+    "a date": "_created _updated payout_date booking_date state_date bank_transaction_date client_registration_date "
+    "finance_period_start_date finance_period_end_date",
+    "a number": "amount vat_amount total_amount settled_amount finance_period_day",
+    "text": "_etag currency payout_reference finance_category finance_interval creditor_name article state "
+    "payout_interval reference_number invoice_number invoice_numbers origin status status_reason_locale "
+    "creditor_payment_reference case_invoice_number case_reference_number _status _payment_status",
+    "true or false": "ready_for_payout",
+    "an object": "summary references",
+}
+KINDS = {name: kind for kind, names in _NAMES_OF_KIND.items() for name in names.split()}
+"""What the documented fields hold; a value of another kind matches nothing, and the API does not say so."""
+
+MONEY = ("amount", "vat_amount", "total_amount", "settled_amount")
+"""The fields that hold money."""
+
+
+class Record(Struct, frozen=True, gc=False, kw_only=True):
+    """The four fields that Eve adds to every document; they come back whatever the projection."""
+
+    id: str = field(name="_id")
+    """`_id`: 24 hexadecimal digits, the only field that is never absent."""
+    created: Maybe[Timestamp] = field(name="_created", default=UNSET)
+    """`_created`: when the document was made; 1 January 1970 where the API does not know."""
+    updated: Maybe[Timestamp] = field(name="_updated", default=UNSET)
+    """`_updated`: when it last changed."""
+    etag: Maybe[str] = field(name="_etag", default=UNSET)
+    """`_etag`: opaque, different after each change."""

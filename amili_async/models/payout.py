@@ -2,8 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from amili_async.models.fields import Maybe, Money, Timestamp
-from amili_async.models.record import Record
+from amili_async.models.fields import Maybe, Money, Record, Timestamp
 
 
 class PayoutSummary(Struct, frozen=True, gc=False, kw_only=True):

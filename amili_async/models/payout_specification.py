@@ -4,8 +4,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from amili_async.models.fields import Maybe, Money, Timestamp
-from amili_async.models.record import Record
+from amili_async.models.fields import Maybe, Money, Record, Timestamp
 
 
 class PayoutSpecification(Record, frozen=True, gc=False, kw_only=True):

@@ -1,7 +1,6 @@
 """Registering payments exactly once, one or many, and finding them again."""
 
-from amili_async.payments.lists import PaymentList, PaymentOutcome
-from amili_async.payments.registering import Registrar, check_patience
-from amili_async.payments.searching import PATIENCE, Search
+from amili_async.payments.batch import PaymentOutcome
+from amili_async.payments.resource import CreditorPayments
 
-__all__ = ["PATIENCE", "PaymentList", "PaymentOutcome", "Registrar", "Search", "check_patience"]
+__all__ = ["CreditorPayments", "PaymentOutcome"]

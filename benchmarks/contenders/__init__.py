@@ -1,5 +1,5 @@
-"""One file per contender; each has `LABEL` and `fetch_all(url, …) -> how many records (or pages) it brought`.
+"""One file per contender, with a `LABEL` and `fetch_all(url, ...)`, which returns how many records or pages it fetched.
 
-All of them ask for pages of 100 sorted by `_id`, and look at the `total_amount` of every record; none keeps the records
-but those that say so. What a contender does in `prepare()` is not measured.
+Every contender requests pages of 100 sorted by `_id` and reads `total_amount` of every record; only those named
+`kept_*` and `*_gathered` keep the records. `prepare()`, where it exists, runs before the measurement.
 """

@@ -1,4 +1,4 @@
-"""Nothing but aiohttp: ten workers that read pages, of which only the first is decoded, to see how many there are."""
+"""Bare aiohttp: ten workers that read page bodies; only the first is decoded, for the total."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,20 +6,20 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 
-from benchmarks.plain import PlainListing
-from benchmarks.serving import PATH
+from benchmarks.workload.plain_models import PlainPage
+from benchmarks.workload.server import PATH
 
 LABEL = "bare aiohttp, ten workers, nothing decoded"
 
 
 async def fetch_all(url: str) -> int:
-    """Read every page; returns how many."""
+    """Read every page; returns the number of pages."""
     pages = 0
 
     def visit(body: bytes) -> int:
         nonlocal pages
         pages += 1
-        return msgspec.json.decode(body, type=PlainListing).meta.total if pages == 1 else 0
+        return msgspec.json.decode(body, type=PlainPage).meta.total if pages == 1 else 0
 
     async with aiohttp.ClientSession(headers={"X-API-Key": "token"}) as session:
         await fetch_pages(session, url, visit)
@@ -27,9 +27,9 @@ async def fetch_all(url: str) -> int:
 
 
 async def fetch_pages(
-    session: aiohttp.ClientSession, url: str, visit: Callable[[bytes], int], *, width: int = 10
+    session: aiohttp.ClientSession, url: str, visit: Callable[[bytes], int], *, concurrency: int = 10
 ) -> None:
-    """Hand every page to *visit*, which says how many records there are in all; in whatever order they arrive."""
+    """Pass every page to *visit* in order of arrival; *visit* returns the total of the first page."""
 
     async def fetch(number: int) -> bytes:
         parameters = {"page": str(number), "max_results": "100", "sort": "_id"}
@@ -43,4 +43,4 @@ async def fetch_pages(
 
     total = visit(await fetch(1))
     numbers = iter(range(2, -(-total // 100) + 1))
-    await asyncio.gather(*(work() for _ in range(width)))
+    await asyncio.gather(*(work() for _ in range(concurrency)))

@@ -1,4 +1,4 @@
-"""What one writes by hand: aiohttp with ten workers, `json.loads`; no types, order, budget, retry or token renewal."""
+"""Hand-written: aiohttp with ten workers and `json.loads`; no types, order, rate limiter, retry or token refresh."""
 
 import json
 
@@ -15,10 +15,10 @@ async def fetch_all(url: str) -> int:
 
     def visit(body: bytes) -> int:
         nonlocal visited
-        answer = json.loads(body)
-        for item in answer["_items"]:
+        listing = json.loads(body)
+        for item in listing["_items"]:
             visited += item["total_amount"] is not None
-        return int(answer["_meta"]["total"])
+        return int(listing["_meta"]["total"])
 
     async with aiohttp.ClientSession(headers={"X-API-Key": "token"}) as session:
         await fetch_pages(session, url, visit)

@@ -1,17 +1,18 @@
-"""dlt's `RESTClient`, page after page, ended by an empty page since it knows no total that counts records."""
+"""dlt's `RESTClient`, sequential; an empty page ends it, since its paginator's total counts pages, not records."""
 
 import os
 
 from dlt.sources.helpers.rest_client.client import RESTClient
 from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator
 
-from benchmarks.serving import PATH
+from benchmarks.workload.server import PATH
 
 LABEL = "dlt RESTClient"
 
 
 def fetch_all(url: str) -> int:
     """Visit every record, as a dict."""
+    # Telemetry would add network requests and a thread to the measured run.
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     client = RESTClient(
         url,

@@ -1,10 +1,10 @@
-"""Dicts decoded out of memory by `json.loads`, all of which are kept."""
+"""Dicts decoded from memory by `json.loads` and kept."""
 
 import json
 from functools import cache
 from typing import Any
 
-from benchmarks.pages import write_pages
+from benchmarks.workload.sample_pages import write_pages
 
 LABEL = "json.loads, dicts kept"
 PAGES = 100
@@ -12,12 +12,12 @@ PAGES = 100
 
 @cache
 def prepare() -> list[bytes]:
-    """The pages."""
-    return write_pages("real", PAGES)
+    """The bodies, generated once per process."""
+    return write_pages("batched", PAGES)
 
 
 def fetch_all(_url: str, *, times: int) -> int:
-    """Decode all pages so many times, each time anew."""
+    """Decode all pages *times* times, each time from scratch."""
     kept: list[dict[str, Any]] = []
     for _ in range(times):
         for body in prepare():

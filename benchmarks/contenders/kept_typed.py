@@ -1,29 +1,20 @@
-"""Typed records decoded out of memory, all of which are kept."""
+"""Typed records decoded from memory and kept."""
 
-from functools import cache
-
+from amili_async._wire.decoding import decoder_for
 from amili_async._wire.protocol import Response
-from amili_async._wire.reading import reader_of
 from amili_async.models import PayoutSpecification
-from amili_async.models.shape import shape_of
-from benchmarks.pages import write_pages
+from amili_async.models.record_type import record_type_of
+from benchmarks.contenders.kept_dicts import prepare
 
 LABEL = "amili_async, typed records kept"
-PAGES = 100
-
-
-@cache
-def prepare() -> list[bytes]:
-    """The pages."""
-    return write_pages("real", PAGES)
 
 
 async def fetch_all(_url: str, *, times: int) -> int:
-    """Decode all pages so many times, each time anew."""
-    reader = reader_of(shape_of(PayoutSpecification))
+    """Decode all pages *times* times, each time from scratch."""
+    decoder = decoder_for(record_type_of(PayoutSpecification))
     kept: list[PayoutSpecification] = []
     for _ in range(times):
         for body in prepare():
             response = Response(status=200, headers={}, body=body)
-            kept.extend(reader.read_page(response, request="GET", number=None).items)
+            kept.extend(decoder.read_page(response, request="GET", number=None).items)
     return len(kept)

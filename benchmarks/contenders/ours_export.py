@@ -1,4 +1,4 @@
-"""The package: every record exactly once, into a file."""
+"""`export()`: every record exactly once, into a file."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +10,7 @@ LABEL = "amili_async, export()"
 
 
 async def fetch_all(url: str, *, suffix: str) -> int:
-    """Write every record, typed; the kind of file follows from its name."""
+    """Export every record; *suffix* selects the format."""
     with TemporaryDirectory() as folder:
         async with AmiliClient(url, auth="token", rate_limit=None) as amili:
             exported = await export(amili.payout_specifications, Path(folder) / f"specifications{suffix}")

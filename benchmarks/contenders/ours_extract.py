@@ -1,4 +1,4 @@
-"""The package: every record exactly once, typed, by ranges of ids."""
+"""`extract()`: every record exactly once, by a partitioned scan."""
 
 from amili_async import AmiliClient
 

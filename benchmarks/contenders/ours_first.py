@@ -1,4 +1,4 @@
-"""The package, from the making of a client to the first record of a stream, connecting included."""
+"""From constructing a client to the first record of a `stream()`, including the connection."""
 
 from contextlib import aclosing
 
@@ -8,7 +8,7 @@ LABEL = "amili_async, the first record of a stream()"
 
 
 async def fetch_all(url: str) -> int:
-    """Visit the first record, and leave."""
+    """Visit the first record and leave the stream."""
     async with (
         AmiliClient(url, auth="token", rate_limit=None) as amili,
         aclosing(aiter(amili.payout_specifications.stream())) as records,

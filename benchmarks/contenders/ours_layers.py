@@ -1,4 +1,4 @@
-"""The package up to one of its layers: each rung does all that those below it do, and one thing more."""
+"""The package up to one of its layers: each layer does everything below it, plus one more thing."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,86 +6,86 @@ from typing import Any
 
 from amili_async import AmiliClient
 from amili_async._paging.offset import LOOKAHEAD
-from amili_async._paging.ordered import Window
+from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.protocol import Response, list_request
-from amili_async._wire.throttle import Lane
 from amili_async.events import Event
+from amili_async.policies import Priority
 from amili_async.query import build_query
 from benchmarks.contenders import aiohttp_bytes, ours_bytes
-from benchmarks.contenders.ours_bytes import WIDE_ENOUGH, ignore
-from benchmarks.serving import PATH
+from benchmarks.contenders.ours_bytes import NEVER_WAITS, ignore
+from benchmarks.workload.server import PATH
 
 LABEL = "amili_async, up to a layer"
-WIDTH = 10
+CONCURRENCY = 10
 Fetch = Callable[[int], Coroutine[Any, Any, Response]]
 
-RUNGS = (
-    "aiohttp alone",
-    "one try: sending and reading",
-    "order",
+LAYERS = (
+    "bare aiohttp",
+    "one attempt: send and read",
+    "ordered prefetch",
     "retry",
     "token",
-    "budget",
+    "rate limiter",
     "events",
-    "walk: pages, drift, closing",
+    "pagination: pages, drift, closing",
     "decoding",
-    "record by record",
+    "iterating over records",
 )
 
 
-async def fetch_all(url: str, *, rung: str, pages: int) -> int:
-    """Bring so many pages; returns how many."""
-    number = RUNGS.index(rung)
-    if rung == "aiohttp alone":
+async def fetch_all(url: str, *, layer: str, pages: int) -> int:
+    """Fetch *pages* pages through all layers up to *layer*; returns the number of pages."""
+    number = LAYERS.index(layer)
+    if layer == "bare aiohttp":
         return await aiohttp_bytes.fetch_all(url)
-    if rung.startswith("walk"):
+    if layer.startswith("pagination"):
         return await ours_bytes.fetch_all(url)
-    budget = WIDE_ENOUGH if number >= RUNGS.index("budget") else None
-    observers: list[Callable[[Event], object]] = [ignore] if number >= RUNGS.index("events") else []
-    async with AmiliClient(url, auth="token", rate_limit=budget, observers=observers) as amili:
-        if rung == "decoding":
+    rate_limit = NEVER_WAITS if number >= LAYERS.index("rate limiter") else None
+    observers: list[Callable[[Event], object]] = [ignore] if number >= LAYERS.index("events") else []
+    async with AmiliClient(url, auth="token", rate_limit=rate_limit, observers=observers) as amili:
+        if layer == "decoding":
             return len([len(page.items) async for page in amili.payout_specifications.stream().pages()])
-        if rung == "record by record":
+        if layer == "iterating over records":
             records = 0
             async for _ in amili.payout_specifications.stream():
                 records += 1
             return records // 100
-        fetch = _choose_fetch(amili, rung)
-        await (_work(fetch, pages) if rung.startswith("one try") else _keep_order(fetch, pages))
+        fetch = _choose_fetch(amili, layer)
+        await (_fetch_unordered(fetch, pages) if layer.startswith("one attempt") else _fetch_ordered(fetch, pages))
     return pages
 
 
-def _choose_fetch(amili: AmiliClient, rung: str) -> Fetch:
+def _choose_fetch(amili: AmiliClient, layer: str) -> Fetch:
     query = build_query()
     session, retrier = amili._session, amili._pipeline._retrier
 
     async def send(number: int) -> Response:
-        request = list_request(PATH, query, page=number, max_results=100, lane=Lane.BULK)
+        request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)
         return await session.send(request, "token")
 
-    async def send_again(number: int) -> Response:
+    async def send_with_retry(number: int) -> Response:
         return await retrier.run(lambda _: send(number), request=f"GET /{PATH}", is_repeatable=True)
 
     async def call(number: int) -> Response:
-        request = list_request(PATH, query, page=number, max_results=100, lane=Lane.BULK)
+        request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)
         return await amili._call(request)
 
-    return {RUNGS[1]: send, "order": send, "retry": send_again}.get(rung, call)
+    return {LAYERS[1]: send, LAYERS[2]: send, "retry": send_with_retry}.get(layer, call)
 
 
-async def _work(fetch: Fetch, pages: int) -> None:
+async def _fetch_unordered(fetch: Fetch, pages: int) -> None:
     numbers = iter(range(1, pages + 1))
 
     async def work() -> None:
         for number in numbers:
             await fetch(number)
 
-    await asyncio.gather(*(work() for _ in range(WIDTH)))
+    await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
 
 
-async def _keep_order(fetch: Fetch, pages: int) -> None:
-    window = Window(fetch, width=WIDTH)
-    window.ahead, window.last = WIDTH * LOOKAHEAD, pages
+async def _fetch_ordered(fetch: Fetch, pages: int) -> None:
+    window = PrefetchWindow(fetch, width=CONCURRENCY)
+    window.ahead, window.last = CONCURRENCY * LOOKAHEAD, pages
     while await window.take() is not None:
         pass
     await window.aclose()

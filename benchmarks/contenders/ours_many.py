@@ -1,14 +1,14 @@
-"""The package: several streams at once on one client, each with records of its own to bring."""
+"""Several concurrent streams on one client, each with the same number of records."""
 
 import asyncio
 
 from amili_async import AmiliClient
 
-LABEL = "amili_async, many streams"
+LABEL = "amili_async, concurrent streams"
 
 
 async def fetch_all(url: str, *, streams: int, max_items: int) -> int:
-    """Visit so many records by each stream."""
+    """Visit *max_items* records in each stream."""
 
     async def visit() -> int:
         stream = amili.payout_specifications.stream(max_items=max_items)

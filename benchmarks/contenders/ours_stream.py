@@ -1,4 +1,4 @@
-"""The package: every record in order, typed."""
+"""`stream()`: every record, typed and in order."""
 
 from amili_async import AmiliClient
 

@@ -1,4 +1,4 @@
-"""The guide's loop over one connection that is kept: a requests session."""
+"""The loop of the API guide over one connection: a requests session."""
 
 from benchmarks.contenders import requests_get
 

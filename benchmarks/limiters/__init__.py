@@ -1,29 +1,29 @@
-"""One file per limiter; each has `LABEL` and `make()`, a fresh `Limiter` for 100 requests a minute and ten a second."""
+"""One file per limiter, with a `LABEL` and `make()`, a new `Limiter` for 100 requests per minute and 10 per second."""
 
 from typing import Protocol
 
-from amili_async._wire.quota import Quota
+from amili_async.policies import Quota
 
 
 class Limiter(Protocol):
-    """What a worker asks of a limiter before and after each request."""
+    """What a worker calls around each request."""
 
     async def acquire(self) -> None:
-        """Wait for a turn."""
+        """Wait for a permit."""
 
-    def settle(self, quota: Quota | None) -> None:
-        """The answer arrived, with what it said of the server's count."""
+    def on_response(self, quota: Quota | None) -> None:
+        """Note that a response arrived, with the quota in its headers."""
 
-    def pause(self, seconds: float | None) -> float:
-        """The answer was a 429; returns how long this worker is to wait before it tries again."""
+    def on_rate_limited(self, retry_after: float | None) -> float:
+        """Note a 429; returns the seconds that this worker waits before its next attempt."""
 
 
-class Unpaused:
-    """A limiter that takes in nothing from the answers: each worker by itself obeys the `Retry-After` of its 429."""
+class SleepAfter429:
+    """Base of limiters that ignore responses: after a 429 only the worker concerned sleeps, for `Retry-After`."""
 
-    def settle(self, quota: Quota | None) -> None:
-        """Nothing is learned."""
+    def on_response(self, quota: Quota | None) -> None:
+        """Ignore the response."""
 
-    def pause(self, seconds: float | None) -> float:
-        """What the server said, or else a whole minute."""
-        return 60.0 if seconds is None else seconds
+    def on_rate_limited(self, retry_after: float | None) -> float:
+        """`Retry-After`, or a full minute without it."""
+        return 60.0 if retry_after is None else retry_after

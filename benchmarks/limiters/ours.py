@@ -1,22 +1,23 @@
-"""The package's own budget."""
+"""The package's rate limiter."""
 
-from amili_async._wire.throttle import Budget, Lane, RateLimit
+from amili_async._wire.rate_limiter import SlidingWindowLimiter
+from amili_async.policies import Priority, RateLimit
 
 LABEL = "amili_async"
 
 
-class _Bulk:
-    """The budget as the pages of a stream use it."""
+class _BulkLimiter:
+    """The rate limiter as the pages of a stream use it: with bulk priority."""
 
     def __init__(self, per_second: int, per_minute: int) -> None:
-        self._budget = Budget(RateLimit(per_second=per_second, per_minute=per_minute))
-        self.settle = self._budget.settle
-        self.pause = self._budget.pause
+        self._limiter = SlidingWindowLimiter(RateLimit(per_second=per_second, per_minute=per_minute))
+        self.on_response = self._limiter.on_response
+        self.on_rate_limited = self._limiter.on_rate_limited
 
     async def acquire(self) -> None:
-        await self._budget.acquire(Lane.BULK)
+        await self._limiter.acquire(Priority.BULK)
 
 
-def make(per_second: int = 10, per_minute: int = 100) -> _Bulk:
-    """On the clock of the running loop."""
-    return _Bulk(per_second, per_minute)
+def make(per_second: int = 10, per_minute: int = 100) -> _BulkLimiter:
+    """Empty windows, on the clock of the running loop."""
+    return _BulkLimiter(per_second, per_minute)

@@ -1,15 +1,15 @@
-"""No limiter: send, and obey `Retry-After`."""
+"""No limiter: send at once, and wait for `Retry-After` after a 429."""
 
-from benchmarks.limiters import Unpaused
+from benchmarks.limiters import SleepAfter429
 
-LABEL = "no limiter, Retry-After obeyed"
+LABEL = "no limiter, waits for Retry-After"
 
 
-class _Unlimited(Unpaused):
+class _Unlimited(SleepAfter429):
     async def acquire(self) -> None:
-        """Whoever comes goes."""
+        """Return at once."""
 
 
 def make() -> _Unlimited:
-    """It has no state."""
+    """Without state."""
     return _Unlimited()

@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from amili_async import AmiliClient, AmiliError, ApiCodeCredentials, NewCreditorPayment, RateLimit, Token
 from amili_async._wire.clock import Clock, SystemClock
-from amili_async._wire.quota import Quota
-from amili_async._wire.throttle import Budget, Lane
+from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.errors import ConfigurationError
 from amili_async.export import export
+from amili_async.policies import Priority, Quota
 from amili_async.sandbox import Fault, Sandbox
 from tests.integration.conftest import StartSandbox
 from tests.support.cancel_at_each_await import Moment, Stepper
@@ -34,23 +34,23 @@ class CountingBudget:
     """The budget that is ours, and a count of the turns that it gave and got back."""
 
     def __init__(self, clock: Clock) -> None:
-        self.budget = Budget(RateLimit(per_second=4), clock=clock)
+        self.budget = SlidingWindowLimiter(RateLimit(per_second=4), clock=clock)
         self.given = self.returned = 0
 
-    async def acquire(self, lane: Lane) -> None:
-        await self.budget.acquire(lane)
+    async def acquire(self, priority: Priority) -> None:
+        await self.budget.acquire(priority)
         self.given += 1
 
-    def give_back(self) -> None:
+    def release_unused(self) -> None:
         self.returned += 1
-        self.budget.give_back()
+        self.budget.release_unused()
 
-    def settle(self, quota: Quota | None = None) -> None:
+    def on_response(self, quota: Quota | None = None) -> None:
         self.returned += 1
-        self.budget.settle(quota)
+        self.budget.on_response(quota)
 
-    def pause(self, seconds: float | None) -> float:
-        return self.budget.pause(seconds)
+    def on_rate_limited(self, seconds: float | None) -> float:
+        return self.budget.on_rate_limited(seconds)
 
     def close(self) -> None:
         self.budget.close()
@@ -223,7 +223,7 @@ def find_remains(scene: Scene) -> dict[str, Any]:
     return {
         "tasks": find_tasks(),
         "requests": scene.sandbox.in_flight,
-        "walks": len(amili._open_walks),
+        "walks": len(amili._running),
         "payments under way": len(amili.creditor_payments._registrar._under_way),
         "turns": scene.budget.given - scene.budget.returned or scene.budget.budget._in_flight,
         "connections": 0 if pool is None else len(pool.connector._acquired),  # type: ignore[union-attr]
@@ -357,7 +357,7 @@ async def test_all_that_is_under_way_ends_with_the_client(
         sandbox.fail(Fault(hang=True), times=None)
         waiting = [asyncio.ensure_future(call.run(scene)) for call in READ]
         await settle(100)
-        assert scene.amili._open_walks
+        assert scene.amili._running
         await scene.amili.aclose()
         ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
         assert all(isinstance(end, AmiliError) for end in ends)
@@ -420,7 +420,7 @@ async def test_a_closing_that_is_cancelled_closes_all_the_same(
             ends = await asyncio.wait_for(asyncio.gather(*readers, refreshing, return_exceptions=True), 5)
             assert all(isinstance(end, AmiliError) for end in ends), at
             await settle()
-            assert (find_tasks(), amili._open_walks) == ([], set())
+            assert (find_tasks(), amili._running) == ([], set())
             sandbox.stop_failing()
             is_silent = False
             await amili.open()
@@ -471,7 +471,7 @@ def test_a_client_serves_no_second_event_loop(tmp_path: Path) -> None:
                 assert "another event loop" in str(caught.value.__cause__ or caught.value)
             with pytest.raises(ConfigurationError, match="another event loop"):
                 second.run(scene.amili.aclose())
-            assert (len(sandbox.requests), list(tmp_path.iterdir()), scene.amili._open_walks) == (asked, [], set())
+            assert (len(sandbox.requests), list(tmp_path.iterdir()), scene.amili._running) == (asked, [], set())
             first.run(as_coroutine(scene.amili.payouts.get(scene.one)))
             first.run(scene.amili.aclose())
 

@@ -19,13 +19,13 @@ from amili_async.errors import (
     PaymentOutcomeUnknown,
     ServerFault,
 )
-from amili_async.events import Event, PaymentLookedFor, RetryScheduled, TryFinished
+from amili_async.events import AttemptFinished, Event, PaymentLookedFor, RetryScheduled
 from amili_async.sandbox import Fault, Sandbox
 from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock
 from tests.support.operations import GUARD, PAGE_SIZE, PAYMENT, PAYMENTS, ROWS, SPECIFICATIONS, TOKEN_PATH
 
-RESERVE = RetryPolicy().reserve
+RESERVE = RetryPolicy().retry_budget
 TRIES = RetryPolicy().attempts
 DOWN = Fault.unavailable()
 
@@ -37,9 +37,9 @@ class Told:
     events: list[Event] = field(default_factory=list)
 
     @property
-    def tries(self) -> list[TryFinished]:
+    def tries(self) -> list[AttemptFinished]:
         """Every request that it sent, or tried to."""
-        return [event for event in self.events if isinstance(event, TryFinished)]
+        return [event for event in self.events if isinstance(event, AttemptFinished)]
 
     @property
     def retries(self) -> int:
@@ -193,7 +193,7 @@ async def test_refusals_cost_nothing(amili: AmiliClient, sandbox: Sandbox) -> No
 @pytest.mark.parametrize("reserve", [0, 1, 7])
 async def test_the_reserve_is_the_callers_choice(reserve: int, sandbox: Sandbox, connect: Connect) -> None:
     """With none there are no retries at all."""
-    amili = await connect(sandbox, retry=RetryPolicy(reserve=reserve), auth=sandbox.token())
+    amili = await connect(sandbox, retry=RetryPolicy(retry_budget=reserve), auth=sandbox.token())
     sandbox.fail(DOWN, times=None)
     await call_often(amili, 30)
     assert len(sandbox.requests) == 30 + reserve

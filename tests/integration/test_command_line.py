@@ -23,7 +23,7 @@ from amili_async.cli import connect
 from amili_async.cli.app import app
 from amili_async.cli.commands import demo
 from amili_async.cli.commands import export as exporting
-from amili_async.export import Exported
+from amili_async.export import ExportResult
 from amili_async.reconciliation import run
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import HastyClock
@@ -40,7 +40,7 @@ def amili(*arguments: str, width: int = 80, **environment: str) -> Result:
 
 async def amili_on(sandbox: Sandbox, *arguments: str, **environment: str) -> Result:
     """Run a command on *sandbox* in a thread of this process."""
-    return await asyncio.to_thread(amili, *arguments, **access(sandbox) | environment)
+    return await asyncio.to_thread(partial(amili, *arguments, **access(sandbox) | environment))
 
 
 @pytest.fixture
@@ -241,8 +241,8 @@ def test_an_existing_file_is_replaced_only_by_force(tmp_path: Path) -> None:
 def test_rows_that_change_during_an_export_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file may be wrong: exit code 1 and one sentence, with --quiet, too."""
 
-    async def drift(_: Any, path: Path, **options: Any) -> Exported:
-        return Exported(path=path, rows=1, drifted=True)
+    async def drift(_: Any, path: Path, **options: Any) -> ExportResult:
+        return ExportResult(path=path, rows=1, drifted=True)
 
     monkeypatch.setattr(exporting, "export", drift)
     result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet", "--sort", "amount")

@@ -27,7 +27,7 @@ AT_ONCE = 20
 TIMEOUT = 0.25
 """Real seconds for a try: what hangs costs as much."""
 PATIENCE = 3.0
-RETRY = RetryPolicy(reserve=10_000)
+RETRY = RetryPolicy(retry_budget=10_000)
 """As much of the list as can be is to get as far as being sent."""
 SENT_AGAIN = {Drop.RATE_LIMITED, Drop.UNAUTHORIZED}
 """After which it is certain that nothing was done."""

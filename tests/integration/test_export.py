@@ -21,7 +21,7 @@ from amili_async.errors import (
     ServerFault,
     UnreadableResponse,
 )
-from amili_async.export import export, ledger, resumable, spool
+from amili_async.export import export, job, journal, spool
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
 from tests.integration.conftest import Connect, StartSandbox
@@ -90,7 +90,7 @@ def stop_after(rows: int) -> Callable[..., None]:
 
 async def interrupt(amili: AmiliClient, path: Path, *, rows: int = 100, **options: Any) -> None:
     with pytest.raises(KeyError, match="enough"):
-        await export(amili.payout_specifications, path, tell_progress=stop_after(rows), **options)
+        await export(amili.payout_specifications, path, on_progress=stop_after(rows), **options)
 
 
 # What is in the file
@@ -135,7 +135,7 @@ async def test_rows_that_go_meanwhile_are_told(sandbox: Sandbox, amili: AmiliCli
             for place in (3, 120, 240):
                 sandbox.delete(SPECIFICATIONS, ids[place])
 
-    exported = await export(amili.payout_specifications, path, tell_progress=delete_some)
+    exported = await export(amili.payout_specifications, path, on_progress=delete_some)
     assert exported.drifted
     assert exported.manifest is not None
     assert exported.manifest.verdict is Verdict.DRIFTED
@@ -168,7 +168,7 @@ async def test_progress_tells_rows_total_and_time(sandbox: Sandbox, connect: Con
     """The rows grow up to the total, and the time that the budget needs goes down."""
     told: list[tuple[int, int | None, float | None]] = []
     amili = await connect(sandbox, page_size=10, concurrency=1, rate_limit=RateLimit())
-    await export(amili.payout_specifications, tmp_path / "a.csv", tell_progress=lambda *told_: told.append(told_))
+    await export(amili.payout_specifications, tmp_path / "a.csv", on_progress=lambda *told_: told.append(told_))
     rows, totals, left = zip(*told, strict=True)
     assert list(rows) == sorted(set(rows))
     assert (rows[-1], set(totals)) == (250, {250})
@@ -208,7 +208,7 @@ async def test_no_page_is_asked_for_twice(sandbox: Sandbox, amili: AmiliClient, 
     state = json.loads((tmp_path / "rows.csv.checkpoint.json").read_text())
     assert state["checkpoint"]["rows"] == taken
     told: list[int] = []
-    await export(amili.payout_specifications, path, resume=True, tell_progress=lambda rows, *_: told.append(rows))
+    await export(amili.payout_specifications, path, resume=True, on_progress=lambda rows, *_: told.append(rows))
     assert told[0] <= taken + 20
     assert read_ids(path) == ids_of(sandbox)
 
@@ -218,7 +218,7 @@ async def test_a_cancelled_export_goes_on(sandbox: Sandbox, amili: AmiliClient, 
     path, told = tmp_path / "rows.ndjson", asyncio.Event()
     sandbox.fail(Fault(hang=True), times=None, path=SPECIFICATIONS, after=6)
     running = asyncio.ensure_future(
-        export(amili.payout_specifications, path, tell_progress=lambda rows, *_: told.set() if rows >= 60 else None)
+        export(amili.payout_specifications, path, on_progress=lambda rows, *_: told.set() if rows >= 60 else None)
     )
     await told.wait()
     running.cancel()
@@ -254,7 +254,7 @@ async def test_overwrite_begins_anew(sandbox: Sandbox, amili: AmiliClient, tmp_p
     assert path.read_text() == "old"
     sandbox.requests.clear()
     told: list[int] = []
-    await export(amili.payout_specifications, path, overwrite=True, tell_progress=lambda rows, *_: told.append(rows))
+    await export(amili.payout_specifications, path, overwrite=True, on_progress=lambda rows, *_: told.append(rows))
     assert told[0] == 20
     assert read_ids(path) == ids_of(sandbox)
 
@@ -406,7 +406,7 @@ async def test_a_file_that_comes_to_be_meanwhile_is_not_replaced(
     """Somebody else's file stays, and so does what was written: it goes on once it may replace it."""
     path = tmp_path / "rows.csv"
     with pytest.raises(ConfigurationError, match="exists already"):
-        await export(amili.payout_specifications, path, tell_progress=lambda *_: path.write_text("theirs"))
+        await export(amili.payout_specifications, path, on_progress=lambda *_: path.write_text("theirs"))
     assert path.read_text() == "theirs"
     with pytest.raises(ConfigurationError, match="exists already"):
         await export(amili.payout_specifications, path, resume=True)
@@ -432,7 +432,7 @@ async def test_two_exports_to_one_file_do_not_mix(sandbox: Sandbox, amili: Amili
         if rows == 40:
             tasks.extend(asyncio.ensure_future(try_too(**{name: True})) for name in ("resume", "overwrite", "since"))
 
-    await export(amili.payout_specifications, path, tell_progress=meanwhile)
+    await export(amili.payout_specifications, path, on_progress=meanwhile)
     await asyncio.gather(*tasks)
     assert len(refused) == 3
     assert read_ids(path) == ids_of(sandbox)
@@ -581,8 +581,8 @@ async def test_what_came_is_saved_while_nothing_comes(
     start_sandbox: StartSandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the budget pauses, the state covers every page that was written, whatever becomes of the process."""
-    monkeypatch.setattr(resumable, "SAVE_EVERY", 0.01)
-    monkeypatch.setattr(ledger, "SAVE_EVERY", 0.01)
+    monkeypatch.setattr(job, "SAVE_EVERY", 0.01)
+    monkeypatch.setattr(journal, "SAVE_EVERY", 0.01)
     sandbox = await start_sandbox(specifications=2000)
     amili = await connect(sandbox, concurrency=2)
     sandbox.fail(Fault(hang=True), path=SPECIFICATIONS, after=7, times=None)
@@ -608,9 +608,9 @@ async def test_a_file_keeps_its_mode(amili: AmiliClient, tmp_path: Path) -> None
     def look(*_: Any) -> None:
         modes.append(part.stat().st_mode & 0o777)
 
-    await export(amili.payouts, path, since=True, tell_progress=look)
+    await export(amili.payouts, path, since=True, on_progress=look)
     assert path.stat().st_mode & 0o777 == 0o600
-    await export(amili.payouts, path, overwrite=True, tell_progress=look)
+    await export(amili.payouts, path, overwrite=True, on_progress=look)
     assert path.stat().st_mode & 0o777 == 0o600
     assert set(modes) == {0o600}
 

@@ -29,7 +29,7 @@ ROWS, PAGE = 160, 20
 NURSERY = """
 import asyncio, json, os, signal, sys
 import amili_async, pyarrow.parquet
-from amili_async.export import export, ledger, spool
+from amili_async.export import export, journal, spool
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -52,7 +52,7 @@ def die_at(call):
         watch(name)
 
 async def run(url, token, path, call, page, page_size, save_every, options):
-    ledger.SAVE_EVERY = save_every
+    journal.SAVE_EVERY = save_every
     spool.MOST_WAITING = 1  # so that each page is written by itself
     if call is not None:
         die_at(call)
@@ -61,7 +61,7 @@ async def run(url, token, path, call, page, page_size, save_every, options):
             die()
     client = amili_async.AmiliClient(url, auth=token, rate_limit=None, page_size=page_size, concurrency=2)
     async with client as amili:
-        await export(amili.payout_specifications, path, tell_progress=tell, **options)
+        await export(amili.payout_specifications, path, on_progress=tell, **options)
 
 for line in sys.stdin:
     order = json.loads(line)

@@ -646,7 +646,7 @@ async def test_leaving_early_leaves_nothing_behind(
     await asyncio.sleep(0.03)
     ours = {task for task in asyncio.all_tasks() - before if "amili_async/_" in repr(task) or "extract" in repr(task)}
     assert ours == set()
-    assert amili._open_walks == set()
+    assert amili._running == set()
     assert sandbox.in_flight == 0
     rest = amili.payout_specifications.extract(checkpoint=extraction.checkpoint)
     assert extraction.rows + len(await take_all(rest)) == len(ids)

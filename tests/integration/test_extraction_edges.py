@@ -27,7 +27,7 @@ async def test_an_iteration_can_be_begun_again_at_once(start_sandbox: StartSandb
             taken.append(record.id)
     assert sorted(taken) == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
     assert extraction.manifest.verdict is Verdict.COMPLETE
-    assert amili._open_walks == set()
+    assert amili._running == set()
 
 
 async def test_an_iteration_that_was_overtaken_is_told(start_sandbox: StartSandbox, connect: Connect) -> None:
@@ -51,7 +51,7 @@ async def test_a_page_that_is_cancelled_from_outside_ends_it_loudly(
     async def take_and_cancel() -> None:
         async for _ in extraction.batches():
             for task in asyncio.all_tasks():
-                if "KeysetWalk" in repr(task.get_coro()):
+                if "PartitionedScan" in repr(task.get_coro()):
                     task.cancel()
 
     with pytest.raises(ExtractionInterrupted, match="cancelled from outside"):

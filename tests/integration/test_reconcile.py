@@ -12,7 +12,7 @@ import pytest
 from amili_async import AmiliClient, Reconciliation, field
 from amili_async.errors import ConfigurationError, ServerFault, UnreadableResponse
 from amili_async.filters import Where
-from amili_async.reconciling import IN_FLIGHT
+from amili_async.reconciliation.run import IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
 from tests.integration.conftest import Connect, StartSandbox
@@ -517,7 +517,7 @@ async def test_leaving_early_leaves_nothing_behind(
     gc.collect()
     await settle()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
-    assert amili._open_walks == set()
+    assert amili._running == set()
     await asyncio.sleep(0.05)
     assert sandbox.in_flight == 0
     assert 0 < len(lists(sandbox)) < 40
@@ -547,7 +547,7 @@ async def test_waiting_for_an_answer_can_be_ended(
         await amili.aclose()
     with pytest.raises(asyncio.CancelledError if way == "cancelled" else ConfigurationError):
         await waiting
-    assert amili._open_walks == set()
+    assert amili._running == set()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
     async with asyncio.timeout(10):
         while sandbox.in_flight:  # noqa: ASYNC110 - nor for that

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from amili_async import reconciling
 from amili_async.cli import connect
 from amili_async.cli.app import app
+from amili_async.reconciliation import run as reconciling
 from amili_async.sandbox import Fault, Sandbox
 
 RECONCILE = (sys.executable, "-m", "amili_async", "reconcile")

@@ -186,7 +186,7 @@ async def test_leaving_early_leaves_nothing_behind(
     gc.collect()
     await settle()
     assert not [task for task in asyncio.all_tasks() if "_fetch" in repr(task)]
-    assert amili._open_walks == set()
+    assert amili._running == set()
     await asyncio.sleep(0.03)
     assert sandbox.in_flight == 0
     assert await amili.payouts.count() == 5

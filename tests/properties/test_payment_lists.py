@@ -23,7 +23,7 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.models import format_date
-from amili_async.payments import PaymentList
+from amili_async.payments.batch import BatchRegistration
 from tests.support.payment_registry import POST, Registry, make_payment
 
 REFERENCE = "creditor_payment_reference"
@@ -90,7 +90,7 @@ class Bank(Registry):
 
     async def run(self, payments: Sequence[NewCreditorPayment], most: int | None = None) -> list[PaymentOutcome]:
         """The outcomes of a run, or of as many payments as its consumer stays for."""
-        registering = PaymentList(
+        registering = BatchRegistration(
             payments,
             registrar=self.registrar,
             search=self.search,

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amili_async._wire.auth import Held, Token, TokenKeeper
+from amili_async._wire.token_provider import CachedToken, Token, TokenProvider
 from amili_async.errors import ConfigurationError, ServerFault
 from amili_async.events import Announcer
 from tests.support.clocks import MovedClock, settle
@@ -38,11 +38,11 @@ class World:
 
     def __init__(self) -> None:
         self.clock = MovedClock()
-        self.keeper = TokenKeeper(self._fetch, clock=self.clock, announce=Announcer())
+        self.keeper = TokenProvider(self._fetch, clock=self.clock, announce=Announcer())
         self.fetching: list[asyncio.Future[Token]] = []
         self.given = 0
         self.rejected: set[str] = set()
-        self.held: list[Held] = []
+        self.held: list[CachedToken] = []
         self.callers: list[asyncio.Task[None]] = []
 
     async def _fetch(self) -> Token:
@@ -53,7 +53,7 @@ class World:
         finally:
             self.fetching.clear()
 
-    async def _call(self, rejected: Held | None) -> None:
+    async def _call(self, rejected: CachedToken | None) -> None:
         before = set(self.rejected)
         token = await self.keeper.token(rejected=rejected)
         assert token.value not in before, "a rejected token was handed out again"
@@ -70,7 +70,7 @@ class World:
             await self.clock.move(*details)
         await settle(6)
 
-    def _start(self, rejected: Held | None) -> None:
+    def _start(self, rejected: CachedToken | None) -> None:
         self.callers.append(asyncio.create_task(self._call(rejected)))
 
     def _ask(self) -> None:

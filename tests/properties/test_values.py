@@ -10,13 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment
+from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
-from amili_async._wire.reading import Reader
 from amili_async.models import PayoutSpecification, encode, format_date, parse_date
-from amili_async.models.shape import shape_of
+from amili_async.models.record_type import record_type_of
 
 ID = "507f1f77bcf86cd799439099"
-SPECIFICATIONS = Reader(shape_of(PayoutSpecification))
+SPECIFICATIONS = RecordDecoder(record_type_of(PayoutSpecification))
 
 offsets = st.integers(-(24 * 60 - 1), 24 * 60 - 1).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)

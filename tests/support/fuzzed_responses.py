@@ -8,15 +8,15 @@ from typing import Any
 from msgspec import Struct
 
 from amili_async import AmiliError, ApiCodeCredentials
-from amili_async._paging.keyed import Keyed
-from amili_async._wire.protocol import Request, Response, judge, read_quota, read_retry_after, server_time
-from amili_async._wire.reading import Reader
-from amili_async._wire.throttle import Lane
+from amili_async._paging.scan_page import ScanPage
+from amili_async._wire.decoding import RecordDecoder
+from amili_async._wire.protocol import Request, Response, raise_for_error, read_quota, read_retry_after, server_time
 from amili_async.models import CreatedPayment, CreditorPayment, Payout, PayoutSpecification, Record, encode
-from amili_async.models.shape import shape_of
+from amili_async.models.record_type import record_type_of
+from amili_async.policies import Priority
 
 NOW = 1_750_000_000.0
-REQUEST = Request(method="GET", target="/finance--payouts", label="GET /finance--payouts", lane=Lane.SINGLE)
+REQUEST = Request(method="GET", target="/finance--payouts", label="GET /finance--payouts", priority=Priority.SINGLE)
 
 
 class Chosen(Struct, frozen=True):
@@ -29,7 +29,7 @@ class Chosen(Struct, frozen=True):
 
 
 TYPES = (Payout, PayoutSpecification, CreditorPayment, CreatedPayment, dict, Chosen)
-READERS: list[Reader[Any]] = [Reader(shape_of(each)) for each in TYPES]
+READERS: list[RecordDecoder[Any]] = [RecordDecoder(record_type_of(each)) for each in TYPES]
 READS = 6 + 2 * len(READERS)
 """How often one answer is read."""
 
@@ -47,7 +47,7 @@ def read_in_every_way(response: Response, credentials: ApiCodeCredentials) -> in
 
 
 def _ways_to_read(response: Response, credentials: ApiCodeCredentials) -> Iterator[Callable[[], Any]]:
-    yield partial(judge, REQUEST, response, now=NOW)
+    yield partial(raise_for_error, REQUEST, response, now=NOW)
     yield partial(read_quota, response, now=NOW)
     yield partial(read_retry_after, response, now=NOW)
     yield partial(server_time, response, default=NOW)
@@ -58,20 +58,20 @@ def _ways_to_read(response: Response, credentials: ApiCodeCredentials) -> Iterat
         yield partial(_read_record, reader, response)
 
 
-def _read_page(reader: Reader[Any], response: Response) -> None:
+def _read_page(reader: RecordDecoder[Any], response: Response) -> None:
     """What was read can be written again."""
     for record in reader.read_page(response, request=REQUEST.label, number=1).items:
         encode(record)
 
 
-def _read_record(reader: Reader[Any], response: Response) -> None:
+def _read_record(reader: RecordDecoder[Any], response: Response) -> None:
     encode(reader.read_record(response, request=REQUEST.label))
 
 
 def _read_keyed(response: Response) -> None:
     """As an extraction reads it."""
-    keys = Reader(shape_of(Record)).read_page(response, request=REQUEST.label, number=1)
-    page = Keyed(
+    keys = RecordDecoder(record_type_of(Record)).read_page(response, request=REQUEST.label, number=1)
+    page = ScanPage(
         items=keys.items, keys=keys.items, received=len(keys.items), max_results=keys.max_results, total=keys.total
     )
     page.check("0" * 24, "f" * 24).between("5" * 24, "6" * 24)

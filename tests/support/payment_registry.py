@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from amili_async import NewCreditorPayment
+from amili_async._wire.context import ClientContext
 from amili_async._wire.protocol import Request, Response
-from amili_async.connection import Connection
 from amili_async.events import Announcer, Event
 from amili_async.models import CreditorPayment, format_date
-from amili_async.payments import Registrar, Search
+from amili_async.payments.create import PaymentCreator
+from amili_async.payments.lookup import PaymentLookup
 from amili_async.resources import Resource
 from tests.support.clocks import HastyClock
 
@@ -64,18 +65,18 @@ class Registry:
         self.on_look: Callable[[], None] = lambda: None
         self.offset = 0.0
         self.gate: asyncio.Event | None = None
-        connection = Connection(
+        connection = ClientContext(
             call=self._call,
             announce=Announcer([self.events.append]),
-            open_walks=set(),
+            running=set(),
             page_size=100,
             concurrency=4,
             clock=self.clock,
             forecast=lambda requests: None,
         )
         self.connection = connection
-        self.search = Search(Resource(PATH, CreditorPayment, connection), connection)
-        self.registrar = Registrar(PATH, connection, self.search)
+        self.search = PaymentLookup(Resource(PATH, CreditorPayment, connection), connection)
+        self.registrar = PaymentCreator(PATH, connection, self.search)
 
     def now(self) -> datetime:
         """The registry's own time, which may be another than the client's."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from amili_async import Payout, PayoutSpecification, PayoutSummary
-from amili_async.reconcile import Reconciliation, reconcile_payout, report_unknown_payout
+from amili_async.reconciliation.comparison import Reconciliation, reconcile_payout, report_unknown_payout
 
 PAYOUT = "6776478033d4049c0400dd72"
 HOSTILE = "=1+1\x1b[31m[red]:smile:\n\u202e"

@@ -9,9 +9,8 @@ import aiohttp
 import pytest
 
 from amili_async import SANDBOX_URL, AmiliClient, ApiCodeCredentials, RateLimit
-from amili_async._wire.quota import Quota
-from amili_async._wire.throttle import Lane
 from amili_async.errors import AmiliError, ConfigurationError
+from amili_async.policies import Priority, Quota
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import HastyClock
 
@@ -109,22 +108,22 @@ def test_a_client_belongs_to_one_event_loop() -> None:
 
 
 async def test_a_budget_of_the_callers_own_takes_the_place_of_ours() -> None:
-    """Anything that keeps to RequestBudget, such as one shared between processes, is asked before each request."""
+    """Anything that keeps to RateLimiter, such as one shared between processes, is asked before each request."""
 
     class Journal:
         def __init__(self) -> None:
             self.told: list[str] = []
 
-        async def acquire(self, lane: Lane) -> None:
-            self.told.append(f"acquire {lane.name}")
+        async def acquire(self, priority: Priority) -> None:
+            self.told.append(f"acquire {priority.name}")
 
-        def give_back(self) -> None:
+        def release_unused(self) -> None:
             self.told.append("give back")
 
-        def settle(self, quota: Quota | None = None) -> None:
+        def on_response(self, quota: Quota | None = None) -> None:
             self.told.append("settle")
 
-        def pause(self, seconds: float | None) -> float:
+        def on_rate_limited(self, seconds: float | None) -> float:
             return seconds or 0.0
 
         def close(self) -> None:

@@ -27,7 +27,7 @@ from amili_async.models import (
     format_date,
     parse_date,
 )
-from amili_async.models.kinds import KINDS
+from amili_async.models.fields import KINDS
 from amili_async.query import Field, build_query, field
 
 CREDITOR = "686e6ed854377058c2dd10bd"

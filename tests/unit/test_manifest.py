@@ -9,7 +9,7 @@ import pytest
 
 from amili_async.errors import ConfigurationError
 from amili_async.extraction import Checkpoint, Manifest, Verdict
-from amili_async.extraction.checkpoints import VERSION, fingerprint, make_manifest
+from amili_async.extraction.checkpoint import VERSION, fingerprint, make_manifest
 
 BOUND = datetime(2025, 6, 13, 8, tzinfo=UTC)
 FINISHED: dict[str, Any] = {

@@ -8,11 +8,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from amili_async.events import PageReceived, PaymentRegistered, RetryScheduled, TryFinished
+from amili_async.events import AttemptFinished, PageReceived, PaymentRegistered, RetryScheduled
 from amili_async.observers import CountEvents, LogEvents, TraceEvents
 
-ANSWERED = TryFinished(request="GET /finance--payouts", status=200, error=None, attempt=1, seconds=0.25, size=1000)
-FAILED = TryFinished(request="GET /finance--payouts", status=None, error="TimedOut", attempt=2, seconds=1.0, size=0)
+ANSWERED = AttemptFinished(request="GET /finance--payouts", status=200, error=None, attempt=1, seconds=0.25, size=1000)
+FAILED = AttemptFinished(request="GET /finance--payouts", status=None, error="TimedOut", attempt=2, seconds=1.0, size=0)
 RETRIED = RetryScheduled(request="GET /finance--payouts", attempt=1, wait=0.5, error="TimedOut")
 
 
@@ -23,7 +23,10 @@ def test_log_lines_have_the_level_that_the_event_deserves(caplog: pytest.LogCapt
         observe(ANSWERED)
         observe(RETRIED)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("DEBUG", "TryFinished request=GET /finance--payouts status=200 error=None attempt=1 seconds=0.25 size=1000"),
+        (
+            "DEBUG",
+            "AttemptFinished request=GET /finance--payouts status=200 error=None attempt=1 seconds=0.25 size=1000",
+        ),
         ("WARNING", "RetryScheduled request=GET /finance--payouts attempt=1 wait=0.5 error=TimedOut"),
     ]
 

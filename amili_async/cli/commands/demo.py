@@ -15,8 +15,8 @@ from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_table import print_categories, print_differing
 from amili_async.cli.values import show_count
 from amili_async.client import AmiliClient
-from amili_async.events import Event, TryFinished
-from amili_async.reconcile import Reconciliation
+from amili_async.events import AttemptFinished, Event
+from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.sandbox import Sandbox
 
 
@@ -27,7 +27,7 @@ class RequestCount:
         self.requests = 0
 
     def __call__(self, event: Event) -> None:
-        self.requests += isinstance(event, TryFinished)
+        self.requests += isinstance(event, AttemptFinished)
 
 
 def show_demo(

@@ -21,8 +21,8 @@ from amili_async.cli.progress import show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.client import AmiliClient
 from amili_async.errors import ConfigurationError
-from amili_async.export import Exported, export, fields_of
-from amili_async.export.beside import find_places
+from amili_async.export import ExportResult, export, fields_of
+from amili_async.export.files import find_places
 from amili_async.export.formats import format_for
 from amili_async.streams import Stream
 
@@ -70,7 +70,7 @@ def export_records(
                 if sort is not None:
                     records = _sorted_stream(amili, entry, names, where=condition, sort=sort)
                     columns = names or fields_of(entry.record)
-                    exported = await export(records, output, fields=columns, overwrite=force, tell_progress=report)
+                    exported = await export(records, output, fields=columns, overwrite=force, on_progress=report)
                 else:
                     exported = await export(
                         entry.of(amili),
@@ -81,7 +81,7 @@ def export_records(
                         resume=resume,
                         since=since,
                         sweep=sweep,
-                        tell_progress=report,
+                        on_progress=report,
                     )
         return _conclude(exported, entry, is_quiet=quiet)
 
@@ -103,7 +103,7 @@ def _advise(output: Path) -> str:
     return "what was written is kept: the same command with --resume goes on" if is_kept else ""
 
 
-def _conclude(exported: Exported, entry: ResourceEntry, *, is_quiet: bool) -> int | None:
+def _conclude(exported: ExportResult, entry: ResourceEntry, *, is_quiet: bool) -> int | None:
     name, manifest = entry.name, exported.manifest
     if manifest is None and exported.drifted:
         print_error(
@@ -116,7 +116,7 @@ def _conclude(exported: Exported, entry: ResourceEntry, *, is_quiet: bool) -> in
     return None
 
 
-def _describe(exported: Exported, name: str) -> str:
+def _describe(exported: ExportResult, name: str) -> str:
     parts = [f"{exported.rows:,} {name} in {exported.path}"]
     if exported.changed is not None:
         parts.append(f"{exported.changed:,} of them new or changed")

@@ -11,8 +11,8 @@ from amili_async.cli.exit_codes import run
 from amili_async.cli.options import JsonOption, ResourceName, SandboxOption
 from amili_async.cli.resources import find_resource
 from amili_async.cli.tables import list_fields
-from amili_async.export.documents import as_document
-from amili_async.export.lines import Ndjson
+from amili_async.export.formats.ndjson import Ndjson
+from amili_async.export.records import as_document
 
 
 def get_record(

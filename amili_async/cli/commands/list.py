@@ -22,8 +22,8 @@ from amili_async.cli.options import (
 )
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.tables import tabulate
-from amili_async.export.documents import as_document
-from amili_async.export.lines import Ndjson
+from amili_async.export.formats.ndjson import Ndjson
+from amili_async.export.records import as_document
 from amili_async.streams import Stream
 
 

@@ -19,8 +19,8 @@ from amili_async.cli.reports.reconciliation_table import print_report
 from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
-from amili_async.export.beside import failing, find_places, replace_file
-from amili_async.reconcile import Reconciliation
+from amili_async.export.files import failing, find_places, replace_file
+from amili_async.reconciliation.comparison import Reconciliation
 
 
 def reconcile_payouts(

@@ -21,7 +21,7 @@ from amili_async.errors import (
     RegisteredTwice,
 )
 from amili_async.models import CreatedPayment, PaymentStatus
-from amili_async.models.encoding import encode_json
+from amili_async.models.json import encode_json
 from amili_async.payments import PaymentOutcome
 
 NOT_COMPLETED = "registered, but not completed"

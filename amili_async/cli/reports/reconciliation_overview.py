@@ -2,7 +2,7 @@
 
 from amili_async.cli.reports.reconciliation_words import NOISE_LABEL
 from amili_async.cli.values import or_none, show_count
-from amili_async.reconcile import Reconciliation, Sums
+from amili_async.reconciliation.comparison import Reconciliation, Sums
 
 
 class Overview:

@@ -16,7 +16,7 @@ from amili_async.cli.reports.reconciliation_words import compare, explain, has_r
 from amili_async.cli.values import or_none, printable, show_date, show_money
 from amili_async.models import Payout
 from amili_async.models.fields import FinanceCategory
-from amili_async.reconcile import DifferenceKind, Reconciliation, Sums
+from amili_async.reconciliation.comparison import DifferenceKind, Reconciliation, Sums
 
 MAX_AGREEING = 300
 """Payouts that agree and are listed one by one."""

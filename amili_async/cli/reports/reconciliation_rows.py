@@ -5,9 +5,9 @@ from typing import Any, Protocol
 
 from amili_async.cli.reports.reconciliation_words import describe
 from amili_async.cli.values import or_none
-from amili_async.export.table import Csv
-from amili_async.models.encoding import encode_json
-from amili_async.reconcile import COLUMNS, Difference, Reconciliation
+from amili_async.export.formats.csv import Csv
+from amili_async.models.json import encode_json
+from amili_async.reconciliation.comparison import COLUMNS, Difference, Reconciliation
 
 _PAYOUT_FIELDS = ("payout_reference", "payout_date", "finance_category", "creditor", "currency")
 _PERIOD = ("finance_period_start_date", "finance_period_end_date")

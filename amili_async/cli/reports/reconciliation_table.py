@@ -13,7 +13,7 @@ from amili_async.cli.console import PlainConsole, choose_columns, column_width, 
 from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_words import Comparison, compare, explain, has_row_difference
 from amili_async.cli.values import or_none, printable, show_date, show_money
-from amili_async.reconcile import Reconciliation, Sums
+from amili_async.reconciliation.comparison import Reconciliation, Sums
 
 _SUMS = ("Amount", "VAT", "Total")
 _HEADINGS = ("Reconciled", "Specifications", "Currency", *_SUMS)

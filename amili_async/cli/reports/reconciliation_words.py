@@ -6,7 +6,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from amili_async.cli.values import printable, show_count, show_money
-from amili_async.reconcile import Difference, DifferenceKind, Reconciliation
+from amili_async.reconciliation.comparison import Difference, DifferenceKind, Reconciliation
 
 NO_VALUE = "nothing"
 """Shown for a missing value."""

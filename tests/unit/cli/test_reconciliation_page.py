@@ -21,7 +21,7 @@ from amili_async.cli.reports.reconciliation_page import (
     group_by_period,
     order_categories,
 )
-from amili_async.reconcile import Reconciliation, reconcile_payout
+from amili_async.reconciliation.comparison import Reconciliation, reconcile_payout
 from tests.support.reconciliations import PAYOUT, agree, differ, make_payout, make_specification, name_unknown
 from tests.support.report_pages import SOURCE, facts, find, read, rows, text_of, write
 
@@ -138,8 +138,11 @@ def test_currencies_are_never_added_up() -> None:
     page = write(*agree(1_000), *agree(2, currency="EUR"), WRONG, MIXED, name_unknown(3))
     counts, euro, kronor, *_ = facts(read(page))
     assert counts == {
-        "Payouts": "1,004", "Specifications": "2,011", "Reconciled": "1,002",
-        "Differing": "2", "Not existing": "1",
+        "Payouts": "1,004",
+        "Specifications": "2,011",
+        "Reconciled": "1,002",
+        "Differing": "2",
+        "Not existing": "1",
     }
     assert euro == {"Amount": "400.00", "VAT": "100.00", "Total": "500.00"}
     assert kronor == {"Amount": "200,200.00", "VAT": "50,050.00", "Total": "250,250.00"}

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from amili_async import PayoutSummary
 from amili_async.cli.reports.reconciliation_rows import CSV_COLUMNS, CsvRows, JsonRows
-from amili_async.reconcile import Reconciliation
+from amili_async.reconciliation.comparison import Reconciliation
 from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
 
 NOISE = Decimal("250.00000000000003")

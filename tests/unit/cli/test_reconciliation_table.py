@@ -10,7 +10,7 @@ from msgspec import UNSET
 from amili_async.cli.console import PlainConsole
 from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_table import print_categories, print_report
-from amili_async.reconcile import Reconciliation
+from amili_async.reconciliation.comparison import Reconciliation
 from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
 
 NOISE = Decimal("250.00000000000003")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from amili_async.cli.reports.reconciliation_words import describe, show_gap
-from amili_async.reconcile import Difference, DifferenceKind
+from amili_async.reconciliation.comparison import Difference, DifferenceKind
 from tests.support.reconciliations import HOSTILE, PAYOUT
 
 ID = "b" * 24

@@ -11,16 +11,16 @@ from msgspec import Meta, Struct, field
 from amili_async import CreditorPayment, Payout, PayoutSpecification
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
-from amili_async.export.columns import VOCABULARIES, Leaf, Mapped, Named, Several, find_columns
-from amili_async.models.kinds import KINDS
+from amili_async.export.columns import CATEGORICAL_FIELDS, ListOf, MapOf, Scalar, StructOf, find_columns
+from amili_async.models.fields import KINDS
 
 _KINDS_OF_LEAVES = {
-    Leaf.TEXT: {"text", "an id"},
-    Leaf.WORD: {"text"},
-    Leaf.MONEY: {"a number"},
-    Leaf.COUNT: {"a number"},
-    Leaf.MOMENT: {"a date"},
-    Leaf.TRUTH: {"true or false"},
+    Scalar.TEXT: {"text", "an id"},
+    Scalar.CATEGORY: {"text"},
+    Scalar.MONEY: {"a number"},
+    Scalar.INT: {"a number"},
+    Scalar.TIMESTAMP: {"a date"},
+    Scalar.BOOL: {"true or false"},
 }
 
 
@@ -30,25 +30,25 @@ def test_each_documented_field_holds_what_is_documented(record: Any) -> None:
     columns = find_columns(None, record)
     assert [column.name for column in columns] == list(fields_of(record))
     for column in columns:
-        if isinstance(column.kind, Leaf):
+        if isinstance(column.kind, Scalar):
             assert KINDS[column.name] in _KINDS_OF_LEAVES[column.kind]
-        elif not isinstance(column.kind, Several):
+        elif not isinstance(column.kind, ListOf):
             assert KINDS[column.name] == "an object"
 
 
 def test_vocabularies_are_documented_texts() -> None:
     """No word field is misspelt."""
-    assert {KINDS[name] for name in VOCABULARIES} == {"text"}
+    assert {KINDS[name] for name in CATEGORICAL_FIELDS} == {"text"}
 
 
 def test_chosen_fields_are_found_without_a_record_type() -> None:
     """Documented names have their types, dotted ones too; all others are text."""
     fields = ("_id", "amount", "booking_date", "article", "summary.capital.count", "summary.capital.amount", "summary")
     kinds = [column.kind for column in find_columns((*fields, "references.case", "campaign", "_id.x"), dict)]
-    money = tuple((name, Leaf.MONEY) for name in ("amount", "vat_amount", "total_amount"))
-    assert kinds[:6] == [Leaf.TEXT, Leaf.MONEY, Leaf.MOMENT, Leaf.WORD, Leaf.COUNT, Leaf.MONEY]
-    assert kinds[6] == Mapped(Named((("count", Leaf.COUNT), *money)))
-    assert kinds[7:] == [Leaf.TEXT, Leaf.TEXT, Leaf.TEXT]
+    money = tuple((name, Scalar.MONEY) for name in ("amount", "vat_amount", "total_amount"))
+    assert kinds[:6] == [Scalar.TEXT, Scalar.MONEY, Scalar.TIMESTAMP, Scalar.CATEGORY, Scalar.INT, Scalar.MONEY]
+    assert kinds[6] == MapOf(StructOf((("count", Scalar.INT), *money)))
+    assert kinds[7:] == [Scalar.TEXT, Scalar.TEXT, Scalar.TEXT]
 
 
 def test_a_struct_of_the_callers_says_what_its_columns_hold() -> None:
@@ -67,12 +67,12 @@ def test_a_struct_of_the_callers_says_what_its_columns_hold() -> None:
 
     kinds = {column.name: column.kind for column in find_columns(None, Line)}
     assert kinds == {
-        "_id": Leaf.TEXT,
-        "amount": Leaf.FLOAT,
-        "made": Leaf.MOMENT,
-        "size": Leaf.WORD,
-        "sums": Several(Leaf.MONEY),
-        "either": Leaf.TEXT,
+        "_id": Scalar.TEXT,
+        "amount": Scalar.FLOAT,
+        "made": Scalar.TIMESTAMP,
+        "size": Scalar.CATEGORY,
+        "sums": ListOf(Scalar.MONEY),
+        "either": Scalar.TEXT,
     }
 
 

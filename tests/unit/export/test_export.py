@@ -13,9 +13,10 @@ import pytest
 
 from amili_async import AmiliClient, PayoutSpecification
 from amili_async.errors import ConfigurationError, ExportFailed
-from amili_async.export import Exported, export, exporting, opening
-from amili_async.export.beside import find_places
-from amili_async.export.ledger import let_go
+from amili_async.export import ExportResult, export, start
+from amili_async.export.export import BATCH
+from amili_async.export.files import find_places
+from amili_async.export.journal import release
 from amili_async.export.spool import Spool, open_spool
 from amili_async.sandbox import Sandbox
 from tests.support.clocks import settle
@@ -48,7 +49,7 @@ async def lines(count: int) -> AsyncIterator[PayoutSpecification]:
 
 
 async def lines_then(failure: BaseException) -> AsyncIterator[PayoutSpecification]:
-    for _ in range(exporting.BATCH):
+    for _ in range(BATCH):
         yield LINE
     raise failure
 
@@ -57,7 +58,7 @@ async def test_a_stream_arrives_whole_and_exact(sandbox: Sandbox, amili: AmiliCl
     """Every row of the server is in the file, in order, with the digits and names that it has there."""
     path = tmp_path / "lines.ndjson"
     exported = await export(amili.payout_specifications.stream(into=dict), path)
-    assert exported == Exported(path=path, rows=250, drifted=False)
+    assert exported == ExportResult(path=path, rows=250, drifted=False)
     written = [msgspec.json.Decoder(float_hook=Decimal).decode(line) for line in path.read_bytes().splitlines()]
     stored = sorted(sandbox.rows(LINES), key=lambda row: row["_id"])
     assert [(row["_id"], str(row["amount"]), set(row)) for row in written] == [
@@ -69,14 +70,14 @@ async def test_progress_is_told_page_by_page(amili: AmiliClient, tmp_path: Path)
     """The callback gets the rows so far and the total that the server names."""
     told: list[tuple[int, int | None, float | None]] = []
     stream = amili.payout_specifications.stream()
-    await export(stream, tmp_path / "a.csv", tell_progress=lambda *progress: told.append(progress))
+    await export(stream, tmp_path / "a.csv", on_progress=lambda *progress: told.append(progress))
     assert told == [(100, 250, None), (200, 250, None), (250, 250, None)]
 
 
 async def test_any_async_iterable_is_written_in_batches(tmp_path: Path) -> None:
     """Records from elsewhere are written a batch at a time, the last one too."""
     told: list[int] = []
-    exported = await export(lines(1_001), tmp_path / "a.ndjson", tell_progress=lambda rows, *_: told.append(rows))
+    exported = await export(lines(1_001), tmp_path / "a.ndjson", on_progress=lambda rows, *_: told.append(rows))
     assert told == [500, 1_000, 1_001]
     assert exported.rows == (tmp_path / "a.ndjson").read_bytes().count(b"\n") == 1_001
 
@@ -96,7 +97,7 @@ async def test_rows_that_go_meanwhile_are_told(sandbox: Sandbox, amili: AmiliCli
             sandbox.delete(LINES, first)
 
     stream = amili.payout_specifications.stream(page_size=10)
-    assert (await export(stream, tmp_path / "a.csv", tell_progress=delete_once)).drifted
+    assert (await export(stream, tmp_path / "a.csv", on_progress=delete_once)).drifted
 
 
 async def test_an_existing_file_is_refused_before_anything_is_sent(
@@ -133,7 +134,7 @@ async def test_a_file_that_comes_to_be_meanwhile_is_not_replaced(tmp_path: Path)
     """Somebody else's file that appeared during the export is left alone."""
     path = tmp_path / "a.csv"
     with pytest.raises(ConfigurationError, match="exists already"):
-        await export(lines(1), path, tell_progress=lambda *_: path.write_text("theirs"))
+        await export(lines(1), path, on_progress=lambda *_: path.write_text("theirs"))
     assert path.read_text() == "theirs"
     assert names_in(tmp_path) == [path.name]
 
@@ -202,7 +203,7 @@ async def test_a_cancellation_waits_for_the_opening_that_has_begun(
         return open_spool(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(opening, "open_spool", open_slowly)
+        patched.setattr(start, "open_spool", open_slowly)
         exporting_task = asyncio.ensure_future(export(lines(1), tmp_path / "a.ndjson"))
         await asyncio.to_thread(begun.wait, 5)
         exporting_task.cancel()
@@ -219,14 +220,14 @@ def test_what_another_export_has_begun_since_is_left_alone(tmp_path: Path) -> No
     spool = open_spool(places.spool)
     spool.remove()
     places.whole.touch()
-    let_go(spool, places)
+    release(spool, places)
     assert names_in(tmp_path) == [places.whole.name]
 
 
 async def test_until_it_is_whole_the_file_is_a_part(tmp_path: Path) -> None:
     """While it grows, the only file there is clearly named `.part`."""
     seen: list[str] = []
-    await export(lines(1), tmp_path / "a.csv", tell_progress=lambda *_: seen.extend(names_in(tmp_path)))
+    await export(lines(1), tmp_path / "a.csv", on_progress=lambda *_: seen.extend(names_in(tmp_path)))
     assert seen == ["a.csv.part"]
 
 
@@ -272,7 +273,7 @@ async def test_a_disk_that_fills_up_leaves_no_file(
 
     path = tmp_path / f"a.{suffix}"
     with pytest.raises(ExportFailed, match="cannot be written: No space left on device") as caught:
-        await export(lines(501), path, tell_progress=lambda *_: monkeypatch.setattr(os, call, fail))
+        await export(lines(501), path, on_progress=lambda *_: monkeypatch.setattr(os, call, fail))
     monkeypatch.undo()
     assert caught.value.path == path
     assert names_in(tmp_path) == []

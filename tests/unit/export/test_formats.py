@@ -15,11 +15,11 @@ from amili_async import CreditorPayment, Payout, PayoutSpecification
 from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import fields_of
 from amili_async.export.formats import format_for
-from amili_async.export.lines import Ndjson
-from amili_async.export.misfits import encode
-from amili_async.export.parquet import Parquet
+from amili_async.export.formats.csv import Csv
+from amili_async.export.formats.ndjson import Ndjson
+from amili_async.export.formats.parquet import Parquet
+from amili_async.export.records import encode
 from amili_async.export.spool import Frame
-from amili_async.export.table import Csv
 from tests.support.export_records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED
 
 

@@ -18,8 +18,8 @@ from amili_async import CreditorPayment, Payout, PayoutSpecification, PayoutSumm
 from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import export, fields_of
 from amili_async.export.formats import format_for
-from amili_async.export.misfits import encode
-from amili_async.export.parquet import ROW_GROUP
+from amili_async.export.formats.parquet import ROW_GROUP
+from amili_async.export.records import encode
 from amili_async.export.spool import Frame
 from tests.support.export_records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED, make_line
 

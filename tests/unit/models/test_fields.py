@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 import amili_async
+from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
-from amili_async._wire.reading import Reader
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.models import (
     Article,
@@ -33,7 +33,7 @@ from amili_async.models import (
 )
 from amili_async.models.fields import check_id, is_object_id
 from amili_async.models.memo import Memo
-from amili_async.models.shape import shape_of
+from amili_async.models.record_type import record_type_of
 
 FRIDAY = datetime(2025, 6, 13, 8, 0, 0, tzinfo=UTC)
 FRIDAY_TEXT = "Fri, 13 Jun 2025 08:00:00 GMT"
@@ -58,13 +58,17 @@ def expected_instant(text: str) -> datetime | None:
 def read(record: Any, **fields: Any) -> Any:
     """A record with these fields, read from JSON as the wire has it."""
     body = msgspec.json.encode({"_id": "507f1f77bcf86cd799439099", **fields})
-    return Reader(shape_of(record)).read_record(Response(status=200, headers={}, body=body), request="GET /x")
+    return RecordDecoder(record_type_of(record)).read_record(
+        Response(status=200, headers={}, body=body), request="GET /x"
+    )
 
 
 def read_json(record: Any, fields: str) -> Any:
     """The same from text, for numbers whose digits matter."""
     body = b'{"_id": "507f1f77bcf86cd799439099", %s}' % fields.encode()
-    return Reader(shape_of(record)).read_record(Response(status=200, headers={}, body=body), request="GET /x")
+    return RecordDecoder(record_type_of(record)).read_record(
+        Response(status=200, headers={}, body=body), request="GET /x"
+    )
 
 
 # Dates

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec import UNSET, Struct
 
+from amili_async._wire.decoding import Page, RecordDecoder
 from amili_async._wire.protocol import Response
-from amili_async._wire.reading import Page, Reader
 from amili_async.errors import UnreadableResponse
 from amili_async.models import (
     CreatedPayment,
@@ -22,7 +22,7 @@ from amili_async.models import (
     encode,
     parse_date,
 )
-from amili_async.models.shape import shape_of
+from amili_async.models.record_type import record_type_of
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -63,13 +63,13 @@ def load(name: str) -> bytes:
 def read_page(name: str, record: Any) -> Page[Any]:
     """The sample, read as a page of such records."""
     response = Response(status=200, headers={}, body=load(name))
-    return Reader(shape_of(record)).read_page(response, request="GET /sample", number=1)
+    return RecordDecoder(record_type_of(record)).read_page(response, request="GET /sample", number=1)
 
 
 def read_record(name: str, record: Any) -> Any:
     """The sample, read as one such record."""
     response = Response(status=200, headers={}, body=load(name))
-    return Reader(shape_of(record)).read_record(response, request="GET /sample")
+    return RecordDecoder(record_type_of(record)).read_record(response, request="GET /sample")
 
 
 def comparable(document: bytes) -> Any:
@@ -247,7 +247,9 @@ def test_a_new_payment_has_exactly_the_properties_that_can_be_written() -> None:
 def test_every_field_but_the_id_may_be_absent(record: type[Struct]) -> None:
     """A record of nothing but its id can be read: a projection leaves the rest out. `was_found` is ours."""
     body = b'{"_id": "507f1f77bcf86cd799439099"}'
-    bare = Reader(shape_of(record)).read_record(Response(status=200, headers={}, body=body), request="GET /sample")
+    bare = RecordDecoder(record_type_of(record)).read_record(
+        Response(status=200, headers={}, body=body), request="GET /sample"
+    )
     theirs = set(record.__struct_fields__) - {"was_found"}
     assert {getattr(bare, name) for name in theirs} == {"507f1f77bcf86cd799439099", UNSET}
     assert json.loads(encode(bare)) == {"_id": "507f1f77bcf86cd799439099"}

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from amili_async._paging.offset import OffsetWalk, Pace
-from amili_async._paging.ordered import Window
-from amili_async._wire.reading import Page
+from amili_async._paging.offset import OffsetPager, PagingOptions
+from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.decoding import Page
 from amili_async.errors import UnreadableResponse
 from tests.support.clocks import settle
 
@@ -40,16 +40,16 @@ class Walk:
         self.drift: list[tuple[int, str]] = []
         self.pages = 0
         self.answer = answer
-        self.pace = Pace(**({"page_size": 100, "width": 3} | pace))
-        self.window: Window[Page[Any]] = Window(self.fetch, width=self.pace.width)
+        self.pace = PagingOptions(**({"page_size": 100, "width": 3} | pace))
+        self.window: PrefetchWindow[Page[Any]] = PrefetchWindow(self.fetch, width=self.pace.width)
 
     async def fetch(self, number: int) -> Page[Any]:
         self.fetched.append(number)
         return self.answer(number, self.pace.page_size)
 
     async def run(self, pages: int | None = None) -> list[int]:
-        walk = OffsetWalk(
-            self.window, lambda page, _: page, pace=self.pace, tell_drift=lambda *what: self.drift.append(what)
+        walk = OffsetPager(
+            self.window, lambda page, _: page, pace=self.pace, on_drift=lambda *what: self.drift.append(what)
         )
         received: list[int] = []
         generator = walk.pages()
@@ -170,8 +170,11 @@ async def test_an_id_under_another_name_is_not_taken_for_one() -> None:
         items = tuple(Line(id="same", number=each) for each in range((number - 1) * 100, number * 100))
         return Page(items=items, number=number, max_results=100, total=300)
 
-    walk = OffsetWalk(
-        Window(Walk(answer).fetch, width=1), lambda page, _: page, pace=Pace(page_size=100, width=1), tell_drift=fail
+    walk = OffsetPager(
+        PrefetchWindow(Walk(answer).fetch, width=1),
+        lambda page, _: page,
+        pace=PagingOptions(page_size=100, width=1),
+        on_drift=fail,
     )
     assert [page.number async for page in walk.pages()] == [1, 2, 3]
 

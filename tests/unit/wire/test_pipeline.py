@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from amili_async._wire.auth import TokenKeeper
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response
-from amili_async._wire.quota import Quota
-from amili_async._wire.retry import Retrier, RetryPolicy
-from amili_async._wire.throttle import Lane
+from amili_async._wire.retry import Retrier
+from amili_async._wire.token_provider import TokenProvider
 from amili_async.errors import (
     AmiliError,
     AuthenticationError,
@@ -20,10 +18,11 @@ from amili_async.errors import (
     NotFound,
     RateLimited,
 )
-from amili_async.events import Announcer, Event, TryFinished
+from amili_async.events import Announcer, AttemptFinished, Event
+from amili_async.policies import Priority, Quota, RetryPolicy
 from tests.support.clocks import MovedClock, settle
 
-REQUEST = Request(method="GET", target="/x?where=s3cret", label="GET /x", lane=Lane.SINGLE)
+REQUEST = Request(method="GET", target="/x?where=s3cret", label="GET /x", priority=Priority.SINGLE)
 Outcome = Response | Exception
 
 
@@ -53,16 +52,16 @@ class Turns:
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    async def acquire(self, lane: Lane) -> None:
+    async def acquire(self, priority: Priority) -> None:
         self.told.append("acquire")
 
-    def give_back(self) -> None:
+    def release_unused(self) -> None:
         self.told.append("give back")
 
-    def settle(self, quota: Quota | None = None) -> None:
+    def on_response(self, quota: Quota | None = None) -> None:
         self.told.append(("settle", quota.remaining) if quota else "settle")
 
-    def pause(self, seconds: float | None) -> float:
+    def on_rate_limited(self, seconds: float | None) -> float:
         self.told.append(("pause", seconds))
         return seconds or 60.0
 
@@ -84,7 +83,7 @@ class Call:
         async def source() -> str:
             return next(tokens)
 
-        self.keeper = TokenKeeper(source, clock=self.clock, announce=Announcer())
+        self.keeper = TokenProvider(source, clock=self.clock, announce=Announcer())
         session: Any = self.session
         retrier = Retrier(RetryPolicy(attempts=attempts), clock=self.clock, announce=announce)
         self.pipeline = Pipeline(session, budget=self.turns, retrier=retrier, clock=self.clock, announce=announce)
@@ -179,7 +178,7 @@ async def test_a_token_that_was_replaced_while_waiting_for_a_turn_is_not_sent() 
     call = Call(answer(200))
     first = await call.keeper.token()
 
-    async def acquire(lane: Lane) -> None:
+    async def acquire(priority: Priority) -> None:
         await call.keeper.token(rejected=first)
 
     call.turns.acquire = acquire  # type: ignore[method-assign]
@@ -192,7 +191,7 @@ async def test_a_replay_after_a_wait_carries_the_token_of_that_moment() -> None:
     call = Call(answer(401), answer(200))
     turns = 0
 
-    async def acquire(lane: Lane) -> None:
+    async def acquire(priority: Priority) -> None:
         nonlocal turns
         turns += 1
         if turns == 2:
@@ -205,7 +204,7 @@ async def test_a_replay_after_a_wait_carries_the_token_of_that_moment() -> None:
 
 async def test_a_post_that_a_body_contradicts_is_not_sent_again() -> None:
     """Only an HTTP 401 or 429 is a certain refusal: a 201 that says ERR may have been carried out."""
-    post = Request(method="POST", target="/x", label="POST /x", lane=Lane.SINGLE, body=b"{}")
+    post = Request(method="POST", target="/x", label="POST /x", priority=Priority.SINGLE, body=b"{}")
     for code in (401, 429, 422):
         call = Call(refusal(code), answer(201), attempts=3)
         with pytest.raises(AmiliError) as caught:
@@ -249,7 +248,7 @@ async def test_a_failure_to_get_a_token_is_not_tried_again_around_its_own_tries(
         asked += 1
         raise ConnectionFailed("down", request="GET /authenticates/api-code")
 
-    call.keeper = TokenKeeper(source, clock=call.clock, announce=Announcer())
+    call.keeper = TokenProvider(source, clock=call.clock, announce=Announcer())
     task = asyncio.create_task(call.run())
     await settle()
     await call.clock.move(60)
@@ -265,7 +264,7 @@ async def test_each_try_is_told_without_its_query() -> None:
     await settle()
     await call.clock.move(1)
     await task
-    tries = [event for event in call.events if isinstance(event, TryFinished)]
+    tries = [event for event in call.events if isinstance(event, AttemptFinished)]
     assert [(event.request, event.status, event.error, event.attempt) for event in tries] == [
         ("GET /x", None, "ConnectionFailed", 1),
         ("GET /x", 200, None, 2),
@@ -297,15 +296,15 @@ async def test_a_budget_that_fails_does_not_hide_the_answer(caplog: pytest.LogCa
     """A caller's own budget that raises when a turn is returned is logged; the answer arrives all the same."""
 
     class Broken(Turns):
-        def settle(self, quota: Quota | None = None) -> None:
+        def on_response(self, quota: Quota | None = None) -> None:
             raise KeyError("s3cret")
 
-        def give_back(self) -> None:
+        def release_unused(self) -> None:
             raise KeyError("s3cret")
 
     for outcome, error in ((answer(200), None), (ConnectionFailed("no route", was_sent=False), ConnectionFailed)):
         call = Call(outcome)
-        call.pipeline._budget = Broken()
+        call.pipeline._rate_limiter = Broken()
         if error is None:
             assert (await call.run()).status == 200
         else:

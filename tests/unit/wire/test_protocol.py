@@ -10,20 +10,18 @@ from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
 from amili_async._wire.protocol import (
-    MAX_TARGET,
+    MAX_REQUEST_TARGET,
     Request,
     Response,
     check_base_url,
     create_request,
     item_request,
-    judge,
     list_request,
+    raise_for_error,
     read_quota,
     read_retry_after,
     server_time,
 )
-from amili_async._wire.quota import Quota
-from amili_async._wire.throttle import Lane
 from amili_async.errors import (
     AmiliError,
     ApiError,
@@ -37,6 +35,7 @@ from amili_async.errors import (
     ServerFault,
     ValidationFailed,
 )
+from amili_async.policies import Priority, Quota
 from amili_async.query import Query, build_query, field
 from tests.unit.wire.conftest import answer, told_by
 
@@ -135,11 +134,11 @@ def test_no_text_breaks_the_check_of_the_base_url(url: str) -> None:
 def test_a_list_request() -> None:
     """Filter, sort, projection and page are in the query, percent-encoded, and the label has none of them."""
     query = build_query(field("state") == "a b&c=d/ö+%", sort="-amount", projection=["amount"])
-    request = list_request("finance--payouts", query, page=3, max_results=50, lane=Lane.BULK)
-    assert (request.method, request.label, request.lane, request.body) == (
+    request = list_request("finance--payouts", query, page=3, max_results=50, priority=Priority.BULK)
+    assert (request.method, request.label, request.priority, request.body) == (
         "GET",
         "GET /finance--payouts",
-        Lane.BULK,
+        Priority.BULK,
         None,
     )
     assert request.target == (
@@ -173,9 +172,9 @@ def test_the_query_arrives_as_it_was_meant(text: str, page: int, size: int) -> N
 def test_a_request_line_may_be_so_long_and_no_longer() -> None:
     """A query that gateways would refuse is refused, without a word of it."""
     rest = len(list_request("x", Query(where="{}")).target) - len("%7B%7D")
-    assert len(list_request("x", Query(where="a" * (MAX_TARGET - rest))).target) == MAX_TARGET
+    assert len(list_request("x", Query(where="a" * (MAX_REQUEST_TARGET - rest))).target) == MAX_REQUEST_TARGET
     with pytest.raises(ConfigurationError, match="8001 bytes") as caught:
-        list_request("x", Query(where=CANARY + "a" * (MAX_TARGET - rest - len(CANARY) + 1)))
+        list_request("x", Query(where=CANARY + "a" * (MAX_REQUEST_TARGET - rest - len(CANARY) + 1)))
     assert CANARY not in told_by(caught.value)
 
 
@@ -189,7 +188,7 @@ def test_a_long_list_of_ids_is_refused() -> None:
 def test_an_item_request() -> None:
     """A record is asked for by its path; only a projection goes into the query."""
     plain = item_request("finance--payouts", ID)
-    assert (plain.method, plain.target, plain.lane) == ("GET", f"/finance--payouts/{ID}", Lane.SINGLE)
+    assert (plain.method, plain.target, plain.priority) == ("GET", f"/finance--payouts/{ID}", Priority.SINGLE)
     projected = item_request("finance--payouts", ID, '{"amount":1}')
     assert projected.target == f"/finance--payouts/{ID}?projection=%7B%22amount%22%3A1%7D"
     assert plain.label == projected.label == f"GET /finance--payouts/{ID}"
@@ -208,7 +207,9 @@ def test_a_create_request() -> None:
 
 def test_requests_and_answers_do_not_show_their_contents() -> None:
     """A repr has method and path, or status and size; rich gets no more."""
-    request = Request(method="GET", target=f"/x?where={CANARY}", label="GET /x", lane=Lane.BULK, body=CANARY.encode())
+    request = Request(
+        method="GET", target=f"/x?where={CANARY}", label="GET /x", priority=Priority.BULK, body=CANARY.encode()
+    )
     response = Response(status=200, headers={"X-API-Key": CANARY}, body=CANARY.encode())
     assert repr(request) == pretty_repr(request) == "Request(GET /x)"
     assert repr(response) == pretty_repr(response) == "Response(status=200, size=6)"
@@ -216,13 +217,13 @@ def test_requests_and_answers_do_not_show_their_contents() -> None:
 
 # Status
 
-REQUEST = Request(method="GET", target="/x", label="GET /x", lane=Lane.SINGLE)
+REQUEST = Request(method="GET", target="/x", label="GET /x", priority=Priority.SINGLE)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_a_good_status_passes(status: int) -> None:
     """All of 2xx is good; what the body says is looked at later."""
-    judge(REQUEST, answer(b"not looked at", status=status), now=NOW)
+    raise_for_error(REQUEST, answer(b"not looked at", status=status), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ def test_a_good_status_passes(status: int) -> None:
 def test_each_status_is_its_error(status: int, error: type[AmiliError]) -> None:
     """The class, the status and the request are on the error, and its text says both."""
     with pytest.raises(AmiliError) as caught:
-        judge(REQUEST, answer(b"", status=status), now=NOW)
+        raise_for_error(REQUEST, answer(b"", status=status), now=NOW)
     assert type(caught.value) is error
     assert str(caught.value).startswith("GET /x was ")
     assert str(status) in str(caught.value)
@@ -267,7 +268,7 @@ def test_each_status_is_its_error(status: int, error: type[AmiliError]) -> None:
 def test_what_the_server_asks_for_is_on_the_error(status: int) -> None:
     """`Retry-After` is read for whatever error it comes with."""
     with pytest.raises(ApiError) as caught:
-        judge(REQUEST, answer(status=status, headers={"retry-after": "7"}), now=NOW)
+        raise_for_error(REQUEST, answer(status=status, headers={"retry-after": "7"}), now=NOW)
     assert caught.value.retry_after == 7.0
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from amili_async._wire.retry import Retrier, RetryPolicy
+from amili_async._wire.retry import Retrier
 from amili_async.errors import (
     AmiliError,
     AuthenticationError,
@@ -22,6 +22,7 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.events import Announcer, Event, RetryScheduled
+from amili_async.policies import RetryPolicy
 from tests.support.clocks import JumpingLoop, MovedClock
 
 
@@ -194,7 +195,7 @@ async def test_no_wait_goes_past_max_elapsed() -> None:
 
 async def test_when_the_server_is_down_calls_soon_fail_after_one_try_and_recover_with_it() -> None:
     """The reserve of retries runs out during an outage, and good answers fill it again."""
-    retrier = make_retrier(InstantClock(), RetryPolicy(reserve=6))
+    retrier = make_retrier(InstantClock(), RetryPolicy(retry_budget=6))
 
     async def count_tries(failures: int) -> int:
         attempt = fail_times(failures, server_fault)
@@ -241,7 +242,7 @@ def test_a_cancellation_is_never_swallowed(moment: float) -> None:
         runner.run(run())
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base": -1.0}, {"max_elapsed": -1.0}, {"reserve": -1}])
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base": -1.0}, {"max_elapsed": -1.0}, {"retry_budget": -1}])
 def test_a_policy_that_cannot_work_is_refused(wrong: dict[str, float]) -> None:
     """No attempts and negative times are refused."""
     with pytest.raises(ConfigurationError):

@@ -17,15 +17,15 @@ from yarl import URL
 from amili_async._wire import session as session_module
 from amili_async._wire.protocol import Request, create_request, list_request
 from amili_async._wire.session import Session
-from amili_async._wire.throttle import Lane
 from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+from amili_async.policies import Priority
 from amili_async.query import Query
 from tests.unit.wire.conftest import Server, told_by
 
 BASE_URL = "https://api.example.com"
 CANARY = "CANARY"
 CREDENTIAL = "the-token"
-GET = Request(method="GET", target="/x?where=%22CANARY%22", label="GET /x", lane=Lane.SINGLE)
+GET = Request(method="GET", target="/x?where=%22CANARY%22", label="GET /x", priority=Priority.SINGLE)
 GET_URL = f"{BASE_URL}{GET.target}"
 POST = create_request("creditor--payments", b'{"amount":1.0}')
 POST_URL = f"{BASE_URL}/creditor--payments"

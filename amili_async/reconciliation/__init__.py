@@ -1,0 +1,1 @@
+"""Whether payouts are the sums of their specifications."""

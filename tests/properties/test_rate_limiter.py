@@ -1,0 +1,165 @@
+"""No schedule of calls, answers, cancellations and clock steps puts too many requests into any window of the server's.
+
+The server is a model of its own: it notes when each request reaches it, which is at any moment between the turn and the
+answer, and counts backwards from there.
+"""
+
+import asyncio
+from typing import Any, TypeAlias
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amili_async._wire.rate_limiter import SlidingWindowLimiter
+from amili_async.policies import Priority, Quota, RateLimit
+from tests.support.clocks import MovedClock, settle
+
+PER_SECOND, PER_MINUTE = 2, 5
+Operation: TypeAlias = tuple[Any, ...]
+
+steps = st.sampled_from([0.0, 0.001, 0.3, 0.5, 0.999, 1.0, 1.004, 1.006, 7.0, 30.0, 59.0, 59.999, 60.0, 60.01, 200.0])
+others = st.builds(
+    Quota,
+    limit=st.none() | st.integers(0, 8).filter(lambda limit: limit != PER_MINUTE),
+    remaining=st.integers(0, 8),
+    reset_in=st.floats(0, 70),
+)
+quotas = st.sampled_from([None, "true", "true", "true"]) | others
+"""What an answer says: nothing, the truth about the minute, or something about another count."""
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("call"), st.sampled_from(Priority)),
+        st.tuples(st.just("call"), st.sampled_from(Priority)),
+        st.tuples(st.just("reach"), st.integers(0, 9)),
+        st.tuples(st.just("answer"), st.integers(0, 9), st.booleans(), quotas),
+        st.tuples(st.just("release unused"), st.integers(0, 9)),
+        st.tuples(st.just("cancel"), st.integers(0, 9)),
+        st.tuples(st.just("answer and cancel"), st.integers(0, 9), st.integers(0, 9)),
+        st.tuples(st.just("pause"), st.none() | st.floats(0, 100)),
+        st.tuples(st.just("move"), steps),
+        st.tuples(st.just("move"), steps),
+        st.tuples(st.just("sleep through"), steps),
+    ),
+    min_size=5,
+    max_size=60,
+)
+
+
+class Caller:
+    """One call: it waits for its turn, is on its way, reaches the server, is answered."""
+
+    def __init__(self, priority: Priority, number: int) -> None:
+        self.place = (priority, number)
+        self.task: asyncio.Task[None] | None = None
+        self.truth: Quota | None = None
+        """What the server's count of the minute was when this one reached it."""
+
+
+class World:
+    """A budget, its callers, and the server that they send to."""
+
+    def __init__(self) -> None:
+        self.clock = MovedClock()
+        self.budget = SlidingWindowLimiter(RateLimit(per_second=PER_SECOND, per_minute=PER_MINUTE), clock=self.clock)
+        self.waiting: list[Caller] = []
+        self.on_the_way: list[Caller] = []
+        self.reached: list[Caller] = []
+        self.seen: list[float] = []
+        self.silent_until = 0.0
+        self.calls = self.served = self.left = 0
+
+    async def do(self, what: str, *details: Any) -> None:
+        """One operation; afterwards everything that can run has run."""
+        await getattr(self, what.replace(" ", "_"))(*details)
+        await settle(4)
+
+    async def call(self, priority: Priority) -> None:
+        caller = Caller(priority, self.calls)
+        self.calls += 1
+        self.waiting.append(caller)
+        caller.task = asyncio.create_task(self._wait(caller))
+
+    async def _wait(self, caller: Caller) -> None:
+        await self.budget.acquire(caller.place[0])
+        self.waiting.remove(caller)
+        assert all(caller.place < other.place for other in self.waiting), "somebody was overtaken"
+        assert self.clock.now() >= self.silent_until, "sent although the server had asked for silence"
+        self.on_the_way.append(caller)
+        self.served += 1
+
+    async def reach(self, number: int) -> None:
+        """A request reaches the server."""
+        if number < len(self.on_the_way):
+            self._receive(self.on_the_way.pop(number))
+
+    def _receive(self, caller: Caller) -> None:
+        now = self.clock.now()
+        self.seen.append(now)
+        self.reached.append(caller)
+        assert sum(at > now - 1.0 for at in self.seen) <= PER_SECOND, "too many in a second"
+        minute = [at for at in self.seen if at > now - 60.0]
+        assert len(minute) <= PER_MINUTE, "too many in a minute"
+        caller.truth = Quota(limit=PER_MINUTE, remaining=PER_MINUTE - len(minute), reset_in=minute[0] + 60.0 - now)
+
+    async def answer(self, number: int, has_gone: bool = True, said: Quota | str | None = None) -> None:
+        """One is answered; it may have reached the server only now."""
+        if has_gone and self.on_the_way:
+            self._receive(self.on_the_way.pop(number % len(self.on_the_way)))
+        if self.reached:
+            caller = self.reached.pop(number % len(self.reached))
+            self.budget.on_response(caller.truth if isinstance(said, str) else said)
+
+    async def release_unused(self, number: int) -> None:
+        """One has not been sent after all."""
+        if number < len(self.on_the_way):
+            self.on_the_way.pop(number)
+            self.budget.release_unused()
+
+    async def cancel(self, number: int) -> None:
+        if number < len(self.waiting):
+            caller = self.waiting.pop(number)
+            assert caller.task is not None
+            caller.task.cancel()
+            self.left += 1
+
+    async def answer_and_cancel(self, number: int, other: int) -> None:
+        """The turn that an answer makes free goes to somebody who is cancelled in the same step."""
+        await self.answer(number)
+        await self.cancel(other)
+
+    async def pause(self, seconds: float | None) -> None:
+        self.silent_until = max(self.silent_until, self.clock.now() + self.budget.on_rate_limited(seconds))
+
+    async def move(self, seconds: float) -> None:
+        await self.clock.move(seconds)
+
+    async def sleep_through(self, seconds: float) -> None:
+        """The machine is suspended: time goes on, and timers are late."""
+        self.clock._now += seconds
+        await self.clock.move(0)
+
+    async def end(self) -> None:
+        """All that are left get their turn, answered one by one, within a time that their number bounds."""
+        for _ in range(4 * (len(self.waiting) + 3)):
+            while self.on_the_way or self.reached:
+                await self.do("answer", 0)
+            await self.clock.move(61.0)
+        assert not self.waiting, "somebody starved"
+        assert self.served + self.left == self.calls
+        while self.on_the_way or self.reached:
+            await self.do("answer", 0)
+        assert (self.budget._in_flight, self.budget._waiting()) == (0, [])
+
+
+@settings(max_examples=400, deadline=None)
+@given(operations)
+def test_no_schedule_exceeds_a_window_or_starves_a_caller(schedule: list[Operation]) -> None:
+    """In any order of events, windows and gate hold, priorities keep their order, and every waiter gets a permit."""
+
+    async def run() -> None:
+        world = World()
+        for operation in schedule:
+            await world.do(*operation)
+        await world.end()
+
+    asyncio.run(run())

@@ -1,0 +1,375 @@
+"""Which fields travel for a caller's struct, and that it gets what it asked for."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Generic, Optional, TypedDict, TypeVar, Union
+
+import msgspec
+import pytest
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from amili_async._wire.decoding import RecordDecoder
+from amili_async._wire.protocol import Response
+from amili_async.errors import ConfigurationError, UnreadableResponse
+from amili_async.models import Payout, PayoutSpecification, Timestamp
+from amili_async.models.record_type import record_type_of
+
+FRIDAY = datetime(2025, 6, 13, tzinfo=UTC)
+FRIDAY_TEXT = "Fri, 13 Jun 2025 00:00:00 GMT"
+ID = "507f1f77bcf86cd799439099"
+
+
+def read(record: Any, **fields: Any) -> Any:
+    """A record of that type, read from JSON with these fields."""
+    body = msgspec.json.encode({"_id": ID, "_created": FRIDAY_TEXT, **fields})
+    return RecordDecoder(record_type_of(record, is_projected=True)).read_record(
+        Response(status=200, headers={}, body=body), request="GET /x"
+    )
+
+
+class Plain(Struct, frozen=True):
+    """Neither dates nor short names."""
+
+    amount: Decimal
+    article: str | None = None
+
+
+class Fast(Struct):
+    """Names and types of the wire."""
+
+    made: Timestamp = msgspec.field(name="_created")
+
+
+class Dated(Struct):
+    """Plain datetimes in every place where one can stand; not frozen."""
+
+    id: str
+    required: datetime
+    optional: datetime | None = None
+    old_optional: Optional[datetime] = None  # noqa: UP045 - callers still write it
+    old_union: Union[datetime, None, UnsetType] = UNSET  # noqa: UP007 - as above
+    annotated: Annotated[datetime, Meta(tz=True)] = FRIDAY
+    listed: list[datetime] = []
+    paired: tuple[datetime, ...] = ()
+    named: dict[str, datetime | None] = {}
+
+
+class Sum(Struct, frozen=True):
+    """Part of another, without dates."""
+
+    total_amount: Decimal
+    count: int = 0
+
+
+class Period(Struct, frozen=True):
+    """Part of another, with a date and a default."""
+
+    start: datetime
+    end: datetime | UnsetType = UNSET
+    id: str = "none"
+
+
+class Nested(Struct, frozen=True):
+    """Other structs, alone, listed and by name."""
+
+    id: str
+    period: Period
+    periods: list[Period] = []
+    by_name: dict[str, Period] = {}
+    summary: dict[str, Sum] = {}
+
+
+class Camel(Struct, rename="camel"):
+    """Python names of the caller's own for the API's."""
+
+    payout_date: datetime
+    ready_for_payout: bool | UnsetType = UNSET
+
+
+class Renamed(Struct, rename={"number": "invoice_number", "when": "booking_date"}):
+    """Names of the caller's own choice."""
+
+    number: str
+    when: datetime
+
+
+class Short(Struct):
+    """The four short names."""
+
+    id: str
+    created: datetime
+    updated: datetime | None = None
+    etag: str = "none"
+
+
+class Defaults(Struct):
+    """Defaults, one of them made anew each time."""
+
+    id: str
+    tags: list[str] = msgspec.field(default_factory=lambda: ["made"])
+    payout_date: datetime | None = None
+    lies: datetime = None  # type: ignore[assignment]  # a common slip that works until a page is read
+
+
+class Mode(enum.Enum):
+    """A closed vocabulary of the caller's."""
+
+    DAILY = "daily"
+
+
+class Own(Struct):
+    """Types that JSON has no form of its own for."""
+
+    id: str
+    mode: Mode
+    parts: set[int]
+    created: datetime
+    KIND: ClassVar[str] = "own"
+
+
+def test_a_struct_that_the_wire_can_fill_is_read_directly() -> None:
+    """Without dates and short names nothing is converted, and the instance is of the very type."""
+    shape = record_type_of(Plain)
+    assert shape.wire is Plain
+    assert not shape.converts
+    assert read(Plain, amount=1) == Plain(Decimal(1))
+
+
+@pytest.mark.parametrize("record", [Payout, PayoutSpecification])
+def test_our_own_records_are_read_directly(record: type[Struct]) -> None:
+    """The package's records need no second type."""
+    assert not record_type_of(record).converts
+
+
+def test_a_timestamp_is_read_directly() -> None:
+    """A caller who writes `Timestamp` and the API's names spares the conversion."""
+    assert not record_type_of(Fast).converts
+    assert read(Fast) == Fast(FRIDAY)
+
+
+def test_a_datetime_is_read_wherever_it_stands() -> None:
+    """Alone, optional, annotated, in lists, tuples and objects: RFC 1123 becomes an aware datetime."""
+    record = read(
+        Dated,
+        required=FRIDAY_TEXT,
+        optional=FRIDAY_TEXT,
+        old_optional=FRIDAY_TEXT,
+        old_union=FRIDAY_TEXT,
+        annotated=FRIDAY_TEXT,
+        listed=[FRIDAY_TEXT, FRIDAY_TEXT],
+        paired=[FRIDAY_TEXT],
+        named={"a": FRIDAY_TEXT, "b": None},
+    )
+    assert type(record) is Dated
+    assert record == Dated(
+        id=ID,
+        required=FRIDAY,
+        optional=FRIDAY,
+        old_optional=FRIDAY,
+        old_union=FRIDAY,
+        annotated=FRIDAY,
+        listed=[FRIDAY, FRIDAY],
+        paired=(FRIDAY,),
+        named={"a": FRIDAY, "b": None},
+    )
+
+
+def test_what_is_absent_gets_the_callers_default() -> None:
+    """A field that did not come has the caller's default, `UNSET` among them."""
+    assert read(Dated, required=FRIDAY_TEXT) == Dated(id=ID, required=FRIDAY)
+
+
+def test_a_required_field_must_be_there() -> None:
+    """What the caller gave no default for is missed by its name on the wire."""
+    with pytest.raises(UnreadableResponse, match=r"Object missing required field `required`") as caught:
+        read(Dated)
+    assert (caught.value.location, caught.value.record_id) == ("", ID)
+
+
+def test_null_is_not_absent() -> None:
+    """A `null` is `None` where the caller allows it, not the default."""
+    assert read(Dated, required=FRIDAY_TEXT, old_union=None).old_union is None
+
+
+def test_a_struct_that_is_not_frozen_stays_so() -> None:
+    """What the caller gets can be changed if the caller's type says so."""
+    record = read(Dated, required=FRIDAY_TEXT)
+    record.optional = FRIDAY
+    assert record.optional == FRIDAY
+
+
+def test_nested_structs_are_read() -> None:
+    """Structs within structs are the caller's own types too, with their own defaults and names."""
+    record = read(
+        Nested,
+        period={"start": FRIDAY_TEXT},
+        periods=[{"start": FRIDAY_TEXT, "end": FRIDAY_TEXT}],
+        by_name={"june": {"start": FRIDAY_TEXT, "id": "x"}},
+        summary={"capital": {"total_amount": 12.50}},
+    )
+    assert record == Nested(
+        id=ID,
+        period=Period(FRIDAY),
+        periods=[Period(FRIDAY, FRIDAY)],
+        by_name={"june": Period(FRIDAY, id="x")},
+        summary={"capital": Sum(Decimal("12.5"))},
+    )
+    assert type(record.period) is Period
+    assert type(record.summary["capital"]) is Sum
+
+
+def test_short_names_within_a_nested_struct_are_left_alone() -> None:
+    """Only a document has `_id`: an `id` inside of one is just that."""
+    assert record_type_of(Nested).wire.__struct_encode_fields__[0] == "_id"
+    assert read(Nested, period={"start": FRIDAY_TEXT, "id": "own", "_id": "other"}).period.id == "own"
+
+
+def test_renamed_structs_are_read() -> None:
+    """`rename=` is honoured, by rule and by table."""
+    assert read(Camel, payoutDate=FRIDAY_TEXT) == Camel(FRIDAY)
+    assert read(Renamed, invoice_number="1", booking_date=FRIDAY_TEXT) == Renamed("1", FRIDAY)
+
+
+def test_short_names_stand_for_the_fields_of_every_document() -> None:
+    """`id`, `created`, `updated` and `etag` are read from the names with the underscore."""
+    assert read(Short, _updated=FRIDAY_TEXT, _etag="e") == Short(ID, FRIDAY, FRIDAY, "e")
+    assert read(Short) == Short(ID, FRIDAY, None, "none")
+
+
+def test_defaults_are_the_callers() -> None:
+    """A default factory is called for each record, and even a default of another type is taken."""
+    one, other = read(Defaults), read(Defaults)
+    assert one == other == Defaults(ID)
+    assert one.tags is not other.tags
+
+
+def test_other_types_of_the_callers_survive_the_conversion() -> None:
+    """Enums and sets arrive as such beside a date."""
+    assert read(Own, mode="daily", parts=[1, 1, 2]) == Own(ID, Mode.DAILY, {1, 2}, FRIDAY)
+
+
+@pytest.mark.parametrize(
+    ("record", "names"),
+    [
+        (Plain, "amount article"),
+        (Short, "_id _created _updated _etag"),
+        (Camel, "payoutDate readyForPayout"),
+        (Renamed, "invoice_number booking_date"),
+        (Nested, "_id period periods by_name summary"),
+        (Own, "_id mode parts created"),
+    ],
+)
+def test_the_fields_of_the_struct_are_the_projection(record: type[Struct], names: str) -> None:
+    """Only what the struct has is asked for, by the API's names."""
+    expected = tuple("_created" if name == "created" else name for name in names.split())
+    assert record_type_of(record, is_projected=True).projection == expected
+    assert record_type_of(record).projection is None
+
+
+@pytest.mark.parametrize("record", [dict, dict[str, Any]])
+def test_a_dict_is_asked_for_whole(record: Any) -> None:
+    """A `dict` has no fields to project, and dates stay the text that they are."""
+    assert record_type_of(record, is_projected=True).projection is None
+    assert read(record, note=1) == {"_id": ID, "_created": FRIDAY_TEXT, "note": 1}
+
+
+def test_a_subclass_of_our_record_is_read() -> None:
+    """A caller can add an undocumented field to a record."""
+
+    class Wider(Payout, frozen=True, kw_only=True):
+        exported: Annotated[str, "note"] = "no"
+
+    record = read(Wider, exported="yes")
+    assert (record.id, record.created, record.exported) == (ID, FRIDAY, "yes")
+
+
+class Row(TypedDict):
+    """A type that is not supported."""
+
+    id: str
+
+
+@dataclass
+class Data:
+    """Another."""
+
+    id: str
+
+
+T = TypeVar("T")
+
+
+class Box(Struct, Generic[T]):
+    """A generic struct without its argument is one; with it, it is no type."""
+
+    id: T
+
+
+@pytest.mark.parametrize("record", [Row, Data, str, list, object, None, 5, "Payout", Plain(Decimal(1)), list[Payout]])
+def test_other_types_are_refused(record: Any) -> None:
+    """Anything but a struct type or `dict` is refused before anything is sent."""
+    with pytest.raises(ConfigurationError, match=r"^into must be a msgspec"):
+        record_type_of(record)
+
+
+class WithDay(Struct):
+    """A date without a time of day."""
+
+    booking_date: date | None
+
+
+class WithChoice(Struct):
+    """A date or a text: msgspec cannot tell which."""
+
+    payout_date: datetime | str
+
+
+class WithTwoIds(Struct):
+    """Both names of one field."""
+
+    id: str
+    _id: str
+
+
+class WithUnknown(Struct):
+    """A type that does not exist."""
+
+    amount: Missing  # type: ignore[name-defined]  # noqa: F821 - that is the point
+
+
+@pytest.mark.parametrize("record", [WithDay, WithChoice, WithTwoIds, WithUnknown])
+def test_structs_that_cannot_be_read_are_refused(record: type[Struct]) -> None:
+    """What could never be filled from the wire is the caller's mistake, and said so before anything is sent."""
+    with pytest.raises(ConfigurationError, match=f"^{record.__name__} cannot be read from the API's JSON: "):
+        record_type_of(record)
+
+
+class Positive(Struct):
+    """A rule of the caller's own."""
+
+    id: str
+    amount: Decimal
+
+    def __post_init__(self) -> None:
+        if self.amount < 0:
+            raise ValueError(f"CANARY {self.amount}")
+
+
+def test_a_rule_of_the_callers_that_fails_says_where() -> None:
+    """A record that the caller's own check refuses is named by place and id, and nothing of it is shown."""
+    good, bad = {"_id": ID, "amount": 1}, {"_id": "507f1f77bcf86cd799439098", "amount": -4711}
+    body = msgspec.json.encode({"_items": [good, bad]})
+    with pytest.raises(UnreadableResponse) as caught:
+        RecordDecoder(record_type_of(Positive)).read_page(
+            Response(status=200, headers={}, body=body), request="GET /x", number=1
+        )
+    assert (caught.value.location, caught.value.record_id) == ("$._items[1]", bad["_id"])
+    assert "CANARY" not in repr(caught.value)
+    assert "4711" not in repr(caught.value)
+    with pytest.raises(UnreadableResponse) as caught:
+        read(Positive, amount=-4711)
+    assert (caught.value.location, caught.value.record_id) == ("$", ID)
