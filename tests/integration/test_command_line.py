@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -377,7 +378,7 @@ async def test_a_stopped_export_keeps_what_was_written(sent: int, code: int, wor
             async with asyncio.timeout(20):
                 while len(sandbox.requests) - sandbox.in_flight < 6:  # noqa: ASYNC110 - the sandbox has no event for it
                     await asyncio.sleep(0.01)
-                while not await asyncio.to_thread(lambda: [*tmp_path.glob("*.checkpoint.json")]):
+                while f"{file.name}.checkpoint.json" not in names_in(tmp_path):  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0.01)
             process.send_signal(sent)
             out, err = await process.communicate()
@@ -413,10 +414,10 @@ async def test_the_sandbox_serves_until_it_is_stopped(number: signal.Signals) ->
         assert (process.returncode, err) == (0, b"")
 
 
-async def test_a_port_in_use_is_one_sentence_and_exit_code_2() -> None:
+def test_a_port_in_use_is_one_sentence_and_exit_code_2() -> None:
     """With the reason of the operating system."""
-    async with Sandbox() as sandbox:
-        result = await amili_on(sandbox, "sandbox", "--port", sandbox.url.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = amili("sandbox", "--port", str(taken.getsockname()[1]))
     assert_one_sentence(result, 2, "the port cannot be used: Address already in use")
 
 
