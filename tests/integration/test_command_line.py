@@ -41,7 +41,8 @@ def amili(*arguments: str, width: int = 80, **environment: str) -> Result:
 
 async def amili_on(sandbox: Sandbox, *arguments: str, **environment: str) -> Result:
     """Run a command on *sandbox* in a thread of this process."""
-    return await asyncio.to_thread(partial(amili, *arguments, **access(sandbox) | environment))
+    variables = {"COLUMNS": "80"} | access(sandbox) | environment
+    return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=variables)
 
 
 @pytest.fixture

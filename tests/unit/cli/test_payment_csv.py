@@ -1,4 +1,4 @@
-"""Which payments a csv file holds, and all that is wrong with it."""
+"""The payments of a CSV file, and everything that is wrong with it."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ LINE = ",".join(GOOD.values())
 
 
 def write(*rows: dict[str, str], delimiter: str = ",", end: str = "\n") -> bytes:
-    """A file of these rows under the names of the first."""
+    """A file of *rows* under the names of the first."""
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter, lineterminator=end)
     writer.writeheader()
@@ -47,7 +47,7 @@ def faults_of(*lines: str) -> tuple[str, ...]:
 
 
 def fault_of(**changes: str) -> str:
-    """The one fault of a payment that is good but for these fields."""
+    """The only fault of a valid payment with *changes*."""
     (fault,) = faults_of_payment(**changes).values()
     return fault
 
@@ -85,8 +85,8 @@ def payments(draw: st.DrawFn) -> NewCreditorPayment:
     )
 
 
-def in_words(name: str, value: Any, form: int) -> str:
-    """A value as a cell; a date in one of the forms."""
+def as_cell(value: Any, form: int) -> str:
+    """A value as a cell; a date in one of its forms."""
     if value is msgspec.UNSET:
         return ""
     if isinstance(value, datetime):
@@ -103,11 +103,11 @@ def in_words(name: str, value: Any, form: int) -> str:
     form=st.integers(0, 2),
     mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),
 )
-def test_what_was_written_is_read(
+def test_written_payments_are_read(
     given: list[NewCreditorPayment], names: list[str], delimiter: str, end: str, form: int, mark: bytes
 ) -> None:
-    """Every payment, with the line it stands on, whatever the order of columns, the delimiter, the ends of lines."""
-    rows = [{name: in_words(name, getattr(each, name), form) for name in names} for each in given]
+    """Every payment, with its line, for any order of columns, delimiter and line end."""
+    rows = [{name: as_cell(getattr(each, name), form) for name in names} for each in given]
     read = parse_payments(mark + write(*rows, delimiter=delimiter, end=end))
     assert read.faults == ()
     assert [row.payment for row in read.rows] == given
@@ -115,15 +115,15 @@ def test_what_was_written_is_read(
 
 
 @given(content=st.binary(max_size=300) | st.text(",;\n\r\"'aé1 .\0").map(lambda text: f"{HEADER}\n{text}".encode()))
-def test_anything_is_read_or_refused(content: bytes) -> None:
-    """Whatever the bytes: rows or faults, and every fault has its line."""
+def test_any_file_is_read_or_rejected(content: bytes) -> None:
+    """Any bytes yield rows or faults, and every fault has its line."""
     read = parse_payments(content)
     assert not (read.rows and read.faults)
     assert all(re.match(r"line \d+: ", fault) for fault in read.faults)
 
 
 def test_optional_columns_may_be_left_out() -> None:
-    """Currency, origin, and one of case and invoice_number; what they say is said anyway."""
+    """Currency and origin have defaults, and one of case and invoice_number is enough."""
     (row,) = parse_payments(write(GOOD)).rows
     assert (row.line, row.payment.case, row.payment.invoice_number) == (2, CASE, msgspec.UNSET)
     assert (row.payment.currency, row.payment.origin) == ("SEK", "creditor_system")
@@ -134,7 +134,7 @@ def test_optional_columns_may_be_left_out() -> None:
 
 
 def test_lines_are_counted_as_an_editor_counts_them() -> None:
-    """Blank lines and empty rows of a spreadsheet are skipped, a cell may go over lines, and the numbers stay right."""
+    """Blank lines and empty rows are skipped but counted, and a cell may span lines."""
     second = LINE.replace("PAY-1", '"PAY\n2"')
     third, fourth = LINE.replace("100.50", "1,50"), LINE.replace("100.50", "0").replace("PAY-1", "PAY-3")
     faults = faults_of("", HEADER, "", LINE, "   ", ",,,,", second, third, "", fourth, "")
@@ -143,16 +143,16 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
     assert [row.line for row in read.rows] == [4, 7]
 
 
-@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\n", b" ; ;\r\n"])
-def test_an_empty_file_is_refused(content: bytes) -> None:
-    """It names no columns; it may be the wrong file."""
-    assert parse_payments(content).faults == (
-        f"line 1: the first line must name the columns as the API does: {', '.join(PAYMENT_COLUMNS)}",
-    )
+def test_an_empty_file_is_rejected() -> None:
+    """It names no columns, so it may be the wrong file."""
+    for content in (b"", b"\xef\xbb\xbf", b"\n\n", b" ; ;\r\n"):
+        assert parse_payments(content).faults == (
+            f"line 1: the first line must name the columns as the API does: {', '.join(PAYMENT_COLUMNS)}",
+        )
 
 
 def test_a_file_without_payments_is_no_fault() -> None:
-    """Nothing came today."""
+    """A header alone is an empty list of payments."""
     read = parse_payments(f"{HEADER}\n\n".encode())
     assert (read.rows, read.faults) == ((), ())
 
@@ -177,134 +177,104 @@ def test_a_file_without_payments_is_no_fault() -> None:
         (HEADER.replace(",", "|"), ["the first line must name the columns"]),
     ],
 )
-def test_a_header_that_is_not_right_is_refused(header: str, faults: list[str]) -> None:
-    """All that is wrong with it, and nothing of the rows under it, whose cells cannot be told apart."""
+def test_a_wrong_header_is_rejected(header: str, faults: list[str]) -> None:
+    """With all its faults and none of the rows below, whose cells cannot be assigned."""
     found = faults_of("", header, LINE, "x")
     assert len(found) == len(faults)
     for fault, says in zip(found, faults, strict=True):
         assert fault.startswith(f"line 2: {says}")
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("name_form", ['"{}"', '" {} "', " {} "])
-def test_the_header_decides_what_parts_cells(delimiter: str, name_form: str) -> None:
-    """A delimiter of another kind in a cell is part of the cell, and names may be quoted, or have blanks around."""
-    header = delimiter.join(map(name_form.format, GOOD))
-    line = delimiter.join([*list(GOOD.values())[:-1], '"P,A;Y"'])
-    (row,) = parse_payments(f"{header}\n{line}".encode()).rows
-    assert row.payment.creditor_payment_reference == "P,A;Y"
+def test_the_header_determines_the_delimiter() -> None:
+    """Other delimiters are part of a cell, and names may be quoted or surrounded by blanks."""
+    for delimiter in (",", ";", "\t"):
+        for form in ('"{}"', '" {} "', " {} "):
+            header = delimiter.join(map(form.format, GOOD))
+            line = delimiter.join([*list(GOOD.values())[:-1], '"P,A;Y"'])
+            (row,) = parse_payments(f"{header}\n{line}".encode()).rows
+            assert row.payment.creditor_payment_reference == "P,A;Y"
 
 
-@pytest.mark.parametrize(
-    ("line", "count"), [(f"{LINE},", 6), (f"{LINE},,x", 7), (LINE.rpartition(",")[0], 4), ("x", 1)]
-)
-def test_a_row_with_too_many_or_too_few_cells_is_refused(line: str, count: int) -> None:
-    """Its cells may have moved."""
-    assert faults_of(HEADER, LINE, line) == (f"line 3: it has {count} cells, but the header has 5",)
+def test_a_row_with_another_number_of_cells_is_rejected() -> None:
+    """Its cells may be in the wrong columns."""
+    for line, count in ((f"{LINE},", 6), (f"{LINE},,x", 7), (LINE.rpartition(",")[0], 4), ("x", 1)):
+        assert faults_of(HEADER, LINE, line) == (f"line 3: it has {count} cells, but the header has 5",)
 
 
 @pytest.mark.parametrize("broken", ['"PAY', 'x,"a"b', f'"{"x" * 140_000}"'])
-def test_a_broken_cell_ends_the_reading(broken: str) -> None:
-    """It is told with the line where it begins, after what was wrong before it."""
+def test_a_broken_cell_ends_the_parsing(broken: str) -> None:
+    """Its fault has the line on which it begins and follows those of earlier lines."""
     first, second = faults_of(HEADER, "x", LINE, broken, LINE, "y")
     assert first.startswith("line 2: it has 1 cells")
     assert re.match("line 4: a quotation mark .* is not closed, .* cell is too long; .* not looked at$", second)
 
 
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [
+def test_another_encoding_than_utf8_is_rejected() -> None:
+    """With the line of the first invalid byte."""
+    for content, line in (
         (f"{HEADER}\n{LINE}\nb\xe5t".encode("latin-1"), 3),
         (f"{HEADER}\r\n{LINE}\r\nb\xe5t".encode("latin-1"), 3),
         (f"{HEADER}\r{LINE}\rb\xe5t".encode("latin-1"), 3),
         (HEADER.encode("utf-16"), 1),
         (b"\xef\xbb\xbf\n\xff", 2),
-    ],
-)
-def test_an_encoding_that_is_not_utf8_is_refused(content: bytes, line: int) -> None:
-    """With the line of the first byte that is wrong."""
-    assert parse_payments(content).faults == (f"line {line}: the file is not in UTF-8; save it as that",)
+    ):
+        assert parse_payments(content).faults == (f"line {line}: the file is not in UTF-8; save it as that",)
 
 
-@pytest.mark.parametrize(
-    "amount",
-    [
-        *(
-            "1 234,50",
-            "1,234.50",
-            "1e3",
-            "1,5",
-            "1.234,50",
-            "1.005",
-            "100.500",
-            "1.",
-            ".5",
-            "+1",
-            "-1",
-            "0x1",
-            "NaN",
-            "1_0",
-        ),
-        *("100 kr", "1\u00a0234", "١٢", "\uff11"),
-    ],
-)
-def test_an_amount_is_not_guessed(amount: str) -> None:
-    """Only digits, with a point and one or two decimals: the sentence says so, and not what was there."""
-    fault = fault_of(amount=amount)
-    assert fault.startswith("amount must be digits, with a point before one or two decimals")
-    assert fault == fault_of(amount="hemlig")
+def test_an_amount_is_not_guessed() -> None:
+    """Only digits, with a point and one or two decimals, are an amount; the fault does not quote the cell."""
+    for amount in (
+        *("1 234,50", "1,234.50", "1e3", "1,5", "1.234,50", "1.005", "100.500", "1.", ".5", "+1", "-1", "0x1", "NaN"),
+        *("1_0", "100 kr", "1\u00a0234", "١٢", "\uff11"),
+    ):
+        fault = fault_of(amount=amount)
+        assert fault.startswith("amount must be digits, with a point before one or two decimals")
+        assert fault == fault_of(amount="hemlig")
 
 
-@pytest.mark.parametrize(
-    ("amount", "exact"), [("100.50", "100.50"), ("1234", "1234"), ("0.01", "0.01"), ("7.5", "7.5")]
-)
-def test_an_amount_keeps_its_digits(amount: str, exact: str) -> None:
-    """Exactly those that stand there."""
-    read = parse_payment(GOOD | {"amount": amount})
-    assert isinstance(read, NewCreditorPayment)
-    assert str(read.amount) == exact
+def test_an_amount_keeps_its_digits() -> None:
+    """None is added or dropped."""
+    for amount in ("100.50", "1234", "0.01", "7.5"):
+        parsed = parse_payment(GOOD | {"amount": amount})
+        assert isinstance(parsed, NewCreditorPayment)
+        assert str(parsed.amount) == amount
 
 
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2025-07-04", datetime(2025, 7, 4, tzinfo=UTC)),
-        ("2025-07-04T08:00Z", datetime(2025, 7, 4, 8, tzinfo=UTC)),
-        ("2025-07-04T08:00:01Z", datetime(2025, 7, 4, 8, 0, 1, tzinfo=UTC)),
-        ("2025-07-04 10:00:00+02:00", datetime(2025, 7, 4, 8, tzinfo=UTC)),
-        ("2025-07-04T10:00:00+0200", datetime(2025, 7, 4, 8, tzinfo=UTC)),
-        ("2025-07-04T10:00:00+02", datetime(2025, 7, 4, 8, tzinfo=UTC)),
-        ("2025-07-04T08:00:00.000Z", datetime(2025, 7, 4, 8, tzinfo=UTC)),
-        ("2025-07-04T08:00:00.000000000Z", datetime(2025, 7, 4, 8, tzinfo=UTC)),
-        ("Fri, 04 Jul 2025 08:00:00 GMT", datetime(2025, 7, 4, 8, tzinfo=UTC)),
-    ],
-)
 @pytest.mark.parametrize("name", ["bank_transaction_date", "client_registration_date"])
-def test_dates_have_three_forms(name: str, text: str, moment: datetime) -> None:
-    """A day, a time with its zone, or what the API writes."""
-    read = parse_payment(GOOD | {name: text})
-    assert getattr(read, name) == moment
-    assert getattr(read, name).utcoffset() is not None
+def test_dates_have_three_forms(name: str) -> None:
+    """A day, a time with its zone, or the API's own form."""
+    morning = datetime(2025, 7, 4, 8, tzinfo=UTC)
+    for text, moment in (
+        ("2025-07-04", datetime(2025, 7, 4, tzinfo=UTC)),
+        ("2025-07-04T08:00Z", morning),
+        ("2025-07-04T08:00:01Z", morning + timedelta(seconds=1)),
+        ("2025-07-04 10:00:00+02:00", morning),
+        ("2025-07-04T10:00:00+0200", morning),
+        ("2025-07-04T10:00:00+02", morning),
+        ("2025-07-04T08:00:00.000Z", morning),
+        ("2025-07-04T08:00:00.000000000Z", morning),
+        ("Fri, 04 Jul 2025 08:00:00 GMT", morning),
+    ):
+        parsed = parse_payment(GOOD | {name: text})
+        assert getattr(parsed, name) == moment
+        assert getattr(parsed, name).utcoffset() is not None
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+@pytest.mark.parametrize("name", ["bank_transaction_date", "client_registration_date"])
+def test_a_date_is_not_guessed(name: str) -> None:
+    """Other forms, times without a zone, fractions of a second and days that do not exist are faults."""
+    for text in (
         *("2025-07-04T08:00:00", "2025-07-04 08:00", "2025-07-04T08:00:00.5Z", "20250704", "2025-W27-5", "2025-07"),
         *("04/07/2025", "4.7.2025", "250704", "2025-02-30", "2025-07-04T25:00Z", "2025-07-04T08:00:00+25:00", "today"),
         *("Fri, 04 Jul 2025 08:00:00", "Fri, 31 Feb 2025 08:00:00 GMT", "1751616000", "2025-07-04T08:00:00Zz"),
-    ],
-)
-@pytest.mark.parametrize("name", ["bank_transaction_date", "client_registration_date"])
-def test_a_date_is_not_guessed(name: str, text: str) -> None:
-    """Neither another form, nor a time without a zone, nor a fraction of a second, nor a day that does not exist."""
-    fault = fault_of(**{name: text})
-    assert fault.startswith(f"{name} must be a day such as 2025-07-04, a time in whole seconds with its zone")
-    assert fault == fault_of(**{name: "hemlig"})
+    ):
+        fault = fault_of(**{name: text})
+        assert fault.startswith(f"{name} must be a day such as 2025-07-04, a time in whole seconds with its zone")
+        assert fault == fault_of(**{name: "hemlig"})
 
 
 @pytest.mark.parametrize(
-    ("name", "cell", "says"),
+    ("name", "cell", "pattern"),
     [
         ("creditor", "hemlig", "creditor must be 24 hexadecimal digits"),
         ("creditor", "", "creditor is missing"),
@@ -321,28 +291,28 @@ def test_a_date_is_not_guessed(name: str, text: str) -> None:
         ("origin", "hemlig", "origin must be 'creditor_system'"),
     ],
 )
-def test_a_cell_that_the_api_would_refuse_is_refused(name: str, cell: str, says: str) -> None:
-    """By its field and without its value."""
+def test_a_cell_that_the_api_would_reject_is_a_fault(name: str, cell: str, pattern: str) -> None:
+    """With its field and without its value."""
     fault = fault_of(**{name: cell})
-    assert re.match(says, fault)
+    assert re.match(pattern, fault)
     assert "hemlig" not in fault
 
 
-@pytest.mark.parametrize("name", [*GOOD, "client_registration_date", "currency", "origin"])
-@pytest.mark.parametrize("blank", [" {}", "{} ", "\u00a0{}", "{}\t", "  "])
-def test_blanks_around_a_value_are_refused(name: str, blank: str) -> None:
-    """They may be a mistake, and are not seen; so is a cell of blanks only."""
-    assert fault_of(**{name: blank.format(GOOD.get(name, "SEK"))}) == f"{name} has blanks around it"
+def test_blanks_around_a_value_are_a_fault() -> None:
+    """They may be a mistake that is invisible; a cell of blanks alone is one, too."""
+    for name in (*GOOD, "client_registration_date", "currency", "origin"):
+        for blank in (" {}", "{} ", "\u00a0{}", "{}\t", "  "):
+            assert fault_of(**{name: blank.format(GOOD.get(name, "SEK"))}) == f"{name} has blanks around it"
 
 
-@pytest.mark.parametrize("cells", [{"case": ""}, {"invoice_number": "INV-1"}, {"case": "", "invoice_number": ""}])
-def test_a_payment_has_a_case_or_an_invoice_number(cells: dict[str, str]) -> None:
-    """Not both, and not neither; the fault has a name of its own, so that it hides none of theirs."""
-    assert faults_of_payment(**cells) == {CASE_OR_INVOICE: "a payment needs exactly one of case and invoice_number"}
+def test_a_payment_has_a_case_or_an_invoice_number() -> None:
+    """Exactly one of them; the fault has its own name and hides none of theirs."""
+    for cells in ({"case": ""}, {"invoice_number": "INV-1"}, {"case": "", "invoice_number": ""}):
+        assert faults_of_payment(**cells) == {CASE_OR_INVOICE: "a payment needs exactly one of case and invoice_number"}
     assert list(faults_of_payment(case="x", invoice_number=" y")) == ["case", "invoice_number", CASE_OR_INVOICE]
 
 
-def test_all_faults_of_all_rows_are_told() -> None:
+def test_all_faults_of_all_rows_are_listed() -> None:
     """By line, and within a line by field; one fault does not hide another."""
     faults = faults_of(HEADER, "x,,1e3,today, P", LINE, LINE.replace("100.50", "-"), ",,,,PAY-9")
     assert [fault.split()[1:3] for fault in faults] == [
@@ -353,8 +323,8 @@ def test_all_faults_of_all_rows_are_told() -> None:
     ]
 
 
-def test_each_row_needs_its_own_reference() -> None:
-    """Missing or used before, it is told why; other creditors may have the same."""
+def test_each_row_needs_a_unique_reference() -> None:
+    """A missing or repeated one is a fault with its reason; another creditor may have the same one."""
     missing, other = LINE.replace("PAY-1", ""), LINE.replace(CREDITOR, "a" * 24)
     upper, differing = LINE.replace(CREDITOR, CREDITOR.upper()), LINE.replace("100.50", "7").replace("PAY-1", "pay-1")
     faults = faults_of(HEADER, LINE, missing, other, upper, differing, LINE)
@@ -368,14 +338,14 @@ def test_each_row_needs_its_own_reference() -> None:
 
 
 def test_options_need_a_reference_too() -> None:
-    """One that were made would be another in a second run."""
+    """A generated one would differ in a second run."""
     read = parse_payment({name: cell for name, cell in GOOD.items() if name != "creditor_payment_reference"})
     assert isinstance(read, dict)
     assert list(read) == ["creditor_payment_reference"]
 
 
-def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
-    """Its bytes; a file that is not there is a sentence with its name and the reason."""
+def test_the_bytes_of_a_file_are_read(tmp_path: Path) -> None:
+    """Unchanged; for a missing file the error has its name and the reason."""
     file = tmp_path / "payments.csv"
     file.write_bytes(b"\xff\r\n")
     assert read_bytes(str(file)) == b"\xff\r\n"
@@ -385,7 +355,7 @@ def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
         read_bytes(str(tmp_path))
 
 
-def test_standard_input_is_a_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under the name that it has elsewhere."""
+def test_standard_input_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the usual name `-`."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a\r\n")))
     assert read_bytes("-") == b"a\r\n"

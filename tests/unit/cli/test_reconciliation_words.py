@@ -1,4 +1,4 @@
-"""What differs, in words."""
+"""Differences in words."""
 
 from decimal import Decimal
 from typing import Any
@@ -53,12 +53,12 @@ def make_difference(kind: str, **parts: Any) -> Difference:
     ids=lambda value: None if isinstance(value, str) else f"{value.kind}",
 )
 def test_each_kind_has_its_sentence(difference: Difference, words: str) -> None:
-    """It names what is at fault and both sides, under the API's own names and with all digits."""
+    """It names the fields and both sides, under the API's names and with all digits."""
     assert describe(difference) == words
 
 
-def test_every_kind_is_known() -> None:
-    """A kind of which nothing is said here would be told as if it were a total."""
+def test_every_kind_is_tested() -> None:
+    """A kind without a sentence of its own would be described as a total."""
     assert {kind.value for kind in DifferenceKind} == {
         *("total", "article", "row", "foreign"),
         *("no_specifications", "no_payout"),
@@ -66,8 +66,8 @@ def test_every_kind_is_known() -> None:
 
 
 @pytest.mark.parametrize("kind", ["total", "article", "row"])
-def test_float_noise_is_called_so(kind: str) -> None:
-    """Whoever reads it need not look for a booking; an öre is no noise."""
+def test_float_noise_is_named(kind: str) -> None:
+    """No booking explains it; an öre is not noise."""
     noise = make_difference(kind, field="amount", stated=Decimal("0.30000000000000004"), found=Decimal("0.3"))
     assert "0.30000000000000004" in describe(noise)
     assert describe(noise).endswith(" (float noise)")
@@ -87,7 +87,7 @@ def test_float_noise_is_called_so(kind: str) -> None:
     ],
 )
 def test_the_difference_is_exact(stated: Any, found: Any, gap: str) -> None:
-    """More digits than a decimal has by default are no reason to round; where a number is missing there is none."""
+    """It is not rounded to the default precision of decimals; without one of the numbers it is empty."""
     assert show_gap(make_difference("total", field="amount", stated=stated, found=found)) == gap
 
 
