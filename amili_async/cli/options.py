@@ -85,6 +85,6 @@ def _parse_iso(name: str, text: str) -> Any:
     with suppress(ValueError):
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
-            raise ConfigurationError(f"--where: a time in {name} needs its zone, such as 2025-06-01T08:00:00Z")
+            raise ConfigurationError(f"--where: a time in {name} has no zone; write it such as 2025-06-01T08:00:00Z")
         return moment
     return text

@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from amili_async.cli.values import printable
+from amili_async.cli.values import printable, show_count
 from amili_async.errors import ConfigurationError
 from amili_async.models import NewCreditorPayment, parse_date
 
@@ -79,7 +79,7 @@ def parse_payments(content: bytes) -> PaymentFile:
         text = content.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         line = len(re.findall(rb"\r\n?|\n", error.object[: error.start])) + 1
-        return PaymentFile(faults=(f"line {line}: the file is not in UTF-8; save it as that",))
+        return PaymentFile(faults=(f"line {line}: the file is not encoded in UTF-8; save it as UTF-8",))
     rows: list[PaymentRow] = []
     faults: list[str] = []
     try:
@@ -107,7 +107,7 @@ def parse_payment(cells: Mapping[str, str]) -> NewCreditorPayment | dict[str, st
         if not cells.get(name):
             faults[name] = f"{name} is missing"
     if not cells.get(_REFERENCE):
-        faults[_REFERENCE] = f"{_REFERENCE} is missing: by it a second run knows what is registered already"
+        faults[_REFERENCE] = f"{_REFERENCE} is missing; a second run finds registered payments by it"
     if sum(bool(cells.get(name)) for name in _CASE_OR_INVOICE) != 1:
         faults[CASE_OR_INVOICE] = "a payment needs exactly one of case and invoice_number"
     return faults or NewCreditorPayment(**values)
@@ -124,7 +124,7 @@ def _parse_rows(lines: Iterator[tuple[int, list[str]]]) -> Iterator[PaymentRow |
     lines_of: dict[tuple[str, str], int] = {}
     for line, cells in lines:
         if len(cells) != len(names):
-            yield f"line {line}: it has {len(cells)} cells, but the header has {len(names)}"
+            yield f"line {line}: {show_count(len(cells), 'cell')}, but the header has {len(names)}"
             continue
         row = dict(zip(names, cells, strict=True))
         parsed = parse_payment(row)
@@ -149,8 +149,8 @@ def _split(text: str) -> Iterator[tuple[int, list[str]]]:
             begins = reader.line_num + 1  # a quoted cell may span lines, so records and lines are counted apart
     except csv.Error:
         raise ConfigurationError(
-            f"line {begins}: a quotation mark that opens a cell is not closed, or more than a delimiter follows the "
-            "one that closes it, or a cell is too long; what comes after was not looked at"
+            f"line {begins}: a quoted cell is not closed, text follows its closing quotation mark, or a cell is too "
+            "long; later lines were not checked"
         ) from None
 
 
@@ -169,30 +169,30 @@ def _check_header(names: Sequence[str]) -> Iterator[str]:
         return
     for number, name in enumerate(names, 1):
         if name not in PAYMENT_COLUMNS:
-            yield f"column {number} ({printable(name[:_MAX_NAME_LENGTH])}) is none that a payment has"
+            yield f"unknown column '{printable(name[:_MAX_NAME_LENGTH])}' (column {number})"
     for name, times in Counter(names).items():
         if name in PAYMENT_COLUMNS and times > 1:
-            yield f"the column {name} stands there {times} times"
+            yield f"column '{name}' appears {times} times"
     for name in (*_REQUIRED, _REFERENCE):
         if name not in names:
-            yield f"the column {name} is missing"
+            yield f"column '{name}' is missing"
     if not set(names) & set(_CASE_OR_INVOICE):
-        yield f"the column {CASE_OR_INVOICE} is missing"
+        yield "column 'case' or 'invoice_number' is missing"
 
 
 def _check_reference(row: Mapping[str, str], line: int, lines_of: dict[tuple[str, str], int]) -> Iterator[str]:
     key = row["creditor"].lower(), row[_REFERENCE]
     if row[_REFERENCE] and lines_of.setdefault(key, line) != line:
         yield (
-            f"creditor and {_REFERENCE} are those of line {lines_of[key]}: by them a second run knows what is "
-            "registered already"
+            f"creditor and {_REFERENCE} are the same as on line {lines_of[key]}; a second run finds registered "
+            "payments by them"
         )
 
 
 def _parse_cell(name: str, cell: str) -> Any:
     """The value, validated in a sample payment without other faults, so that one fault hides no other."""
     if cell != cell.strip():
-        raise ConfigurationError(f"{name} has blanks around it")
+        raise ConfigurationError(f"{name} begins or ends with a blank")
     value = _PARSERS[name](name, cell) if name in _PARSERS else cell
     case = {} if name == "invoice_number" else {"case": "0" * 24}
     NewCreditorPayment(**{**_SAMPLE, **case, name: value})
@@ -202,8 +202,8 @@ def _parse_cell(name: str, cell: str) -> Any:
 def _parse_amount(name: str, cell: str) -> Decimal:
     if _AMOUNT.fullmatch(cell) is None:
         raise ConfigurationError(
-            f"{name} must be digits, with a point before one or two decimals if there are any, such as 1234.50: "
-            "no comma, no blank, no sign and no exponent"
+            f"{name} must be digits with at most two decimals after a point, such as 1234.50, without commas, "
+            "blanks, sign or exponent"
         )
     return Decimal(cell)
 
@@ -215,7 +215,7 @@ def _parse_moment(name: str, cell: str) -> datetime:
         return datetime.fromisoformat(cell) if _MOMENT.fullmatch(cell) else parse_date(cell)
     raise ConfigurationError(
         f"{name} must be a day such as 2025-07-04, a time in whole seconds with its zone such as 2025-07-04T08:00:00Z, "
-        "or what the API itself writes, such as Fri, 04 Jul 2025 08:00:00 GMT"
+        "or the API's own form, such as Fri, 04 Jul 2025 08:00:00 GMT"
     )
 
 

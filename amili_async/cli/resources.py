@@ -25,6 +25,11 @@ class ResourceEntry(Struct, frozen=True, kw_only=True):
     """The columns that a narrow terminal drops, in this order."""
 
     @property
+    def singular(self) -> str:
+        """The name of one of its records."""
+        return self.name.removesuffix("s")
+
+    @property
     def path(self) -> str:
         """Its name in the API."""
         return PATHS[self.attribute]

@@ -147,7 +147,7 @@ async def test_a_file_is_registered_and_a_second_run_registers_nothing(file: Pat
         assert row["bank_transaction_date"] == "Fri, 04 Jul 2025 00:00:00 GMT"
         assert (row.get("case"), row.get("invoice_number")) == ((None, f"INV-{number}") if number % 3 else (CASE, None))
     again = await pay(str(file))
-    assert (again.exit_code, again.stdout) == (0, f"30 payments: 30 found registered already ({sandbox.url})\n")
+    assert (again.exit_code, again.stdout) == (0, f"30 payments: 30 already registered ({sandbox.url})\n")
     assert len(sandbox.rows(PAYMENTS)) == count_posts(sandbox) == 30
 
 
@@ -157,7 +157,7 @@ async def test_only_new_payments_of_a_grown_file_are_registered(file: Path, sand
     part = b"".join(whole.splitlines(keepends=True)[:11])
     assert (await pay("-", stdin=part)).stdout == f"10 payments: 10 registered ({sandbox.url})\n"
     result = await pay("-", stdin=whole)
-    summary = f"30 payments: 20 registered, 10 found registered already ({sandbox.url})\n"
+    summary = f"30 payments: 20 registered, 10 already registered ({sandbox.url})\n"
     assert (result.exit_code, result.stdout) == (0, summary)
     assert references(sandbox) == [f"PAY-{number:04}" for number in range(30)]
 
@@ -166,13 +166,13 @@ async def test_json_is_a_document_per_outcome(file: Path, sandbox: Sandbox, pay:
     """In the order of the file, with its lines; stdout holds nothing else, and stderr has the summary."""
     refuse_once(sandbox, after=4)
     result = await pay(str(file), "--json", "--concurrency", "1")
-    assert (result.exit_code, result.stderr) == (1, f"amili: 30 payments: 29 registered, 1 refused ({sandbox.url})\n")
+    assert (result.exit_code, result.stderr) == (1, f"amili: 30 payments: 29 registered, 1 rejected ({sandbox.url})\n")
     lines = decode(result)
     assert [line["line"] for line in lines] == list(range(2, 32))
     assert [line["creditor_payment_reference"] for line in lines] == [f"PAY-{number:04}" for number in range(30)]
-    (refused,) = [line for line in lines if line["outcome"] != "registered"]
-    assert (refused["line"], refused["outcome"], refused["id"]) == (6, "refused", None)
-    assert refused["error"] == "case: is closed"
+    (rejected,) = [line for line in lines if line["outcome"] != "registered"]
+    assert (rejected["line"], rejected["outcome"], rejected["id"]) == (6, "rejected", None)
+    assert rejected["error"] == "case: is closed"
     ids = {row["creditor_payment_reference"]: row["_id"] for row in sandbox.rows(PAYMENTS)}
     assert {line["creditor_payment_reference"]: line["id"] for line in lines if line["id"]} == ids
     found = decode(await pay(str(file), "--json"))
@@ -185,11 +185,11 @@ async def test_a_rejected_payment_is_shown_with_its_fields(file: Path, sandbox: 
     refuse_once(sandbox, after=7, words="is \x1b[31m[red]closed")
     result = await pay(str(file), "--concurrency", "1")
     assert (result.exit_code, result.stderr, len(sandbox.rows(PAYMENTS))) == (1, "", 29)
-    assert "Refused: certainly not registered. Correct it and run the same command again." in result.stdout
+    assert "Rejected: not registered. Correct it and run the same command again." in result.stdout
     assert re.search(r"^ +9  PAY-0007 +8\.50  case: is \\x1b\[31m\[red\]closed *$", result.stdout, re.MULTILINE)
-    assert result.stdout.endswith(f"\n30 payments: 29 registered, 1 refused ({sandbox.url})\n")
+    assert result.stdout.endswith(f"\n30 payments: 29 registered, 1 rejected ({sandbox.url})\n")
     assert "PAY-0008" not in result.stdout
-    assert (await pay(str(file))).stdout == f"30 payments: 1 registered, 29 found registered already ({sandbox.url})\n"
+    assert (await pay(str(file))).stdout == f"30 payments: 1 registered, 29 already registered ({sandbox.url})\n"
 
 
 async def test_a_payment_whose_answer_is_lost_is_found(file: Path, sandbox: Sandbox, pay: Pay) -> None:
@@ -197,7 +197,7 @@ async def test_a_payment_whose_answer_is_lost_is_found(file: Path, sandbox: Sand
     sandbox.fail(Fault(reset="after"), method="POST", after=3)
     result = await pay(str(file))
     assert (result.exit_code, count_posts(sandbox)) == (0, 30)
-    assert result.stdout == f"30 payments: 29 registered, 1 found registered already ({sandbox.url})\n"
+    assert result.stdout == f"30 payments: 29 registered, 1 already registered ({sandbox.url})\n"
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -211,12 +211,12 @@ async def test_an_unknown_outcome_is_exit_code_3(form: tuple[str, ...], file: Pa
     if form:
         unknown = decode(result)[3]
         assert (unknown["line"], unknown["outcome"], unknown["id"]) == (5, "unknown", None)
-        assert unknown["error"].startswith("no usable answer came (POST /creditor--payments")
+        assert unknown["error"].startswith("no usable answer (POST /creditor--payments")
     else:
-        assert result.stdout.startswith("Unknown: may be registered, or not. Run the same command again some minutes")
-        assert re.search(r"^ +5  PAY-0003 +4\.50  no usable answer came", result.stdout, re.MULTILINE)
-        assert result.stdout.endswith(f"\n30 payments: 28 registered, 1 unknown, 1 refused ({sandbox.url})\n")
-    assert (await pay(str(file))).stdout == f"30 payments: 2 registered, 28 found registered already ({sandbox.url})\n"
+        assert result.stdout.startswith("Unknown: it may be registered. Wait some minutes, then run the same command")
+        assert re.search(r"^ +5  PAY-0003 +4\.50  no usable answer", result.stdout, re.MULTILINE)
+        assert result.stdout.endswith(f"\n30 payments: 28 registered, 1 unknown, 1 rejected ({sandbox.url})\n")
+    assert (await pay(str(file))).stdout == f"30 payments: 2 registered, 28 already registered ({sandbox.url})\n"
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -239,7 +239,7 @@ async def test_a_payment_with_a_taken_reference_is_not_sent(tmp_path: Path, sand
     await pay(str(file))
     result = await pay(str(write(file, make_row(0, amount="7"))), width=120)
     assert (result.exit_code, count_posts(sandbox)) == (1, 1)
-    assert "With a reference that is taken: not sent." in result.stdout
+    assert "With a taken reference: not sent." in result.stdout
     assert "differs from this one in amount" in " ".join(result.stdout.split())
     assert sandbox.rows(PAYMENTS)[0]["_id"] in result.stdout
 
@@ -252,11 +252,11 @@ async def test_a_payment_that_is_not_completed_is_shown_first(file: Path, sandbo
     sandbox.update(PAYMENTS, row["_id"], changes)
     result = await pay(str(file), width=120)
     assert result.exit_code == 1
-    assert result.stdout.startswith("Registered, but not completed: Look into these")
-    line = rf"^ +6  PAY-0004 +5\.50  warning: payment\.\\x1b\[5mpartly; 3\.00 settled; its id is {row['_id']} *$"
+    assert result.stdout.startswith("Registered, but not completed: check these")
+    line = rf"^ +6  PAY-0004 +5\.50  warning: payment\.\\x1b\[5mpartly; 3\.00 settled; id {row['_id']} *$"
     assert re.search(line, result.stdout, re.MULTILINE)
     assert result.stdout.endswith(
-        f"30 payments: 29 found registered already, 1 registered, but not completed ({sandbox.url})\n"
+        f"30 payments: 29 already registered, 1 registered, but not completed ({sandbox.url})\n"
     )
     document = decode(await pay(str(file), "--json"))[4]
     assert (document["outcome"], document["status"], document["status_reason_locale"]) == (
@@ -272,11 +272,11 @@ async def test_one_payment_from_options(sandbox: Sandbox, pay: Pay) -> None:
     result = await pay(*options)
     (row,) = sandbox.rows(PAYMENTS)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"completed; its id is {row['_id']}\n1 payment: 1 registered ({sandbox.url})\n"
+    assert result.stdout == f"completed; id {row['_id']}\n1 payment: 1 registered ({sandbox.url})\n"
     assert (row["creditor_payment_reference"], f"{row['amount']}", row["case"]) == ("PAY [b]1", "100.50", CASE)
     assert row["client_registration_date"] == "Sat, 05 Jul 2025 08:00:00 GMT"
     again = await pay(*options)
-    summary = f"1 payment: 1 found registered already ({sandbox.url})"
+    summary = f"1 payment: 1 already registered ({sandbox.url})"
     assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, summary)
     assert row["_id"] in again.stdout
     assert count_posts(sandbox) == 1
@@ -292,9 +292,9 @@ async def test_a_dry_run_sends_nothing(tmp_path: Path, sandbox: Sandbox, pay: Pa
         ["2", "PAY-0000", CREDITOR, CASE, "2025-07-04", "1.50"],
         ["3", "[red]:smile:", CREDITOR, "INV-1", "2025-07-04", "1,000.00"],
     ]
-    assert result.stdout.endswith("\n2 payments, 1,001.50 SEK in all; nothing was sent\n")
+    assert result.stdout.endswith("\n2 payments, 1,001.50 SEK in total; nothing was sent\n")
     one = await pay(*ONE, "--dry-run", width=120, AMILI_BASE_URL=sandbox.url)
-    assert (one.exit_code, "1 payment, 100.50 SEK in all; nothing was sent" in one.stdout) == (0, True)
+    assert (one.exit_code, "1 payment, 100.50 SEK in total; nothing was sent" in one.stdout) == (0, True)
     assert len(sandbox.requests) == 0
 
 
@@ -309,7 +309,7 @@ async def test_a_faulty_file_sends_nothing_and_names_every_fault(
     *faults, rest = result.stderr.splitlines()
     assert len(faults) == MAX_FAULTS == 20
     assert all(line.startswith(f"amili: line {3 + 2 * n}: amount must be digits") for n, line in enumerate(faults))
-    assert rest == "amili: and 30 more"
+    assert rest == "amili: and 30 more faults"
     assert "hemlig" not in result.stderr
 
 
@@ -319,16 +319,16 @@ async def test_only_further_faults_are_counted(tmp_path: Path, pay: Pay) -> None
         rows = [make_row(number, amount="x") for number in range(count)]
         result = await pay(str(write(tmp_path / "payments.csv", *rows)))
         assert result.stderr.count("\n") == count
-        assert ("amili: and 1 more\n" in result.stderr) == (count > MAX_FAULTS)
+        assert ("amili: and 1 more fault\n" in result.stderr) == (count > MAX_FAULTS)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentences"),
     [
-        ((), ["give either a csv FILE, or --creditor, --amount and the like of one payment"]),
-        (("a.csv", "--amount", "1"), ["give either a csv FILE or the options of one payment, not both"]),
+        ((), ["give a CSV FILE, or one payment by --creditor, --amount and so on (see --help)"]),
+        (("a.csv", "--amount", "1"), ["FILE and the options of one payment cannot be combined"]),
         (("/missing/a.csv",), ["/missing/a.csv cannot be read: No such file or directory"]),
-        (("/missing/a.csv", "--dry-run", "--json"), ["--dry-run and --json cannot go together"]),
+        (("/missing/a.csv", "--dry-run", "--json"), ["--dry-run and --json cannot be combined"]),
         (
             ("--amount", "hemlig,5", "--case", "hemlig", "--invoice-number", "1"),
             [
@@ -336,12 +336,12 @@ async def test_only_further_faults_are_counted(tmp_path: Path, pay: Pay) -> None
                 "--amount: amount must be digits",
                 "--creditor: creditor is missing",
                 "--bank-date: bank_transaction_date is missing",
-                "--reference: creditor_payment_reference is missing: by it a second run knows",
+                "--reference: creditor_payment_reference is missing; a second run finds registered payments by it",
                 "--case or --invoice-number: a payment needs exactly one",
             ],
         ),
-        (BARE, ["--reference: creditor_payment_reference is missing: by it a second run knows"]),
-        ((*BARE, "--reference", " x"), ["--reference: creditor_payment_reference has blanks around it"]),
+        (BARE, ["--reference: creditor_payment_reference is missing; a second run finds registered payments by it"]),
+        ((*BARE, "--reference", " x"), ["--reference: creditor_payment_reference begins or ends with a blank"]),
         ((*ONE, "--registered", "now"), ["--registered: client_registration_date must be a day"]),
         (ONE, ["AMILI_TOKEN is not set"]),
     ],
@@ -392,10 +392,10 @@ async def test_a_stopped_run_reports_what_is_known(
                 await asyncio.sleep(0.01)
         process.send_signal(sent)
         out, err = await process.communicate()
-    counted = f"4 payments: 1 registered, 1 refused; what became of 2 is not known ({sandbox.url})"
+    counted = f"4 payments: 1 registered, 1 rejected; the outcome of 2 is unknown ({sandbox.url})"
     assert process.returncode == code
     if form:
-        assert [json.loads(line)["outcome"] for line in out.splitlines()] == ["registered", "refused"]
+        assert [json.loads(line)["outcome"] for line in out.splitlines()] == ["registered", "rejected"]
         assert err.decode() == f"amili: {counted}\namili: {word}; {LATER}\n"
     else:
         assert re.search(r"^ +3  PAY-0001 +2\.50  case: is closed *$", out.decode(), re.MULTILINE)
@@ -403,7 +403,7 @@ async def test_a_stopped_run_reports_what_is_known(
         assert err.decode() == f"amili: {word}; {LATER}\n"
     sandbox.stop_failing()
     again = await pay(path)
-    summary = f"4 payments: 3 registered, 1 found registered already ({sandbox.url})\n"
+    summary = f"4 payments: 3 registered, 1 already registered ({sandbox.url})\n"
     assert (again.exit_code, again.stdout) == (0, summary)
 
 
@@ -455,7 +455,7 @@ async def test_a_terminal_is_asked_to_confirm(
     path = str(write(tmp_path / "payments.csv", make_row(0), make_row(1, amount="1234")))
     process, text = await at_terminal(sandbox, answer, path, *options)
     assert (process.returncode, len(sandbox.rows(PAYMENTS))) == (code, registered)
-    assert (f"Register 2 payments, 1,235.50 SEK in all ({sandbox.url})? [y/N] " in text) == (not options)
+    assert (f"Register 2 payments, 1,235.50 SEK in total ({sandbox.url})? [y/N] " in text) == (not options)
     assert ("2 payments: 2 registered" in text) == (registered == 2)
     assert ("amili: nothing was sent" in text) == (registered == 0)
 
@@ -481,7 +481,7 @@ async def test_a_dry_run_has_no_question(tmp_path: Path, sandbox: Sandbox) -> No
     """It prints the plan."""
     process, text = await at_terminal(sandbox, b"n\n", str(write(tmp_path / "payments.csv", make_row(0))), "--dry-run")
     assert (process.returncode, len(sandbox.requests), "[y/N]" in text) == (0, 0, False)
-    assert "1 payment, 1.50 SEK in all; nothing was sent" in text
+    assert "1 payment, 1.50 SEK in total; nothing was sent" in text
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")

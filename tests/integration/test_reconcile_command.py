@@ -138,7 +138,7 @@ def test_specifications_of_a_payout_that_does_not_exist_differ(given: Given) -> 
     result = reconcile()
     assert result.exit_code == 1
     assert f"\n{UNKNOWN}\nthis payout does not exist, but 1 specification names it" in result.stdout
-    assert "all reconciled; 1 payout that specifications name does not exist\n" in result.stdout
+    assert "all reconciled; 1 payout named by specifications does not exist\n" in result.stdout
     filtered = reconcile("--where", '{"currency": "SEK"}')
     assert filtered.exit_code == 0
     assert UNKNOWN not in filtered.stdout
@@ -206,13 +206,13 @@ def test_csv_is_a_row_per_payout(given: Given) -> None:
     (wrong,) = [row for row in rows if row["agrees"] == "false"]
     assert wrong["payout"] == third(started[0])
     assert Decimal(wrong["stated_total_amount"]) - Decimal(wrong["found_total_amount"]) == Decimal("0.01")
-    assert re.match(r"total_amount is [\d,.]+, but its specifications come to", wrong["differences_in_words"])
+    assert re.match(r"total_amount is [\d,.]+, but its specifications add up to", wrong["differences_in_words"])
 
 
 def test_a_mistake_of_the_caller_is_one_sentence_and_exit_code_2() -> None:
     """It is found before any request, and the error holds no value of the filter."""
     for arguments, pattern in (
-        (("--json", "--csv"), "--json and --csv cannot go together"),
+        (("--json", "--csv"), "--json and --csv cannot be combined"),
         (("--where", '{"hemlig'), "--where is not valid JSON"),
         (("--where", '{"amount": {"$near": "hemlig"}}'), "no operator"),
         (("--html", "/missing/a.html"), "/missing/a.html cannot be written: No such file"),

@@ -19,6 +19,7 @@ from amili_async.cli.options import (
 )
 from amili_async.cli.progress import show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
+from amili_async.cli.values import show_count
 from amili_async.client import AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.export import ExportResult, export, fields_of
@@ -61,10 +62,10 @@ def export_records(
     async def write() -> int | None:
         entry, names, condition = find_resource(resource), parse_fields(fields), parse_where(where)
         if sort is not None and (resume or since or sweep):
-            raise ConfigurationError("--sort cannot go with --resume, --since or --sweep: those need the order of _id")
+            raise ConfigurationError("--sort excludes --resume, --since and --sweep, which need the order of _id")
         format_for(output, names)  # rejects an unknown suffix before anything else
         if output.is_file() and not (force or resume or since):
-            raise ConfigurationError(f"{output} exists already; --force replaces it, --since brings it up to date")
+            raise ConfigurationError(f"{output} exists already; --force replaces it, --since updates it")
         async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
             with show_progress(entry.name, is_quiet=quiet) as report:
                 if sort is not None:
@@ -100,28 +101,29 @@ def _sorted_stream(
 def _advise(output: Path) -> str:
     """What to do after a failure."""
     is_kept = find_places(output).state.exists()
-    return "what was written is kept: the same command with --resume goes on" if is_kept else ""
+    return "the records so far are kept; run the same command with --resume to continue" if is_kept else ""
 
 
 def _conclude(exported: ExportResult, entry: ResourceEntry, *, is_quiet: bool) -> int | None:
-    name, manifest = entry.name, exported.manifest
-    if manifest is None and exported.drifted:
+    if exported.manifest is None and exported.drifted:
         print_error(
-            f"{exported.path} may lack some {name} or hold some twice, since rows came or went meanwhile: "
-            "export again, without --sort if the order is not needed"
+            f"{exported.path} may miss some {entry.name} or contain some twice, because rows were inserted or deleted "
+            "during the export; export again, without --sort if the order does not matter"
         )
         return PROBLEM
     if not is_quiet:
-        sys.stderr.write(f"{_describe(exported, name)}\n")
+        sys.stderr.write(f"{_describe(exported, entry)}\n")
     return None
 
 
-def _describe(exported: ExportResult, name: str) -> str:
-    parts = [f"{exported.rows:,} {name} in {exported.path}"]
+def _describe(exported: ExportResult, entry: ResourceEntry) -> str:
+    parts = [f"{show_count(exported.rows, entry.singular)} in {exported.path}"]
     if exported.changed is not None:
         parts.append(f"{exported.changed:,} of them new or changed")
     if exported.manifest is not None and exported.drifted:
-        parts.append("rows came or went meanwhile, and each that was there all the time is there once")
+        parts.append(
+            "rows were inserted or deleted during the export; each that existed throughout is in the file once"
+        )
     if exported.manifest is not None and exported.manifest.newer:
-        parts.append(f"{exported.manifest.newer:,} that are too new are left for the next time")
+        parts.append(f"{exported.manifest.newer:,} created too recently, left for the next export")
     return "; ".join(parts)

@@ -22,6 +22,7 @@ from amili_async.cli.options import (
 )
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.tables import tabulate
+from amili_async.cli.values import show_count
 from amili_async.export.formats.ndjson import Ndjson
 from amili_async.export.records import as_document
 from amili_async.streams import Stream
@@ -72,7 +73,8 @@ def _print_table(
     if documents:
         console.print(table)
         console.print()
-    shown = f"{len(records):,}" if total is None else f"{len(records):,} of {total:,}"
-    console.print(Text(f"{shown if records else 'no'} {entry.name}", style="dim"))
+    counted = show_count(len(records) if total is None else total, entry.singular)
+    shown = counted if total is None or not records else f"{len(records):,} of {counted}"
+    console.print(Text(shown if records else f"no {entry.name}", style="dim"))
     if names and dropped:
-        console.print(Text(f"not shown, for want of room: {', '.join(dropped)}", style="dim"))
+        console.print(Text(f"not shown, because the terminal is too narrow: {', '.join(dropped)}", style="dim"))

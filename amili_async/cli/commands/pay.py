@@ -17,12 +17,13 @@ from amili_async.cli.progress import show_progress
 from amili_async.cli.reports.payment_outcomes import ADVICE, OutcomeCounts, ReportedOutcome
 from amili_async.cli.reports.payment_tables import print_plan, print_problems, sum_up
 from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
+from amili_async.cli.values import show_count
 from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.models import NewCreditorPayment
 
 MAX_FAULTS = 20
 """Faults of a file that are printed one by one."""
-AGAIN = "run the same command again: by their references, what is registered already is found and not sent again"
+AGAIN = "run the same command again: registered payments are found by their references and not sent again"
 """What to do where some payments were not sent."""
 LATER = f"wait some minutes, then {AGAIN}"
 """What to do where a payment may still be in flight."""
@@ -88,7 +89,7 @@ def register_payments(
     source = name_source(sandbox=sandbox)
     try:
         if dry_run and json:
-            raise ConfigurationError("--dry-run and --json cannot go together: what is not sent has no outcome")
+            raise ConfigurationError("--dry-run and --json cannot be combined: unsent payments have no outcome")
         rows = _read(file, {name: text for name, text in texts.items() if text is not None})
         if not (dry_run or yes or _confirm(rows, source)):
             print_error("nothing was sent")
@@ -126,9 +127,9 @@ def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[Report
 def _read(file: str | None, texts: Mapping[str, str]) -> tuple[PaymentRow, ...]:
     """The payments of the file, or the one of the options; prints every fault and exits where there is one."""
     if file is not None and texts:
-        raise ConfigurationError("give either a csv FILE or the options of one payment, not both")
+        raise ConfigurationError("FILE and the options of one payment cannot be combined")
     if file is None and not texts:
-        raise ConfigurationError("give either a csv FILE, or --creditor, --amount and the like of one payment")
+        raise ConfigurationError("give a CSV FILE, or one payment by --creditor, --amount and so on (see --help)")
     if file is not None:
         parsed = parse_payments(read_bytes(file))
         _reject(parsed.faults)
@@ -145,7 +146,7 @@ def _reject(faults: Sequence[str]) -> None:
     for fault in faults[:MAX_FAULTS]:
         print_error(fault)
     if len(faults) > MAX_FAULTS:
-        print_error(f"and {len(faults) - MAX_FAULTS:,} more")
+        print_error(f"and {show_count(len(faults) - MAX_FAULTS, 'more fault')}")
     if faults:
         raise typer.Exit(USAGE)
 

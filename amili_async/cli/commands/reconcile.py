@@ -75,7 +75,7 @@ def reconcile_payouts(
 
 def _choose_reporter(overview: Overview, *, json: bool, csv: bool) -> Reporter[Reconciliation]:
     if json and csv:
-        raise ConfigurationError("--json and --csv cannot go together: stdout holds one of the two")
+        raise ConfigurationError("--json and --csv cannot be combined: stdout holds one of them")
     if json or csv:
         rows = JsonRows() if json else CsvRows()
         return RowReporter(overview, encode=rows.encode, header=rows.header)

@@ -34,7 +34,7 @@ def serve_sandbox(
     Paste the printed lines into another shell: every command and program in it then uses this sandbox.
     """
     counts = ((payouts, "payout"), (specifications, "specification"), (payments, "payment"))
-    payouts_and_more = [show_count(number, thing) for number, thing in counts]
+    contents = [show_count(number, thing) for number, thing in counts]
     run(
         _serve(
             Sandbox(
@@ -46,12 +46,13 @@ def serve_sandbox(
                 rate_limit=AMILI_LIMITS if rate_limit else None,
                 token_lifetime=_TEN_YEARS,
             ),
-            f"{', '.join(payouts_and_more[:-1])} and {payouts_and_more[-1]}",
+            port,
+            f"{', '.join(contents[:-1])} and {contents[-1]}",
         )
     )
 
 
-async def _serve(sandbox: Sandbox, contents: str) -> int:
+async def _serve(sandbox: Sandbox, port: int, contents: str) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows has no such handlers; there Ctrl-C raises KeyboardInterrupt
@@ -59,7 +60,7 @@ async def _serve(sandbox: Sandbox, contents: str) -> int:
     try:
         await sandbox.start()
     except OSError as error:
-        print_error(f"the port cannot be used: {os.strerror(error.errno or errno.EADDRINUSE)}")
+        print_error(f"port {port} cannot be used: {os.strerror(error.errno or errno.EADDRINUSE)}")
         return USAGE
     try:
         typer.echo(

@@ -34,7 +34,7 @@ class OutcomeKind(StrEnum):
 
     REGISTERED = "registered"
     FOUND = "found"
-    REFUSED = "refused"
+    REJECTED = "rejected"
     TAKEN = "taken"
     TWICE = "registered_twice"
     NOT_SENT = "not_sent"
@@ -42,20 +42,19 @@ class OutcomeKind(StrEnum):
 
 
 _HEADINGS: dict[str, str] = {
-    OutcomeKind.FOUND: "found registered already",
-    OutcomeKind.TAKEN: "with a reference that is taken",
+    OutcomeKind.FOUND: "already registered",
+    OutcomeKind.TAKEN: "with a taken reference",
     OutcomeKind.TWICE: "registered more than once",
     OutcomeKind.NOT_SENT: "not sent",
 }
 ADVICE: dict[str, str] = {
-    OutcomeKind.TWICE: "several payments just like it are registered; nothing was sent now. Have Amili take back all "
-    "but one.",
-    OutcomeKind.UNKNOWN: "may be registered, or not. Run the same command again some minutes from now, with the same "
-    "reference: what is registered is then found. Do not send it otherwise.",
-    NOT_COMPLETED: "Look into these, and do not send them under another reference: they would be registered twice.",
-    OutcomeKind.REFUSED: "certainly not registered. Correct it and run the same command again.",
-    OutcomeKind.TAKEN: "not sent. See whether it is the registered payment; if not, give it a reference of its own.",
-    OutcomeKind.NOT_SENT: "not registered by this run. Run the same command again: what is registered is found then.",
+    OutcomeKind.TWICE: "several identical payments are registered; nothing was sent. Ask Amili to cancel all but one.",
+    OutcomeKind.UNKNOWN: "it may be registered. Wait some minutes, then run the same command again with the same "
+    "reference: a registered payment is found. Do not send it in any other way.",
+    NOT_COMPLETED: "check these, and do not send them with another reference: they would be registered twice.",
+    OutcomeKind.REJECTED: "not registered. Correct it and run the same command again.",
+    OutcomeKind.TAKEN: "not sent. Check whether it is the registered payment; if not, give it a unique reference.",
+    OutcomeKind.NOT_SENT: "not registered by this run. Run the same command again: registered payments are found.",
 }
 """What to do about each section, the most urgent first."""
 _SECTIONS = (OutcomeKind.REGISTERED, OutcomeKind.FOUND, *ADVICE)
@@ -80,7 +79,7 @@ class ReportedOutcome(Struct, frozen=True, kw_only=True):
         if isinstance(error, ReferenceTaken):
             return OutcomeKind.TWICE if isinstance(error, RegisteredTwice) else OutcomeKind.TAKEN
         is_final = isinstance(error, ApiError) and not isinstance(error, RateLimited) and error.was_not_processed
-        return OutcomeKind.REFUSED if is_final else OutcomeKind.NOT_SENT
+        return OutcomeKind.REJECTED if is_final else OutcomeKind.NOT_SENT
 
     @property
     def section(self) -> str:
@@ -142,13 +141,13 @@ class OutcomeCounts:
         return PROBLEM if self._counts.keys() - {OutcomeKind.REGISTERED, OutcomeKind.FOUND} else SUCCESS
 
     def summarize(self) -> str:
-        """`57 payments: 54 registered, 2 found registered already, 1 refused`, with the source."""
+        """`57 payments: 54 registered, 2 already registered, 1 rejected`, with the source."""
         summary = show_count(self.total, "payment")
         parts = [f"{self._counts[each]:,} {name_section(each)}" for each in _SECTIONS if self._counts[each]]
         if parts:
             summary += f": {', '.join(parts)}"
         if missing := self.total - self.reported:
-            summary += f"; what became of {missing:,} is not known"
+            summary += f"; the outcome of {missing:,} is unknown"
         return f"{summary} ({self._source})" if self.total and self._source else summary
 
 
@@ -163,7 +162,7 @@ def _describe_created(created: CreatedPayment) -> str:
     parts = (
         ": ".join(filter(None, (_decisive_status(created), _pick(created, "status_reason_locale")))),
         f"{show_money(settled)} settled" if settled is not None else "",
-        f"its id is {created.id}",
+        f"id {created.id}",
     )
     return "; ".join(filter(None, parts))
 
@@ -180,9 +179,9 @@ def _describe_error(error: Exception | None) -> str:
     because = f" ({cause})" if isinstance(cause, AmiliError) else ""
     match error:
         case PaymentOutcomeUnknown(matches=()):
-            return f"no usable answer came{because}"
+            return f"no usable answer{because}"
         case PaymentOutcomeUnknown(matches=matches):
-            return f"no usable answer came, and {len(matches)} payments are just like it: {', '.join(matches)}"
+            return f"no usable answer; {show_count(len(matches), 'identical payment')} found: {', '.join(matches)}"
         case ReferenceTaken(matches=matches):
             return f"{str(error).partition(';')[0]}: {', '.join(matches)}"
         case PaymentNotSent():
@@ -192,7 +191,7 @@ def _describe_error(error: Exception | None) -> str:
         case AmiliError():
             return str(error)
         case _:  # its text may hold anything, credentials included
-            return f"something that nobody foresaw: {type(error).__name__}"
+            return f"unexpected error: {type(error).__name__}"
 
 
 def _pick(created: CreatedPayment | None, name: str) -> Any:

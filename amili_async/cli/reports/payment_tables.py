@@ -59,13 +59,13 @@ def print_plan(console: PlainConsole, rows: Sequence[PaymentRow]) -> None:
     console.print(Text(f"{sum_up(rows)}; nothing was sent"), soft_wrap=True)
     if len(kept) < len(headings):
         dropped = ", ".join(heading for heading in headings if heading not in kept)
-        console.print(Text(f"not shown, for want of room: {dropped}", style="dim"), soft_wrap=True)
+        console.print(Text(f"not shown, because the terminal is too narrow: {dropped}", style="dim"), soft_wrap=True)
 
 
 def sum_up(rows: Sequence[PaymentRow]) -> str:
-    """`57 payments, 12,345.00 SEK in all`."""
+    """`57 payments, 12,345.00 SEK in total`."""
     total = sum((row.payment.amount for row in rows), Decimal(0))
-    return f"{show_count(len(rows), 'payment')}, {show_money(total)} SEK in all"
+    return f"{show_count(len(rows), 'payment')}, {show_money(total)} SEK in total"
 
 
 def _build_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:

@@ -64,7 +64,7 @@ class Overview:
             verdicts.append(self._count_differing() if self.differing else "all reconciled")
         if self.unknown:
             does = "does" if self.unknown == 1 else "do"
-            verdicts.append(f"{show_count(self.unknown, 'payout')} that specifications name {does} not exist")
+            verdicts.append(f"{show_count(self.unknown, 'payout')} named by specifications {does} not exist")
         return "; ".join(verdicts) or "no payouts"
 
     def _count_differing(self) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from amili_async.cli.values import printable, show_count, show_money
 from amili_async.reconciliation.comparison import Difference, DifferenceKind, Reconciliation
 
-NO_VALUE = "nothing"
+NO_VALUE = "missing"
 """Shown for a missing value."""
 NOISE_LABEL = "float noise"
 """Label of a difference caused by float rounding alone."""
@@ -70,11 +70,13 @@ def describe(difference: Difference) -> str:
         case DifferenceKind.ROW if difference.found is None:
             sentence = f"specification {specification}: {field} is {stated}, and amount or vat_amount is missing"
         case DifferenceKind.ROW:
-            sentence = f"specification {specification}: {field} is {stated}, but amount and vat_amount come to {found}"
+            sentence = (
+                f"specification {specification}: {field} is {stated}, but amount and vat_amount add up to {found}"
+            )
         case DifferenceKind.ARTICLE:
-            sentence = f"{field} of {_article(difference)} is {stated}, but its specifications come to {found}"
+            sentence = f"{field} of {_article(difference)} is {stated}, but its specifications add up to {found}"
         case _:
-            sentence = f"{field} is {stated}, but its specifications come to {found}"
+            sentence = f"{field} is {stated}, but its specifications add up to {found}"
     return f"{sentence} ({NOISE_LABEL})" if difference.is_noise else sentence
 
 
@@ -94,9 +96,9 @@ def show_gap(difference: Difference) -> str:
 
 def _describe_unknown(reconciliation: Reconciliation) -> str:
     sums = reconciliation.sums
-    name, they_come = ("names", "it comes") if sums.count == 1 else ("name", "they come")
+    name, its = ("names", "its") if sums.count == 1 else ("name", "their")
     counted, total = show_count(sums.count, "specification"), show_money(sums.total_amount)
-    return f"this payout does not exist, but {counted} {name} it; {they_come} to {total} with VAT"
+    return f"this payout does not exist, but {counted} {name} it; {its} total is {total} with VAT"
 
 
 def _name(difference: Difference) -> str:

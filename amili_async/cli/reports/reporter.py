@@ -70,7 +70,7 @@ class TableReporter(Generic[T]):
     def fail(self) -> None:
         if self._kept:
             self.finish()
-            print_error("unfinished: what stands above was compared before it failed")
+            print_error("unfinished: only the payouts above were compared before the failure")
 
 
 class RowReporter(Generic[T]):

@@ -40,7 +40,7 @@ def test_a_filter_that_is_no_json_object_is_rejected(text: str) -> None:
 
 def test_a_time_without_a_zone_is_rejected() -> None:
     """The error shows how to write one and does not quote the value."""
-    with pytest.raises(ConfigurationError, match="payout_date needs its zone") as caught:
+    with pytest.raises(ConfigurationError, match="payout_date has no zone") as caught:
         parse_where('{"payout_date": "2024-02-03T04:05:06"}')
     assert "2024" not in str(caught.value)
 

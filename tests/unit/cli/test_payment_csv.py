@@ -161,19 +161,19 @@ def test_a_file_without_payments_is_no_fault() -> None:
     ("header", "faults"),
     [
         (LINE, [f"the first line must name the columns as the API does: {', '.join(PAYMENT_COLUMNS)}"]),
-        (HEADER.replace("amount", "Amount"), ["column 3 (Amount) is none that a", "the column amount is missing"]),
-        (HEADER + ",", ["column 6 () is none that a payment has"]),
-        (HEADER + ",amount", ["the column amount stands there 2 times"]),
-        (HEADER.replace("case,", ""), ["the column case or invoice_number is missing"]),
+        (HEADER.replace("amount", "Amount"), ["unknown column 'Amount' (column 3)", "column 'amount' is missing"]),
+        (HEADER + ",", ["unknown column '' (column 6)"]),
+        (HEADER + ",amount", ["column 'amount' appears 2 times"]),
+        (HEADER.replace("case,", ""), ["column 'case' or 'invoice_number' is missing"]),
         (
             "case,currency",
             [
-                f"the column {name} is missing"
+                f"column '{name}' is missing"
                 for name in ("creditor", "amount", "bank_transaction_date", "creditor_payment_reference")
             ],
         ),
-        (HEADER + ',"\x1b[31m\u202e"', [r"column 6 (\x1b[31m\u202e) is none"]),
-        (HEADER + "," + "x" * 1000, [f"column 6 ({'x' * 40}) is none"]),
+        (HEADER + ',"\x1b[31m\u202e"', [r"unknown column '\x1b[31m\u202e' (column 6)"]),
+        (HEADER + "," + "x" * 1000, [f"unknown column '{'x' * 40}' (column 6)"]),
         (HEADER.replace(",", "|"), ["the first line must name the columns"]),
     ],
 )
@@ -198,15 +198,15 @@ def test_the_header_determines_the_delimiter() -> None:
 def test_a_row_with_another_number_of_cells_is_rejected() -> None:
     """Its cells may be in the wrong columns."""
     for line, count in ((f"{LINE},", 6), (f"{LINE},,x", 7), (LINE.rpartition(",")[0], 4), ("x", 1)):
-        assert faults_of(HEADER, LINE, line) == (f"line 3: it has {count} cells, but the header has 5",)
+        assert faults_of(HEADER, LINE, line) == (f"line 3: {count} cell{'s' * (count > 1)}, but the header has 5",)
 
 
 @pytest.mark.parametrize("broken", ['"PAY', 'x,"a"b', f'"{"x" * 140_000}"'])
 def test_a_broken_cell_ends_the_parsing(broken: str) -> None:
     """Its fault has the line on which it begins and follows those of earlier lines."""
     first, second = faults_of(HEADER, "x", LINE, broken, LINE, "y")
-    assert first.startswith("line 2: it has 1 cells")
-    assert re.match("line 4: a quotation mark .* is not closed, .* cell is too long; .* not looked at$", second)
+    assert first.startswith("line 2: 1 cell, but the header has 5")
+    assert re.match("line 4: a quoted cell is not closed, .* cell is too long; later lines were not checked$", second)
 
 
 def test_another_encoding_than_utf8_is_rejected() -> None:
@@ -218,7 +218,7 @@ def test_another_encoding_than_utf8_is_rejected() -> None:
         (HEADER.encode("utf-16"), 1),
         (b"\xef\xbb\xbf\n\xff", 2),
     ):
-        assert parse_payments(content).faults == (f"line {line}: the file is not in UTF-8; save it as that",)
+        assert parse_payments(content).faults == (f"line {line}: the file is not encoded in UTF-8; save it as UTF-8",)
 
 
 def test_an_amount_is_not_guessed() -> None:
@@ -228,7 +228,7 @@ def test_an_amount_is_not_guessed() -> None:
         *("1_0", "100 kr", "1\u00a0234", "١٢", "\uff11"),
     ):
         fault = fault_of(amount=amount)
-        assert fault.startswith("amount must be digits, with a point before one or two decimals")
+        assert fault.startswith("amount must be digits with at most two decimals after a point, such as 1234.50")
         assert fault == fault_of(amount="hemlig")
 
 
@@ -302,7 +302,7 @@ def test_blanks_around_a_value_are_a_fault() -> None:
     """They may be a mistake that is invisible; a cell of blanks alone is one, too."""
     for name in (*GOOD, "client_registration_date", "currency", "origin"):
         for blank in (" {}", "{} ", "\u00a0{}", "{}\t", "  "):
-            assert fault_of(**{name: blank.format(GOOD.get(name, "SEK"))}) == f"{name} has blanks around it"
+            assert fault_of(**{name: blank.format(GOOD.get(name, "SEK"))}) == f"{name} begins or ends with a blank"
 
 
 def test_a_payment_has_a_case_or_an_invoice_number() -> None:
@@ -328,11 +328,11 @@ def test_each_row_needs_a_unique_reference() -> None:
     missing, other = LINE.replace("PAY-1", ""), LINE.replace(CREDITOR, "a" * 24)
     upper, differing = LINE.replace(CREDITOR, CREDITOR.upper()), LINE.replace("100.50", "7").replace("PAY-1", "pay-1")
     faults = faults_of(HEADER, LINE, missing, other, upper, differing, LINE)
-    why = "a second run knows what is registered already"
+    why = "a second run finds registered payments by"
     assert faults == (
-        f"line 3: creditor_payment_reference is missing: by it {why}",
-        f"line 5: creditor and creditor_payment_reference are those of line 2: by them {why}",
-        f"line 7: creditor and creditor_payment_reference are those of line 2: by them {why}",
+        f"line 3: creditor_payment_reference is missing; {why} it",
+        f"line 5: creditor and creditor_payment_reference are the same as on line 2; {why} them",
+        f"line 7: creditor and creditor_payment_reference are the same as on line 2; {why} them",
     )
     assert len(parse_payments("\n".join((HEADER, LINE, other, differing)).encode()).rows) == 3
 

@@ -97,12 +97,12 @@ def in_one_line(text: str) -> str:
 
 
 def test_each_outcome_has_its_name_and_its_exit_code() -> None:
-    """Refused is what the API rejected; not sent is what can simply be sent again; everything else is unknown."""
+    """Rejected is what the API rejected; not sent is what can simply be sent again; everything else is unknown."""
     for reported, kind, code in (
         (created(), OutcomeKind.REGISTERED, 0),
         (created(was_found=True), OutcomeKind.FOUND, 0),
-        (failed(ValidationFailed("no", status=422)), OutcomeKind.REFUSED, 1),
-        (failed(Forbidden("no", status=403)), OutcomeKind.REFUSED, 1),
+        (failed(ValidationFailed("no", status=422)), OutcomeKind.REJECTED, 1),
+        (failed(Forbidden("no", status=403)), OutcomeKind.REJECTED, 1),
         (taken(ID), OutcomeKind.TAKEN, 1),
         (failed(RegisteredTwice("no", payment=PAYMENT, matches=(ID, ID))), OutcomeKind.TWICE, 1),
         (failed(PaymentNotSent("no", payment=PAYMENT)), OutcomeKind.NOT_SENT, 3),
@@ -145,16 +145,16 @@ def test_the_worst_outcome_decides_the_exit_code() -> None:
 def test_the_summary_counts_each_outcome() -> None:
     """In one line, with the number of unknown outcomes and the source."""
     assert OutcomeCounts(0, "https://api.example").summarize() == "no payments"
-    assert OutcomeCounts(1, "a").summarize() == "1 payment; what became of 1 is not known (a)"
+    assert OutcomeCounts(1, "a").summarize() == "1 payment; the outcome of 1 is unknown (a)"
     outcomes = [created(), created(was_found=True), created(status="error"), taken(ID), unknown(), created()]
     outcomes += [failed(Forbidden("no", status=403)), failed(ConnectionFailed("no", was_sent=False))]
     counted = (
-        "2 registered, 1 found registered already, 1 unknown, 1 registered, but not completed, 1 refused, "
-        "1 with a reference that is taken, 1 not sent"
+        "2 registered, 1 already registered, 1 unknown, 1 registered, but not completed, 1 rejected, "
+        "1 with a taken reference, 1 not sent"
     )
     for total, summary in (
         (8, f"8 payments: {counted}"),
-        (1008, f"1,008 payments: {counted}; what became of 1,000 is not known"),
+        (1008, f"1,008 payments: {counted}; the outcome of 1,000 is unknown"),
     ):
         counts = OutcomeCounts(total)
         for reported in outcomes:
@@ -199,7 +199,7 @@ def test_a_failed_payment_as_json() -> None:
     assert line == {
         "line": 9,
         "creditor_payment_reference": "PAY-1",
-        "outcome": "refused",
+        "outcome": "rejected",
         "error": "it was answered with 403",
         **dict.fromkeys(("id", "status", "status_reason_locale", "settled_amount")),
     }
@@ -212,18 +212,18 @@ def test_each_outcome_is_described() -> None:
         (failed(ValidationFailed("no", status=422, issues=issues)), "case: is closed, is old; amount: is low"),
         (failed(Forbidden("it was answered with 403", status=403)), "it was answered with 403"),
         (taken(ID, OTHER), f"it differs in amount: {ID}, {OTHER}"),
-        (unknown(cause=TimedOut("no answer came")), "no usable answer came (no answer came)"),
-        (unknown(cause=ValueError("hemlig")), "no usable answer came"),
-        (unknown(ID, OTHER), f"no usable answer came, and 2 payments are just like it: {ID}, {OTHER}"),
+        (unknown(cause=TimedOut("no answer came")), "no usable answer (no answer came)"),
+        (unknown(cause=ValueError("hemlig")), "no usable answer"),
+        (unknown(ID, OTHER), f"no usable answer; 2 identical payments found: {ID}, {OTHER}"),
         (failed(PaymentNotSent("not sent", payment=PAYMENT), cause=AmiliError("a 503")), "not sent (a 503)"),
         (failed(PaymentNotSent("not sent", payment=PAYMENT)), "not sent"),
         (failed(ConnectionFailed("no route", was_sent=False)), "no route"),
-        (failed(RuntimeError("hemlig")), "something that nobody foresaw: RuntimeError"),
+        (failed(RuntimeError("hemlig")), "unexpected error: RuntimeError"),
         (
             created(status="warning", status_reason_locale="reason.partly", settled_amount=Decimal(1000)),
-            f"warning: reason.partly; 1,000.00 settled; its id is {ID}",
+            f"warning: reason.partly; 1,000.00 settled; id {ID}",
         ),
-        (created(payment_status=UNSET), f"its id is {ID}"),
+        (created(payment_status=UNSET), f"id {ID}"),
     ):
         assert reported.describe() == description
 
@@ -238,11 +238,11 @@ def test_each_section_has_its_advice() -> None:
     """Above the line, the reference, the amount and what happened."""
     twice = RegisteredTwice("2 like it; no", payment=PAYMENT, matches=(ID, ID))
     for reported, heading, advice in (
-        (unknown(), "Unknown: may be registered, or not.", "some minutes from now, with the same reference"),
+        (unknown(), "Unknown: it may be registered. Wait", "run the same command again with the same reference"),
         (created(status="error"), "Registered, but not completed: ", "they would be registered twice"),
-        (failed(Forbidden("no", status=403)), "Refused: certainly not registered.", "Correct it and run"),
-        (taken(ID), "With a reference that is taken: not sent.", "a reference of its own"),
-        (failed(twice), "Registered more than once: several payments just like it", "take back all but one"),
+        (failed(Forbidden("no", status=403)), "Rejected: not registered.", "Correct it and run"),
+        (taken(ID), "With a taken reference: not sent.", "a unique reference"),
+        (failed(twice), "Registered more than once: several identical payments", "cancel all but one"),
         (failed(ConnectionFailed("no", was_sent=False)), "Not sent: not registered by this run.", "Run the same"),
     ):
         shown = show(reported, width=200)
@@ -255,8 +255,8 @@ def test_the_most_urgent_section_is_first() -> None:
     """Unknown payments are before those that only have to be sent again; each section is in the order of the file."""
     refused = failed(Forbidden("no", status=403), line=2)
     shown = show(failed(ConnectionFailed("no", was_sent=False)), refused, created(status="error"), unknown())
-    order = ["Unknown", "Registered, but", "Refused", "Not sent"]
-    assert re.findall("^(Unknown|Registered, but|Refused|Not sent)", shown, re.MULTILINE) == order
+    order = ["Unknown", "Registered, but", "Rejected", "Not sent"]
+    assert re.findall("^(Unknown|Registered, but|Rejected|Not sent)", shown, re.MULTILINE) == order
     lines = [failed(Forbidden(f"no {line}", status=403), line=line) for line in (3, 5, 8)]
     found = re.findall(r"^ +(\d)  PAY-1 +1,234.50  no (\d) *$", show(*lines), re.MULTILINE)
     assert found == [("3", "3"), ("5", "5"), ("8", "8")]
@@ -306,16 +306,16 @@ def test_a_plan_shows_every_payment_and_the_total() -> None:
     assert shown[0].split("  ")[0] == "Line"
     assert shown[2].split() == ["2", "PAY-1", OTHER, "68678eda88b9226bb78d7169", "2025-07-04", "1,234.50"]
     assert shown[3].split() == ["11", "PAY-2", OTHER, "INV", "[b]1", "2025-07-04T08:00:00Z", "0.01"]
-    assert shown[4:] == ["", "2 payments, 1,234.51 SEK in all; nothing was sent"]
+    assert shown[4:] == ["", "2 payments, 1,234.51 SEK in total; nothing was sent"]
 
 
 def test_a_plan_names_the_columns_that_it_drops() -> None:
     """A narrow terminal drops the creditor first; a payment from options has no line; an empty plan is a sentence."""
     shown = plan(PaymentRow(payment=PAYMENT), width=70)
     assert "Case or invoice" in shown
-    assert shown.endswith("\nnot shown, for want of room: Creditor\n")
+    assert shown.endswith("\nnot shown, because the terminal is too narrow: Creditor\n")
     assert re.search(r"^ +PAY-1 ", shown, re.MULTILINE)
-    assert plan(width=70) == "no payments, 0.00 SEK in all; nothing was sent\n"
+    assert plan(width=70) == "no payments, 0.00 SEK in total; nothing was sent\n"
 
 
 def test_a_long_reference_drops_no_column() -> None:

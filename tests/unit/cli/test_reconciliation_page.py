@@ -34,7 +34,7 @@ MIXED = differ(rows=(make_specification("a"), make_specification("b", currency="
 LONG = Decimal("123456789012345678901234567890.123456789012345")
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 SAMPLES: dict[str, list[Reconciliation]] = {
-    "nothing": [],
+    "missing": [],
     "one": agree(1),
     "too many": agree(MAX_AGREEING + 1),
     "differing": [*agree(3), WRONG, NOISY, MIXED, differ(rows=()), name_unknown(2)],
@@ -118,8 +118,8 @@ def test_the_verdict_is_one_sentence() -> None:
         (agree(1_200), "All reconciled", "good"),
         ([*agree(59), WRONG], "59 reconciled, 1 differs", "bad"),
         ([*agree(1), WRONG, NOISY], "1 reconciled, 2 differ (1 by float noise only)", "bad"),
-        ([*agree(2), name_unknown()], "All reconciled; 1 payout that specifications name does not exist", "bad"),
-        ([name_unknown(), name_unknown()], "2 payouts that specifications name do not exist", "bad"),
+        ([*agree(2), name_unknown()], "All reconciled; 1 payout named by specifications does not exist", "bad"),
+        ([name_unknown(), name_unknown()], "2 payouts named by specifications do not exist", "bad"),
     ):
         tree = read(write(*reconciliations))
         (sentence,) = find(tree, "verdict")
@@ -302,14 +302,14 @@ def test_each_difference_has_its_digits() -> None:
     found = [row for table in tables(page, "compared") for row in table[1:]]
     assert found[:3] == [
         ["amount", f"{LONG:,}", "200.00", "123,456,789,012,345,678,901,234,567,690.123456789012345"],
-        ["vat_amount", "nothing", "50.00", ""],
+        ["vat_amount", "missing", "50.00", ""],
         ["total_amount", "250.01", "250.00", "0.01"],
     ]
     assert ["total_amount float noise", "250.00", "250.00000000000001", "-0.00000000000001"] in found
     assert ["capital: count", "2", "1", "1"] in found
-    assert ["cost: total_amount", "nothing", "125.00000000000001", ""] in found
+    assert ["cost: total_amount", "missing", "125.00000000000001", ""] in found
     assert [f"specification {'b' * 24} float noise", "125.00000000000001", "125.00", "0.00000000000001"] in found
-    assert [f"specification {'b' * 24}", "125.00", "nothing", ""] in found
+    assert [f"specification {'b' * 24}", "125.00", "missing", ""] in found
     assert page.count("Of a specification, stated is total_amount") == 2
     assert len(find(read(page), "noise")) == sum("noise" in row[0] for row in found) == 2
 
@@ -320,8 +320,8 @@ def test_other_differences_are_sentences() -> None:
     assert [text_of(each) for each in find(read(page), "told")] == [
         "No specification names it.",
         f"Specification {'b' * 24} has currency EUR, not SEK.",
-        "This payout does not exist, but 1 specification names it; it comes to 125.00 with VAT.",
-        "This payout does not exist, but 3 specifications name it; they come to 375.00 with VAT.",
+        "This payout does not exist, but 1 specification names it; its total is 125.00 with VAT.",
+        "This payout does not exist, but 3 specifications name it; their total is 375.00 with VAT.",
     ]
     assert ["total_amount", "250.00", "0.00", "250.00"] in tables(page, "compared")[0]
     many = [make_specification(letter, currency="EUR", total_amount=Decimal(1)) for letter in "0123456789abcdef"]

@@ -135,7 +135,7 @@ def test_csv_has_one_row_per_payout() -> None:
         "found_total_amount": "250",
         "agrees": "false",
         "differences": "1",
-        "differences_in_words": "vat_amount is 50.01, but its specifications come to 50.00",
+        "differences_in_words": "vat_amount is 50.01, but its specifications add up to 50.00",
     }
 
 

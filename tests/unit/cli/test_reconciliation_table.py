@@ -77,7 +77,7 @@ def test_totals_articles_and_rows_are_stated_found_and_difference() -> None:
     text = show(differ(rows=rows), width=100)
     assert cells(text, "total_amount") == ["250.00", "251.00", "-1.00"]
     assert cells(text, "capital: count") == ["2", "1", "1"]
-    assert cells(text, "cost: amount") == ["nothing", "100.00"]
+    assert cells(text, "cost: amount") == ["missing", "100.00"]
     assert cells(text, f"specification {'b' * 24}") == ["126.00", "125.00", "1.00"]
     assert "what was found is amount + vat_amount" in text
 
@@ -104,8 +104,8 @@ def test_a_payout_without_specifications_has_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("count", "sentence"),
     [
-        (1, "1 specification names it; it comes to 125.00 with VAT"),
-        (3, "3 specifications name it; they come to 375.00 with VAT"),
+        (1, "1 specification names it; its total is 125.00 with VAT"),
+        (3, "3 specifications name it; their total is 375.00 with VAT"),
     ],
 )
 def test_a_payout_that_does_not_exist_is_explained(count: int, sentence: str) -> None:
@@ -115,7 +115,7 @@ def test_a_payout_that_does_not_exist_is_explained(count: int, sentence: str) ->
     specifications = 4 + count
     assert text.endswith(
         f"\n2 payouts, {specifications} specifications: all reconciled; "
-        "1 payout that specifications name does not exist\n"
+        "1 payout named by specifications does not exist\n"
     )
 
 

@@ -21,23 +21,23 @@ def make_difference(kind: str, **parts: Any) -> Difference:
     [
         (
             make_difference("total", field="amount", stated=Decimal("1200.5"), found=Decimal(1200)),
-            "amount is 1,200.50, but its specifications come to 1,200.00",
+            "amount is 1,200.50, but its specifications add up to 1,200.00",
         ),
         (
             make_difference("total", field="amount", stated=None, found=Decimal("-0.125")),
-            "amount is nothing, but its specifications come to -0.125",
+            "amount is missing, but its specifications add up to -0.125",
         ),
         (
             make_difference("article", article="capital", field="count", stated=1200, found=7),
-            "count of capital is 1,200, but its specifications come to 7",
+            "count of capital is 1,200, but its specifications add up to 7",
         ),
         (
             make_difference("article", article="", field="amount", stated=None, found=Decimal(7)),
-            "amount of no article is nothing, but its specifications come to 7.00",
+            "amount of no article is missing, but its specifications add up to 7.00",
         ),
         (
             make_difference("row", specification=ID, field="total_amount", stated=Decimal(5), found=Decimal(4)),
-            f"specification {ID}: total_amount is 5.00, but amount and vat_amount come to 4.00",
+            f"specification {ID}: total_amount is 5.00, but amount and vat_amount add up to 4.00",
         ),
         (
             make_difference("row", specification=ID, field="total_amount", stated=Decimal(5), found=None),
