@@ -14,19 +14,18 @@ from amili_async.cli.commands.sandbox import serve_sandbox
 from amili_async.version import VERSION
 
 EXIT_CODES = (
-    "Exit codes: 0 success; 1 a problem in the data: sums differ, rows changed during an export with --sort, or a "
-    "payment was rejected or not completed; 2 wrong usage, configuration or file; 3 the API rejected the request, "
-    "could not be reached or gave no usable answer, and a payment may be in doubt; 130 interrupted; 143 terminated."
+    "Exit codes: 0 success; 1 a problem was found (sums differ, rows changed during an export with --sort, a payment "
+    "was rejected or not completed); 2 wrong usage, configuration or file; 3 the API rejected a request, could not be "
+    "reached or gave no usable answer (a payment may be registered); 130 interrupted; 143 terminated."
 )
-CREDENTIALS = (
-    "Credentials are read from the environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE. "
-    "AMILI_BASE_URL names the API; the default is Amili's own sandbox. `--sandbox` uses generated records in this "
-    "process and needs no credentials."
+ENVIRONMENT = (
+    "Environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE, for credentials; AMILI_BASE_URL for "
+    "another API than Amili's own sandbox. `--sandbox` needs none of them: it uses generated records in this process."
 )
 
 app = typer.Typer(
     help="The finance side of the Amili API: payouts, payout specifications and creditor payments.",
-    epilog=f"{CREDENTIALS}\n\n{EXIT_CODES}\n\nStart here:  amili demo",
+    epilog=f"{ENVIRONMENT}\n\n{EXIT_CODES}\n\nStart here:  amili demo",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.console import choose_columns, column_width, plain_table
+from amili_async.cli.console import fit_table
 from amili_async.cli.values import show_value
 from amili_async.export.records import pick
 from amili_async.models.fields import MONEY
@@ -16,15 +16,9 @@ def tabulate(
     documents: Sequence[Mapping[str, Any]], names: Sequence[str], *, optional: Sequence[str], width: int
 ) -> tuple[Table, list[str]]:
     """The table, and the columns that did not fit; absent fields are blank, `null` is shown as null."""
-    cells = {name: [_show_field(document, name) for document in documents] for name in names}
-    widths = {name: column_width(name, [cell.plain for cell in column]) for name, column in cells.items()}
-    kept = choose_columns(widths, optional=optional, width=width)
-    table = plain_table()
-    for name in kept:
-        table.add_column(Text(name), justify="right" if _is_number(name) else "left", no_wrap=True, overflow="ellipsis")
-    for row in range(len(documents)):
-        table.add_row(*(cells[name][row] for name in kept))
-    return table, [name for name in names if name not in kept]
+    rows = [[_show_field(document, name) for name in names] for document in documents]
+    left = [name for name in names if _last_part(name) not in MONEY and name != "count"]
+    return fit_table(names, rows, left=left, optional=optional, width=width)
 
 
 def list_fields(document: Mapping[str, Any]) -> Table:
@@ -57,7 +51,3 @@ def _show_field(document: Mapping[str, Any], name: str) -> Text:
 
 def _last_part(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def _is_number(name: str) -> bool:
-    return _last_part(name) in MONEY or name == "count"

@@ -20,34 +20,25 @@ from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.sandbox import Sandbox
 
 
-class RequestCount:
-    """An observer that counts requests."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-
-    def __call__(self, event: Event) -> None:
-        self.requests += isinstance(event, AttemptFinished)
-
-
 def show_demo(
     *,
     payouts: Annotated[int, typer.Option(min=1, hidden=True)] = 50,
     specifications: Annotated[int, typer.Option(min=1, hidden=True)] = 5_000,
     seed: Annotated[int, typer.Option(hidden=True)] = 1,
 ) -> None:
-    """Fetch generated payouts and specifications and check that their sums agree.
+    """Reconcile generated payouts in this process; needs no credentials.
 
     Starts a sandbox in this process, fetches every record within the API's limit of ten requests a second (about six
-    seconds), and compares each payout with its specifications, to the öre. Needs no credentials.
+    seconds), and compares each payout with its specifications, to the öre.
     """
 
     async def show() -> int:
-        count, overview = RequestCount(), Overview()
+        events: list[Event] = []
+        overview = Overview()
         started = time.monotonic()
         async with (
             Sandbox(payouts=payouts, specifications=specifications, seed=seed) as sandbox,
-            client_of(sandbox, observers=(count, report_pause)) as amili,
+            client_of(sandbox, observers=(events.append, report_pause)) as amili,
         ):
             reconciliations = await _reconcile_all(amili, overview, payouts)
             waiting = await amili.payout_specifications.count({"payout": None})
@@ -56,7 +47,8 @@ def show_demo(
         console.print()
         print_differing(console, [each for each in reconciliations if not each.agrees])
         seconds = time.monotonic() - started
-        sent = f"{show_count(count.requests, 'request')} in {seconds:.1f} s"
+        requests = sum(isinstance(event, AttemptFinished) for event in events)
+        sent = f"{show_count(requests, 'request')} in {seconds:.1f} s"
         awaiting = f"{show_count(waiting, 'specification')} {'awaits' if waiting == 1 else 'await'} a payout"
         console.print(Text(f"{overview.summarize()}\n{sent}; {awaiting}"), soft_wrap=True)
         return SUCCESS if overview.agrees else PROBLEM

@@ -37,7 +37,9 @@ def export_records(
     sort: Annotated[
         str | None,
         typer.Option(
-            metavar="FIELDS", help="Sort by these fields instead of _id; cannot be resumed.", show_default=False
+            metavar="FIELDS",
+            help="Sort by these fields instead of _id; excludes --resume and --since.",
+            show_default=False,
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted export.")] = False,
@@ -51,7 +53,7 @@ def export_records(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing unless something is wrong.")] = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Write every record exactly once to a .ndjson, .jsonl, .csv or .parquet file, sorted by _id.
+    """Export every matching record exactly once to a file, sorted by _id.
 
     The file appears only when it is complete. An interrupted export keeps its records beside the file, and --resume
     continues from there. Money keeps its exact digits, dates are in UTC, and names are the API's own. Records created

@@ -22,9 +22,9 @@ def get_record(
     json: JsonOption = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Show one record by its id, with every field that the API sends.
+    """Show one record by its id, as a list of its fields or as JSON.
 
-    Absent fields are left out; a field that is null shows null.
+    Every field that the API sends is shown, undocumented ones and null included.
     """
 
     async def show() -> None:

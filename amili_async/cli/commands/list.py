@@ -38,7 +38,7 @@ def list_records(
     json: JsonOption = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Show records: payouts, specifications or payments.
+    """List payouts, specifications or payments, as a table or as JSON.
 
     The table shows the columns that fit the terminal. With --json each record is one line with the API's own names and
     exact digits; dates are ISO 8601.

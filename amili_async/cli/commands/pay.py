@@ -35,7 +35,6 @@ _OPTIONS = {
     "bank_transaction_date": "--bank-date",
     "creditor_payment_reference": "--reference",
     "client_registration_date": "--registered",
-    CASE_OR_INVOICE: "--case or --invoice-number",
 }
 
 
@@ -44,31 +43,40 @@ def register_payments(
         str | None, typer.Argument(metavar="FILE", help="A CSV file; - is standard input.", show_default=False)
     ] = None,
     *,
-    creditor: Annotated[str | None, typer.Option(metavar="ID", help="The creditor.", show_default=False)] = None,
-    case: Annotated[str | None, typer.Option(metavar="ID", help="The case, or …", show_default=False)] = None,
-    invoice_number: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="… the invoice that identifies it.", show_default=False)
+    creditor: Annotated[str | None, typer.Option(metavar="ID", help="Id of the creditor.", show_default=False)] = None,
+    case: Annotated[
+        str | None, typer.Option(metavar="ID", help="Id of the case; or --invoice-number.", show_default=False)
     ] = None,
-    amount: Annotated[str | None, typer.Option(metavar="SEK", help="Such as 100.50.", show_default=False)] = None,
+    invoice_number: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Invoice number that identifies the case; or --case.", show_default=False),
+    ] = None,
+    amount: Annotated[
+        str | None, typer.Option(metavar="SEK", help="Amount, such as 100.50.", show_default=False)
+    ] = None,
     bank_date: Annotated[
-        str | None, typer.Option(metavar="DATE", help="When the bank booked it: 2025-07-04.", show_default=False)
+        str | None,
+        typer.Option(metavar="DATE", help="Day or time of the bank transaction: 2025-07-04.", show_default=False),
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="A unique reference, by which a second run finds it.", show_default=False),
+        typer.Option(
+            metavar="TEXT", help="Unique reference; a second run finds the payment by it.", show_default=False
+        ),
     ] = None,
     registered: Annotated[
-        str | None, typer.Option(metavar="DATE", help="When the creditor registered it.", show_default=False)
+        str | None,
+        typer.Option(metavar="DATE", help="Day or time at which the creditor registered it.", show_default=False),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show everything, send nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation, which only a terminal shows.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation on a terminal.")] = False,
     concurrency: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Requests in flight.", show_default=False)
+        int | None, typer.Option(metavar="N", min=1, help="At most N requests in flight.", show_default=False)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one document per outcome, written at once.")] = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Register creditor payments: one from options, or many from a CSV file.
+    """Register one creditor payment from options, or many from a CSV file.
 
     The file's header has the API's names: creditor, case or invoice_number, amount, bank_transaction_date and
     creditor_payment_reference; optionally client_registration_date, currency and origin. The whole file is checked
@@ -77,20 +85,13 @@ def register_payments(
     never run the command twice at the same time. The exit code is 1 if a payment is rejected or not completed, and 3 if
     it is unknown whether one is registered, or the API could not be reached.
     """
-    texts = {
-        "creditor": creditor,
-        "case": case,
-        "invoice_number": invoice_number,
-        "amount": amount,
-        "bank_transaction_date": bank_date,
-        "creditor_payment_reference": reference,
-        "client_registration_date": registered,
-    }
+    values = (creditor, case, invoice_number, amount, bank_date, reference, registered)
+    texts = {name: text for name, text in zip(_OPTIONS, values, strict=True) if text is not None}
     source = name_source(sandbox=sandbox)
     try:
         if dry_run and json:
             raise ConfigurationError("--dry-run and --json cannot be combined: unsent payments have no outcome")
-        rows = _read(file, {name: text for name, text in texts.items() if text is not None})
+        rows = _read(file, texts)
         if not (dry_run or yes or _confirm(rows, source)):
             print_error("nothing was sent")
             raise typer.Exit(PROBLEM)
@@ -137,7 +138,8 @@ def _read(file: str | None, texts: Mapping[str, str]) -> tuple[PaymentRow, ...]:
     payment = parse_payment(texts)
     if isinstance(payment, NewCreditorPayment):
         return (PaymentRow(payment=payment),)
-    _reject([f"{_OPTIONS[name]}: {fault}" for name, fault in payment.items()])
+    options = _OPTIONS | {CASE_OR_INVOICE: "--case or --invoice-number"}
+    _reject([f"{options[name]}: {fault}" for name, fault in payment.items()])
     return ()
 
 

@@ -42,7 +42,7 @@ def reconcile_payouts(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing unless something differs.")] = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Compare every payout with the specifications that it is the sum of, to the last digit.
+    """Check that every payout is the sum of its specifications, to the last digit.
 
     Payouts that agree are one line of the table; each differing payout shows what is stated and what was found. Without
     --where, specifications of payouts that do not exist are found, too. The exit code is 0 if everything agrees and 1

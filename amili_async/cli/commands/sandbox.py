@@ -19,7 +19,7 @@ _TEN_YEARS = 10 * 365 * 86_400.0
 def serve_sandbox(
     *,
     port: Annotated[
-        int, typer.Option(metavar="N", min=0, max=65_535, help="Port on this machine; 0 is any free one.")
+        int, typer.Option(metavar="N", min=0, max=65_535, help="Port on this machine; 0 takes a free one.")
     ] = 0,
     payouts: Annotated[int, typer.Option(metavar="N", min=0, help="Number of payouts.")] = 50,
     specifications: Annotated[int, typer.Option(metavar="N", min=0, help="Number of specifications.")] = 5_000,
@@ -31,7 +31,7 @@ def serve_sandbox(
 ) -> None:
     """Serve generated records as the Amili API would, until Ctrl-C.
 
-    Paste the printed lines into another shell: every command and program in it then uses this sandbox.
+    Paste the printed lines into another shell: its commands and programs then use this sandbox.
     """
     counts = ((payouts, "payout"), (specifications, "specification"), (payments, "payment"))
     contents = [show_count(number, thing) for number, thing in counts]

@@ -6,15 +6,15 @@ Invariant: no reference, id or amount is cut off, and no text of a record steers
 from collections.abc import Sequence
 from decimal import Decimal
 
-from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.console import PlainConsole, choose_columns, column_width, plain_table
+from amili_async.cli.console import PlainConsole, fit_table
 from amili_async.cli.payment_csv import PaymentRow
 from amili_async.cli.reports.payment_outcomes import ADVICE, ReportedOutcome, name_section
 from amili_async.cli.values import or_none, show_count, show_date, show_money
 from amili_async.models import NewCreditorPayment
 
+_LEFT = ("Reference", "Creditor", "Case or invoice", "Bank date", "What happened")
 _MAX_COLUMN_WIDTH = 24
 """The width at which a column of the caller's own texts is folded rather than drop another column."""
 
@@ -35,7 +35,7 @@ def print_problems(console: PlainConsole, problems: Sequence[ReportedOutcome]) -
         if len(group) > 1 and len(set(descriptions)) == 1:
             console.print(Text(descriptions[0]))
             headings.pop()
-        console.print(_build_table(headings, cells))
+        console.print(fit_table(headings, [row[: len(headings)] for row in cells], left=_LEFT)[0])
         console.print()
 
 
@@ -47,35 +47,23 @@ def print_plan(console: PlainConsole, rows: Sequence[PaymentRow]) -> None:
         for row in rows
         for reference, amount in [_show_payment(row.payment)]
     ]
-    widths = {
-        heading: min(column_width(heading, [row[at] for row in cells]), _MAX_COLUMN_WIDTH)
-        for at, heading in enumerate(headings)
-    }
-    kept = choose_columns(widths, optional=("Creditor", "Case or invoice"), width=console.width)
-    places = [headings.index(heading) for heading in kept]
+    optional = ("Creditor", "Case or invoice")
+    table, dropped = fit_table(
+        headings, cells, left=_LEFT, optional=optional, width=console.width, max_column=_MAX_COLUMN_WIDTH
+    )
     if cells:
-        console.print(_build_table(kept, [[row[at] for at in places] for row in cells]))
+        console.print(table)
         console.print()
     console.print(Text(f"{sum_up(rows)}; nothing was sent"), soft_wrap=True)
-    if len(kept) < len(headings):
-        dropped = ", ".join(heading for heading in headings if heading not in kept)
-        console.print(Text(f"not shown, because the terminal is too narrow: {dropped}", style="dim"), soft_wrap=True)
+    if dropped:
+        sentence = f"not shown, because the terminal is too narrow: {', '.join(dropped)}"
+        console.print(Text(sentence, style="dim"), soft_wrap=True)
 
 
 def sum_up(rows: Sequence[PaymentRow]) -> str:
     """`57 payments, 12,345.00 SEK in total`."""
     total = sum((row.payment.amount for row in rows), Decimal(0))
     return f"{show_count(len(rows), 'payment')}, {show_money(total)} SEK in total"
-
-
-def _build_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
-    """A table that folds its widest columns and cuts nothing off."""
-    table = plain_table()
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in ("Line", "Amount") else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row[: len(headings)]))
-    return table
 
 
 def _show_line(line: int | None) -> str:

@@ -1,7 +1,7 @@
 """Reconciliations for programs: one line of JSON or one row of CSV per payout, with exact digits."""
 
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from amili_async.cli.reports.reconciliation_words import describe
 from amili_async.cli.values import or_none
@@ -18,17 +18,6 @@ CSV_COLUMNS = (
     *("agrees", "differences", "differences_in_words"),
 )
 """The header of the CSV."""
-
-
-class RowFormat(Protocol):
-    """A format in which each payout is one row of bytes."""
-
-    @property
-    def header(self) -> bytes:
-        """Written before the first row."""
-
-    def encode(self, reconciliation: Reconciliation) -> bytes:
-        """The row of one payout."""
 
 
 class JsonRows:

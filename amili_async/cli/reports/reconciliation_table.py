@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.console import PlainConsole, choose_columns, column_width, plain_table, table_width
+from amili_async.cli.console import PlainConsole, column_width, fit_table, plain_table, table_width
 from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_words import Comparison, compare, explain, has_row_difference
 from amili_async.cli.values import or_none, printable, show_date, show_money
@@ -18,8 +18,7 @@ from amili_async.reconciliation.comparison import Reconciliation, Sums
 _SUMS = ("Amount", "VAT", "Total")
 _HEADINGS = ("Reconciled", "Specifications", "Currency", *_SUMS)
 _CATEGORY_HEADINGS = ("Category", "Payouts", "Specifications", *_SUMS, "Reconciled")
-_NARROW = {"Specifications": "Specifi-\ncations"}
-_OPTIONAL = ("Amount", "VAT", "Currency", *_NARROW.values())
+_NARROW = "Specifi-\ncations"
 _SIDES = ("Stated", "Found", "Difference")
 _ROW_NOTE = "Of a specification, what is stated is total_amount, and what was found is amount + vat_amount."
 _INDENT = "  "
@@ -51,11 +50,10 @@ def print_categories(console: PlainConsole, reconciliations: Sequence[Reconcilia
     for each in existing:
         category = or_none(getattr(each.payout, "finance_category", None)) or "none"
         groups.setdefault(printable(category).replace("_", " "), []).append(each)
-    rows = [_sum_category(category, groups[category]) for category in sorted(groups)]
-    footer = _sum_category("all", existing)
-    console.print(
-        _build_table(_CATEGORY_HEADINGS, rows, footer=footer, optional=("Amount", "VAT"), width=console.width)
-    )
+    rows: list[Sequence[str | Text]] = [_sum_category(category, groups[category]) for category in sorted(groups)]
+    rows.append([Text(cell, style="bold") for cell in _sum_category("all", existing)])
+    left = ("Category", "Reconciled")
+    console.print(_fit(_CATEGORY_HEADINGS, rows, left=left, optional=("Amount", "VAT"), width=console.width))
 
 
 def _sum_category(category: str, group: Sequence[Reconciliation]) -> tuple[str, ...]:
@@ -71,44 +69,27 @@ def _fold_agreeing(overview: Overview, *, width: int) -> Table:
         (f"{payouts:,}", f"{sums.count:,}", printable(currency) or "none", *_show_sums(sums))
         for currency, (payouts, sums) in sorted(overview.agreeing.items())
     ]
-    return _build_table(_HEADINGS, rows, optional=_OPTIONAL, width=width)
+    return _fit(_HEADINGS, rows, left=("Currency",), optional=("Amount", "VAT", "Currency", _NARROW), width=width)
+
+
+def _fit(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    left: Sequence[str],
+    optional: Sequence[str],
+    width: int,
+) -> Table:
+    """A table whose widest heading is broken before a column is dropped."""
+    table, dropped = fit_table(headings, rows, left=left, width=width)
+    if dropped:
+        narrow = [_NARROW if heading == "Specifications" else heading for heading in headings]
+        table, _ = fit_table(narrow, rows, left=left, optional=optional, width=width)
+    return table
 
 
 def _show_sums(sums: Sums) -> tuple[str, str, str]:
     return show_money(sums.amount), show_money(sums.vat_amount), show_money(sums.total_amount)
-
-
-def _build_table(
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    optional: Sequence[str],
-    width: int,
-    footer: Sequence[str] = (),
-) -> Table:
-    """A table that fits: the widest heading is broken first, then *optional* columns are dropped."""
-    every = (*rows, footer) if footer else tuple(rows)
-    shown = tuple(headings)
-    kept = _fit(shown, every, optional, width)
-    if len(kept) < len(shown):
-        shown = tuple(_NARROW.get(heading, heading) for heading in shown)
-        kept = _fit(shown, every, optional, width)
-    places = [shown.index(heading) for heading in kept]
-    table = plain_table()
-    for heading in kept:
-        is_text = heading in ("Currency", "Category") or (heading == "Reconciled" and bool(footer))
-        table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(row[at]) for at in places))
-    if footer:
-        table.add_section()
-        table.add_row(*(Text(footer[at]) for at in places), style="bold")
-    return table
-
-
-def _fit(headings: Sequence[str], rows: Sequence[Sequence[str]], optional: Sequence[str], width: int) -> list[str]:
-    widths = {heading: column_width(heading, [row[at] for row in rows]) for at, heading in enumerate(headings)}
-    return choose_columns(widths, optional=optional, width=width)
 
 
 def _show_differing(reconciliation: Reconciliation, *, width: int) -> Iterator[RenderableType]:

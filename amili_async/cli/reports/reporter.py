@@ -17,28 +17,22 @@ T_contra = TypeVar("T_contra", contravariant=True)
 class Summary(Protocol[T_contra]):
     """Counts results and puts the counts in one sentence."""
 
-    def add(self, result: T_contra) -> None:
-        """Count one more."""
-
-    def summarize(self) -> str:
-        """The sentence."""
+    def add(self, result: T_contra, /) -> None: ...
+    def summarize(self) -> str: ...
 
 
 class Reporter(Protocol[T_contra]):
     """Receives the results of a command one by one."""
 
-    @property
-    def occupies_terminal(self) -> bool:
-        """Whether it writes to a terminal while the command runs, where a progress bar would collide with it."""
+    occupies_terminal: bool
+    """Whether it writes to a terminal while the command runs, where a progress bar would collide with it."""
 
-    def add(self, result: T_contra) -> None:
-        """Report one result."""
-
+    def add(self, result: T_contra, /) -> None: ...
     def finish(self, *, is_quiet: bool = False) -> None:
-        """Report what is left, with the summary unless *is_quiet*."""
+        """Report what is left, and the summary unless *is_quiet*."""
 
     def fail(self) -> None:
-        """Report what is left when the command cannot finish."""
+        """Report what is left of a command that cannot finish."""
 
 
 class TableReporter(Generic[T]):
