@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
-from rich.text import Text
 
 from amili_async.cli.console import PlainConsole
+from amili_async.cli.values import show_count
 
 ReportProgress = Callable[[int, int | None, float | None], None]
 """Receives the rows so far, the rows in total, and the seconds that the rate limiter needs for the rest."""
@@ -35,7 +35,8 @@ class Meter:
 
     def describe(self) -> str:
         """`12,300 of 100,000 rows, 165/s, about 9 min left`, as far as each is known."""
-        parts = [f"{self._rows:,} rows" if self._total is None else f"{self._rows:,} of {self._total:,} rows"]
+        counted = show_count(self._rows if self._total is None else self._total, "row")
+        parts = [counted if self._total is None else f"{self._rows:,} of {counted}"]
         began, first = self._first or (self._clock(), 0)
         seconds = self._clock() - began
         rate = (self._rows - first) / seconds if seconds > 0 else 0.0
@@ -54,17 +55,6 @@ def show_duration(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-class _MeterColumn(ProgressColumn):
-    """The meter's text beside the bar."""
-
-    def __init__(self, meter: Meter) -> None:
-        super().__init__(table_column=Column(no_wrap=True))
-        self._meter = meter
-
-    def render(self, task: Task) -> Text:  # noqa: ARG002 - the signature is rich's
-        return Text(self._meter.describe(), style="progress.download")
-
-
 @contextmanager
 def show_progress(title: str, *, is_quiet: bool = False) -> Iterator[ReportProgress]:
     """Show the progress while the block runs."""
@@ -75,14 +65,14 @@ def show_progress(title: str, *, is_quiet: bool = False) -> Iterator[ReportProgr
         columns = (
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None),
-            _MeterColumn(meter),
+            TextColumn("{task.fields[rows]}", "progress.download", markup=False, table_column=Column(no_wrap=True)),
         )
         with Progress(*columns, console=console, transient=True, expand=True) as progress:
-            task = progress.add_task(title, total=None)
+            task = progress.add_task(title, total=None, rows=meter.describe())
 
             def show(rows: int, total: int | None, limited: float | None) -> None:
                 meter.update(rows, total, limited)
-                progress.update(task, completed=rows, total=total)
+                progress.update(task, completed=rows, total=total, rows=meter.describe())
 
             yield show
     else:

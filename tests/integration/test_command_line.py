@@ -311,7 +311,7 @@ async def test_since_updates_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_unlimited")
 async def test_an_interrupted_export_can_be_resumed(tmp_path: Path) -> None:
-    """The error says how; --resume completes the file and requests nothing that was written already."""
+    """The error explains how; --resume completes the file and requests nothing that was written already."""
     file = tmp_path / "lines.ndjson"
     export = ("export", "specifications", "-o", str(file))
     async with Sandbox(specifications=2000, rate_limit=None) as sandbox:
@@ -383,7 +383,7 @@ async def test_the_environment_names_the_api() -> None:
     ("sent", "code", "word"), [(signal.SIGINT, 130, b"interrupted"), (signal.SIGTERM, 143, b"terminated")]
 )
 async def test_a_stopped_export_keeps_what_was_written(sent: int, code: int, word: bytes, tmp_path: Path) -> None:
-    """The exit code is the signal's, the error says how to resume, and there is no file under the target's name."""
+    """The exit code is the signal's, the error explains how to resume, and there is no file under the target's name."""
     async with Sandbox(specifications=1500, rate_limit=None) as sandbox:
         sandbox.fail(Fault(hang=True), path="finance--payout-specifications", after=6, times=None)
         file = tmp_path / "lines.csv"

@@ -103,7 +103,7 @@ def references(sandbox: Sandbox) -> list[str]:
     return sorted(row["creditor_payment_reference"] for row in sandbox.rows(PAYMENTS))
 
 
-def refuse_once(sandbox: Sandbox, *, after: int, words: str = "is closed") -> None:
+def reject_once(sandbox: Sandbox, *, after: int, words: str = "is closed") -> None:
     issues = {"_status": "ERR", "_issues": {"case": words}, "_error": {"code": 422, "message": "Insertion failure"}}
     sandbox.fail(Fault(status=422, body=issues), method="POST", after=after)
 
@@ -164,7 +164,7 @@ async def test_only_new_payments_of_a_grown_file_are_registered(file: Path, sand
 
 async def test_json_is_a_document_per_outcome(file: Path, sandbox: Sandbox, pay: Pay) -> None:
     """In the order of the file, with its lines; stdout holds nothing else, and stderr has the summary."""
-    refuse_once(sandbox, after=4)
+    reject_once(sandbox, after=4)
     result = await pay(str(file), "--json", "--concurrency", "1")
     assert (result.exit_code, result.stderr) == (1, f"amili: 30 payments: 29 registered, 1 rejected ({sandbox.url})\n")
     lines = decode(result)
@@ -182,7 +182,7 @@ async def test_json_is_a_document_per_outcome(file: Path, sandbox: Sandbox, pay:
 
 async def test_a_rejected_payment_is_shown_with_its_fields(file: Path, sandbox: Sandbox, pay: Pay) -> None:
     """Line, reference, field, the server's words and what to do; the others are registered; exit code 1."""
-    refuse_once(sandbox, after=7, words="is \x1b[31m[red]closed")
+    reject_once(sandbox, after=7, words="is \x1b[31m[red]closed")
     result = await pay(str(file), "--concurrency", "1")
     assert (result.exit_code, result.stderr, len(sandbox.rows(PAYMENTS))) == (1, "", 29)
     assert "Rejected: not registered. Correct it and run the same command again." in result.stdout
@@ -204,7 +204,7 @@ async def test_a_payment_whose_answer_is_lost_is_found(file: Path, sandbox: Sand
 async def test_an_unknown_outcome_is_exit_code_3(form: tuple[str, ...], file: Path, sandbox: Sandbox, pay: Pay) -> None:
     """It is not sent again; the advice is to run the same command again, which settles it. It outweighs a rejection."""
     sandbox.fail(Fault(reset="before"), method="POST", after=3)
-    refuse_once(sandbox, after=5)
+    reject_once(sandbox, after=5)
     result = await pay(str(file), "--concurrency", "1", *form)
     assert (result.exit_code, count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (3, 30, 28)
     assert result.stderr.endswith(f"amili: {LATER}\n")
@@ -384,7 +384,7 @@ async def test_a_stopped_run_reports_what_is_known(
 ) -> None:
     """The known outcomes are printed with advice; the next run registers the other payments."""
     path = str(write(tmp_path / "payments.csv", *(make_row(number) for number in range(4))))
-    refuse_once(sandbox, after=1)
+    reject_once(sandbox, after=1)
     sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
     async with started(sandbox, path, "--concurrency", "1", *form) as process:
         async with asyncio.timeout(20):
@@ -493,7 +493,7 @@ async def test_json_at_a_terminal_has_no_progress_bar(tmp_path: Path, sandbox: S
     assert json.loads(line)["outcome"] == "registered"
     assert summary == f"amili: 1 payment: 1 registered ({sandbox.url})"
     _, text = await at_terminal(sandbox, b"", path, "--yes")
-    assert "1 of 1 rows" in text
+    assert "1 of 1 row" in text
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")

@@ -20,11 +20,11 @@ from amili_async.cli.options import (
 from amili_async.cli.progress import show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.values import show_count
-from amili_async.client import AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.export import ExportResult, export, fields_of
 from amili_async.export.files import find_places
 from amili_async.export.formats import format_for
+from amili_async.resources import Resource
 from amili_async.streams import Stream
 
 
@@ -70,34 +70,30 @@ def export_records(
             raise ConfigurationError(f"{output} exists already; --force replaces it, --since updates it")
         async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
             with show_progress(entry.name, is_quiet=quiet) as report:
-                if sort is not None:
-                    records = _sorted_stream(amili, entry, names, where=condition, sort=sort)
-                    columns = names or fields_of(entry.record)
-                    exported = await export(records, output, fields=columns, overwrite=force, on_progress=report)
-                else:
-                    exported = await export(
-                        entry.of(amili),
-                        output,
-                        where=condition,
-                        fields=names,
-                        overwrite=force,
-                        resume=resume,
-                        since=since,
-                        sweep=sweep,
-                        on_progress=report,
-                    )
+                records = entry.of(amili) if sort is None else _sort(entry.of(amili), names, condition, sort)
+                exported = await export(
+                    records,
+                    output,
+                    where=condition if sort is None else None,
+                    fields=names if sort is None else names or fields_of(entry.record),
+                    overwrite=force,
+                    resume=resume,
+                    since=since,
+                    sweep=sweep,
+                    on_progress=report,
+                )
         return _conclude(exported, entry, is_quiet=quiet)
 
     run(write(), advice=lambda: _advise(output))
 
 
-def _sorted_stream(
-    amili: AmiliClient, entry: ResourceEntry, names: tuple[str, ...] | None, *, where: dict[str, Any] | None, sort: str
+def _sort(
+    resource: Resource[Any], names: tuple[str, ...] | None, where: dict[str, Any] | None, sort: str
 ) -> Stream[Any]:
     """The typed records, or dicts for chosen fields, because only dicts hold undocumented fields."""
     if names is None:
-        return entry.of(amili).stream(where, sort=sort)
-    return entry.of(amili).stream(where, sort=sort, projection=names, into=dict)
+        return resource.stream(where, sort=sort)
+    return resource.stream(where, sort=sort, projection=names, into=dict)
 
 
 def _advise(output: Path) -> str:

@@ -67,13 +67,11 @@ def describe(difference: Difference) -> str:
             return "it does not exist, but specifications name it"
         case DifferenceKind.FOREIGN:
             return f"specification {specification} has {field} {found}, not {stated}"
-        case DifferenceKind.ROW if difference.found is None:
-            sentence = f"specification {specification}: {field} is {stated}, and amount or vat_amount is missing"
         case DifferenceKind.ROW:
-            sentence = (
-                f"specification {specification}: {field} is {stated}, but amount and vat_amount add up to {found}"
-            )
-        case DifferenceKind.ARTICLE:
+            sentence = f"specification {specification}: {field} is {stated}, but amount + vat_amount is {found}"
+        case (
+            DifferenceKind.ARTICLE
+        ):  # the article follows the field, because a spreadsheet runs a cell that begins with =
             sentence = f"{field} of {_article(difference)} is {stated}, but its specifications add up to {found}"
         case _:
             sentence = f"{field} is {stated}, but its specifications add up to {found}"

@@ -93,7 +93,7 @@ class RowReporter(Generic[T]):
         """Everything is written already."""
 
     def _write(self, row: bytes) -> None:
-        """Write while stdout has a reader; without one, go on for the exit code unless *needs_reader*."""
+        """Write while stdout has a reader; without one raise, or continue for the sake of the exit code."""
         if self._has_reader:
             try:
                 sys.stdout.buffer.write(self._header + row)

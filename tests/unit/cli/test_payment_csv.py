@@ -181,8 +181,8 @@ def test_a_wrong_header_is_rejected(header: str, faults: list[str]) -> None:
     """With all its faults and none of the rows below, whose cells cannot be assigned."""
     found = faults_of("", header, LINE, "x")
     assert len(found) == len(faults)
-    for fault, says in zip(found, faults, strict=True):
-        assert fault.startswith(f"line 2: {says}")
+    for fault, beginning in zip(found, faults, strict=True):
+        assert fault.startswith(f"line 2: {beginning}")
 
 
 def test_the_header_determines_the_delimiter() -> None:

@@ -212,7 +212,7 @@ def test_each_outcome_is_described() -> None:
         (failed(ValidationFailed("no", status=422, issues=issues)), "case: is closed, is old; amount: is low"),
         (failed(Forbidden("it was answered with 403", status=403)), "it was answered with 403"),
         (taken(ID, OTHER), f"it differs in amount: {ID}, {OTHER}"),
-        (unknown(cause=TimedOut("no answer came")), "no usable answer (no answer came)"),
+        (unknown(cause=TimedOut("no answer")), "no usable answer (no answer)"),
         (unknown(cause=ValueError("hemlig")), "no usable answer"),
         (unknown(ID, OTHER), f"no usable answer; 2 identical payments found: {ID}, {OTHER}"),
         (failed(PaymentNotSent("not sent", payment=PAYMENT), cause=AmiliError("a 503")), "not sent (a 503)"),
@@ -253,8 +253,8 @@ def test_each_section_has_its_advice() -> None:
 
 def test_the_most_urgent_section_is_first() -> None:
     """Unknown payments are before those that only have to be sent again; each section is in the order of the file."""
-    refused = failed(Forbidden("no", status=403), line=2)
-    shown = show(failed(ConnectionFailed("no", was_sent=False)), refused, created(status="error"), unknown())
+    rejected = failed(Forbidden("no", status=403), line=2)
+    shown = show(failed(ConnectionFailed("no", was_sent=False)), rejected, created(status="error"), unknown())
     order = ["Unknown", "Registered, but", "Rejected", "Not sent"]
     assert re.findall("^(Unknown|Registered, but|Rejected|Not sent)", shown, re.MULTILINE) == order
     lines = [failed(Forbidden(f"no {line}", status=403), line=line) for line in (3, 5, 8)]
@@ -286,8 +286,8 @@ def test_nothing_is_cut_in_a_narrow_terminal() -> None:
 def test_text_of_records_cannot_steer_the_terminal() -> None:
     """Neither in tables nor in descriptions; markup in a reference stays text."""
     registered = created(payment=make_payment(creditor_payment_reference="[red]:smile:[/red]"), status=HOSTILE)
-    refused = failed(ValidationFailed("no", status=422, issues={HOSTILE: (HOSTILE,)}))
-    shown = show(registered, refused, width=200)
+    rejected = failed(ValidationFailed("no", status=422, issues={HOSTILE: (HOSTILE,)}))
+    shown = show(registered, rejected, width=200)
     assert "[red]:smile:[/red]" in shown
     assert shown.count(SHOWN) == 3
     assert all(letter.isprintable() or letter == "\n" for letter in shown)

@@ -18,7 +18,7 @@ class ManualClock:
 @pytest.mark.parametrize(
     ("updates", "description"),
     [
-        ([], "0 rows"),
+        ([], "no rows"),
         ([(0.0, 100, None, None)], "100 rows"),
         ([(0.0, 100, 1000, None)], "100 of 1,000 rows"),
         ([(0.0, 0, 1000, None), (10.0, 500, 1000, None)], "500 of 1,000 rows, 50/s, about 10 s left"),

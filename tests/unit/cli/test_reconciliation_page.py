@@ -317,7 +317,7 @@ def test_each_difference_has_its_digits() -> None:
 def test_other_differences_are_sentences() -> None:
     """A payout without specifications, one that does not exist, and a specification of another currency."""
     page = write(differ(rows=()), MIXED, name_unknown(1), name_unknown(3))
-    assert [text_of(each) for each in find(read(page), "told")] == [
+    assert [text_of(each) for each in find(read(page), "sentence")] == [
         "No specification names it.",
         f"Specification {'b' * 24} has currency EUR, not SEK.",
         "This payout does not exist, but 1 specification names it; its total is 125.00 with VAT.",
@@ -327,7 +327,7 @@ def test_other_differences_are_sentences() -> None:
     many = [make_specification(letter, currency="EUR", total_amount=Decimal(1)) for letter in "0123456789abcdef"]
     wrong = differ(rows=tuple(many))
     page = write(wrong)
-    shown = len(tables(page, "compared")[0][1:]) + len(find(read(page), "told"))
+    shown = len(tables(page, "compared")[0][1:]) + len(find(read(page), "sentence"))
     assert shown == len(wrong.differences) > 32
 
 

@@ -37,11 +37,11 @@ def make_difference(kind: str, **parts: Any) -> Difference:
         ),
         (
             make_difference("row", specification=ID, field="total_amount", stated=Decimal(5), found=Decimal(4)),
-            f"specification {ID}: total_amount is 5.00, but amount and vat_amount add up to 4.00",
+            f"specification {ID}: total_amount is 5.00, but amount + vat_amount is 4.00",
         ),
         (
             make_difference("row", specification=ID, field="total_amount", stated=Decimal(5), found=None),
-            f"specification {ID}: total_amount is 5.00, and amount or vat_amount is missing",
+            f"specification {ID}: total_amount is 5.00, but amount + vat_amount is missing",
         ),
         (
             make_difference("foreign", specification=ID, field="currency", stated="SEK", found="EUR"),
