@@ -39,6 +39,7 @@ HOMES = {
     "cryptography": {"_wire.api_code", "sandbox"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "jinja2": {"cli"},
     "pyarrow": {"export"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
@@ -46,7 +47,7 @@ HOMES = {
 }
 """Which of our modules may know which library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "pyarrow"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow"}
 """Libraries that `import amili_async` must not load."""
 
 MODULES = {

@@ -187,7 +187,7 @@ async def test_killed_at_every_page_boundary(
         path.parent.mkdir()
         kill_at(sandbox, nursery, number)
         has_ended = await nursery.run(path)
-        sandbox.meanwhile(None)
+        sandbox.before_each_request(None)
         if has_ended:
             break
         await finish(amili, path)
@@ -205,7 +205,7 @@ def kill_at(sandbox: Sandbox, nursery: Nursery, number: int) -> None:
         if arrived == number:
             os.kill(nursery.child, signal.SIGKILL)
 
-    sandbox.meanwhile(meanwhile)
+    sandbox.before_each_request(meanwhile)
 
 
 @pytest.mark.parametrize(("suffix", "step"), [("csv", 1), ("ndjson", 3), ("parquet", 3)])

@@ -131,11 +131,11 @@ def test_the_verdict_is_complete_only_if_it_is(
             return extraction.manifest
 
     world = World(stage.sandbox, history)
-    stage.sandbox.falsify(page=Liar(planted))
+    stage.sandbox.override(page=Liar(planted))
     try:
         manifest = stage.run(play())
     finally:
-        stage.sandbox.falsify()
+        stage.sandbox.override()
         rows = set(world.rows)
         world.clear()
     assert len(set(taken)) == len(taken)
@@ -155,7 +155,7 @@ async def test_a_row_lost_or_doubled_is_found(
     ids = fill(sandbox, spread_evenly(1000))
     amili = await connect(sandbox, concurrency=3)
     liar = Liar({number: (lie, place)})
-    sandbox.falsify(page=liar)
+    sandbox.override(page=liar)
     extraction = amili.payout_specifications.extract()
     taken = [record.id async for record in extraction]
     assert liar.has_lied
@@ -268,9 +268,9 @@ async def test_a_change_that_is_undone_is_told(start_sandbox: StartSandbox, conn
             sandbox.delete(SPECIFICATIONS, ids[-3])
         if pages == 6:
             fill(sandbox, [f"{int(ids[-2], 16) + 1:024x}"])
-            sandbox.meanwhile(None)
+            sandbox.before_each_request(None)
 
-    sandbox.meanwhile(change)
+    sandbox.before_each_request(change)
     amili = await connect(sandbox, concurrency=1)
     extraction = amili.payout_specifications.extract()
     assert len([record async for record in extraction]) == 1000

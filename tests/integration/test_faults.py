@@ -291,7 +291,7 @@ async def test_a_limiter_that_extends_its_block_on_each_knock(
     """Eve's own, met by a client without a budget: it is left alone for a window, then all comes."""
     window = RateWindow(4, 60.0)
     sandbox = await start_sandbox(
-        **ROWS | {"rate_limit": (window,), "refusals_count": True, "rate_limit_headers": says_so}
+        **ROWS | {"rate_limit": (window,), "count_rejected": True, "rate_limit_headers": says_so}
     )
     amili = await connect(sandbox, page_size=PAGE_SIZE, concurrency=2)
     for _ in range(3):  # with the token all that the window allows

@@ -230,7 +230,7 @@ async def test_a_page_that_is_not_as_promised_ends_an_extraction_where_it_is(lie
 async def test_a_page_repeated_for_ever(operation: Operation, spoil: Spoil, scene: Scene) -> None:
     """A server that ignores the page number is found out before a row comes twice; whoever goes by ids needs none."""
     await scene.open()
-    scene.sandbox.falsify(query=always_the_first)
+    scene.sandbox.override(query=always_the_first)
     scene.server.plan(tell(Lie("", spoil, {})), times=None, path=f"/{SPECIFICATIONS}")
     await scene.hold(operation, UNREADABLE if operation is STREAM else WHOLE)
 
@@ -249,7 +249,7 @@ async def test_amounts_without_measure_are_differences(lie: Lie, scene: Scene) -
 async def test_another_page_than_the_one_asked_for(scene: Scene) -> None:
     """A page that says that it is another is not handed out as the one asked for."""
     await scene.open()
-    scene.sandbox.falsify(query=always_the_first)
+    scene.sandbox.override(query=always_the_first)
     await scene.hold(PAGE, UNREADABLE)
 
 

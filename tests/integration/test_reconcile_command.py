@@ -295,7 +295,7 @@ def test_a_missing_count_does_not_prevent_the_comparison(given: Given) -> None:
     """Only the progress needs it."""
 
     def omit_total(sandbox: Sandbox) -> None:
-        sandbox.falsify(page=lambda _, page: {**page, "_meta": {"max_results": page["_meta"]["max_results"]}})
+        sandbox.override(page=lambda _, page: {**page, "_meta": {"max_results": page["_meta"]["max_results"]}})
 
     given(omit_total)
     result = reconcile()

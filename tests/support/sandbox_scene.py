@@ -57,7 +57,7 @@ class Scene:
     def _mend(self) -> None:
         self.asked_in_vain = len(self.server.asked)
         self.server.behave()
-        self.sandbox.falsify()
+        self.sandbox.override()
         self.amili._session._base_url = self.server.url
 
     def count(self, operation: Operation) -> int:
