@@ -51,7 +51,7 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
     except KeyboardInterrupt:
         print_error(_join("interrupted", advice()))
         code = INTERRUPTED
-    except asyncio.CancelledError:
+    except asyncio.CancelledError:  # asyncio.run() has ended, so nothing is left to cancel: this was SIGTERM
         print_error(_join("terminated", advice()))
         code = TERMINATED
     raise typer.Exit(code)

@@ -76,6 +76,7 @@ def _parse_dates(name: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_parse_dates(name, part) for part in value]
     is_date = not name.startswith("$") and KINDS.get(check_name(name)) == "a date"
+    # Any other text is passed on: the library's own check names the field and explains the forms of a date.
     return _parse_iso(name, value) if is_date and isinstance(value, str) else value
 
 

@@ -33,7 +33,7 @@ _REFERENCE = "creditor_payment_reference"
 _CASE_OR_INVOICE = ("case", "invoice_number")
 CASE_OR_INVOICE = " or ".join(_CASE_OR_INVOICE)
 """The name of the fault that a payment has both of them, or neither."""
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t"  # Excel writes semicolons where the decimal separator is a comma
 _MAX_NAME_LENGTH = 40
 _AMOUNT = re.compile(r"[0-9]+(\.[0-9]{1,2})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -76,7 +76,7 @@ def read_bytes(name: str) -> bytes:
 def parse_payments(content: bytes) -> PaymentFile:
     """Parse a whole file; a fault ends it only where the next line cannot be found."""
     try:
-        text = content.removeprefix(BOM_UTF8).decode()
+        text = content.removeprefix(BOM_UTF8).decode()  # Excel begins its UTF-8 files with a byte order mark
     except UnicodeDecodeError as error:
         line = len(re.findall(rb"\r\n?|\n", error.object[: error.start])) + 1
         return PaymentFile(faults=(f"line {line}: the file is not encoded in UTF-8; save it as UTF-8",))
@@ -181,7 +181,7 @@ def _check_header(names: Sequence[str]) -> Iterator[str]:
 
 
 def _check_reference(row: Mapping[str, str], line: int, lines_of: dict[tuple[str, str], int]) -> Iterator[str]:
-    key = row["creditor"].lower(), row[_REFERENCE]
+    key = row["creditor"].lower(), row[_REFERENCE]  # ids may be written in either case
     if row[_REFERENCE] and lines_of.setdefault(key, line) != line:
         yield (
             f"creditor and {_REFERENCE} are the same as on line {lines_of[key]}; a second run finds registered "

@@ -67,6 +67,7 @@ def show_progress(title: str, *, is_quiet: bool = False) -> Iterator[ReportProgr
             BarColumn(bar_width=None),
             TextColumn("{task.fields[rows]}", "progress.download", markup=False, table_column=Column(no_wrap=True)),
         )
+        # A transient bar leaves no trace, so that the command's result is all that remains on the terminal.
         with Progress(*columns, console=console, transient=True, expand=True) as progress:
             task = progress.add_task(title, total=None, rows=meter.describe())
 

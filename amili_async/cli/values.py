@@ -30,7 +30,7 @@ def show_value(name: str, value: Any) -> Text:
 
 def show_money(amount: int | Decimal) -> str:
     """With thousands separators and at least two decimals; no digit is rounded away."""
-    exact = Decimal(amount)
+    exact = Decimal(amount)  # `:f` below writes out an exponent, as in 1E+3
     decimals = len(f"{exact:f}".partition(".")[2].rstrip("0"))
     return f"{exact:,.{max(2, decimals)}f}"
 

@@ -11,7 +11,7 @@ from amili_async.cli.exit_codes import run
 from amili_async.cli.options import JsonOption, ResourceName, SandboxOption
 from amili_async.cli.resources import find_resource
 from amili_async.cli.tables import list_fields
-from amili_async.export.formats.ndjson import Ndjson
+from amili_async.export import FORMATS
 from amili_async.export.records import as_document
 
 
@@ -32,7 +32,7 @@ def get_record(
         async with open_client(sandbox=sandbox) as amili:
             record = await entry.of(amili).get(id, into=dict)
         if json:
-            sys.stdout.buffer.write(Ndjson().encode([record]))
+            sys.stdout.buffer.write(FORMATS[".ndjson"](None, None).encode([record]))
             sys.stdout.buffer.flush()
         else:
             PlainConsole().print(list_fields(as_document(record)))

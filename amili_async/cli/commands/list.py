@@ -23,7 +23,7 @@ from amili_async.cli.options import (
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.tables import tabulate
 from amili_async.cli.values import show_count
-from amili_async.export.formats.ndjson import Ndjson
+from amili_async.export import FORMATS
 from amili_async.export.records import as_document
 from amili_async.streams import Stream
 
@@ -57,7 +57,7 @@ def list_records(
 
 
 async def _write_lines(records: Stream[dict[str, Any]], names: tuple[str, ...] | None) -> None:
-    writer = Ndjson(names)
+    writer = FORMATS[".ndjson"](names, None)
     async with aclosing(records.pages()) as pages:
         async for page in pages:
             sys.stdout.buffer.write(writer.encode(page.items))

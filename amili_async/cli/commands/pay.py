@@ -157,9 +157,10 @@ def _confirm(rows: Sequence[PaymentRow], source: str) -> bool:
     """Whether the person at the terminal confirms; without a terminal there is no question."""
     if not (rows and sys.stdin.isatty() and sys.stderr.isatty()):
         return True
+    # The question is on stderr, because stdout may be the record of the outcomes.
     sys.stderr.write(f"Register {sum_up(rows)} ({source})? [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")  # the end of input is an empty line, which is a no
 
 
 async def _show_plan(rows: Sequence[PaymentRow]) -> None:
@@ -179,6 +180,7 @@ async def _register(
         if rows:
             await _send(rows, counts, report, concurrency=concurrency, sandbox=sandbox)
     finally:
+        # Without any outcome the error is the whole report.
         if counts.reported or not rows:
             with _requiring_stdout():
                 report.finish()

@@ -106,7 +106,7 @@ async def _reconcile(
     """Pass each reconciliation to *receivers* and show the progress; only the progress needs a count of the payouts."""
     total, done = None, 0
     if not is_hidden:
-        with suppress(UnreadableResponse):
+        with suppress(UnreadableResponse):  # a server may leave out `_meta.total`
             total = await amili.payouts.count(where)
     with show_progress("payouts", is_quiet=is_hidden) as report:
         async with aclosing(amili.reconcile(where)) as reconciliations:

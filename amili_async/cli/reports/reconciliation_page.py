@@ -22,7 +22,6 @@ MAX_AGREEING = 300
 """Payouts that agree and are listed one by one."""
 COLOURS = 8
 """Colours of the chart; the categories beyond them share the last one."""
-_MAX_DAYS, _MAX_MONTHS = 31, 36
 _LENGTHS = {"day": len("2025-06-13"), "month": len("2025-06"), "year": len("2025")}
 _UNKNOWN_DATE = datetime(1970, 1, 1, tzinfo=UTC)  # Eve sends the epoch for a creation date that it does not know
 _ORDER = {str(category): place for place, category in enumerate(FinanceCategory)}
@@ -62,6 +61,7 @@ def render_page(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("amili_async.cli", "reports")
+    # `finalize` sees every printed value, so no value of the template can bypass printable() or autoescape.
     jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_show)
     jinja.globals |= {each.__name__: each for each in (compare, explain, has_row_difference)}
     summable = [each for each in reconciliations if not mixes_currencies(each)]
@@ -110,9 +110,9 @@ def find_day(payout: Payout) -> str:
 def choose_unit(days: set[str]) -> str:
     """The finest unit with few enough periods; months where each has one day only, as for monthly payouts."""
     months = {day[: _LENGTHS["month"]] for day in days}
-    if len(days) <= _MAX_DAYS and (len(days) <= 1 or len(months) < len(days)):
+    if len(days) <= 31 and (len(days) <= 1 or len(months) < len(days)):
         return "day"
-    return "month" if len(months) <= _MAX_MONTHS else "year"
+    return "month" if len(months) <= 36 else "year"
 
 
 def order_categories(categories: Iterable[str]) -> list[str]:

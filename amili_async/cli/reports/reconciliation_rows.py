@@ -5,7 +5,7 @@ from typing import Any
 
 from amili_async.cli.reports.reconciliation_words import describe
 from amili_async.cli.values import or_none
-from amili_async.export.formats.csv import Csv
+from amili_async.export import FORMATS
 from amili_async.models.json import encode_json
 from amili_async.reconciliation.comparison import COLUMNS, Difference, Reconciliation
 
@@ -47,7 +47,7 @@ class CsvRows:
     header = (",".join(CSV_COLUMNS) + "\n").encode()
 
     def __init__(self) -> None:
-        self._dialect = Csv(CSV_COLUMNS)
+        self._dialect = FORMATS[".csv"](CSV_COLUMNS, None)
 
     def encode(self, reconciliation: Reconciliation) -> bytes:
         sides = _sides(reconciliation)

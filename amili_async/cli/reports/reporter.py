@@ -103,4 +103,4 @@ class RowReporter(Generic[T]):
                     raise
                 silence_stdout()
                 self._has_reader = False
-        self._header = b""
+        self._header = b""  # written with the first row, so a run that fails before it leaves stdout empty
