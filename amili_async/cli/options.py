@@ -46,7 +46,7 @@ OutputOption: TypeAlias = Annotated[
 ]
 
 
-def parse_where(text: str | None) -> dict[str, Any] | None:
+def parse_where_option(text: str | None) -> dict[str, Any] | None:
     """Parse a filter; ISO dates become dates, because the API expects another form and silently matches nothing."""
     if text is None:
         return None
@@ -56,7 +56,7 @@ def parse_where(text: str | None) -> dict[str, Any] | None:
     return {name: _parse_dates(name, value) for name, value in where.items()}
 
 
-def parse_fields(text: str | None) -> tuple[str, ...] | None:
+def parse_fields_option(text: str | None) -> tuple[str, ...] | None:
     """The API's names of the fields, each once."""
     if text is None:
         return None

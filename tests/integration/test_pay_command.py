@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from amili_async import AmiliClient
 from amili_async.cli import connect
-from amili_async.cli.commands.pay import AGAIN, LATER, MAX_FAULTS, _confirm, register_payments
+from amili_async.cli.commands.pay import MAX_FAULTS, RUN_AGAIN, WAIT_AND_RUN_AGAIN, _confirm, register_payments
 from amili_async.cli.payment_csv import PaymentRow, parse_payment
 from amili_async.models import NewCreditorPayment
 from amili_async.sandbox import Fault, Sandbox
@@ -207,7 +207,7 @@ async def test_an_unknown_outcome_is_exit_code_3(form: tuple[str, ...], file: Pa
     reject_once(sandbox, after=5)
     result = await pay(str(file), "--concurrency", "1", *form)
     assert (result.exit_code, count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (3, 30, 28)
-    assert result.stderr.endswith(f"amili: {LATER}\n")
+    assert result.stderr.endswith(f"amili: {WAIT_AND_RUN_AGAIN}\n")
     if form:
         unknown = decode(result)[3]
         assert (unknown["line"], unknown["outcome"], unknown["id"]) == (5, "unknown", None)
@@ -223,7 +223,7 @@ async def test_an_unknown_outcome_is_exit_code_3(form: tuple[str, ...], file: Pa
 async def test_an_api_that_cannot_be_reached_is_exit_code_3(form: tuple[str, ...], file: Path, pay: Pay) -> None:
     """Each payment is reported as not sent; the token is not printed."""
     result = await pay(str(file), *form, **NOT_REACHED)
-    assert (result.exit_code, result.stderr.endswith(f"amili: {AGAIN}\n")) == (3, True)
+    assert (result.exit_code, result.stderr.endswith(f"amili: {RUN_AGAIN}\n")) == (3, True)
     if form:
         assert {line["outcome"] for line in decode(result)} == {"not_sent"}
     else:
@@ -396,11 +396,11 @@ async def test_a_stopped_run_reports_what_is_known(
     assert process.returncode == code
     if form:
         assert [json.loads(line)["outcome"] for line in out.splitlines()] == ["registered", "rejected"]
-        assert err.decode() == f"amili: {counted}\namili: {word}; {LATER}\n"
+        assert err.decode() == f"amili: {counted}\namili: {word}; {WAIT_AND_RUN_AGAIN}\n"
     else:
         assert re.search(r"^ +3  PAY-0001 +2\.50  case: is closed *$", out.decode(), re.MULTILINE)
         assert out.decode().endswith(f"\n{counted}\n")
-        assert err.decode() == f"amili: {word}; {LATER}\n"
+        assert err.decode() == f"amili: {word}; {WAIT_AND_RUN_AGAIN}\n"
     sandbox.stop_failing()
     again = await pay(path)
     summary = f"4 payments: 3 registered, 1 already registered ({sandbox.url})\n"
@@ -426,7 +426,7 @@ async def test_a_closed_pipe_stops_the_run_with_advice(tmp_path: Path, sandbox: 
         assert process.stderr is not None
         err = (await process.stderr.read()).decode()
         assert await process.wait() == 3
-    assert err.splitlines()[-1] == f"amili: the outcomes cannot be written: Broken pipe; {LATER}"
+    assert err.splitlines()[-1] == f"amili: the outcomes cannot be written: Broken pipe; {WAIT_AND_RUN_AGAIN}"
     assert "Traceback" not in err
     assert count_posts(sandbox) < 6
 
@@ -441,7 +441,7 @@ async def test_a_report_that_cannot_be_written_is_exit_code_3(tmp_path: Path, sa
         )
         _, err = await process.communicate()
     assert process.returncode == 3
-    assert err.decode() == f"amili: the outcomes cannot be written: No space left on device; {LATER}\n"
+    assert err.decode() == f"amili: the outcomes cannot be written: No space left on device; {WAIT_AND_RUN_AGAIN}\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")

@@ -14,8 +14,8 @@ from amili_async.cli.options import (
     ResourceName,
     SandboxOption,
     WhereOption,
-    parse_fields,
-    parse_where,
+    parse_fields_option,
+    parse_where_option,
 )
 from amili_async.cli.progress import show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
@@ -62,7 +62,7 @@ def export_records(
     """
 
     async def write() -> int | None:
-        entry, names, condition = find_resource(resource), parse_fields(fields), parse_where(where)
+        entry, names, condition = find_resource(resource), parse_fields_option(fields), parse_where_option(where)
         if sort is not None and (resume or since or sweep):
             raise ConfigurationError("--sort excludes --resume, --since and --sweep, which need the order of _id")
         format_for(output, names)  # rejects an unknown suffix before anything else

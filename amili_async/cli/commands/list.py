@@ -17,8 +17,8 @@ from amili_async.cli.options import (
     SandboxOption,
     SortOption,
     WhereOption,
-    parse_fields,
-    parse_where,
+    parse_fields_option,
+    parse_where_option,
 )
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.tables import tabulate
@@ -45,7 +45,7 @@ def list_records(
     """
 
     async def show() -> None:
-        entry, names, condition = find_resource(resource), parse_fields(fields), parse_where(where)
+        entry, names, condition = find_resource(resource), parse_fields_option(fields), parse_where_option(where)
         async with open_client(sandbox=sandbox) as amili:
             records = entry.of(amili).stream(condition, sort=sort, projection=names, into=dict, max_items=limit)
             if json:

@@ -23,9 +23,9 @@ from amili_async.models import NewCreditorPayment
 
 MAX_FAULTS = 20
 """Faults of a file that are printed one by one."""
-AGAIN = "run the same command again: registered payments are found by their references and not sent again"
+RUN_AGAIN = "run the same command again: registered payments are found by their references and not sent again"
 """What to do where some payments were not sent."""
-LATER = f"wait some minutes, then {AGAIN}"
+WAIT_AND_RUN_AGAIN = f"wait some minutes, then {RUN_AGAIN}"
 """What to do where a payment may still be in flight."""
 _OPTIONS = {
     "creditor": "--creditor",
@@ -105,7 +105,7 @@ def register_payments(
         run(_show_plan(rows))
     counts = OutcomeCounts(len(rows), source)
     report = _choose_reporter(counts, is_json=json)
-    run(_register(rows, counts, report, concurrency=concurrency, sandbox=sandbox), advice=lambda: LATER)
+    run(_register(rows, counts, report, concurrency=concurrency, sandbox=sandbox), advice=lambda: WAIT_AND_RUN_AGAIN)
 
 
 def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[ReportedOutcome]:
@@ -185,7 +185,7 @@ async def _register(
             with _requiring_stdout():
                 report.finish()
     if counts.exit_code == API_FAILED:
-        print_error(LATER if counts.is_in_doubt else AGAIN)
+        print_error(WAIT_AND_RUN_AGAIN if counts.is_in_doubt else RUN_AGAIN)
     return counts.exit_code
 
 

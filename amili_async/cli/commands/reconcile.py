@@ -10,7 +10,7 @@ import typer
 
 from amili_async.cli.connect import name_source, open_client
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
-from amili_async.cli.options import SandboxOption, parse_where
+from amili_async.cli.options import SandboxOption, parse_where_option
 from amili_async.cli.progress import show_progress
 from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_page import render_page
@@ -50,7 +50,7 @@ def reconcile_payouts(
     """
 
     async def compare() -> int:
-        condition, overview = parse_where(where), Overview()
+        condition, overview = parse_where_option(where), Overview()
         report = _choose_reporter(overview, json=json, csv=csv)
         kept: list[Reconciliation] = []
         receivers = (report.add, kept.append) if html else (report.add,)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from amili_async.cli.reports.reconciliation_words import describe
+from amili_async.cli.reports.reconciliation_words import describe_difference
 from amili_async.cli.values import or_none
 from amili_async.export import FORMATS
 from amili_async.models.json import encode_json
@@ -58,7 +58,7 @@ class CsvRows:
             **{f"{side}_{column}": sides[side][column] for side in _SIDES for column in COLUMNS},
             "agrees": reconciliation.agrees,
             "differences": len(reconciliation.differences),
-            "differences_in_words": "; ".join(map(describe, reconciliation.differences)),
+            "differences_in_words": "; ".join(map(describe_difference, reconciliation.differences)),
         }
         return self._dialect.encode([row])
 

@@ -48,7 +48,7 @@ def explain(reconciliation: Reconciliation) -> Iterator[str]:
         if difference.kind is DifferenceKind.NO_PAYOUT:
             yield _describe_unknown(reconciliation)
         elif difference.kind not in _COMPARED:
-            yield describe(difference)
+            yield describe_difference(difference)
 
 
 def has_row_difference(reconciliation: Reconciliation) -> bool:
@@ -56,7 +56,7 @@ def has_row_difference(reconciliation: Reconciliation) -> bool:
     return any(difference.kind is DifferenceKind.ROW for difference in reconciliation.differences)
 
 
-def describe(difference: Difference) -> str:
+def describe_difference(difference: Difference) -> str:
     """The difference as a sentence about the payout or one of its specifications."""
     stated, found = show_side(difference.field, difference.stated), show_side(difference.field, difference.found)
     field, specification = difference.field, printable(difference.specification or "")

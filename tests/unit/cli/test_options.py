@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from amili_async.cli.console import choose_columns
-from amili_async.cli.options import parse_fields, parse_where
+from amili_async.cli.options import parse_fields_option, parse_where_option
 from amili_async.cli.resources import RESOURCES, find_resource
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
@@ -14,7 +14,7 @@ from amili_async.export import fields_of
 
 def test_iso_dates_in_a_filter_become_dates() -> None:
     """Only in date fields, at any depth; other values stay unchanged, numbers with their digits."""
-    where = parse_where(
+    where = parse_where_option(
         '{"$and": [{"booking_date": {"$gte": "2025-06-01", "$lt": "2025-06-13T08:00:00Z"}}], '
         '"created": {"$in": ["2025-06-01"]}, "payout_reference": "2025-06-01", "amount": 1.10, '
         '"payout_date": "Fri, 13 Jun 2025 08:00:00 GMT"}'
@@ -34,23 +34,23 @@ def test_iso_dates_in_a_filter_become_dates() -> None:
 def test_a_filter_that_is_no_json_object_is_rejected(text: str) -> None:
     """The error names the option and does not quote the text."""
     with pytest.raises(ConfigurationError, match="--where") as caught:
-        parse_where(text)
+        parse_where_option(text)
     assert "secret" not in str(caught.value)
 
 
 def test_a_time_without_a_zone_is_rejected() -> None:
     """The error shows how to write one and does not quote the value."""
     with pytest.raises(ConfigurationError, match="payout_date has no zone") as caught:
-        parse_where('{"payout_date": "2024-02-03T04:05:06"}')
+        parse_where_option('{"payout_date": "2024-02-03T04:05:06"}')
     assert "2024" not in str(caught.value)
 
 
 def test_fields_are_the_names_of_the_api() -> None:
     """Blanks and repetitions are dropped, Python names become the API's, and no option chooses no fields."""
-    assert parse_fields("id, amount,references.case,amount") == ("_id", "amount", "references.case")
-    assert parse_fields(None) is None
+    assert parse_fields_option("id, amount,references.case,amount") == ("_id", "amount", "references.case")
+    assert parse_fields_option(None) is None
     with pytest.raises(ConfigurationError):
-        parse_fields("amount,")
+        parse_fields_option("amount,")
 
 
 def test_the_columns_of_tables_exist() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amili_async.cli.reports.reconciliation_words import describe, show_gap
+from amili_async.cli.reports.reconciliation_words import describe_difference, show_gap
 from amili_async.reconciliation.comparison import Difference, DifferenceKind
 from tests.support.reconciliations import HOSTILE, PAYOUT
 
@@ -54,7 +54,7 @@ def make_difference(kind: str, **parts: Any) -> Difference:
 )
 def test_each_kind_has_its_sentence(difference: Difference, words: str) -> None:
     """It names the fields and both sides, under the API's names and with all digits."""
-    assert describe(difference) == words
+    assert describe_difference(difference) == words
 
 
 def test_every_kind_is_tested() -> None:
@@ -69,10 +69,10 @@ def test_every_kind_is_tested() -> None:
 def test_float_noise_is_named(kind: str) -> None:
     """No booking explains it; an öre is not noise."""
     noise = make_difference(kind, field="amount", stated=Decimal("0.30000000000000004"), found=Decimal("0.3"))
-    assert "0.30000000000000004" in describe(noise)
-    assert describe(noise).endswith(" (float noise)")
+    assert "0.30000000000000004" in describe_difference(noise)
+    assert describe_difference(noise).endswith(" (float noise)")
     oere = make_difference(kind, field="amount", stated=Decimal("0.31"), found=Decimal("0.3"))
-    assert "noise" not in describe(oere)
+    assert "noise" not in describe_difference(oere)
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_text_of_records_cannot_steer_the_terminal() -> None:
     """Neither an article, an id nor a currency."""
     sides = {"field": "currency", "stated": HOSTILE, "found": HOSTILE, "specification": HOSTILE, "article": HOSTILE}
     for kind in DifferenceKind:
-        assert describe(make_difference(kind, **sides)).isprintable()
+        assert describe_difference(make_difference(kind, **sides)).isprintable()
