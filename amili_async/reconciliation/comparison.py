@@ -30,15 +30,24 @@ class Specification(Protocol):
     """The fields of a specification that are compared; creditor, currency and finance_category only if it has them."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Its id."""
+
     @property
-    def article(self) -> Any: ...
+    def article(self) -> Any:
+        """Its article."""
+
     @property
-    def amount(self) -> Any: ...
+    def amount(self) -> Any:
+        """Without VAT."""
+
     @property
-    def vat_amount(self) -> Any: ...
+    def vat_amount(self) -> Any:
+        """The VAT."""
+
     @property
-    def total_amount(self) -> Any: ...
+    def total_amount(self) -> Any:
+        """With VAT."""
 
 
 class Sums(Struct, frozen=True, gc=False, kw_only=True):
