@@ -14,13 +14,14 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
     """One page of a list."""
 
     items: tuple[T, ...]
-    """The records, in the order asked for."""
+    """The records, in the order of the sort."""
     number: int
     """From 1."""
     max_results: int | None
-    """How many records the server puts on a page (fewer than asked for, if it likes); `None` where it did not say."""
+    """How many records the server puts on a page, which can be fewer than requested; `None` if it does not report it.
+    """
     total: int | None
-    """How many records match in all; `None` where the server did not say."""
+    """How many records match in all; `None` if the server does not report it."""
 
     @property
     def has_next(self) -> bool:

@@ -1,4 +1,4 @@
-"""What to ask for: `field()`, sort and projection, checked and put into one frozen `Query`."""
+"""Filter, sort and projection of a request, checked and encoded into one frozen `Query`."""
 
 import keyword
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,22 +17,20 @@ from amili_async.models.json import encode_json
 
 @hide_contents
 class Query(Struct, frozen=True, kw_only=True):
-    """What to ask of a list: checked, and encoded once for all its pages."""
+    """Filter, sort and projection of a list, encoded once for all its pages."""
 
     where: str = ""
     """JSON, or empty."""
     sort: str = "_id"
-    """Ends in `_id`, so that the order is total."""
+    """Ends in `_id`, so that the order is total: with ties, rows can change places between two pages."""
     projection: str = ""
     """JSON, or empty for all fields."""
     description: str = ""
     """The filter without its values."""
     encoded: str = ""
-    """The first three for a URL; made here once, since for each page anew it would cost a tenth of the sending."""
+    """Filter, sort and projection for a URL; encoded once, because doing it per page costs a tenth of the sending."""
 
     def __post_init__(self) -> None:
-        if self.encoded:
-            return
         parameters = {"where": self.where, "sort": self.sort, "projection": self.projection}
         chosen = {name: value for name, value in parameters.items() if value}
         force_setattr(self, "encoded", urlencode(chosen, quote_via=quote))
@@ -47,52 +45,44 @@ class Query(Struct, frozen=True, kw_only=True):
 
 
 @hide_contents
+@hide_contents
 class RangedQuery(Struct, frozen=True, kw_only=True):
-    """What to ask of a list that is walked by ranges of its `_id`: encoded once but for the ids."""
+    """Filter and projection of a list that is read by ranges of `_id`; sorted by `_id`."""
 
     document: Mapping[str, Any]
     """The filter in the API's JSON, checked."""
     projection: str = ""
     """JSON, or empty for all fields."""
-    around: tuple[str, ...] = ()
-    """What stands before, between and behind the two ids in a URL; made here once."""
-
-    def __post_init__(self) -> None:
-        after, end = "0" * 24, "f" * 24
-        ids = {"_id": {"$gt": after, "$lte": end}}
-        document = {"$and": [self.document, ids]} if "_id" in self.document else {**self.document, **ids}
-        query = Query(where=encode_json(document), projection=self.projection)
-        head, between, tail = quote(f'"{after}'), quote('","$lte":"'), quote(f'{end}"')
-        before, _, behind = query.encoded.rpartition(f"{head}{between}{tail}")  # the ids stand last in the filter
-        force_setattr(self, "around", (before + quote('"'), between, quote('"') + behind))
 
     def whole(self) -> Query:
-        """All that match."""
-        return Query(where=encode_json(self.document) if self.document else "", projection=self.projection)
+        """All rows that match."""
+        return self._query(self.document)
 
     def between(self, after: str, end: str) -> Query:
-        """Those of them with `after < _id <= end`."""
-        before, between, behind = self.around
-        return Query(projection=self.projection, encoded=f"{before}{after}{between}{end}{behind}")
+        """Those with `after < _id <= end`."""
+        ids = {"_id": {"$gt": after, "$lte": end}}
+        return self._query({"$and": [self.document, ids]} if "_id" in self.document else {**self.document, **ids})
 
     def among(self, spans: Sequence[tuple[str, str]]) -> Query:
-        """Those of them whose `_id` lies in one of several such ranges."""
-        ids = [{"_id": {"$gt": after, "$lte": end}} for after, end in spans]
-        return Query(
-            where=encode_json({"$and": [self.document, {"$or": ids}]} if self.document else {"$or": ids}),
-            projection=self.projection,
-        )
+        """Those whose `_id` lies in one of several such ranges."""
+        ids = {"$or": [{"_id": {"$gt": after, "$lte": end}} for after, end in spans]}
+        return self._query({"$and": [self.document, ids]} if self.document else ids)
+
+    def _query(self, document: Mapping[str, Any]) -> Query:
+        return Query(where=encode_json(document) if document else "", projection=self.projection)
 
     def __repr__(self) -> str:
         return f"RangedQuery({describe(self.document)})"
 
 
 Sort: TypeAlias = str | Sequence[str] | None
+"""Names, each with `-` for descending order: a list, or one text with commas; `None` sorts by `_id`."""
 Projection: TypeAlias = Sequence[str] | Mapping[str, int] | None
+"""The fields to fetch: names, or a mapping of names to 1 (only these) or 0 (all but these); `None` fetches all."""
 
 
 def build_query(where: Where = None, *, sort: Sort = None, projection: Projection = None) -> Query:
-    """Check all three and encode them; `ConfigurationError` says what is wrong with which."""
+    """Check filter, sort and projection and encode them; raises `ConfigurationError` that names what is wrong."""
     document = filter_document(where)
     return Query(
         where=encode_json(document) if document else "",
@@ -103,7 +93,7 @@ def build_query(where: Where = None, *, sort: Sort = None, projection: Projectio
 
 
 def _check_sort(sort: Sort) -> str:
-    """The sort that is sent: names checked, `_id` last unless it is there already."""
+    """The sort as it is sent: names checked, and `_id` added as the last unless present."""
     if sort is None:
         return "_id"
     keys = [key.strip() for key in sort.split(",")] if isinstance(sort, str) else listed(sort, what="sort")
@@ -111,12 +101,12 @@ def _check_sort(sort: Sort) -> str:
     for key in keys:
         is_descending = isinstance(key, str) and key.startswith("-")
         name = check_name(key[1:] if is_descending else key)
-        if keyword.iskeyword(name):
+        if keyword.iskeyword(name):  # Eve first parses the sort as Python, in which a keyword is a syntax error
             raise ConfigurationError(f"the API cannot sort by a field called {name!r}")
         if name in (known.lstrip("-") for known in names):
-            raise ConfigurationError(f"{name} stands twice in the sort")
+            raise ConfigurationError(f"{name} appears twice in the sort")
         names.append(f"-{name}" if is_descending else name)
-        if name == "_id":
+        if name == "_id":  # ids are unique, so names after it would change nothing
             break
     if not names or names[-1].lstrip("-") != "_id":
         names.append("_id")
@@ -124,17 +114,17 @@ def _check_sort(sort: Sort) -> str:
 
 
 def encode_projection(projection: Projection) -> str:
-    """The projection as JSON; `_id`, `_created`, `_updated` and `_etag` come back whatever it says."""
+    """The projection as JSON; the server always adds `_id`, `_created`, `_updated` and `_etag`."""
     if projection is None:
         return ""
     if isinstance(projection, (str, bytes)) or not isinstance(projection, Iterable):
-        raise ConfigurationError("a projection is a list of names, or a mapping of names to 1 (or all to 0)")
+        raise ConfigurationError("a projection must be a list of names, or a mapping of names to 1 (or all to 0)")
     chosen = {check_name(name): 1 for name in projection}
     if not chosen and not isinstance(projection, Mapping):
-        chosen = {"_id": 1}
+        chosen = {"_id": 1}  # an empty list means no fields, but an empty projection would fetch all
     if isinstance(projection, Mapping):
         values = list(projection.values())
         if values not in ([0] * len(values), [1] * len(values)):
-            raise ConfigurationError("a projection is either all 1 (only these fields) or all 0 (all but these)")
+            raise ConfigurationError("a projection must be either all 1 (only these fields) or all 0 (all but these)")
         chosen = dict.fromkeys(chosen, int(values[0]) if values else 1)
     return encode_json(chosen) if chosen else ""

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @hide_contents
 class Listing(Struct, Generic[T], frozen=True):
-    """One list, read as records of one type."""
+    """One list, decoded into records of one type."""
 
     path: str
     """The API's path of the resource."""
@@ -43,17 +43,17 @@ class Listing(Struct, Generic[T], frozen=True):
 
     def check(self, query: Query) -> None:
         """Raise `ConfigurationError` if the query makes the request line too long, before anything is sent."""
-        list_request(self.path, query, page=10**6)  # room for the number of any later page
+        list_request(self.path, query, page=10**6)  # so that the longest page number fits too
 
     async def send(
         self, query: Query, *, page: int = 1, page_size: int = MAX_PAGE_SIZE, priority: Priority = Priority.BULK
     ) -> Response:
-        """Request one page; the response is not decoded yet."""
+        """Request one page and return the response undecoded: a buffered page is smaller as bytes than as records."""
         request = list_request(self.path, query, page=page, max_results=page_size, priority=priority)
         return await self.context.call(request)
 
     def decode(self, response: Response, *, page: int | None = 1, page_size: int = MAX_PAGE_SIZE) -> Page[T]:
-        """Decode a response; `None` as *page* accepts any page number. Raises `UnreadableResponse`."""
+        """Decode a response to a request for *page* (`None`: any page); raises `UnreadableResponse`."""
         return self.decoder.read_page(response, request=self.label, number=page, size=page_size)
 
     async def fetch(

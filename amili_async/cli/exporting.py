@@ -22,7 +22,7 @@ from amili_async.cli.sources import open_client
 from amili_async.client import AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.export import ExportResult, export, fields_of
-from amili_async.export.files import find_places
+from amili_async.export.files import is_resumable
 from amili_async.export.formats import format_for
 from amili_async.streams import Stream
 
@@ -99,8 +99,7 @@ def _sorted_stream(
 
 def _advise(output: Path) -> str:
     """What to do after a failure."""
-    is_kept = find_places(output).state.exists()
-    return "what was written is kept: the same command with --resume goes on" if is_kept else ""
+    return "what was written is kept: the same command with --resume goes on" if is_resumable(output) else ""
 
 
 def _conclude(exported: ExportResult, entry: Entry, *, is_quiet: bool) -> int | None:
@@ -122,6 +121,6 @@ def _describe(exported: ExportResult, name: str) -> str:
         parts.append(f"{exported.changed:,} of them new or changed")
     if exported.manifest is not None and exported.drifted:
         parts.append("rows came or went meanwhile, and each that was there all the time is there once")
-    if exported.manifest is not None and exported.manifest.newer:
-        parts.append(f"{exported.manifest.newer:,} that are too new are left for the next time")
+    if exported.manifest is not None and exported.manifest.count_past_bound:
+        parts.append(f"{exported.manifest.count_past_bound:,} that are too new are left for the next time")
     return "; ".join(parts)

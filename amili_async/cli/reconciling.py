@@ -21,7 +21,7 @@ from amili_async.cli.screen import Screen
 from amili_async.cli.sources import name_source, open_client
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
-from amili_async.export.files import refusing
+from amili_async.export.files import raising_export_failed
 from amili_async.reconciliation.comparison import Reconciliation
 
 _Take = Callable[[Reconciliation], None]
@@ -143,7 +143,7 @@ def _keep_for_page(path: Path | None, *, source: str) -> Iterator[_Take]:
     kept: list[Reconciliation] = []
     with replace_at_end(path) as file:
         yield kept.append
-        with refusing(path):
+        with raising_export_failed(path):
             file.write(render_page(kept, made_at=datetime.now(UTC), source=source))
 
 

@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import TextIO
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.files import find_places, refusing, remove, rename
+from amili_async.export.files import find_paths, raising_export_failed, remove, rename
 
 
 @contextmanager
@@ -17,20 +17,20 @@ def replace_at_end(path: Path) -> Iterator[TextIO]:
 
     `ConfigurationError` where it cannot be written, before the block begins if that can be known.
     """
-    places = find_places(path)
-    places.check_free(may_replace=True)
-    target = places.target
+    paths = find_paths(path)
+    paths.check_free(may_replace=True)
+    target = paths.target
     if target.exists() and not target.is_file():
         raise ConfigurationError(f"{path} is not a file")
     fresh = target.with_name(f"{target.name}.{token_hex(4)}.new")
-    with refusing(path):
+    with raising_export_failed(path):
         file = fresh.open("x", encoding="utf-8", newline="\n")
     try:
         with file:
             yield file
-            with refusing(path):
+            with raising_export_failed(path):
                 _finish(file, target)
-        with refusing(path):
+        with raising_export_failed(path):
             rename(fresh, target)
     except BaseException:
         remove(fresh)

@@ -65,9 +65,9 @@ class BatchRegistration:
         self._context = context
         self._lookup_timeout = lookup_timeout
         # The window keeps the order of outcomes: its page n is the outcome of the nth payment that was looked up.
-        self._window = PrefetchWindow(lambda _: self._settle(*self._ready.popleft()), width=width)
-        self._window.last = 0
-        self._window.ahead = width * LOOKAHEAD_PER_REQUEST
+        self._window = PrefetchWindow(lambda _: self._settle(*self._ready.popleft()), concurrency=width)
+        self._window.last_page = 0
+        self._window.pages_ahead = width * LOOKAHEAD_PER_REQUEST
         self._ready: deque[tuple[NewCreditorPayment, Known | None]] = deque()
         self._references: set[tuple[str, str]] = set()
         self._held_back: NewCreditorPayment | None = None
@@ -114,7 +114,7 @@ class BatchRegistration:
             if not self._looking_up.cancelled():
                 self._looking_up.result()
             self._looking_up = None
-        if self._looking_up is None and not self._is_exhausted and len(self._ready) < self._window.ahead:
+        if self._looking_up is None and not self._is_exhausted and len(self._ready) < self._window.pages_ahead:
             self._looking_up = asyncio.get_running_loop().create_task(self._look_up(self._take_batch()))
 
     def _take_batch(self) -> list[NewCreditorPayment]:
@@ -154,7 +154,7 @@ class BatchRegistration:
         # A row that was found by its reference proves that look-ups work, so the first payment need not be sent alone.
         self._lookup_works |= bool(rows)
         self._ready.extend((payment, self._known_outcome(payment, rows, failure)) for payment in batch)
-        self._window.last = (self._window.last or 0) + len(batch)
+        self._window.last_page = (self._window.last_page or 0) + len(batch)
         self._window.top_up()
 
     def _known_outcome(

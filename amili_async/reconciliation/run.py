@@ -83,16 +83,16 @@ class Reconciler:
 
     async def reconciliations(self) -> AsyncGenerator[Reconciliation, None]:
         """One for each payout, in the order of their ids."""
-        window = PrefetchWindow(lambda _: self._reconcile(self._ready.popleft()), width=BATCHES_IN_FLIGHT)
-        window.last = planned = 0
-        window.ahead = BATCHES_IN_FLIGHT
+        window = PrefetchWindow(lambda _: self._reconcile(self._ready.popleft()), concurrency=BATCHES_IN_FLIGHT)
+        window.last_page = planned = 0
+        window.pages_ahead = BATCHES_IN_FLIGHT
         self._context.running.add(window)
         try:
             while True:
                 while not (self._has_all_payouts or self._ready):
                     self._ready.extend(await self._fetch_batches())
                     planned += len(self._ready)
-                    window.last = planned
+                    window.last_page = planned
                     window.top_up()  # starts batches, which leaves `_ready` empty until the window is full
                 compared = await window.take()
                 if compared is None:

@@ -238,12 +238,12 @@ def test_an_export_that_lacks_rows_is_told(tmp_path: Path) -> None:
     class ForgetfulSandbox(Sandbox):
         async def start(self) -> None:
             await super().start()
-            self.falsify(page=_forget_the_third_row)
+            self.override(page=_forget_the_third_row)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "Sandbox", ForgetfulSandbox)
         result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet")
-    assert_one_sentence(result, 3, "was not made: 49 rows of finance--payouts came, but the API counted 50 and then 50")
+    assert_one_sentence(result, 3, "the API sent 49 rows of finance--payouts but counted 50 and then 50")
     assert names_in(tmp_path) == []
 
 
@@ -312,8 +312,8 @@ async def test_an_interrupted_export_goes_on(tmp_path: Path) -> None:
         (("list", "payouts"), "AMILI_TOKEN is not set.*--sandbox"),
         (("list", "payouts", "--where", f'{{"{SECRET}'), "--where is not valid JSON"),
         (("list", "payouts", "--sandbox", "--where", f'{{"payout_date": "{SECRET}"}}'), "payout_date holds a date"),
-        (("list", "payouts", "--sandbox", "--where", f'{{"amount": {{"$near": "{SECRET}"}}}}'), "no operator"),
-        (("list", "payouts", "--sandbox", "--sort", "a b"), "field's name"),
+        (("list", "payouts", "--sandbox", "--where", f'{{"amount": {{"$near": "{SECRET}"}}}}'), "unknown operator"),
+        (("list", "payouts", "--sandbox", "--sort", "a b"), "field name"),
         (("get", "payouts", SECRET, "--sandbox"), "24 hexadecimal digits"),
         (("export", "payouts", "-o", "a.xlsx", "--sandbox"), r"\.ndjson, \.jsonl, \.csv or \.parquet"),
         (("export", "payouts", "-o", "/missing/a.csv", "--sandbox"), "/missing/a.csv cannot be written"),

@@ -56,7 +56,7 @@ def die_at(call):
 
 async def run(url, token, path, call, page, page_size, save_every, options):
     journal.SAVE_EVERY = save_every
-    spool.MOST_WAITING = 1  # so that each page is written by itself
+    spool.MAX_BUFFERED = 1  # so that each page is written by itself
     if call is not None:
         die_at(call)
     def on_progress(rows, *_):
@@ -198,7 +198,7 @@ async def test_killed_at_every_page_boundary(
         else:
             kill_at(sandbox, exports, number - PAGES)
             has_ended = await exports.run(path)
-            sandbox.meanwhile(None)
+            sandbox.before_each_request(None)
             if has_ended:
                 break
         await finish(amili, path)
@@ -216,7 +216,7 @@ def kill_at(sandbox: Sandbox, exports: ForkedExports, number: int) -> None:
         if arrived == number:
             os.kill(exports.child, signal.SIGKILL)
 
-    sandbox.meanwhile(count)
+    sandbox.before_each_request(count)
 
 
 @IN_TENTHS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from amili_async import field
-from amili_async.errors import ConfigurationError, ExtractionInterrupted, ServerFault, UnreadableResponse
+from amili_async.errors import ClientClosed, ConfigurationError, ExtractionInterrupted, ServerFault, UnreadableResponse
 from amili_async.extraction import Verdict
 from amili_async.sandbox import ReceivedRequest
 from tests.support import internals
@@ -38,7 +38,7 @@ async def test_an_iteration_that_was_overtaken_is_told(start_sandbox: StartSandb
     first = aiter(extraction)
     await anext(first)
     assert len([record async for record in extraction]) == 450
-    with pytest.raises(ConfigurationError, match="another iteration of it has begun"):
+    with pytest.raises(ClientClosed, match="another iteration of it began"):
         await anext(first)
 
 
@@ -69,12 +69,12 @@ async def test_a_count_that_fails_leaves_it_unfinished(start_sandbox: StartSandb
     def fail_the_count(received: ReceivedRequest, page: dict[str, Any]) -> dict[str, Any]:
         return {"_status": "ERR", "_error": {"code": 503}} if received.query["max_results"] == "1" else page
 
-    sandbox.falsify(page=fail_the_count)
+    sandbox.override(page=fail_the_count)
     with pytest.raises(ExtractionInterrupted) as caught:
         await take(extraction)
     assert isinstance(caught.value.__cause__, ServerFault)
     assert (extraction.rows, extraction.manifest.verdict) == (250, Verdict.PARTIAL)
-    sandbox.falsify()
+    sandbox.override()
     pages = count_pages(sandbox)
     assert await take(extraction) == []
     assert count_pages(sandbox) - pages == 1
@@ -96,7 +96,7 @@ async def test_a_row_whose_id_is_ahead_of_its_change_is_not_forgotten(
     sandbox.insert(SPECIFICATIONS, make_row(early, _updated="Fri, 13 Jun 2025 08:00:00 GMT"))
     extraction = amili.payout_specifications.extract()
     assert early not in await take(extraction)
-    assert extraction.manifest.newer == 1
+    assert extraction.manifest.count_past_bound == 1
     for _ in range(2):
         await clock.move(3700)
         extraction = amili.payout_specifications.extract(since=extraction.manifest)
@@ -111,7 +111,7 @@ async def test_a_change_without_an_etag_is_never_taken_for_known(
     sandbox = await start_sandbox(specifications=0)
     (row_id, *_) = fill(sandbox, [make_id(int(clock.wall()) - 60, 1)])
     amili = await connect(sandbox)
-    sandbox.falsify(page=_leave_out_the_etags)
+    sandbox.override(page=_leave_out_the_etags)
     extraction = amili.payout_specifications.extract()
     assert await take(extraction) == [row_id]
     sandbox.update(SPECIFICATIONS, row_id, {"amount": 7})
@@ -149,7 +149,8 @@ async def test_many_rows_past_the_bound_are_no_drift(
     extraction = amili.payout_specifications.extract()
     assert sorted(await take(extraction)) == old
     manifest = extraction.manifest
-    assert (manifest.newer, manifest.before, manifest.after, manifest.verdict) == (700, 450, 450, Verdict.COMPLETE)
+    assert (manifest.count_past_bound, manifest.count_before, manifest.count_after) == (700, 450, 450)
+    assert manifest.verdict is Verdict.COMPLETE
 
 
 async def test_sweeping_a_list_that_came_incompletely_names_nothing(
@@ -161,8 +162,8 @@ async def test_sweeping_a_list_that_came_incompletely_names_nothing(
     amili = await connect(sandbox)
     assert await amili.payout_specifications.sweep([]) == frozenset()
     assert count_pages(sandbox) == 0
-    sandbox.falsify(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
-    with pytest.raises(UnreadableResponse, match="cannot be told which are gone"):
+    sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
+    with pytest.raises(UnreadableResponse, match="missing ids need not be gone"):
         await amili.payout_specifications.sweep(ids)
 
 

@@ -132,11 +132,11 @@ def test_the_verdict_is_complete_only_if_it_is(
             return extraction.manifest
 
     table = ChangingRows(server.sandbox, history)
-    server.sandbox.falsify(page=DefectivePages(planted))
+    server.sandbox.override(page=DefectivePages(planted))
     try:
         manifest = server.run(run())
     finally:
-        server.sandbox.falsify()
+        server.sandbox.override()
         rows = set(table.rows)
         table.clear()
     assert len(set(delivered)) == len(delivered)
@@ -154,13 +154,13 @@ async def test_a_lost_or_repeated_row_is_found(
     ids = fill(sandbox, spread_evenly(1000))
     amili = await connect(sandbox, concurrency=3)
     pages = DefectivePages({number: (defect, place)})
-    sandbox.falsify(page=pages)
+    sandbox.override(page=pages)
     extraction = amili.payout_specifications.extract()
     delivered = [record.id async for record in extraction]
     assert pages.was_applied
     assert len(set(delivered)) == len(delivered)
     if defect is not lose:
-        assert extraction.manifest.doubled == 1
+        assert extraction.manifest.duplicates == 1
     is_whole = defect is lose and sorted(delivered) == ids  # the last row of a page is fetched with the next page
     assert is_whole or extraction.manifest.verdict is not Verdict.COMPLETE
 
@@ -231,7 +231,7 @@ async def test_rows_deleted_or_inserted_concurrently_are_reported(
         async for _ in batches:
             pass
     manifest = extraction.manifest
-    assert (manifest.before, manifest.after) == (1000, 999 if change == "delete" else 1001)
+    assert (manifest.count_before, manifest.count_after) == (1000, 999 if change == "delete" else 1001)
     assert manifest.verdict is Verdict.DRIFTED
 
 
@@ -248,7 +248,7 @@ async def test_a_deleted_and_an_inserted_row_are_reported(start_sandbox: StartSa
         async for _ in batches:
             pass
     manifest = extraction.manifest
-    assert (manifest.before, manifest.after, manifest.rows) == (1000, 1000, 1001)
+    assert (manifest.count_before, manifest.count_after, manifest.rows) == (1000, 1000, 1001)
     assert manifest.verdict is Verdict.DRIFTED
 
 
@@ -265,14 +265,14 @@ async def test_two_changes_that_cancel_out_are_reported(start_sandbox: StartSand
             sandbox.delete(SPECIFICATIONS, ids[-3])
         if pages == 6:
             fill(sandbox, [f"{int(ids[-2], 16) + 1:024x}"])
-            sandbox.meanwhile(None)
+            sandbox.before_each_request(None)
 
-    sandbox.meanwhile(change)
+    sandbox.before_each_request(change)
     amili = await connect(sandbox, concurrency=1)
     extraction = amili.payout_specifications.extract()
     assert len([record async for record in extraction]) == 1000
     manifest = extraction.manifest
-    assert (manifest.before, manifest.after, manifest.rows) == (1000, 1000, 1000)
+    assert (manifest.count_before, manifest.count_after, manifest.rows) == (1000, 1000, 1000)
     assert manifest.verdict is Verdict.DRIFTED
 
 
@@ -283,12 +283,24 @@ async def test_a_manifest_is_complete_and_contains_no_values(start_sandbox: Star
     extraction = amili.payout_specifications.extract({"article": "canary"})
     assert [record async for record in extraction] == []
     manifest = extraction.manifest
-    assert (manifest.resource, manifest.rows, manifest.distinct, manifest.known) == (SPECIFICATIONS, 0, 0, 0)
-    assert (manifest.before, manifest.after, manifest.newer, manifest.doubled) == (0, 0, 0, 0)
+    assert manifest.resource == SPECIFICATIONS
+    assert (manifest.rows, manifest.distinct, manifest.already_delivered) == (0, 0, 0)
+    assert (manifest.count_before, manifest.count_after, manifest.count_past_bound, manifest.duplicates) == (0, 0, 0, 0)
     assert manifest.verdict is Verdict.COMPLETE
     assert "article" in manifest.filter
     assert "canary" not in manifest.to_json() + repr(manifest)
     fields = msgspec.json.decode(manifest.to_json())
-    expected = {"resource", "filter", "bound", "requests", "rows", "known", "doubled", "newer", "before", "after"}
+    expected = {
+        "resource",
+        "filter",
+        "bound",
+        "requests",
+        "rows",
+        "already_delivered",
+        "duplicates",
+        "count_past_bound",
+        "count_before",
+        "count_after",
+    }
     assert expected | {"since", "sums", "verdict"} <= fields.keys()
     assert fields["verdict"] == "complete"

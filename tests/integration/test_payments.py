@@ -12,6 +12,7 @@ import pytest
 from amili_async import AmiliClient, PaymentOutcome
 from amili_async.errors import (
     AuthenticationError,
+    ClientClosed,
     ConfigurationError,
     ConnectionFailed,
     PaymentNotCompleted,
@@ -219,7 +220,7 @@ async def test_a_closed_client_ends_a_list(start_sandbox: StartSandbox, connect:
     outcomes = amili.creditor_payments.create_many(payments)
     assert (await anext(outcomes)).created
     await amili.aclose()
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await anext(outcomes)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from amili_async import AmiliClient, Reconciliation, field
 from amili_async.conditions import Where
-from amili_async.errors import ConfigurationError, ServerFault, UnreadableResponse
+from amili_async.errors import ClientClosed, ConfigurationError, ServerFault, UnreadableResponse
 from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
@@ -264,7 +264,7 @@ async def test_a_booking_between_two_requests_is_no_difference(
         happened.append(busy)
         book_one_more(books, busy)
 
-    sandbox.meanwhile(once(book, path=SPECIFICATIONS, after=after))
+    sandbox.before_each_request(once(book, path=SPECIFICATIONS, after=after))
     found = await reconcile(amili)
     assert happened
     assert differences_by_payout(found) == books.findings
@@ -287,7 +287,7 @@ async def test_a_payout_is_compared_until_its_differences_repeat(start_sandbox: 
             if len(requested) <= 3:
                 book_one_more(books, busy)
 
-    sandbox.meanwhile(meanwhile)
+    sandbox.before_each_request(meanwhile)
     assert differences_by_payout(await reconcile(await connect(sandbox))) == books.findings
     assert len(requested) == 4
 
@@ -303,7 +303,7 @@ async def test_a_payout_whose_differences_keep_changing_is_an_error(
         if request.path == f"/{SPECIFICATIONS}":
             book_one_more(books, books.ids[0])
 
-    sandbox.meanwhile(meanwhile)
+    sandbox.before_each_request(meanwhile)
     delivered: list[Reconciliation] = []
     with pytest.raises(
         UnreadableResponse,
@@ -331,7 +331,7 @@ async def test_a_booking_that_takes_some_seconds_is_no_difference(
             for row in rows:
                 sandbox.update(SPECIFICATIONS, row["_id"], {"payout": busy})
 
-    sandbox.meanwhile(assign)
+    sandbox.before_each_request(assign)
     assert differences_by_payout(await reconcile(await connect(sandbox))) == {}
 
 
@@ -351,7 +351,7 @@ async def test_rows_that_replace_each_other_hide_no_fault(start_sandbox: StartSa
         sandbox.insert(SPECIFICATIONS, {**rows[0], "payout": other})
         sandbox.update(PAYOUTS, other, sum_up(rows[:2]))
 
-    sandbox.meanwhile(once(change_places, path=SPECIFICATIONS, after=1))
+    sandbox.before_each_request(once(change_places, path=SPECIFICATIONS, after=1))
     (found,) = [each for each in await reconcile(await connect(sandbox)) if not each.agrees]
     assert (found.payout_id, found.sums.count) == (wrong, 250)
 
@@ -373,7 +373,7 @@ async def test_payouts_inserted_and_deleted_concurrently_are_no_difference(
             sandbox.insert(SPECIFICATIONS, {**row, "payout": payout_id})
             sandbox.insert(PAYOUTS, {"_id": payout_id, **sum_up([row])})
 
-    sandbox.meanwhile(once(come_and_go, path=SPECIFICATIONS))
+    sandbox.before_each_request(once(come_and_go, path=SPECIFICATIONS))
     found = await reconcile(await connect(sandbox))
     assert differences_by_payout(found) == {}
     ids = {each.payout_id for each in found}
@@ -387,7 +387,7 @@ async def test_a_payout_that_loses_a_row_concurrently_is_reported(
     """A difference in the second comparison too is reported, although the payout agreed when it was read."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox)
-    sandbox.meanwhile(once(lambda: drop_row(books), path=SPECIFICATIONS))
+    sandbox.before_each_request(once(lambda: drop_row(books), path=SPECIFICATIONS))
     found = await reconcile(await connect(sandbox))
     assert len(books.findings) == 1
     assert differences_by_payout(found) == books.findings
@@ -438,7 +438,7 @@ async def test_a_server_that_ignores_filter_or_sort_makes_no_difference(
         if "payout" not in row:
             sandbox.delete(SPECIFICATIONS, row["_id"])
     amili = await connect(sandbox)
-    sandbox.falsify(query=disregard(path, parameter, holding))
+    sandbox.override(query=disregard(path, parameter, holding))
     delivered: list[Reconciliation] = []
     if payouts < 100 and holding == "$gt":
         await take_all(amili.reconcile(where), delivered)  # all were requested for at once
@@ -464,7 +464,7 @@ async def test_a_server_with_smaller_pages_is_read_completely(start_sandbox: Sta
     books = PlantedBooks(sandbox, payouts=230)
     for plant in FAULTS.values():
         plant(books)
-    sandbox.falsify(query=lambda request: {**request.query, "max_results": "20"})
+    sandbox.override(query=lambda request: {**request.query, "max_results": "20"})
     await check_findings(books, await connect(sandbox))
 
 
@@ -522,7 +522,7 @@ async def test_waiting_for_an_answer_can_be_ended(
         waiting.cancel()
     else:
         await amili.aclose()
-    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ConfigurationError):
+    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ClientClosed):
         await waiting
     assert internals.running_iterations(amili) == set()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}

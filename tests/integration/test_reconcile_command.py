@@ -215,7 +215,7 @@ def test_csv_is_a_row_per_payout(given: Given) -> None:
     [
         (("--json", "--csv"), "--json and --csv cannot go together"),
         (("--where", '{"hemlig'), "--where is not valid JSON"),
-        (("--where", '{"amount": {"$near": "hemlig"}}'), "no operator"),
+        (("--where", '{"amount": {"$near": "hemlig"}}'), "unknown operator"),
         (("--html", "/missing/a.html"), "/missing/a.html cannot be written: No such file"),
         (("--html", "/"), "/ is a directory"),
         (("--html", os.devnull), "is not a file"),
@@ -299,7 +299,7 @@ def test_a_server_that_does_not_count_is_compared_all_the_same(given: Given) -> 
     """The count is only for the progress."""
 
     def count_no_more(sandbox: Sandbox) -> None:
-        sandbox.falsify(page=lambda _, page: {**page, "_meta": {"max_results": page["_meta"]["max_results"]}})
+        sandbox.override(page=lambda _, page: {**page, "_meta": {"max_results": page["_meta"]["max_results"]}})
 
     given(count_no_more)
     result = reconcile()

@@ -104,7 +104,7 @@ async def test_a_count_needs_a_total(start_sandbox: StartSandbox, connect: Conne
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     sandbox.fail(Fault(status=200, body={"_items": [{"_id": MISSING}]}), path="finance--payouts")
-    with pytest.raises(UnreadableResponse, match="without a total"):
+    with pytest.raises(UnreadableResponse, match="has no total"):
         await amili.payouts.count()
 
 

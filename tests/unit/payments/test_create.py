@@ -38,6 +38,7 @@ UNKNOWN = [
     ServerFault("down", status=503, request=POST),
     UnreadableResponse("HTML", request=POST),
     ApiError("redirect", status=302, request=POST),
+    ClientClosed("closed while in flight", request=POST, was_sent=True),
     ValidationFailed("says 422 in a 201", status=422, http_status=201, request=POST),
 ]
 CERTAIN = [
@@ -50,6 +51,7 @@ CERTAIN = [
     BudgetExhausted("", status=429),
     AuthenticationError("", status=401),
     ConfigurationError("not open"),
+    ClientClosed("closed while waiting", was_sent=False),
     ConnectionFailed("cut", request=TOKEN),
     ServerFault("down", status=503, request=TOKEN),
     KeyError("of the caller's token source"),

@@ -138,7 +138,7 @@ def test_what_is_no_page_says_why_and_where(body: Any, location: str, reason: st
     assert caught.value.location == location
     place = f" at {location}" if location else ""
     assert str(caught.value) == (
-        f"GET /finance--payouts was answered with 200, but not in the agreed shape: {reason}{place}"
+        f"GET /finance--payouts: the response (status 200) is not as documented: {reason}{place}"
     )
 
 
