@@ -1,4 +1,4 @@
-"""The session manager: opens, wires and closes everything, and is the only place that constructs."""
+"""The client: constructs, opens and closes everything; no other module constructs parts of it."""
 
 import asyncio
 import os
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     import aiohttp
 
 SANDBOX_URL = "https://api-sandbox.amili.se"
-"""Amili's own sandbox, the only host that its documentation names."""
+"""Amili's own sandbox, the only host that the API's documentation names."""
 
 PATHS = {
     "payouts": "finance--payouts",
     "payout_specifications": "finance--payout-specifications",
     "creditor_payments": "creditor--payments",
 }
-"""The resources, and where the API has them."""
+"""The API's path of each resource."""
 
 
 class AmiliClient:
-    """One connection to the API, to be shared by everything in an event loop.
+    """The API, as seen by all code of one event loop, which shares one client.
 
     Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`. It can be created
     outside an event loop, and opened again after it was closed.
@@ -66,6 +66,9 @@ class AmiliClient:
     auth: AuthTokenProvider
     """Returns the access token: `await client.auth.get_valid_token()`."""
 
+    _loop: asyncio.AbstractEventLoop | None = None
+    _is_closing = False
+
     def __init__(
         self,
         base_url: str = SANDBOX_URL,
@@ -83,8 +86,6 @@ class AmiliClient:
         _check_options(rate_limit=rate_limit, retry=retry, timeout=timeout, observers=observers)
         clock, announce = _clock or SystemClock(), Announcer(observers)
         self._base_url = check_base_url(base_url)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_closing = False
         self._running: set[Cancellable] = set()
         self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
         self._rate_limiter = _make_rate_limiter(rate_limit, clock=clock, announce=announce)
@@ -113,7 +114,7 @@ class AmiliClient:
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
         """A client from `AMILI_BASE_URL`, and `AMILI_TOKEN` or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE`.
 
-        *overrides* are arguments of `AmiliClient`, which win. `ConfigurationError` names the variable that is missing.
+        *overrides* are arguments of `AmiliClient` and take precedence. `ConfigurationError` names a missing variable.
         """
         environ = os.environ if environ is None else environ
         options: dict[str, Any] = {}
@@ -176,18 +177,18 @@ class AmiliClient:
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
         """Compare payouts with their specifications: one `Reconciliation` each, in the order of their ids.
 
-        Counts and sums per article are held against the payout's `summary`, the sums of all against its totals, each
-        specification's `amount + vat_amount` against its `total_amount`, and its creditor, currency and category
-        against the payout's, all exactly. What differs is fetched again five seconds later before it is told, since
-        payouts and specifications are neither read nor booked in one moment. *where* chooses the payouts. Without it,
+        Counts and sums per article are compared with the payout's `summary`, the sums of all with its totals, each
+        specification's `amount + vat_amount` with its `total_amount`, and its creditor, currency and category with
+        the payout's, all exactly. Differences are fetched again five seconds later before they are reported, since
+        payouts and specifications are neither read nor booked at one moment. *where* selects payouts. Without it,
         specifications that name a payout which does not exist are found too, as a `Reconciliation` without a payout.
 
-        It costs a request for a hundred payouts and one for a hundred specifications; memory holds the sums of some
-        two hundred payouts, and no specifications. `UnreadableResponse` where the server does not honour the filters,
-        or a payout differs in another way each time that it is looked at.
+        Cost: one request per hundred payouts and one per hundred specifications; memory holds the sums of some two
+        hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters, or if a
+        payout differs in another way each time that it is fetched.
         """
         return Reconciler(
-            where, payouts=self.payouts, specifications=self.payout_specifications, connection=self._context
+            where, payouts=self.payouts, specifications=self.payout_specifications, context=self._context
         ).reconciliations()
 
     def _check_open(self) -> None:

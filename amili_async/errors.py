@@ -226,7 +226,7 @@ class PaymentNotCompleted(PaymentError):
 
 
 class PaymentNotSent(PaymentError):
-    """Whether the payment is registered already could not be determined (see `__cause__`), so it was not sent."""
+    """It was not sent, since its look-up failed (see `__cause__`), or another call is registering an equal payment."""
 
     payment: "NewCreditorPayment"
     was_not_processed = True

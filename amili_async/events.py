@@ -103,7 +103,7 @@ class PaymentRegistered(Event, frozen=True, gc=False, kw_only=True):
     """Whether it was found by a look-up, instead of confirmed by the response."""
 
 
-class PaymentLookedFor(Event, frozen=True, gc=False, kw_only=True):
+class PaymentLookedUp(Event, frozen=True, gc=False, kw_only=True):
     """A payment whose response did not arrive was looked up."""
 
     request: str
@@ -112,7 +112,7 @@ class PaymentLookedFor(Event, frozen=True, gc=False, kw_only=True):
     """The name of the error class of that request."""
     was_found: bool
     """Whether it was found; otherwise the outcome stays unknown."""
-    looks: int
+    lookups: int
     """Number of look-ups."""
     seconds: float
     """Seconds: from the failure to the last look-up."""

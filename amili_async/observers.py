@@ -13,7 +13,7 @@ from amili_async.errors import ConfigurationError
 from amili_async.events import (
     AttemptFinished,
     Event,
-    PaymentLookedFor,
+    PaymentLookedUp,
     PaymentRegistered,
     RateLimiterPaused,
     RetryScheduled,
@@ -27,7 +27,7 @@ _LEVELS: dict[type[Event], int] = {
     RateLimiterPaused: logging.WARNING,
     TokenRefreshFailed: logging.WARNING,
     StreamDrifted: logging.WARNING,
-    PaymentLookedFor: logging.WARNING,
+    PaymentLookedUp: logging.WARNING,
     TokenRefreshed: logging.INFO,
     PaymentRegistered: logging.INFO,
 }

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import Struct, field
 
 from amili_async._wire.error_responses import body_reports_error, error_from_response
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Response
@@ -36,8 +36,8 @@ class _Meta(Struct, frozen=True, gc=False):
 
 class _ListBody(Struct, Generic[T], frozen=True, gc=False):
     items: tuple[T, ...] = field(name="_items")
-    meta: _Meta | UnsetType | None = field(name="_meta", default=UNSET)
-    status: str | UnsetType | None = field(name="_status", default=UNSET)
+    meta: _Meta | None = field(name="_meta", default=None)
+    status: str | None = field(name="_status", default=None)
 
 
 class _RawListBody(Struct, frozen=True):
@@ -100,9 +100,9 @@ def decoder_for(record_type: RecordType[T]) -> RecordDecoder[T]:
     return RecordDecoder(record_type)
 
 
-def _check_meta(meta: _Meta | UnsetType | None, number: int | None) -> Exception | None:
+def _check_meta(meta: _Meta | None, number: int | None) -> Exception | None:
     """What is wrong with the counts of a page; `None` if nothing is."""
-    if isinstance(meta, _Meta):
+    if meta is not None:
         if meta.total is not None and not 0 <= meta.total <= MAX_TOTAL:
             return msgspec.ValidationError("Expected `int` between 0 and 10**18 - at `$._meta.total`")
         if meta.max_results is not None and meta.max_results < 1:

@@ -109,7 +109,7 @@ class Retrier:
         )
 
     def _is_charged(self, state: RetryCallState) -> bool:
-        """Whether this retry uses the budget: after a 429 it does not, since the server itself timed it."""
+        """Whether this retry uses the retry budget: after a 429 it does not, since the server itself timed it."""
         return not isinstance(_error_of(state), RateLimited)
 
 

@@ -1,7 +1,7 @@
 """Cache one access token and refresh it for all callers.
 
 Invariant: at most one refresh runs at a time. All callers share it, and it is shielded from their cancellation. A 401
-invalidates exactly the token that was rejected, whatever the clock says. A token is refreshed some time before it
+invalidates exactly the token that was rejected, regardless of the clock. A token is refreshed some time before it
 expires, while it still works; if that early refresh fails, it stays in use.
 """
 

@@ -4,7 +4,10 @@ from amili_async.models.creditor_payment import CreatedPayment, CreditorPayment,
 from amili_async.models.fields import (
     Article,
     CaseState,
+    Category,
     FinanceCategory,
+    Id,
+    Money,
     PaymentStatus,
     Record,
 )
@@ -16,9 +19,12 @@ from amili_async.models.timestamps import Timestamp, format_date, parse_date
 __all__ = [
     "Article",
     "CaseState",
+    "Category",
     "CreatedPayment",
     "CreditorPayment",
     "FinanceCategory",
+    "Id",
+    "Money",
     "NewCreditorPayment",
     "PaymentStatus",
     "Payout",

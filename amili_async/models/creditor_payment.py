@@ -64,10 +64,10 @@ class CreatedPayment(_Registered, frozen=True, kw_only=True):
             return self
         # An undocumented status is not quoted: errors show no contents of a record.
         documented = [each for each in (self.status, self.payment_status) if each in tuple(PaymentStatus)]
-        status = next((each for each in documented if each != PaymentStatus.COMPLETED), "one that is not documented")
+        status = next((each for each in documented if each != PaymentStatus.COMPLETED), "not a documented one")
         raise PaymentNotCompleted(
-            f"the payment is registered, but its status is {status}; .created says more. "
-            "Sent again it would be registered twice",
+            f"the payment is registered, but its status is {status}: see .created for the API's reason, and do not "
+            "send it again, since that would register it twice",
             created=self,
         )
 
@@ -148,11 +148,11 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
 
 def _check_amount(amount: object) -> Decimal:
     if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal)):
-        raise ConfigurationError("amount must be a Decimal")
+        raise ConfigurationError("amount must be a Decimal, an int or a float")
     # The shortest repr is what the caller wrote: Decimal(0.1) has 55 digits. numpy's floats override `__repr__`.
     exact = Decimal(float.__repr__(amount)) if isinstance(amount, float) else Decimal(amount)
     if not exact.is_finite():
-        raise ConfigurationError("amount must be a number, not NaN or infinite")
+        raise ConfigurationError("amount must be finite")
     if exact <= 0:
         raise ConfigurationError("amount must be more than zero")
     # `adjusted` first: as_integer_ratio() of 1E+999999 would compute a million digits. A denominator that divides 100
@@ -167,12 +167,12 @@ def _check_text(text: object, name: str) -> None:
         raise ConfigurationError(f"{name} must be a text that is not blank")
     if text != text.strip() or not text.isprintable() or len(text) > MAX_REFERENCE_LENGTH:
         raise ConfigurationError(
-            f"{name} must have no blanks around it, only printable characters and plain blanks in it, and "
-            f"at most {MAX_REFERENCE_LENGTH} characters: else it may be stored in another form, and not be found again"
+            f"{name} must have no blanks around it, only printable characters in it, and at most "
+            f"{MAX_REFERENCE_LENGTH} characters: the API may store another text otherwise, which no look-up finds"
         )
     # Eve parses such a text in a filter as an ObjectId or a date, which equals no stored text.
     if name == "creditor_payment_reference" and (is_object_id(text) or is_like_a_date(text)):
-        raise ConfigurationError(f"{name} looks like an id or a date to the API, which could not find it again")
+        raise ConfigurationError(f"{name} looks like an id or a date, which the API cannot look up: add a prefix to it")
 
 
 def _check_moment(moment: object, name: str) -> None:

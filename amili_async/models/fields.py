@@ -34,7 +34,7 @@ def check_id(text: object, *, what: str = "id") -> str:
 def check_text(text: str, *, what: str) -> str:
     """Return a text that UTF-8 can encode; raises `ConfigurationError` for an unpaired surrogate."""
     if _SURROGATE.search(text) is not None:
-        raise ConfigurationError(f"{what} must be whole characters: there is half of a pair of surrogates in it")
+        raise ConfigurationError(f"{what} contains an unpaired surrogate and cannot be encoded as UTF-8")
     return text
 
 

@@ -32,7 +32,7 @@ def to_document(record: msgspec.Struct | dict[str, Any]) -> dict[str, Any]:
     with suppress(RecursionError):
         document: dict[str, Any] = _format_dates(msgspec.to_builtins(record, builtin_types=(datetime, Decimal)))
         return document
-    raise UnreadableResponse("a record is nested too deeply to be written")
+    raise UnreadableResponse("a record is nested too deeply to be encoded as JSON: leave the field out by a projection")
 
 
 def encode(record: msgspec.Struct | dict[str, Any]) -> bytes:

@@ -66,11 +66,12 @@ def _record_type_of_struct(record: type[Struct], is_projected: bool) -> RecordTy
         raise ConfigurationError(f"{record.__name__} cannot be read from the API's JSON: {error}") from None
     names = tuple(field.encode_name for field in msgspec.structs.fields(wire))
     if not names:
-        raise ConfigurationError(f"{record.__name__} has no fields, so there is nothing to ask for")
+        raise ConfigurationError(f"{record.__name__} has no fields: give it at least one, or use into=dict")
     # Eve adds these four to every document, whatever the projection.
     if record.__struct_config__.forbid_unknown_fields:
         raise ConfigurationError(
-            f"{record.__name__} forbids unknown fields, but the API always sends _id, _created, _updated and _etag"
+            f"{record.__name__} forbids unknown fields, but the API always sends _id, _created, _updated and _etag: "
+            "declare it without forbid_unknown_fields"
         )
     return RecordType(record=record, wire=wire, projection=names if is_projected else None)
 

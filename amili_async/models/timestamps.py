@@ -53,13 +53,12 @@ def format_date(moment: date) -> str:
         moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
     if moment.utcoffset() is None:
         raise ConfigurationError(
-            "a datetime without a time zone could mean any instant: "
-            "give it one, such as datetime(2025, 6, 1, tzinfo=UTC)"
+            "a datetime without a time zone is ambiguous: give it one, such as datetime(2025, 6, 1, tzinfo=UTC)"
         )
     try:
         moment = moment.astimezone(UTC)
     except OverflowError:
-        raise ConfigurationError("the datetime lies outside the years 1 to 9999 in UTC") from None
+        raise ConfigurationError("the datetime is outside the years 1 to 9999 in UTC") from None
     # A zone's offset may have microseconds of its own, so this is checked after the conversion.
     if moment.microsecond:
         raise ConfigurationError("the API's dates are whole seconds: drop the fraction with .replace(microsecond=0)")

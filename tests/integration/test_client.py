@@ -49,7 +49,7 @@ async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:
 
 
 async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
-    """Anything that keeps to RateLimiter, such as one shared between processes, is asked before each request."""
+    """Anything with the methods of RateLimiter, such as one shared between processes, is used for each request."""
 
     class Journal:
         def __init__(self) -> None:
@@ -79,7 +79,7 @@ async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
 
 
 async def test_closing_while_calls_wait_for_a_connection_ends_them() -> None:
-    """Closing the client cancels no caller: each call in flight raises an error of the package."""
+    """Closing the client cancels no caller: each call in flight raises `ClientClosed`."""
     async with Sandbox(payouts=2, specifications=0, payments=0, rate_limit=None) as sandbox:
         client = AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None, _clock=HastyClock())
         await client.open()

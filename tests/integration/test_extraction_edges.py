@@ -67,12 +67,12 @@ async def test_a_failed_count_leaves_the_extraction_unfinished(start_sandbox: St
     def fail_the_count(received: ReceivedRequest, page: dict[str, Any]) -> dict[str, Any]:
         return {"_status": "ERR", "_error": {"code": 503}} if received.query["max_results"] == "1" else page
 
-    sandbox.falsify(page=fail_the_count)
+    sandbox.override(page=fail_the_count)
     with pytest.raises(ExtractionInterrupted) as caught:
         await read_all(extraction)
     assert isinstance(caught.value.__cause__, ServerFault)
     assert (extraction.rows, extraction.manifest.verdict) == (250, Verdict.PARTIAL)
-    sandbox.falsify()
+    sandbox.override()
     pages = count_pages(sandbox)
     assert await read_all(extraction) == []
     assert count_pages(sandbox) - pages == 1
@@ -109,7 +109,7 @@ async def test_a_change_without_an_etag_is_delivered_again(
     sandbox = await start_sandbox(specifications=0)
     (row_id, *_) = fill(sandbox, [make_id(int(clock.wall()) - 60, 1)])
     amili = await connect(sandbox)
-    sandbox.falsify(page=_leave_out_the_etags)
+    sandbox.override(page=_leave_out_the_etags)
     extraction = amili.payout_specifications.extract()
     assert await read_all(extraction) == [row_id]
     sandbox.update(SPECIFICATIONS, row_id, {"amount": 7})
@@ -158,7 +158,7 @@ async def test_a_sweep_of_an_incomplete_list_raises(start_sandbox: StartSandbox,
     amili = await connect(sandbox)
     assert await amili.payout_specifications.sweep([]) == frozenset()
     assert count_pages(sandbox) == 0
-    sandbox.falsify(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
+    sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
     with pytest.raises(UnreadableResponse, match="missing ids need not be gone"):
         await amili.payout_specifications.sweep(ids)
 

@@ -305,10 +305,10 @@ async def test_a_plan_has_the_cost(sandbox: Sandbox, connect: Connect, clock: Ha
 async def test_since_and_checkpoint_of_the_wrong_kind_raise(sandbox: Sandbox, connect: Connect) -> None:
     """An incomplete or unfinished extraction, or a value of another type: the error states which."""
     amili = await connect(sandbox)
-    sandbox.falsify(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
+    sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
     lacking = amili.payout_specifications.extract()
     await read_versions(lacking)
-    sandbox.falsify()
+    sandbox.override()
     since: Any
     for since, message in (
         (lacking.manifest, "lacks rows"),

@@ -1,6 +1,7 @@
 """What type checkers must refuse: each line marked with the error that it must cause."""
 
 from amili_async import AmiliClient, NewCreditorPayment, Payout, RateLimit
+from amili_async.errors import PaymentOutcomeUnknown
 
 
 async def misuse(amili: AmiliClient, payout: Payout, payouts: list[Payout]) -> None:
@@ -20,5 +21,7 @@ async def misuse(amili: AmiliClient, payout: Payout, payouts: list[Payout]) -> N
     NewCreditorPayment.case.upper()  # rejected: union-attr
     NewCreditorPayment(creditor="x")  # rejected: call-arg
     RateLimit(50)  # rejected: call-arg
+    AmiliClient(auth="x", rate_limit=object())  # rejected: arg-type
+    PaymentOutcomeUnknown("x", payment=payout)  # rejected: arg-type
     amili.payouts.extract(checkpoint="x")  # rejected: call-overload
     amili.payouts.extract(sort="amount")  # rejected: call-overload

@@ -145,7 +145,7 @@ async def test_the_last_error_is_raised_with_the_number_of_attempts() -> None:
 
 
 async def test_the_wait_grows_with_full_jitter_up_to_its_cap() -> None:
-    """Each wait is between zero and base doubled per attempt, never above max_wait."""
+    """Each wait is between zero and base times two per attempt, never above max_wait."""
     policy = RetryPolicy(attempts=8, base=1.0, max_wait=5.0)
     all_waits = []
     for _ in range(50):
