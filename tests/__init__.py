@@ -44,6 +44,7 @@ search                                     space                                
 `integration/test_faults_tokens`           44 token responses x 4 or 3 operations        44, 12 and 45    176, 48, 132
 `integration/test_faults_tokens`           10 lifetimes and 9 clocks x operations        10, 9, 9 and 9   40, 63, 36, 27
 `integration/test_faults_wire`             64 broken responses x 2 iterations            64               128
+`integration/test_held_to_eve`             listings and POSTs, compared with Eve         a sample         all
 `properties/test_decoding`                 corrupted responses                           200              2,000
 `properties/*`                             sequences of operations; filters, amounts     a tenth          150 to 500
 `unit/paging/test_scan`                    seeds of a list that changes                  200              2,000
