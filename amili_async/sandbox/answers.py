@@ -1,13 +1,14 @@
-"""What is sent back: Eve's shapes of a listing, a record, an error and a breakdown."""
+"""HTTP answers in Eve's formats: a page of a list, an error, the issues of posted documents."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
-from .refusals import Invalid, Refused
+from .errors import HttpError, InvalidDocuments
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -15,17 +16,16 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def html_page(status: int, title: str, text: str) -> str:
-    """A server's or gateway's own error page."""
+    """The error page of a server or gateway."""
     return f"<!doctype html>\n<html lang=en>\n<title>{status} {title}</title>\n<h1>{title}</h1>\n<p>{text}</p>\n"
 
 
-_BROKEN_PAGE = html_page(
+_INTERNAL_ERROR = html_page(
     500, "Internal Server Error", "The server encountered an internal error and was unable to complete your request."
 ).encode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """One HTTP response."""
 
     status: int = 200
@@ -39,36 +39,29 @@ class Answer:
         return cls(status=status, body=_encoder.encode(value), headers=headers or {})
 
     @classmethod
-    def broken(cls) -> "Answer":
-        """Eve's 500, which is HTML."""
-        return cls(status=500, body=_BROKEN_PAGE, content_type=HTML)
+    def internal_error(cls) -> "Answer":
+        """The 500 of Eve 2.3, which is a page of HTML from Flask."""
+        return cls(status=500, body=_INTERNAL_ERROR, content_type=HTML)
 
     def with_headers(self, headers: Mapping[str, str]) -> "Answer":
         """The same answer with headers added."""
-        if not headers:
-            return self
-        return Answer(
-            status=self.status,
-            body=self.body,
-            headers={**self.headers, **headers},
-            content_type=self.content_type,
-        )
+        return replace(self, headers={**self.headers, **headers}) if headers else self
 
 
-def listing(encoded_rows: list[bytes], *, page: int, max_results: int, total: int) -> Answer:
+def page_answer(encoded_rows: list[bytes], *, page: int, max_results: int, total: int) -> Answer:
     """A page of rows that are already encoded."""
     meta = b'],"_meta":{"page":%d,"max_results":%d,"total":%d}}' % (page, max_results, total)
     body = b"".join((b'{"_items":[', b",".join(encoded_rows), meta))
     return Answer(body=body, headers={"X-Total-Count": str(total)})
 
 
-def error_answer(refused: Refused) -> Answer:
+def error_answer(error: HttpError) -> Answer:
     """Eve's JSON error."""
-    error = {"code": refused.status, "message": refused.message}
-    return Answer.of({"_status": "ERR", "_error": error}, status=refused.status, headers=refused.headers)
+    content = {"_status": "ERR", "_error": {"code": error.status, "message": error.message}}
+    return Answer.of(content, status=error.status, headers=error.headers)
 
 
-def invalid_answer(invalid: Invalid) -> Answer:
+def invalid_answer(invalid: InvalidDocuments) -> Answer:
     """Eve's 422: the issues of the one document posted, or a list of results for several."""
     results = invalid.results
     content = results[0] if len(results) == 1 else {"_status": "ERR", "_items": results}
@@ -76,8 +69,8 @@ def invalid_answer(invalid: Invalid) -> Answer:
     return Answer.of({**content, "_error": {"code": 422, "message": message}}, status=422)
 
 
-def reason(status: int) -> str:
-    """The words that belong to a status in a status line."""
+def reason_phrase(status: int) -> str:
+    """The reason phrase of a status line."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

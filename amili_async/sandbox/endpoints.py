@@ -1,19 +1,18 @@
-"""From a request to an answer: the routes and what each of them does. Nothing here knows of sockets."""
+"""The routes of the API: from a request to an answer, without any socket."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from .answers import HTML, Answer, error_answer, invalid_answer, listing
-from .dates import read_date, write_date
-from .parameters import check_embedded, read_window
-from .posting import check, creation_result, read_payload, settle
-from .projections import read_projection
-from .refusals import Broken, Invalid, Refused
-from .rows import EPOCH, Row
+from .answers import Answer, error_answer, invalid_answer, page_answer
+from .dates import write_date
+from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented
+from .journal import ReceivedRequest
+from .paging import parse_page_slice
+from .payments import completed_row, creation_result, read_payload, validated
+from .rows import EPOCH, StoredRow, parse_projection
 from .store import Collection
-from .tokens import TokenOffice
+from .tokens import TokenIssuer
 
 TOKEN_PATH = "/authenticates/api-code"  # noqa: S105
 PAYMENTS = "creditor--payments"
@@ -22,65 +21,52 @@ NOT_FOUND = (
     "If you entered the URL manually please check your spelling and try again."
 )
 NOT_ALLOWED = "The method is not allowed for the requested URL."
-_ID = re.compile("[a-f0-9]{24}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One HTTP request. Of a parameter given twice the first counts; header names are in lower case."""
-
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    now: float = 0.0
+_UNSUPPORTED_HEADERS = frozenset({"if-modified-since", "if-none-match"})
+_ID = re.compile("[a-f0-9]{24}")  # lower case only: Eve 2.3 answers an upper-case id with 404
 
 
 class Endpoints:
-    """The API itself, over the given rows and tokens."""
+    """The API over the given rows and tokens."""
 
     def __init__(
-        self, collections: Mapping[str, Collection], office: TokenOffice, *, make_id: Callable[[], str]
+        self, collections: Mapping[str, Collection], tokens: TokenIssuer, *, make_id: Callable[[], str]
     ) -> None:
         self._collections = collections
-        self._office = office
+        self._tokens = tokens
         self._make_id = make_id
 
-    def answer(self, asked: Asked) -> Answer:
-        """Carry a request out. Never raises for what a client sent."""
+    def answer(self, request: ReceivedRequest, now: float) -> Answer:
+        """Carry out a request at epoch *now*. Never raises, whatever the client sent."""
         try:
-            return self._route(asked)
-        except Refused as refused:
-            return error_answer(refused)
-        except Invalid as invalid:
+            return self._route(request, now)
+        except HttpError as error:
+            return error_answer(error)
+        except InvalidDocuments as invalid:
             return invalid_answer(invalid)
-        except (Broken, RecursionError):
-            return Answer.broken()
+        except (ServerCrash, RecursionError):  # RecursionError: deeply nested JSON crashes Eve too
+            return Answer.internal_error()
 
-    def _route(self, asked: Asked) -> Answer:
-        path = asked.path.removesuffix("/")
+    def _route(self, request: ReceivedRequest, now: float) -> Answer:
+        path = request.path.removesuffix("/")
         if path == TOKEN_PATH:
-            _allow(asked, "GET")
-            return Answer.of(self._office.exchange(asked.headers.get("x-api-key"), asked.now))
+            _check_supported(request, "GET")
+            return Answer.of(self._tokens.exchange(request.headers.get("x-api-key"), now))
         _, _, rest = path.partition("/")
         resource, slash, row_id = rest.partition("/")
         collection = self._collections.get(resource)
         if collection is None or (slash and not _ID.fullmatch(row_id)):
-            raise Refused(404, NOT_FOUND)
-        _allow(asked, *(("GET", "POST") if resource == PAYMENTS and not slash else ("GET",)))
-        if asked.method == "OPTIONS":
-            return Answer(content_type=HTML)
-        self._office.check(asked.headers.get("x-api-key"), asked.now)
-        if asked.method == "POST":
-            return self._create(collection, asked)
-        return _get_one(collection, row_id, asked) if slash else _get_page(collection, asked)
+            raise HttpError(404, NOT_FOUND)
+        _check_supported(request, *(("GET", "POST") if resource == PAYMENTS and not slash else ("GET",)))
+        self._tokens.check(request.headers.get("x-api-key"), now)
+        if request.method == "POST":
+            return self._create(collection, request, now)
+        return _get_one(collection, row_id, request) if slash else _get_page(collection, request)
 
-    def _create(self, collection: Collection, asked: Asked) -> Answer:
-        posted = check(read_payload(asked.body, asked.headers.get("content-type", "")))
-        rows = [settle(each, now=asked.now, make_id=self._make_id) for each in posted]
+    def _create(self, collection: Collection, request: ReceivedRequest, now: float) -> Answer:
+        documents = validated(read_payload(request.body, request.headers.get("content-type", "")))
+        rows = [completed_row(each, now=now, make_id=self._make_id) for each in documents]
         if len({row["_id"] for row in rows} - collection.rows.keys()) < len(rows):
-            raise Refused(409)
+            raise HttpError(409)
         for row in rows:
             collection.put(row)
         results = [creation_result(row) for row in rows]
@@ -88,57 +74,37 @@ class Endpoints:
         return Answer.of(content, status=201, headers={"Location": f"/{PAYMENTS}/{rows[0]['_id']}"})
 
 
-def _allow(asked: Asked, *methods: str) -> None:
-    if asked.method not in (*methods, "HEAD", "OPTIONS"):
-        raise Refused(405, NOT_ALLOWED)
+def _check_supported(request: ReceivedRequest, *methods: str) -> None:
+    if request.method in ("HEAD", "OPTIONS"):
+        raise not_implemented(f"{request.method} requests")
+    if request.method not in methods:
+        raise HttpError(405, NOT_ALLOWED)
+    if not _UNSUPPORTED_HEADERS.isdisjoint(request.headers):
+        raise not_implemented("conditional requests")
+    if request.query.get("embedded"):
+        raise not_implemented("`embedded`")
 
 
-def _get_page(collection: Collection, asked: Asked) -> Answer:
-    _read_since(asked)
-    window = read_window(asked.query)
-    check_embedded(asked.query.get("embedded"))
-    rows = collection.select(asked.query.get("where"), asked.query.get("sort"))
-    projection = read_projection(asked.query.get("projection"))
-    shown = rows[window.start : window.start + window.max_results]
+def _get_page(collection: Collection, request: ReceivedRequest) -> Answer:
+    page_slice = parse_page_slice(request.query)
+    rows = collection.select(request.query.get("where"), request.query.get("sort"))
+    projection = parse_projection(request.query.get("projection"))
+    shown = rows[page_slice.start : page_slice.start + page_slice.max_results]
     encoded = [row.encoded(projection) for row in shown]
-    answer = listing(encoded, page=window.page, max_results=window.max_results, total=len(rows))
+    answer = page_answer(encoded, page=page_slice.page, max_results=page_slice.max_results, total=len(rows))
     return answer.with_headers(_last_modified(shown))
 
 
-def _last_modified(rows: Sequence[Row]) -> dict[str, str]:
+def _last_modified(rows: Sequence[StoredRow]) -> dict[str, str]:
     latest = max((row.updated for row in rows), default=EPOCH)
     return {"Last-Modified": write_date(latest)} if latest > EPOCH else {}
 
 
-def _get_one(collection: Collection, row_id: str, asked: Asked) -> Answer:
-    since = _read_since(asked)
-    read_window(asked.query)
-    check_embedded(asked.query.get("embedded"))
-    projection = read_projection(asked.query.get("projection"))
+def _get_one(collection: Collection, row_id: str, request: ReceivedRequest) -> Answer:
+    parse_page_slice(request.query)  # Eve 2.3 parses the parameters of a list here too: max_results=inf is a 500
+    projection = parse_projection(request.query.get("projection"))
     row = collection.rows.get(row_id)
     if row is None:
-        raise Refused(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     etag = {"ETag": f'"{row.document.get("_etag", "")}"'}
-    if _is_unchanged(row, since, asked.headers.get("if-none-match")):
-        return Answer(status=304, headers=etag)
     return Answer(body=row.encoded(projection), headers={**etag, "Last-Modified": write_date(row.updated)})
-
-
-def _read_since(asked: Asked) -> float | None:
-    """Broken unless it is a date: Eve reads the header on every request, also where it makes no use of it."""
-    text = asked.headers.get("if-modified-since")
-    if not text:
-        return None
-    moment = read_date(text)
-    if moment is None:
-        raise Broken("no date")
-    return moment.timestamp()
-
-
-def _is_unchanged(row: Row, since: float | None, etag: str | None) -> bool:
-    verdicts = []
-    if since is not None:
-        verdicts.append(row.updated.timestamp() <= since + 1)
-    if etag:
-        verdicts.append(etag.removeprefix("W/").replace('"', "") == row.document.get("_etag"))
-    return bool(verdicts) and all(verdicts)

@@ -1,59 +1,62 @@
-"""What goes wrong next: faults as values, and the plan that says which request each of them meets."""
+"""Failures on request: faults as values, the plan of which request each applies to, and overridden answers."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from .answers import HTML, JSON, Answer, error_answer, html_page
-from .refusals import Refused
+from .errors import HttpError
+from .journal import ReceivedRequest
 
 UNAVAILABLE = html_page(503, "Service Unavailable", "The server is temporarily unable to service your request.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One thing that goes wrong with one request; by default nothing does.
+class Fault(Struct, frozen=True, kw_only=True):
+    """One failure of one request; without arguments nothing fails.
 
-    The fields combine where that makes sense: `Fault(delay=0.1, reset="after")`, or `Fault(cut=20, hang=True)` for a
-    body that stops on its way. `Fault(hang=True, carried_out=True)` hangs after the fact.
+    The fields combine: `Fault(delay=0.1, reset="after")`, or `Fault(cut=20, hang=True)` for a body that stops in the
+    middle while the connection stays open. `Fault(hang=True, carried_out=True)` hangs after the request is carried out.
     """
 
     status: int | None = None
-    """Answered instead of the true answer."""
+    """Sent instead of the true status."""
     body: bytes | str | Mapping[str, Any] | list[Any] | None = None
     """Sent with the status: a mapping or list as JSON, a text that begins with `<` as HTML. None: Eve's error body."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Added to the answer."""
     carried_out: bool = False
-    """Whether the request is carried out although the status says otherwise, or although it then hangs."""
+    """Whether the request is carried out before the false status is sent, or before the request hangs."""
     reset: Literal["before", "after"] | None = None
     """The connection is reset, without a byte of answer, before or after the request is carried out."""
     cut: int | None = None
-    """All of the answer is announced, this many bytes of its body are sent."""
+    """Bytes of the body that are sent, after headers that announce all of it."""
     cut_head: int | None = None
-    """Of the status line and the headers this many bytes are sent, and nothing after them."""
+    """Bytes of the status line and headers that are sent, and nothing after them."""
     hang: bool = False
-    """Nothing (after a cut: nothing more) comes until the client goes away or the sandbox closes."""
+    """Nothing (after a cut: nothing more) is sent until the client disconnects or the sandbox closes."""
     delay: float = 0.0
-    """Seconds to wait before anything else happens; real ones, also where the sandbox has a clock of its own."""
+    """Seconds to wait before anything else happens, in real time even where the sandbox has its own clock."""
     revoke: bool = False
-    """Every access token given out so far stops working first."""
+    """Every access token issued so far is revoked first."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot happen together."""
+        """Reject combinations that exclude each other."""
         if self.reset and (self.status is not None or self.is_cut or self.hang):
-            raise ValueError("a reset connection carries no answer")
+            raise ValueError(f"reset={self.reset!r} sends no answer, so status, cut, cut_head and hang must be absent")
         if self.status is None and self.body is not None:
-            raise ValueError("a body needs a status")
+            raise ValueError("body needs a status")
         if self.status is None and self.carried_out and (self.is_cut or not self.hang):
-            raise ValueError("carried_out needs a status or a hang; what is cut is a true answer anyway")
+            raise ValueError("carried_out needs a status or hang; an answer that is cut off is a true one anyway")
         if self.hang and not self.is_cut and self.status is not None:
-            raise ValueError("a request that hangs has no status")
+            raise ValueError("hang without a cut sends no answer, so status must be absent")
         if self.cut is not None and self.cut_head is not None:
-            raise ValueError("an answer that carries no whole head carries no body")
+            raise ValueError("cut and cut_head exclude each other: without a whole head no body is sent")
         if min(self.delay, self.cut or 0, self.cut_head or 0) < 0:
-            raise ValueError("neither delay nor a cut may be negative")
+            raise ValueError("delay, cut and cut_head must not be negative")
 
     @property
     def is_cut(self) -> bool:
@@ -62,7 +65,7 @@ class Fault:
 
     @classmethod
     def too_many_requests(cls, *, retry_after: float | str | None = None) -> "Fault":
-        """A 429; as bare as Eve's own unless *retry_after* (seconds, or an HTTP date) is given."""
+        """A 429 without headers, as Eve 2.3 sends it, unless *retry_after* (seconds, or an HTTP date) is given."""
         return cls(status=429, headers={} if retry_after is None else {"Retry-After": str(retry_after)})
 
     @classmethod
@@ -73,15 +76,15 @@ class Fault:
 
     @classmethod
     def server_error(cls, *, carried_out: bool = False) -> "Fault":
-        """Eve's 500, a page of HTML; possibly after the request was carried out."""
+        """Eve's 500, a page of HTML; possibly after the request is carried out."""
         return cls(status=500, carried_out=carried_out)
 
     def answer(self) -> Answer | None:
-        """What is answered instead of the true answer, if anything is."""
+        """The false answer, or None where the true one is sent."""
         if self.status is None:
             return None
         if self.body is None:
-            return error_answer(Refused(self.status)) if self.status != 500 else Answer.broken()
+            return error_answer(HttpError(self.status)) if self.status != 500 else Answer.internal_error()
         return Answer(status=self.status, body=_encode(self.body), content_type=_content_type(self.body))
 
 
@@ -96,51 +99,84 @@ def _content_type(body: object) -> str:
     return HTML if isinstance(text, str) and text.lstrip().startswith("<") else JSON
 
 
-@dataclass(slots=True)
-class _Planned:
+class _PlannedFault(Struct):
     fault: Fault
     times: int | None
     method: str | None
     path: str | None
     after: int
 
-    def concerns(self, method: str, path: str) -> bool:
-        return self.method in (None, method) and (self.path is None or _lies_under(path, self.path))
+    def applies_to(self, method: str, path: str) -> bool:
+        return self.method in (None, method) and (self.path is None or _is_under(path, self.path))
 
 
 class FaultPlan:
-    """The faults still to come. Each request meets at most one: the first planned of those that concern it."""
+    """The planned faults. At most one applies to a request: the first planned of those that match it."""
 
     def __init__(self) -> None:
-        self._planned: list[_Planned] = []
+        self._planned: list[_PlannedFault] = []
 
     def add(self, fault: Fault, *, times: int | None, method: str | None, path: str | None, after: int) -> None:
-        """Plan a fault for the *times* requests (None: for all) that follow the next *after* of its kind."""
-        self._planned.append(_Planned(fault, times, method and method.upper(), path, after))
+        """Plan a fault for *times* matching requests (None: for all), after the next *after* of them."""
+        self._planned.append(_PlannedFault(fault, times, method and method.upper(), path, after))
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Drop every planned fault."""
         self._planned.clear()
 
-    def take(self, method: str, path: str) -> Fault | None:
-        """The fault that this request meets. It is used up by it."""
-        for planned in [each for each in self._planned if each.concerns(method, path)]:
+    def next_fault(self, method: str, path: str) -> Fault | None:
+        """The fault of this request, which counts as one of its *times*."""
+        for planned in [each for each in self._planned if each.applies_to(method, path)]:
             if planned.after > 0:
                 planned.after -= 1
                 continue
-            self._use_up(planned)
+            self._count(planned)
             return planned.fault
         return None
 
-    def _use_up(self, planned: _Planned) -> None:
+    def _count(self, planned: _PlannedFault) -> None:
         if planned.times is not None:
             planned.times -= 1
             if planned.times < 1:
                 self._planned.remove(planned)
 
 
-def _lies_under(path: str, place: str) -> bool:
+def _is_under(path: str, place: str) -> bool:
     """A place with a leading slash is a prefix; one without is a resource."""
     if place.startswith("/"):
         return path.startswith(place)
     return path == f"/{place}" or path.startswith(f"/{place}/")
+
+
+BeforeRequest: TypeAlias = Callable[[ReceivedRequest], object]
+QueryOverride: TypeAlias = Callable[[ReceivedRequest], Mapping[str, str]]
+PageOverride: TypeAlias = Callable[[ReceivedRequest, dict[str, Any]], dict[str, Any]]
+
+
+class Overrides:
+    """Carries requests out, with the callbacks of a test before and around each."""
+
+    def __init__(self, answer: Callable[[ReceivedRequest, float], Answer]) -> None:
+        self._answer = answer
+        self.before_each_request: BeforeRequest | None = None
+        self.query: QueryOverride | None = None
+        self.page: PageOverride | None = None
+
+    def carry_out(self, request: ReceivedRequest, now: float) -> Answer:
+        """The answer to a request, with its query and its page overridden."""
+        if self.before_each_request is not None:
+            self.before_each_request(request)
+        carried_out = request
+        if self.query is not None and request.query:
+            carried_out = replace(request, query=self.query(request))
+        answer = self._answer(carried_out, now)
+        if self.page is None or not answer.body.startswith(b'{"_items":'):
+            return answer
+        return _replace_page(answer, self.page(request, json.loads(answer.body, parse_float=Decimal)))
+
+
+def _replace_page(answer: Answer, page: dict[str, Any]) -> Answer:
+    # X-Total-Count repeats `_meta.total`, so it must follow the overridden page.
+    total = page.get("_meta", {}).get("total")
+    headers = {name: value for name, value in answer.headers.items() if name != "X-Total-Count"}
+    return Answer.of(page, headers=headers if total is None else {**headers, "X-Total-Count": str(total)})

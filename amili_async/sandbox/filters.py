@@ -1,67 +1,56 @@
-"""What Eve makes of the `where` parameter before the database sees it."""
+"""The parameter `where`: read as Eve 2.3 reads it, then compiled to a test of a row by MongoDB's rules."""
 
 import json
 from decimal import Decimal
 from typing import Any
 
+from .bson_values import path_reader
 from .dates import read_date
-from .python_syntax import NotAComparison, read_python_filter
-from .refusals import Refused, refuse_constant
-from .values import ObjectId
+from .errors import HttpError, ServerCrash, not_implemented, reject_constant
+from .object_ids import ObjectId
+from .operators import RowTest, compile_condition
 
-_NAMES = """
+_OPERATOR_NAMES = """
 $gt $gte $in $lt $lte $ne $nin $eq $or $and $not $nor $mod $regex $text $where $options $search $language
 $caseSensitive $diacriticSensitive $exists $type $geoWithin $geoIntersects $near $nearSphere $centerSphere
 $geometry $maxDistance $minDistance $box $all $elemMatch $size $bitsAllClear $bitsAllSet $bitsAnyClear
 $bitsAnySet $center $expr
 """
-_KNOWN = frozenset(_NAMES.split())
-_BANNED = frozenset({"$where", "$regex"})
+_KNOWN_OPERATORS = frozenset(_OPERATOR_NAMES.split())
+_BANNED_OPERATORS = frozenset({"$where", "$regex"})  # MONGO_QUERY_BLACKLIST, the default of Eve 2.3
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-def read_where(text: str) -> Any:
-    """The filter in a parameter, with dates and ids cast; Refused where Eve answers with 400."""
+def parse_where(text: str) -> Any:
+    """The filter in a parameter, with dates and ids cast; HttpError where Eve answers with 400."""
     try:
-        where = _read_json(text)
-    except ValueError:
-        where = _read_python(text)
-    return cast(where)
-
-
-def _read_json(text: str) -> Any:
-    where = json.loads(text, parse_float=_read_float, parse_constant=refuse_constant)
+        where = json.loads(text, parse_float=_read_float, parse_constant=reject_constant)
+    except ValueError as error:
+        # Eve 2.3 reads what is not JSON as a Python comparison, `amount > 60`, before it answers with 400.
+        raise not_implemented("filters that are not JSON, such as Eve's Python comparisons") from error
     _check_operators(where)
-    return where
+    return _cast(where)
 
 
 def _read_float(text: str) -> Decimal:
-    """The database compares doubles: a large one is a whole number with more digits than its text has."""
+    # MongoDB compares doubles: a large one is a whole number with more digits than the text has.
     value = float(text)
     return Decimal(value) if value.is_integer() else Decimal(text)
 
 
-def _read_python(text: str) -> dict[str, Any]:
-    try:
-        return read_python_filter(text)
-    except NotAComparison as error:
-        raise Refused(400) from error
-
-
 def _check_operators(where: Any) -> None:
     if isinstance(where, dict):
-        if "" in where:
-            raise ValueError("Eve looks at the first character of each name")
-        if {name for name in where if name[0] == "$"} - _KNOWN or _BANNED & where.keys():
-            raise Refused(400)
+        operators = {name for name in where if name.startswith("$")}
+        # An empty name is a 400 in Eve 2.3, which reads the first character of every name.
+        if operators - _KNOWN_OPERATORS or operators & _BANNED_OPERATORS or "" in where:
+            raise HttpError(400)
         where = list(where.values())
     if isinstance(where, list):
         for each in where:
             _check_operators(each)
 
 
-def cast(where: Any) -> Any:
-    """The filter with every text that looks like a date or an id turned into one, whatever its field."""
+def _cast(where: Any) -> Any:
     if isinstance(where, dict):
         return {name: _cast_value(value) for name, value in where.items()}
     return where
@@ -69,20 +58,46 @@ def cast(where: Any) -> Any:
 
 def _cast_value(value: Any) -> Any:
     if isinstance(value, dict):
-        return cast(value)
+        return _cast(value)
     if isinstance(value, list):
-        return [cast(each) if isinstance(each, dict) else _cast_element(each) for each in value]
+        return [_cast(each) if isinstance(each, dict) else _cast_element(each) for each in value]
     return cast_text(value) if isinstance(value, str) else value
 
 
 def _cast_element(element: Any) -> Any:
     if element is None:
-        return ObjectId()  # Eve makes a new id of a null inside a list, and a new id equals nothing
+        return ObjectId()  # Eve 2.3 turns a null inside a list into ObjectId(None), a new id, which equals nothing
     return cast_text(element) if isinstance(element, str) else element
 
 
 def cast_text(text: str) -> Any:
-    """The date or the id that a text stands for, else the text."""
+    """The date or id in a text, else the text. Eve 2.3 casts by the form alone, whatever the field."""
     if len(text) == 24 and _HEX.issuperset(text):
         return ObjectId(text.lower())
     return read_date(text) or text
+
+
+def compile_where(where: dict[str, Any]) -> RowTest:
+    """The test whether a row is selected; ServerCrash where MongoDB rejects the filter."""
+    clauses = [_compile_clause(name, condition) for name, condition in where.items()]
+    return clauses[0] if len(clauses) == 1 else lambda fields: all(clause(fields) for clause in clauses)
+
+
+def _compile_clause(name: str, condition: Any) -> RowTest:
+    if name in ("$and", "$or", "$nor"):
+        return _compile_branches(name, condition)
+    if name.startswith("$"):
+        raise ServerCrash(f"unknown top level operator: {name}")
+    read, test = path_reader(name), compile_condition(condition, compile_where)
+    return lambda fields: test(read(fields))
+
+
+def _compile_branches(name: str, condition: Any) -> RowTest:
+    if not isinstance(condition, list) or not condition or not all(isinstance(each, dict) for each in condition):
+        raise ServerCrash(f"{name} must be a nonempty array of objects")
+    branches = [compile_where(branch) for branch in condition]
+    if name == "$and":
+        return lambda fields: all(branch(fields) for branch in branches)
+    if name == "$or":
+        return lambda fields: any(branch(fields) for branch in branches)
+    return lambda fields: not any(branch(fields) for branch in branches)

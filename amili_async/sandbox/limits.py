@@ -1,58 +1,60 @@
-"""Whether a request is within its budget: strict sliding windows, one set per API key."""
+"""The server's rate limit: strict sliding windows over the requests of the one API key."""
 
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class RateWindow:
+class RateWindow(Struct, frozen=True):
     """At most so many requests in any span of so many seconds."""
 
     requests: int
     seconds: float
 
     def __post_init__(self) -> None:
-        """Refuse a window that lets nothing or everything through."""
+        """Reject a window that admits no request or every request."""
         if self.requests < 1 or self.seconds <= 0:
-            raise ValueError("a rate window allows at least one request in a positive number of seconds")
+            raise ValueError(
+                f"a rate window needs at least one request and a positive number of seconds, "
+                f"not {self.requests} in {self.seconds}"
+            )
 
 
 AMILI_LIMITS = (RateWindow(100, 60.0), RateWindow(10, 1.0))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a request may pass, and the state of the window that has the least left."""
+class Admission(Struct, frozen=True):
+    """Whether a request is admitted, and the state of the window with the fewest requests left."""
 
     allowed: bool
     limit: int
     remaining: int
     wait: float
-    """Seconds until that window lets the next one through; 0.0 while it still does."""
+    """Seconds until every window admits the next request; 0.0 if they do already."""
     resets_in: float
-    """Seconds until that window gives back the next of what was used."""
+    """Seconds until the oldest counted request leaves that window."""
 
 
-class Budget:
-    """What one API key has used.
+class RequestLimiter:
+    """Counts the requests of one API key.
 
-    *counts_refused*: whether a refused request prolongs the block, as in Eve's own limiter.
+    *count_rejected*: whether a rejected request prolongs the block, as in the limiter of Eve 2.3.
     """
 
-    def __init__(self, windows: Sequence[RateWindow], *, counts_refused: bool = False) -> None:
+    def __init__(self, windows: Sequence[RateWindow], *, count_rejected: bool = False) -> None:
         self._windows = windows
-        self._counts_refused = counts_refused
-        self._used: deque[float] = deque(maxlen=max(window.requests for window in windows))
+        self._count_rejected = count_rejected
+        self._counted: deque[float] = deque(maxlen=max(window.requests for window in windows))
 
-    def ask(self, now: float) -> Verdict:
-        """Count a request that arrived *now*, and say whether it may pass."""
+    def admit(self, now: float) -> Admission:
+        """Count a request that arrived *now*, and decide whether it is admitted."""
         allowed = all(self._wait(window, now) == 0 for window in self._windows)
-        if allowed or self._counts_refused:
-            self._used.append(now)
+        if allowed or self._count_rejected:
+            self._counted.append(now)
         tightest = min(self._windows, key=lambda window: (self._remaining(window, now), -self._wait(window, now)))
-        return Verdict(
+        return Admission(
             allowed=allowed,
             limit=tightest.requests,
             remaining=self._remaining(tightest, now),
@@ -61,24 +63,24 @@ class Budget:
         )
 
     def _wait(self, window: RateWindow, now: float) -> float:
-        if len(self._used) < window.requests:
+        if len(self._counted) < window.requests:
             return 0.0
-        return max(0.0, self._used[-window.requests] + window.seconds - now)
+        return max(0.0, self._counted[-window.requests] + window.seconds - now)
 
     def _remaining(self, window: RateWindow, now: float) -> int:
-        return max(0, window.requests - sum(at + window.seconds > now for at in self._used))
+        return max(0, window.requests - sum(at + window.seconds > now for at in self._counted))
 
     def _resets_in(self, window: RateWindow, now: float) -> float:
-        return next((at + window.seconds - now for at in self._used if at + window.seconds > now), 0.0)
+        return next((at + window.seconds - now for at in self._counted if at + window.seconds > now), 0.0)
 
 
-def limit_headers(verdict: Verdict, now: float) -> dict[str, str]:
-    """The headers that tell a verdict; the reset in epoch seconds, as Eve writes it."""
+def limit_headers(admission: Admission, now: float) -> dict[str, str]:
+    """The headers that report an admission; the reset in epoch seconds, as Eve 2.3 sends it."""
     headers = {
-        "X-RateLimit-Limit": str(verdict.limit),
-        "X-RateLimit-Remaining": str(verdict.remaining),
-        "X-RateLimit-Reset": str(math.ceil(now + verdict.resets_in)),
+        "X-RateLimit-Limit": str(admission.limit),
+        "X-RateLimit-Remaining": str(admission.remaining),
+        "X-RateLimit-Reset": str(math.ceil(now + admission.resets_in)),
     }
-    if not verdict.allowed:
-        headers["Retry-After"] = str(max(1, math.ceil(verdict.wait)))
+    if not admission.allowed:
+        headers["Retry-After"] = str(max(1, math.ceil(admission.wait)))
     return headers

@@ -1,18 +1,27 @@
-"""The tests of one field: what each operator of a filter demands of the values found there."""
+"""The operators of one field in a filter, as tests of the values found there."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from .refusals import Broken
-from .type_names import has_type
-from .values import ARRAY_KIND, NULL, NUMBER_KIND, OBJECT_KIND, Fields, Held, hold
+from .bson_values import ARRAY_KIND, NULL, NUMBER_KIND, OBJECT_KIND, BsonValue, RowFields, has_type, to_bson
+from .errors import ServerCrash
 
-Test: TypeAlias = Callable[[list[Held | None]], bool]
-Comparison: TypeAlias = Callable[[Any, Any], bool]
+FieldTest: TypeAlias = Callable[[list[BsonValue | None]], bool]
+RowTest: TypeAlias = Callable[[RowFields], bool]
+CompileWhere: TypeAlias = Callable[[Any], RowTest]
+"""`filters.compile_where`, passed in because `$elemMatch` holds a whole filter."""
 
 
-def compile_test(name: str, operand: Any, compile_where: Callable[[Any], Callable[[Fields], bool]]) -> Test:
-    """The test that the operator *name* makes with *operand*; Broken where MongoDB would refuse it."""
+def compile_condition(condition: Any, compile_where: CompileWhere) -> FieldTest:
+    """The test of one field, written as a plain value or as an object of operators."""
+    if not is_operators(condition):
+        return equals(condition)
+    tests = [_compile_operator(name, operand, compile_where) for name, operand in condition.items()]
+    return tests[0] if len(tests) == 1 else lambda found: all(test(found) for test in tests)
+
+
+def _compile_operator(name: str, operand: Any, compile_where: CompileWhere) -> FieldTest:
+    """The test of one operator; ServerCrash where MongoDB rejects it."""
     if name == "$not":
         return _negated(compile_condition(_an_object(operand), compile_where))
     if name == "$elemMatch":
@@ -20,16 +29,8 @@ def compile_test(name: str, operand: Any, compile_where: Callable[[Any], Callabl
     if name == "$all":
         return _has_all(_a_list(operand), compile_where)
     if name not in _SIMPLE:
-        raise Broken(f"unknown operator: {name}")
+        raise ServerCrash(f"unknown operator: {name}")
     return _SIMPLE[name](operand)
-
-
-def compile_condition(condition: Any, compile_where: Callable[[Any], Callable[[Fields], bool]]) -> Test:
-    """The test that a filter makes of one field, written as a plain value or as an object of operators."""
-    if not is_operators(condition):
-        return equals(condition)
-    tests = [compile_test(name, operand, compile_where) for name, operand in condition.items()]
-    return tests[0] if len(tests) == 1 else lambda found: all(test(found) for test in tests)
 
 
 def is_operators(condition: Any) -> bool:
@@ -37,92 +38,98 @@ def is_operators(condition: Any) -> bool:
     return isinstance(condition, dict) and next(iter(condition), "").startswith("$")
 
 
-def equals(value: Any) -> Test:
-    """Equality, with a value or with an element of an array; null also matches a missing field."""
-    wanted = hold(value)
+def equals(value: Any) -> FieldTest:
+    """Equality with a value or with an element of an array; null also matches a missing field."""
+    wanted = to_bson(value)
     if wanted == NULL:
-        return lambda found: any(held is None or held == NULL or _contains(held, NULL) for held in found)
-    return lambda found: any(held is not None and (held == wanted or _contains(held, wanted)) for held in found)
+        return lambda found: any(each is None or each == NULL or _contains(each, NULL) for each in found)
+    return lambda found: any(each is not None and (each == wanted or _contains(each, wanted)) for each in found)
 
 
-def _contains(held: Held, wanted: Held) -> bool:
-    return held[0] == ARRAY_KIND and wanted in held[1]
+def _contains(value: BsonValue, wanted: BsonValue) -> bool:
+    return value[0] == ARRAY_KIND and wanted in value[1]
 
 
-def _negated(test: Test) -> Test:
+def _negated(test: FieldTest) -> FieldTest:
     return lambda found: not test(found)
 
 
-def _compares(comparison: Comparison) -> Callable[[Any], Test]:
-    def compile_comparison(value: Any) -> Test:
-        kind, limit = wanted = hold(value)
-        if wanted == NULL:
-            return equals(None) if comparison(0, 0) else _never
+def _compares(comparison: Callable[[Any, Any], bool]) -> Callable[[Any], FieldTest]:
+    def compile_comparison(limit: Any) -> FieldTest:
+        kind, content = bound = to_bson(limit)
+        if bound == NULL:  # $gte and $lte null match null and missing fields, $gt and $lt null match nothing
+            return equals(None) if comparison(0, 0) else lambda _found: False
         return lambda found: any(
-            (held[0] == kind and comparison(held[1], limit))
-            or (held[0] == ARRAY_KIND and any(each[0] == kind and comparison(each[1], limit) for each in held[1]))
-            for held in found
-            if held is not None
+            (value[0] == kind and comparison(value[1], content))
+            or (value[0] == ARRAY_KIND and any(each[0] == kind and comparison(each[1], content) for each in value[1]))
+            for value in found
+            if value is not None
         )
 
     return compile_comparison
 
 
-def _is_in(values: Any) -> Test:
+def _is_in(values: Any) -> FieldTest:
     if any(is_operators(value) for value in _a_list(values)):
-        raise Broken("cannot nest $ under $in")
-    wanted = {hold(value) for value in values}
-    null_too = NULL in wanted
+        raise ServerCrash("cannot nest $ under $in")
+    wanted = {to_bson(value) for value in values}
+    matches_missing = NULL in wanted
     return lambda found: any(
-        null_too if held is None else held in wanted or (held[0] == ARRAY_KIND and not wanted.isdisjoint(held[1]))
-        for held in found
+        matches_missing
+        if value is None
+        else value in wanted or (value[0] == ARRAY_KIND and not wanted.isdisjoint(value[1]))
+        for value in found
     )
 
 
-def _exists(wanted: Any) -> Test:
+def _exists(wanted: Any) -> FieldTest:
     if wanted not in (None, 0):
-        return lambda found: any(held is not None for held in found)
-    return lambda found: all(held is None for held in found)
+        return lambda found: any(value is not None for value in found)
+    return lambda found: all(value is None for value in found)
 
 
-def _has_size(size: Any) -> Test:
+def _has_size(size: Any) -> FieldTest:
     wanted = _whole_number(size)
     if wanted < 0:
-        raise Broken("$size may not be negative")
-    return lambda found: any(held is not None and held[0] == ARRAY_KIND and len(held[1]) == wanted for held in found)
+        raise ServerCrash("$size may not be negative")
+    return lambda found: any(
+        value is not None and value[0] == ARRAY_KIND and len(value[1]) == wanted for value in found
+    )
 
 
-def _has_remainder(operand: Any) -> Test:
+def _has_remainder(operand: Any) -> FieldTest:
     if len(_a_list(operand)) != 2 or not _whole_number(operand[0]):
-        raise Broken("$mod takes a divisor other than zero and a remainder")
+        raise ServerCrash("$mod takes a divisor other than zero and a remainder")
     divisor, remainder = (_whole_number(number) for number in operand)
 
-    def leaves_it(held: Held) -> bool:
-        return held[0] == NUMBER_KIND and _remainder(int(held[1]), divisor) == remainder
+    def leaves_remainder(value: BsonValue) -> bool:
+        return value[0] == NUMBER_KIND and _remainder(int(value[1]), divisor) == remainder
 
     return lambda found: any(
-        leaves_it(held) or (held[0] == ARRAY_KIND and any(map(leaves_it, held[1])))
-        for held in found
-        if held is not None
+        leaves_remainder(value) or (value[0] == ARRAY_KIND and any(map(leaves_remainder, value[1])))
+        for value in found
+        if value is not None
     )
 
 
 def _remainder(number: int, divisor: int) -> int:
-    """As in C: the sign is that of the number."""
-    rest = abs(number) % abs(divisor)
+    rest = abs(number) % abs(divisor)  # MongoDB divides as C does: the sign is that of the number
     return -rest if number < 0 else rest
 
 
-def _has_all(values: list[Any], compile_where: Callable[[Any], Callable[[Fields], bool]]) -> Test:
-    tests = [
-        compile_test("$elemMatch", value["$elemMatch"], compile_where) if is_operators(value) else equals(value)
-        for value in values
-        if not is_operators(value) or next(iter(value)) == "$elemMatch" or _refuse("no $ expressions in $all")
-    ]
+def _has_all(values: list[Any], compile_where: CompileWhere) -> FieldTest:
+    def compile_value(value: Any) -> FieldTest:
+        if not is_operators(value):
+            return equals(value)
+        if next(iter(value)) != "$elemMatch":
+            raise ServerCrash("no $ expressions in $all")
+        return _has_element(value["$elemMatch"], compile_where)
+
+    tests = [compile_value(value) for value in values]
     return lambda found: bool(tests) and all(test(found) for test in tests)
 
 
-def _has_element(operand: Any, compile_where: Callable[[Any], Callable[[Fields], bool]]) -> Test:
+def _has_element(operand: Any, compile_where: CompileWhere) -> FieldTest:
     if is_operators(_an_object(operand)) and next(iter(operand)) not in ("$and", "$or", "$nor"):
         test = compile_condition(operand, compile_where)
         return lambda found: any(test([element]) for element in _elements(found))
@@ -134,44 +141,38 @@ def _has_element(operand: Any, compile_where: Callable[[Any], Callable[[Fields],
     )
 
 
-def _elements(found: list[Held | None]) -> list[Held]:
-    return [element for held in found if held is not None and held[0] == ARRAY_KIND for element in held[1]]
+def _elements(found: list[BsonValue | None]) -> list[BsonValue]:
+    return [element for value in found if value is not None and value[0] == ARRAY_KIND for element in value[1]]
 
 
 def _a_list(operand: Any) -> list[Any]:
-    return operand if isinstance(operand, list) else _refuse("needs an array")
+    if not isinstance(operand, list):
+        raise ServerCrash("the operand must be an array")
+    return operand
 
 
 def _an_object(operand: Any) -> dict[str, Any]:
-    return operand if isinstance(operand, dict) else _refuse("needs an object")
+    if not isinstance(operand, dict):
+        raise ServerCrash("the operand must be an object")
+    return operand
 
 
 def _whole_number(operand: Any) -> int:
-    kind, number = hold(operand)
-    return int(number) if kind == NUMBER_KIND and number == int(number) else _refuse("no number")
+    kind, number = to_bson(operand)
+    if kind != NUMBER_KIND or number != int(number):
+        raise ServerCrash("the operand must be a whole number")
+    return int(number)
 
 
-def _refuse(reason: str) -> Any:
-    raise Broken(reason)
-
-
-def _never(_found: list[Held | None]) -> bool:
-    return False
-
-
-def _not_in(values: Any) -> Test:
-    return _negated(_is_in(values))
-
-
-_SIMPLE: Mapping[str, Callable[[Any], Test]] = {
+_SIMPLE: Mapping[str, Callable[[Any], FieldTest]] = {
     "$eq": equals,
     "$ne": lambda value: _negated(equals(value)),
-    "$gt": _compares(lambda held, limit: bool(held > limit)),
-    "$gte": _compares(lambda held, limit: bool(held >= limit)),
-    "$lt": _compares(lambda held, limit: bool(held < limit)),
-    "$lte": _compares(lambda held, limit: bool(held <= limit)),
+    "$gt": _compares(lambda value, limit: bool(value > limit)),
+    "$gte": _compares(lambda value, limit: bool(value >= limit)),
+    "$lt": _compares(lambda value, limit: bool(value < limit)),
+    "$lte": _compares(lambda value, limit: bool(value <= limit)),
     "$in": _is_in,
-    "$nin": _not_in,
+    "$nin": lambda values: _negated(_is_in(values)),
     "$exists": _exists,
     "$size": _has_size,
     "$type": has_type,

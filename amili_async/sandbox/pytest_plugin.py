@@ -1,4 +1,4 @@
-"""A fixture for users' own tests: a fresh, small sandbox for each of them."""
+"""The fixture `amili_sandbox` for tests of users: a fresh, small sandbox for each test."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""The sandbox itself: an Amili in the process, on a real socket. It imports nothing of ours outside this folder."""
+"""The sandbox: an Amili API in the process, on a real socket."""
 
 import asyncio
 import secrets
@@ -12,29 +12,27 @@ from typing import Any, Self
 from aiohttp import web
 
 from .endpoints import PAYMENTS, Endpoints
-from .faults import Fault
-from .frontend import Frontend
-from .identity import IdMint
-from .interference import FalsePage, FalseQuery, Meanwhile
-from .limits import AMILI_LIMITS, Budget, RateWindow
-from .received import Journal
-from .seeding import Books
-from .store import Collection
-from .tokens import TokenOffice, make_private_key, public_half
-from .writing import Writer
+from .faults import BeforeRequest, Fault, PageOverride, QueryOverride
+from .http import HttpHandler
+from .journal import Journal
+from .limits import AMILI_LIMITS, RateWindow, RequestLimiter
+from .object_ids import ObjectIdFactory
+from .seeding import SeedData
+from .store import Collection, RowWriter
+from .tokens import TokenIssuer, make_private_key, public_key_of
 
-_SHUTDOWN = 0.1
+_SHUTDOWN_TIMEOUT = 0.1
 
 
 class Sandbox:
-    """A server with made-up payouts, specifications and payments that behaves as Amili's does.
+    """A server with generated payouts, specifications and payments that behaves as the Amili API does.
 
-    `async with`, or `await start()` and `await aclose()`. Rows are made when the first request needs them, the same
-    for the same numbers and *seed*. *clock* gives epoch seconds and rules expiries, rate windows and the dates of new
-    rows and of answers; *latency* and the delays of faults are real seconds. *rate_limit* is what Amili documents
-    unless it is given, and None switches it off; every request counts, refused ones only if *refusals_count*.
-    *rate_limit_headers* adds `X-RateLimit-*` to every answer and `Retry-After` to a 429: off, as in Eve, whose bare 429
-    is the harder case for a client. *public_key* (PEM) is registered in place of that of a key made here.
+    `async with`, or `await start()` and `await aclose()`. The first request generates the rows, the same for the same
+    numbers and *seed*. *clock* returns epoch seconds and decides expiries, rate windows and the dates of new rows and
+    answers; *latency* and the delays of faults are real seconds. *rate_limit* defaults to what Amili documents, and
+    None disables it; every request counts, a rejected one only with *count_rejected*. *rate_limit_headers* adds
+    `X-RateLimit-*` to every answer and `Retry-After` to a 429: off by default, as in Eve, whose 429 without headers is
+    the harder case for a client. *public_key* (PEM) is registered instead of that of a generated key.
     """
 
     def __init__(
@@ -48,51 +46,51 @@ class Sandbox:
         port: int = 0,
         rate_limit: Sequence[RateWindow] | None = AMILI_LIMITS,
         rate_limit_headers: bool = False,
-        refusals_count: bool = False,
+        count_rejected: bool = False,
         token_lifetime: float = 600.0,
         latency: float = 0.0,
         public_key: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        books = Books(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
-        self._collections = {
-            "finance--payouts": Collection(books.payouts),
-            "finance--payout-specifications": Collection(books.specifications),
-            PAYMENTS: Collection(books.payments),
+        seed_data = SeedData(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
+        collections = {
+            "finance--payouts": Collection(seed_data.payouts),
+            "finance--payout-specifications": Collection(seed_data.specifications),
+            PAYMENTS: Collection(seed_data.payments),
         }
         self._address = (host, port)
         self._public_key = public_key
         self._clock = clock
         self._runner: web.ServerRunner | None = None
         self.api_code = f"sandbox-{secrets.token_hex(8)}"
-        self._office = TokenOffice(
-            api_code=self.api_code, public_key=public_key or public_half(self.private_key), lifetime=token_lifetime
+        self._tokens = TokenIssuer(
+            api_code=self.api_code, public_key=public_key or public_key_of(self.private_key), lifetime=token_lifetime
         )
-        self._writer = Writer(self._collections, IdMint(Random(f"{seed}/new rows")), clock)  # noqa: S311
-        self._frontend = Frontend(
-            Endpoints(self._collections, self._office, make_id=self._writer.make_id),
-            self._office,
-            Budget(rate_limit, counts_refused=refusals_count) if rate_limit else None,
+        self._writer = RowWriter(collections, ObjectIdFactory(Random(f"{seed}/new rows")), clock)  # noqa: S311
+        self._http = HttpHandler(
+            Endpoints(collections, self._tokens, make_id=self._writer.make_id),
+            self._tokens,
+            RequestLimiter(rate_limit, count_rejected=count_rejected) if rate_limit else None,
             clock=clock,
             latency=latency,
-            shows_limits=rate_limit_headers,
+            sends_limits=rate_limit_headers,
         )
 
     async def start(self) -> None:
         """Open the socket. Does nothing if it is open."""
         if self._runner is not None:
             return
-        self._frontend.closing = asyncio.Event()  # each start may be in a loop of its own
-        server = web.Server(self._frontend.respond, access_log=None)
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
+        self._http.closing = asyncio.Event()  # an event belongs to one loop, and each start may run in another
+        server = web.Server(self._http.respond, access_log=None)
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await self._runner.setup()
         await web.TCPSite(self._runner, *self._address).start()
 
     async def aclose(self) -> None:
-        """Close the socket and every connection at once, also those of requests that wait. Rows and tokens stay."""
+        """Close the socket and every connection at once, open requests included. Rows and tokens are kept."""
         runner, self._runner = self._runner, None
         if runner is not None:
-            self._frontend.closing.set()
+            self._http.closing.set()
             await runner.cleanup()
 
     async def __aenter__(self) -> Self:
@@ -106,77 +104,77 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end. RuntimeError while it does not."""
+        """The base URL, without a trailing slash. RuntimeError while the socket is closed."""
         if self._runner is None:
-            raise RuntimeError("the sandbox has not been started")
+            raise RuntimeError("the sandbox is not started; use `async with` or `await start()`")
         host, port = self._runner.addresses[0][:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @cached_property
     def private_key(self) -> str:
-        """The PEM key that signs for `api_code`. LookupError where the caller has registered a key of its own."""
+        """The PEM key that signs for `api_code`. LookupError where the caller registered its own public key."""
         if self._public_key is not None:
-            raise LookupError("a public key was given, so its private half is not known here")
+            raise LookupError("the sandbox has no private key: public_key was given, so its owner signs")
         return make_private_key()
 
     def token(self) -> str:
-        """A new access token, good for *token_lifetime* seconds."""
-        return self._office.mint(self._clock())
+        """A new access token, valid for *token_lifetime* seconds."""
+        return self._tokens.mint(self._clock())
 
     def revoke_tokens(self) -> None:
-        """Every access token given out so far stops working."""
-        self._office.revoke_all()
+        """Revoke every access token issued so far."""
+        self._tokens.revoke_all()
 
     @property
     def requests(self) -> Journal:
-        """What was asked so far, in order of arrival; call its `clear()` to begin anew."""
-        return self._frontend.journal
+        """The requests received so far, in order of arrival; its `clear()` starts over."""
+        return self._http.journal
 
     @property
     def in_flight(self) -> int:
-        """How many requests are open now."""
-        return self._frontend.open
+        """The number of open requests."""
+        return self._http.in_flight
 
     @property
     def most_in_flight(self) -> int:
-        """The highest number of requests that were ever open at once."""
-        return self._frontend.most_open
+        """The highest number of requests that were open at once."""
+        return self._http.most_in_flight
 
     def fail(
         self, fault: Fault, *, times: int | None = 1, method: str | None = None, path: str | None = None, after: int = 0
     ) -> None:
-        """Plan a fault for the next *times* requests (None: for all to come), once *after* of its kind have passed.
+        """Plan a fault for the next *times* matching requests (None: for all), after *after* of them have passed.
 
-        *path* is a prefix if it begins with a slash, else the name of a resource. A request meets the first fault
-        planned that concerns it; one that the rate limit refuses meets none.
+        *path* is a prefix if it begins with a slash, else the name of a resource. The first planned fault that matches
+        a request applies; none applies to a request that the rate limit rejects.
         """
-        self._frontend.plan.add(fault, times=times, method=method, path=path, after=after)
+        self._http.plan.add(fault, times=times, method=method, path=path, after=after)
 
     def stop_failing(self) -> None:
-        """Forget every fault that is still planned."""
-        self._frontend.plan.clear()
+        """Drop every planned fault."""
+        self._http.plan.clear()
 
-    def meanwhile(self, callback: Meanwhile | None) -> None:
-        """Call *callback* with each request right before it is carried out: what it does, somebody else did meanwhile.
+    def before_each_request(self, callback: BeforeRequest | None) -> None:
+        """Call *callback* with each request right before it is carried out, as if another user changed rows then.
 
-        It may insert, update and delete. None takes it away.
+        It may insert, update and delete. None removes it.
         """
-        self._frontend.interference.meanwhile = callback
+        self._http.overrides.before_each_request = callback
 
-    def falsify(self, *, query: FalseQuery | None = None, page: FalsePage | None = None) -> None:
-        """Make the server lie, until this is called again; with nothing it is honest.
+    def override(self, *, query: QueryOverride | None = None, page: PageOverride | None = None) -> None:
+        """Change how lists are answered, until the next call; without arguments answers are true again.
 
-        *query* gives the query that is carried out in place of the one received. *page* is called with the request
-        and a page of a list as decoded JSON, and gives the one that is sent instead.
+        *query* returns the query to carry out instead of the one received. *page* gets the request and a page of a
+        list as decoded JSON, and returns the page to send instead.
         """
-        self._frontend.interference.query, self._frontend.interference.page = query, page
+        self._http.overrides.query, self._http.overrides.page = query, page
 
     def rows(self, resource: str) -> list[dict[str, Any]]:
         """Copies of all rows as the API shows them, in stored order; numbers are int or Decimal."""
         return self._writer.rows(resource)
 
     def insert(self, resource: str, document: dict[str, Any]) -> str:
-        """Store a row behind all others and return its id. Automatic fields that are not given are made."""
+        """Store a row after all others and return its id. Automatic fields are made unless they are given."""
         return self._writer.insert(resource, document)
 
     def update(self, resource: str, row_id: str, changes: dict[str, Any]) -> None:
@@ -184,5 +182,5 @@ class Sandbox:
         self._writer.update(resource, row_id, changes)
 
     def delete(self, resource: str, row_id: str) -> None:
-        """Take a row out. KeyError if there is none."""
+        """Delete a row. KeyError if there is none."""
         self._writer.delete(resource, row_id)

@@ -1,4 +1,4 @@
-"""Who may come in: the exchange of a signed JWT for an access token, and the tokens that are still good."""
+"""Authentication: the exchange of a signed JWT for an access token, and which tokens are valid."""
 
 import secrets
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from .refusals import Refused
+from .errors import HttpError
 
 UNAUTHORIZED = "Please provide proper credentials"
-LONGEST_JWT_LIFETIME = 3600.0
+MAX_JWT_LIFETIME = 3600.0
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-# The rest is judged by the sandbox's clock, not by the system's.
-_ONLY_THE_SIGNATURE: Any = {
+# PyJWT verifies claims by the system's clock; `_verify` uses the sandbox's.
+_SIGNATURE_ONLY: Any = {
     "verify_exp": False,
     "verify_nbf": False,
     "verify_iat": False,
@@ -35,7 +35,7 @@ def make_private_key() -> str:
     )
 
 
-def public_half(private_key: str) -> str:
+def public_key_of(private_key: str) -> str:
     """The public key, as PEM, that belongs to a private one."""
     loaded = serialization.load_pem_private_key(private_key.encode(), None)
     return (
@@ -46,17 +46,17 @@ def public_half(private_key: str) -> str:
 
 
 def read_public_key(pem: str) -> tuple[Any, tuple[str, ...]]:
-    """The key, and the algorithms that it may verify; ValueError for a key of a kind that Amili does not take."""
+    """The key, and the algorithms that it may verify; ValueError for a kind of key that Amili does not accept."""
     key = serialization.load_pem_public_key(pem.encode())
     if isinstance(key, rsa.RSAPublicKey):
         return key, _RSA
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
         return key, (_CURVES[key.curve.name],)
-    raise ValueError("an RSA key, or one on P-256, P-384 or P-521")
+    raise ValueError("public_key must be an RSA key, or one on P-256, P-384 or P-521")
 
 
-class TokenOffice:
-    """Verifies JWTs, gives out access tokens and knows which of them still work. Times are epoch seconds."""
+class TokenIssuer:
+    """Verifies JWTs, issues access tokens and decides which are valid. Times are epoch seconds."""
 
     def __init__(self, *, api_code: str, public_key: str, lifetime: float) -> None:
         self._api_code = api_code
@@ -66,43 +66,39 @@ class TokenOffice:
         self._revoked: set[str] = set()
 
     def exchange(self, signed: str | None, now: float) -> dict[str, Any]:
-        """What the token endpoint answers to a JWT; Refused where it does not verify."""
+        """The token endpoint's answer to a JWT; HttpError where it does not verify."""
         self._verify(signed, now)
         return {"access_token": self.mint(now), "expires_in": round(self._lifetime, 3)}
 
     def mint(self, now: float) -> str:
-        """Give out a token that works until its lifetime is over."""
+        """Issue a token that is valid for its lifetime."""
         token = secrets.token_urlsafe(32)
         self._expiries[token] = now + self._lifetime
         return token
 
     def check(self, token: str | None, now: float) -> None:
-        """Refused unless the token was given out here, has not been revoked and still lives."""
+        """HttpError unless the token was issued here, is not revoked and has not expired."""
         if token in self._revoked or now >= self._expiries.get(token or "", 0.0):
             raise _unauthorized()
 
     def revoke_all(self) -> None:
-        """No token given out so far works any longer."""
+        """Revoke every token issued so far."""
         self._revoked.update(self._expiries)
-
-    def knows(self, credential: str | None) -> bool:
-        """Whether a credential is a token of ours, working or not."""
-        return credential in self._expiries
 
     def _verify(self, signed: str | None, now: float) -> None:
         claims = self._read_claims(signed or "")
         expiry = claims.get("exp")
         if claims.get("api_code") != self._api_code or isinstance(expiry, bool) or not isinstance(expiry, int | float):
             raise _unauthorized()
-        if not now < expiry <= now + LONGEST_JWT_LIFETIME:
+        if not now < expiry <= now + MAX_JWT_LIFETIME:
             raise _unauthorized()
 
     def _read_claims(self, signed: str) -> Mapping[str, Any]:
         try:
-            return jwt.decode(signed, self._key, algorithms=list(self._algorithms), options=_ONLY_THE_SIGNATURE)
+            return jwt.decode(signed, self._key, algorithms=list(self._algorithms), options=_SIGNATURE_ONLY)
         except (jwt.InvalidTokenError, ValueError) as error:
             raise _unauthorized() from error
 
 
-def _unauthorized() -> Refused:
-    return Refused(401, UNAUTHORIZED, headers={"WWW-Authenticate": 'Basic realm="eve"'})
+def _unauthorized() -> HttpError:
+    return HttpError(401, UNAUTHORIZED, headers={"WWW-Authenticate": 'Basic realm="eve"'})

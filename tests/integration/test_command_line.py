@@ -238,7 +238,7 @@ def test_an_export_that_lacks_rows_is_told(tmp_path: Path) -> None:
     class ForgetfulSandbox(Sandbox):
         async def start(self) -> None:
             await super().start()
-            self.falsify(page=_forget_the_third_row)
+            self.override(page=_forget_the_third_row)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "Sandbox", ForgetfulSandbox)

@@ -641,7 +641,7 @@ async def test_a_list_that_came_incompletely_becomes_no_file(
     path = tmp_path / "rows.ndjson"
     await export(amili.payout_specifications, path)
     before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
-    sandbox.falsify(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
+    sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
     with pytest.raises(UnreadableResponse, match=r"was not made: \d+ rows of .* came, but the API counted 250"):
         await export(amili.payout_specifications, path, overwrite=True)
     assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)} == before

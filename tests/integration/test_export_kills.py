@@ -198,7 +198,7 @@ async def test_killed_at_every_page_boundary(
         else:
             kill_at(sandbox, exports, number - PAGES)
             has_ended = await exports.run(path)
-            sandbox.meanwhile(None)
+            sandbox.before_each_request(None)
             if has_ended:
                 break
         await finish(amili, path)
@@ -216,7 +216,7 @@ def kill_at(sandbox: Sandbox, exports: ForkedExports, number: int) -> None:
         if arrived == number:
             os.kill(exports.child, signal.SIGKILL)
 
-    sandbox.meanwhile(count)
+    sandbox.before_each_request(count)
 
 
 @IN_TENTHS

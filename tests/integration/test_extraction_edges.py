@@ -69,12 +69,12 @@ async def test_a_count_that_fails_leaves_it_unfinished(start_sandbox: StartSandb
     def fail_the_count(received: ReceivedRequest, page: dict[str, Any]) -> dict[str, Any]:
         return {"_status": "ERR", "_error": {"code": 503}} if received.query["max_results"] == "1" else page
 
-    sandbox.falsify(page=fail_the_count)
+    sandbox.override(page=fail_the_count)
     with pytest.raises(ExtractionInterrupted) as caught:
         await take(extraction)
     assert isinstance(caught.value.__cause__, ServerFault)
     assert (extraction.rows, extraction.manifest.verdict) == (250, Verdict.PARTIAL)
-    sandbox.falsify()
+    sandbox.override()
     pages = count_pages(sandbox)
     assert await take(extraction) == []
     assert count_pages(sandbox) - pages == 1
@@ -111,7 +111,7 @@ async def test_a_change_without_an_etag_is_never_taken_for_known(
     sandbox = await start_sandbox(specifications=0)
     (row_id, *_) = fill(sandbox, [make_id(int(clock.wall()) - 60, 1)])
     amili = await connect(sandbox)
-    sandbox.falsify(page=_leave_out_the_etags)
+    sandbox.override(page=_leave_out_the_etags)
     extraction = amili.payout_specifications.extract()
     assert await take(extraction) == [row_id]
     sandbox.update(SPECIFICATIONS, row_id, {"amount": 7})
@@ -161,7 +161,7 @@ async def test_sweeping_a_list_that_came_incompletely_names_nothing(
     amili = await connect(sandbox)
     assert await amili.payout_specifications.sweep([]) == frozenset()
     assert count_pages(sandbox) == 0
-    sandbox.falsify(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
+    sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
     with pytest.raises(UnreadableResponse, match="cannot be told which are gone"):
         await amili.payout_specifications.sweep(ids)
 

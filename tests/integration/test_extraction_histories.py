@@ -100,13 +100,13 @@ class ChangingRows:
         """The rows that existed, and matched, throughout."""
         for place in history.delays:
             sandbox.fail(Fault(delay=0.002), path=SPECIFICATIONS, after=place)
-        sandbox.meanwhile(self._change)
+        sandbox.before_each_request(self._change)
         if not history.counts:
-            sandbox.falsify(page=lambda _, page: page | {"_meta": {"max_results": page["_meta"]["max_results"]}})
+            sandbox.override(page=lambda _, page: page | {"_meta": {"max_results": page["_meta"]["max_results"]}})
 
     def clear(self) -> None:
-        self._sandbox.meanwhile(None)
-        self._sandbox.falsify()
+        self._sandbox.before_each_request(None)
+        self._sandbox.override()
         self._sandbox.stop_failing()
         for row_id in self.rows:
             self._sandbox.delete(SPECIFICATIONS, row_id)

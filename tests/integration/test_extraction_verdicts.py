@@ -132,11 +132,11 @@ def test_the_verdict_is_complete_only_if_it_is(
             return extraction.manifest
 
     table = ChangingRows(server.sandbox, history)
-    server.sandbox.falsify(page=DefectivePages(planted))
+    server.sandbox.override(page=DefectivePages(planted))
     try:
         manifest = server.run(run())
     finally:
-        server.sandbox.falsify()
+        server.sandbox.override()
         rows = set(table.rows)
         table.clear()
     assert len(set(delivered)) == len(delivered)
@@ -154,7 +154,7 @@ async def test_a_lost_or_repeated_row_is_found(
     ids = fill(sandbox, spread_evenly(1000))
     amili = await connect(sandbox, concurrency=3)
     pages = DefectivePages({number: (defect, place)})
-    sandbox.falsify(page=pages)
+    sandbox.override(page=pages)
     extraction = amili.payout_specifications.extract()
     delivered = [record.id async for record in extraction]
     assert pages.was_applied
@@ -265,9 +265,9 @@ async def test_two_changes_that_cancel_out_are_reported(start_sandbox: StartSand
             sandbox.delete(SPECIFICATIONS, ids[-3])
         if pages == 6:
             fill(sandbox, [f"{int(ids[-2], 16) + 1:024x}"])
-            sandbox.meanwhile(None)
+            sandbox.before_each_request(None)
 
-    sandbox.meanwhile(change)
+    sandbox.before_each_request(change)
     amili = await connect(sandbox, concurrency=1)
     extraction = amili.payout_specifications.extract()
     assert len([record async for record in extraction]) == 1000

@@ -296,7 +296,7 @@ async def test_a_server_that_extends_its_block_with_each_request(
     """A client without a rate limiter pauses for a window of Eve's own limiter, then delivers everything."""
     window = RateWindow(4, 60.0)
     sandbox = await start_sandbox(
-        **ROWS | {"rate_limit": (window,), "refusals_count": True, "rate_limit_headers": has_headers}
+        **ROWS | {"rate_limit": (window,), "count_rejected": True, "rate_limit_headers": has_headers}
     )
     amili = await connect(sandbox, page_size=PAGE_SIZE, concurrency=2)
     for _ in range(3):  # with the token request, the window is full

@@ -229,7 +229,7 @@ async def test_a_defect_of_one_page_ends_an_extraction_there(defect: Defect, sce
 async def test_a_page_repeated_endlessly(operation: Operation, spoil: Spoil, scene: HostileScene) -> None:
     """A server that ignores page numbers is detected before a row is repeated; keyset pagination needs none."""
     await scene.open()
-    scene.sandbox.falsify(query=always_the_first)
+    scene.sandbox.override(query=always_the_first)
     scene.server.plan(replace_page(Defect("", spoil, {})), times=None, path=f"/{SPECIFICATIONS}")
     await scene.hold(operation, UNREADABLE if operation is STREAM else WHOLE)
 
@@ -248,7 +248,7 @@ async def test_absurd_amounts_are_differences(defect: Defect, scene: HostileScen
 async def test_another_page_than_the_requested_one(scene: HostileScene) -> None:
     """A page with another number than the requested one raises."""
     await scene.open()
-    scene.sandbox.falsify(query=always_the_first)
+    scene.sandbox.override(query=always_the_first)
     await scene.hold(PAGE, UNREADABLE)
 
 

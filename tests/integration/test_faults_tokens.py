@@ -300,7 +300,7 @@ async def test_a_clock_that_jumps_during_an_operation(
         if operation is CREATE or len(served) == 2:
             ours.offset = jump
 
-    sandbox.meanwhile(jump_at_the_second)
+    sandbox.before_each_request(jump_at_the_second)
     if operation is CREATE:
         sandbox.fail(Fault(reset="after"), method="POST")
     else:
@@ -347,10 +347,10 @@ async def test_a_suspended_machine(
     await amili.auth.get_valid_token()
 
     def sleep(request: Any) -> None:
-        sandbox.meanwhile(None)
+        sandbox.before_each_request(None)
         clock.skip(8 * HOUR)
 
-    sandbox.meanwhile(sleep)
+    sandbox.before_each_request(sleep)
     await amili.payouts.count()
     await hold(operation, WHOLE, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
     assert count_tokens(sandbox) == 2

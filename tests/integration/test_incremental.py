@@ -305,10 +305,10 @@ async def test_a_plan_tells_the_cost(sandbox: Sandbox, connect: Connect, clock: 
 async def test_what_cannot_be_gone_on_from_is_refused(sandbox: Sandbox, connect: Connect) -> None:
     """An extraction that lacks rows, one that has not ended, or something else altogether: the error says which."""
     amili = await connect(sandbox)
-    sandbox.falsify(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
+    sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
     lacking = amili.payout_specifications.extract()
     await take(lacking)
-    sandbox.falsify()
+    sandbox.override()
     since: Any
     for since, says in (
         (lacking.manifest, "lacks rows"),

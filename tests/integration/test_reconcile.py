@@ -228,7 +228,7 @@ async def test_a_filter_chooses_the_payouts(start_sandbox: StartSandbox, connect
 
 
 def once(callback: Callable[[], object], *, path: str, after: int = 0) -> Callable[[Any], None]:
-    """For `sandbox.meanwhile`: does something a single time, right before a list of this resource is answered."""
+    """For `before_each_request`: does something a single time, right before a list of this resource is answered."""
     left = [after]
 
     def meanwhile(request: Any) -> None:
@@ -264,7 +264,7 @@ async def test_a_booking_between_two_requests_is_no_difference(
         happened.append(busy)
         book_one_more(books, busy)
 
-    sandbox.meanwhile(once(book, path=SPECIFICATIONS, after=after))
+    sandbox.before_each_request(once(book, path=SPECIFICATIONS, after=after))
     found = await reconcile(amili)
     assert happened
     assert tell(found) == books.findings
@@ -287,7 +287,7 @@ async def test_a_payout_is_looked_at_until_it_holds_still(start_sandbox: StartSa
             if len(asked) <= 3:
                 book_one_more(books, busy)
 
-    sandbox.meanwhile(meanwhile)
+    sandbox.before_each_request(meanwhile)
     assert tell(await reconcile(await connect(sandbox))) == books.findings
     assert len(asked) == 4
 
@@ -301,7 +301,7 @@ async def test_a_payout_that_never_holds_still_is_no_difference(start_sandbox: S
         if request.path == f"/{SPECIFICATIONS}":
             book_one_more(books, books.ids[0])
 
-    sandbox.meanwhile(meanwhile)
+    sandbox.before_each_request(meanwhile)
     told: list[Reconciliation] = []
     with pytest.raises(UnreadableResponse, match="being booked on"):
         await take_all((await connect(sandbox)).reconcile(), told)
@@ -326,7 +326,7 @@ async def test_a_booking_that_takes_some_seconds_is_no_difference(
             for row in rows:
                 sandbox.update(SPECIFICATIONS, row["_id"], {"payout": busy})
 
-    sandbox.meanwhile(assign)
+    sandbox.before_each_request(assign)
     assert tell(await reconcile(await connect(sandbox))) == {}
 
 
@@ -346,7 +346,7 @@ async def test_rows_that_change_places_hide_no_fault(start_sandbox: StartSandbox
         sandbox.insert(SPECIFICATIONS, {**rows[0], "payout": other})
         sandbox.update(PAYOUTS, other, sum_up(rows[:2]))
 
-    sandbox.meanwhile(once(change_places, path=SPECIFICATIONS, after=1))
+    sandbox.before_each_request(once(change_places, path=SPECIFICATIONS, after=1))
     (found,) = [each for each in await reconcile(await connect(sandbox)) if not each.agrees]
     assert (found.payout_id, found.sums.count) == (wrong, 250)
 
@@ -368,7 +368,7 @@ async def test_payouts_that_come_and_go_meanwhile_are_no_difference(
             sandbox.insert(SPECIFICATIONS, {**row, "payout": payout_id})
             sandbox.insert(PAYOUTS, {"_id": payout_id, **sum_up([row])})
 
-    sandbox.meanwhile(once(come_and_go, path=SPECIFICATIONS))
+    sandbox.before_each_request(once(come_and_go, path=SPECIFICATIONS))
     found = await reconcile(await connect(sandbox))
     assert tell(found) == {}
     ids = {each.payout_id for each in found}
@@ -380,14 +380,14 @@ async def test_a_payout_that_loses_its_rows_meanwhile_is_told(start_sandbox: Sta
     """What is wrong in the second look too is wrong, though it was right when the payouts were read."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox)
-    sandbox.meanwhile(once(lambda: drop_row(books), path=SPECIFICATIONS))
+    sandbox.before_each_request(once(lambda: drop_row(books), path=SPECIFICATIONS))
     found = await reconcile(await connect(sandbox))
     assert len(books.findings) == 1
     assert tell(found) == books.findings
 
 
 def disregard(path: str, parameter: str, holding: str) -> Callable[[Any], dict[str, str]]:
-    """For `sandbox.falsify`: what was asked for, but for a parameter of one resource's lists that holds this text."""
+    """For `sandbox.override`: what was asked for, but for a parameter of one resource's lists that holds this text."""
 
     def falsify(request: Any) -> dict[str, str]:
         query = dict(request.query)
@@ -431,7 +431,7 @@ async def test_a_server_that_disregards_filter_or_order_is_no_difference(
         if "payout" not in row:
             sandbox.delete(SPECIFICATIONS, row["_id"])
     amili = await connect(sandbox)
-    sandbox.falsify(query=disregard(path, parameter, holding))
+    sandbox.override(query=disregard(path, parameter, holding))
     told: list[Reconciliation] = []
     if payouts < 100 and holding == "$gt":
         await take_all(amili.reconcile(where), told)  # all were asked for at once
@@ -457,7 +457,7 @@ async def test_a_server_with_smaller_pages_is_read_all_the_same(start_sandbox: S
     books = PlantedBooks(sandbox, payouts=230)
     for plant in FAULTS.values():
         plant(books)
-    sandbox.falsify(query=lambda request: {**request.query, "max_results": "20"})
+    sandbox.override(query=lambda request: {**request.query, "max_results": "20"})
     await check_findings(books, await connect(sandbox))
 
 

@@ -299,7 +299,7 @@ def test_a_server_that_does_not_count_is_compared_all_the_same(given: Given) -> 
     """The count is only for the progress."""
 
     def count_no_more(sandbox: Sandbox) -> None:
-        sandbox.falsify(page=lambda _, page: {**page, "_meta": {"max_results": page["_meta"]["max_results"]}})
+        sandbox.override(page=lambda _, page: {**page, "_meta": {"max_results": page["_meta"]["max_results"]}})
 
     given(count_no_more)
     result = reconcile()

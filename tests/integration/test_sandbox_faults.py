@@ -1,4 +1,4 @@
-"""Each way in which the sandbox can be told to fail, as a client sees it."""
+"""Each fault of the sandbox, as a client observes it."""
 
 import asyncio
 import errno
@@ -24,19 +24,19 @@ PAYMENTS = "creditor--payments"
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A small sandbox without a limit."""
+    """A small sandbox without a rate limit."""
     async with Sandbox(payouts=2, specifications=10, payments=3, rate_limit=None) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that uses each connection once, so that it resends nothing by itself."""
+    """A session that uses each connection once, because aiohttp resends a GET on a stale one."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
         yield session
 
 
-async def ask(
+async def send(
     http: aiohttp.ClientSession, sandbox: Sandbox, path: str = f"/{PAYMENTS}", *, method: str = "GET", **options: Any
 ) -> tuple[int, Any, bytes]:
     """Status, headers and body."""
@@ -45,7 +45,7 @@ async def ask(
         return response.status, response.headers, await response.read()
 
 
-async def settle(sandbox: Sandbox) -> None:
+async def wait_until_idle(sandbox: Sandbox) -> None:
     """Wait until no request is open."""
     for _ in range(200):
         if not sandbox.in_flight:
@@ -66,14 +66,14 @@ async def settle(sandbox: Sandbox) -> None:
         (Fault(status=502, body="<html>"), 502, "text/html; charset=utf-8", None),
     ],
 )
-async def test_a_status_is_answered_once(
+async def test_a_false_status_is_sent_once(
     http: aiohttp.ClientSession, sandbox: Sandbox, fault: Fault, status: int, kind: str, header: str | None
 ) -> None:
-    """The planned answer comes for one request, the true one for the next."""
+    """One request gets the planned answer, the next one the true answer."""
     sandbox.fail(fault)
-    got, headers, _ = await ask(http, sandbox)
+    got, headers, _ = await send(http, sandbox)
     assert (got, headers["Content-Type"], headers.get("Retry-After")) == (status, kind, header)
-    assert (await ask(http, sandbox))[0] == 200
+    assert (await send(http, sandbox))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ async def test_a_status_is_answered_once(
         (Fault(cut_head=5), 1),
     ],
 )
-async def test_a_payment_is_stored_or_not_whatever_the_client_sees(
+async def test_a_payment_is_stored_only_where_the_fault_carries_it_out(
     http: aiohttp.ClientSession, sandbox: Sandbox, fault: Fault, stored: int
 ) -> None:
-    """Before, after and instead: only some faults let the request be carried out."""
+    """Only some faults carry the request out, whatever the client observes."""
     sandbox.fail(fault)
     try:
-        status, *_ = await ask(http, sandbox, method="POST", json=PAYMENT)
+        status, *_ = await send(http, sandbox, method="POST", json=PAYMENT)
         assert status == fault.status
     except aiohttp.ClientError:
         assert fault.status is None
@@ -101,17 +101,17 @@ async def test_a_payment_is_stored_or_not_whatever_the_client_sees(
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_reset_is_a_reset(http: aiohttp.ClientSession, sandbox: Sandbox, moment: Any) -> None:
-    """The client gets no byte and no orderly end, and the journal no status."""
+async def test_a_reset_is_a_tcp_reset(http: aiohttp.ClientSession, sandbox: Sandbox, moment: Any) -> None:
+    """The client gets no byte and ECONNRESET, and the journal no status."""
     sandbox.fail(Fault(reset=moment))
     with pytest.raises(aiohttp.ClientOSError) as caught:
-        await ask(http, sandbox, method="POST", json=PAYMENT)  # a GET would be sent again by the client itself
+        await send(http, sandbox, method="POST", json=PAYMENT)  # aiohttp resends a GET by itself
     assert caught.value.errno == errno.ECONNRESET
     assert [request.status for request in sandbox.requests] == [None]
 
 
 async def test_a_cut_body_ends_early(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
-    """All is announced and a part is sent."""
+    """The headers announce all of the body, and a part of it is sent."""
     sandbox.fail(Fault(cut=20))
     async with http.get(f"{sandbox.url}/{PAYMENTS}", headers={"X-API-Key": sandbox.token()}) as response:
         assert int(response.headers["Content-Length"]) > 1000
@@ -127,10 +127,10 @@ async def test_a_cut_body_ends_early(http: aiohttp.ClientSession, sandbox: Sandb
         (Fault(cut_head=30), b"HTTP/1.1 200 OK\r\nContent-Type:"),
         (Fault(cut_head=13, status=502), b"HTTP/1.1 502 "),
     ],
-    ids=["nothing", "in a header", "in a false status line"],
+    ids=["empty", "in a header", "in a false status line"],
 )
 async def test_a_cut_head_ends_early(sandbox: Sandbox, fault: Fault, part: bytes) -> None:
-    """So many bytes come, then an orderly end."""
+    """The given number of bytes is sent, then the connection closes."""
     sandbox.fail(fault)
     host, port = sandbox.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -140,73 +140,73 @@ async def test_a_cut_head_ends_early(sandbox: Sandbox, fault: Fault, part: bytes
     assert [request.status for request in sandbox.requests] == [None]
 
 
-async def test_a_cut_within_the_headers_is_no_answer(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
-    """A client does not take a status line for an answer."""
+async def test_a_cut_in_the_headers_is_not_an_answer(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """A client does not accept a status line without the other headers as an answer."""
     sandbox.fail(Fault(cut_head=40))
     with pytest.raises(aiohttp.ServerDisconnectedError):
-        await ask(http, sandbox, method="POST", json=PAYMENT)
+        await send(http, sandbox, method="POST", json=PAYMENT)
 
 
-async def test_a_hang_can_come_after_the_fact(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
-    """The payment is stored while the client still waits, and nothing comes."""
+async def test_a_hang_can_follow_the_request_carried_out(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """The payment is stored while the client still waits, and no byte is sent."""
     sandbox.fail(Fault(hang=True, carried_out=True))
     is_carried_out = asyncio.Event()
-    sandbox.meanwhile(lambda _: is_carried_out.set())
-    waiting = asyncio.create_task(ask(http, sandbox, method="POST", json=PAYMENT))
+    sandbox.before_each_request(lambda _: is_carried_out.set())
+    waiting = asyncio.create_task(send(http, sandbox, method="POST", json=PAYMENT))
     await asyncio.wait_for(is_carried_out.wait(), 10)
     assert (len(sandbox.rows(PAYMENTS)), sandbox.in_flight) == (4, 1)
     assert not waiting.done()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await settle(sandbox)
+    await wait_until_idle(sandbox)
     assert len(sandbox.rows(PAYMENTS)) == 4
 
 
 @pytest.mark.parametrize("fault", [Fault(hang=True), Fault(cut=9, hang=True), Fault(cut_head=9, hang=True)])
-async def test_a_hang_lasts_until_the_client_leaves(
+async def test_a_hang_lasts_until_the_client_disconnects(
     http: aiohttp.ClientSession, sandbox: Sandbox, fault: Fault
 ) -> None:
-    """Nothing comes; when the client has gone away the request is no longer open."""
+    """No answer is sent; the request closes when the client disconnects."""
     sandbox.fail(fault)
     with pytest.raises(TimeoutError):
-        await ask(http, sandbox, timeout=aiohttp.ClientTimeout(total=0.02))
-    await settle(sandbox)
+        await send(http, sandbox, timeout=aiohttp.ClientTimeout(total=0.02))
+    await wait_until_idle(sandbox)
 
 
-async def test_a_delay_comes_before_the_answer(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
-    """A client that gives up meanwhile has its request carried out all the same."""
+async def test_a_delay_precedes_the_answer(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """The request of a client that times out during the delay is still carried out."""
     sandbox.fail(Fault(delay=0.02))
     with pytest.raises(TimeoutError):
-        await ask(http, sandbox, method="POST", json=PAYMENT, timeout=aiohttp.ClientTimeout(total=0.01))
-    await settle(sandbox)
+        await send(http, sandbox, method="POST", json=PAYMENT, timeout=aiohttp.ClientTimeout(total=0.01))
+    await wait_until_idle(sandbox)
     assert len(sandbox.rows(PAYMENTS)) == 4
 
 
-async def test_a_revocation_meets_the_request_itself(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
-    """The token that came with the request is the first to be refused."""
+async def test_a_revocation_applies_to_the_request_itself(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """The token of the request is already rejected."""
     sandbox.fail(Fault(revoke=True))
-    assert [(await ask(http, sandbox))[0] for _ in range(2)] == [401, 200]
+    assert [(await send(http, sandbox))[0] for _ in range(2)] == [401, 200]
 
 
-async def test_a_plan_chooses_its_requests(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
-    """By method, by resource, by prefix, a number of times, after some have passed."""
+async def test_a_plan_selects_its_requests(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """A fault is planned by method, resource or prefix, for a number of requests, after some of them."""
     payouts, specifications = "/finance--payouts", "/finance--payout-specifications"
     sandbox.fail(Fault(status=503), path="finance--payouts", times=2, after=1)
     sandbox.fail(Fault(status=502), path="/finance--payout-", method="get", times=None)
     sandbox.fail(Fault(status=500), method="POST")
-    assert [(await ask(http, sandbox, payouts))[0] for _ in range(4)] == [200, 503, 503, 200]
-    assert [(await ask(http, sandbox, specifications))[0] for _ in range(3)] == [502, 502, 502]
-    assert [(await ask(http, sandbox, method="POST", json=PAYMENT))[0] for _ in range(2)] == [500, 201]
+    assert [(await send(http, sandbox, payouts))[0] for _ in range(4)] == [200, 503, 503, 200]
+    assert [(await send(http, sandbox, specifications))[0] for _ in range(3)] == [502, 502, 502]
+    assert [(await send(http, sandbox, method="POST", json=PAYMENT))[0] for _ in range(2)] == [500, 201]
     sandbox.stop_failing()
-    assert (await ask(http, sandbox, specifications))[0] == 200
+    assert (await send(http, sandbox, specifications))[0] == 200
 
 
-async def test_faults_queue_up(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
-    """One request meets one fault, in the order in which they were planned."""
+async def test_faults_are_queued(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """One fault applies to one request, in the order of planning."""
     for status in (503, 429):
         sandbox.fail(Fault(status=status))
-    assert [(await ask(http, sandbox))[0] for _ in range(3)] == [503, 429, 200]
+    assert [(await send(http, sandbox))[0] for _ in range(3)] == [503, 429, 200]
 
 
 @pytest.mark.parametrize(
@@ -229,14 +229,14 @@ async def test_faults_queue_up(http: aiohttp.ClientSession, sandbox: Sandbox) ->
         {"cut_head": -1},
     ],
 )
-def test_senseless_faults_are_refused(fields: dict[str, Any]) -> None:
-    """What cannot happen together cannot be planned."""
-    with pytest.raises(ValueError, match=r"carries|need|hangs has|negative"):
+def test_contradictory_faults_raise(fields: dict[str, Any]) -> None:
+    """Fields that exclude each other are a ValueError that names them."""
+    with pytest.raises(ValueError, match=r"must be absent|needs|exclude each other|must not be negative"):
         Fault(**fields)
 
 
-async def test_a_gateway_page_is_no_json(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
-    """A client that reads JSON from a 503 must fail to."""
+async def test_a_gateway_page_is_not_json(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """The body of a 503 is HTML, which a JSON decoder rejects."""
     sandbox.fail(Fault.unavailable())
     with pytest.raises(ValueError, match="Expecting value"):
-        json.loads((await ask(http, sandbox))[2])
+        json.loads((await send(http, sandbox))[2])

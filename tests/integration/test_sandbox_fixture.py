@@ -1,4 +1,4 @@
-"""The fixture for users' own tests, in a test run of its own."""
+"""The pytest fixture for tests of users, in a separate test run."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ OPTIONS = ("-q", "-p", "amili_async.sandbox.pytest_plugin", "-p", "no:cacheprovi
 
 
 def test_each_test_gets_a_fresh_sandbox(tmp_path: Path) -> None:
-    """The plugin starts a small sandbox per test and closes it, also for tests that are not async."""
+    """The plugin starts a small sandbox for each test, async or not, and closes it."""
     (tmp_path / "test_users.py").write_text(USERS_TEST)
     command = [sys.executable, "-m", "pytest", *OPTIONS, "--rootdir", str(tmp_path), str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

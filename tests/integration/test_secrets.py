@@ -319,12 +319,12 @@ async def ask_a_closed_client(scene: WatchedScene) -> None:
 async def close_while_asking(scene: WatchedScene) -> None:
     await scene.amili.auth.token()
     closing: list[asyncio.Task[None]] = []
-    scene.sandbox.meanwhile(lambda request: closing.append(asyncio.create_task(scene.amili.aclose())))
+    scene.sandbox.before_each_request(lambda request: closing.append(asyncio.create_task(scene.amili.aclose())))
     scene.sandbox.fail(Fault(status=200, carried_out=True, cut=0, hang=True), path=SPECIFICATIONS)
     try:
         await scene.amili.payout_specifications.page(where=FILTER)
     finally:
-        scene.sandbox.meanwhile(None)
+        scene.sandbox.before_each_request(None)
         await asyncio.gather(*closing)
 
 
@@ -395,7 +395,7 @@ async def sweep_in_vain(scene: WatchedScene) -> None:
 
 
 async def reconcile_what_was_not_asked_for(scene: WatchedScene) -> None:
-    scene.sandbox.falsify(query=lambda request: {"max_results": "100"})
+    scene.sandbox.override(query=lambda request: {"max_results": "100"})
     async with aclosing(scene.amili.reconcile(FILTER)) as reconciliations:
         _ = [each async for each in reconciliations]
 

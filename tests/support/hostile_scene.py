@@ -68,7 +68,7 @@ class HostileScene:
         self._time.stop()
         self.requests_while_failing = len(self.server.received)
         self.server.behave()
-        self.sandbox.falsify()
+        self.sandbox.override()
         internals.set_base_url(self.amili, self.server.url)
 
     def count(self, operation: Operation) -> int:

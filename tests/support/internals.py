@@ -126,14 +126,14 @@ def set_port(sandbox: Sandbox, port: int) -> None:
 
 def hold_responses(sandbox: Sandbox, hold: Callable[[], Awaitable[None]]) -> None:
     """Await *hold* in each request of a sandbox that has not started, after it has arrived and before its response."""
-    frontend: Any = sandbox._frontend
-    play = frontend._play
+    handler: Any = sandbox._http
+    answer = handler._answer
 
-    async def play_later(*arguments: Any) -> Any:
+    async def answer_later(*arguments: Any) -> Any:
         await hold()
-        return await play(*arguments)
+        return await answer(*arguments)
 
-    frontend._play = play_later
+    handler._answer = answer_later
 
 
 @contextmanager

@@ -1,5 +1,51 @@
-"""The rows that a fresh sandbox holds: made up, but exact to the öre and equal for equal seeds."""
+"""The rows of a new sandbox: generated, exact to the öre, and equal for equal seeds.
 
-from .books import Books
+Invariant: the totals and the summary of a payout are the sums of its specifications.
+"""
 
-__all__ = ["Books"]
+from functools import cached_property
+from random import Random
+from typing import Any
+
+from .payments import make_payments
+from .payouts import make_payouts
+from .plans import Creditor, PayoutPlan, make_creditors, plan_payouts
+from .specifications import Booking, make_bookings, make_specifications
+
+__all__ = ["SeedData"]
+
+
+class SeedData:
+    """So many payouts, specifications and payments, each list made on demand."""
+
+    def __init__(self, *, payouts: int, specifications: int, payments: int, seed: int) -> None:
+        self._counts = (payouts, specifications, payments)
+        self._seed = seed
+
+    def payouts(self) -> list[dict[str, Any]]:
+        """The payouts, in stored order."""
+        return make_payouts(self._plans, self._bookings)
+
+    def specifications(self) -> list[dict[str, Any]]:
+        """The specifications, in stored order."""
+        return make_specifications(self._bookings, random=self._random("specifications"))
+
+    def payments(self) -> list[dict[str, Any]]:
+        """The payments, in stored order."""
+        return make_payments(self._counts[2], self._creditors, random=self._random("payments"))
+
+    @cached_property
+    def _creditors(self) -> list[Creditor]:
+        return make_creditors(self._random("creditors"))
+
+    @cached_property
+    def _plans(self) -> list[PayoutPlan]:
+        return plan_payouts(self._counts[0], self._creditors, random=self._random("payouts"))
+
+    @cached_property
+    def _bookings(self) -> list[Booking]:
+        return make_bookings(self._counts[1], self._plans, self._creditors, random=self._random("bookings"))
+
+    def _random(self, part: str) -> Random:
+        # One generator for each part, so that the number of rows of one part does not change another.
+        return Random(f"{self._seed}/{part}")  # noqa: S311

@@ -1,33 +1,35 @@
-"""The payments that creditors have registered: settled, settled with a warning, or refused."""
+"""The payments that creditors registered: completed, completed with a warning, or in error."""
 
 from datetime import timedelta
 from random import Random
 from typing import Any
 
 from ..dates import write_date
-from ..identity import IdMint, random_id
-from .values import BEGINNING, SPAN_DAYS, Creditor, as_number, on_day, write_day
+from ..object_ids import ObjectIdFactory, random_id
+from .plans import FIRST_DAY, SPAN_DAYS, Creditor, as_number, on_day, write_day
 
 
 def make_payments(count: int, creditors: list[Creditor], *, random: Random) -> list[dict[str, Any]]:
     """The rows, in order of creation."""
-    mint = IdMint(random)
-    return [_make_row(number, count, creditors, mint, random) for number in range(count)]
+    ids = ObjectIdFactory(random)
+    return [_make_row(number, count, creditors, ids, random) for number in range(count)]
 
 
-def _make_row(number: int, count: int, creditors: list[Creditor], mint: IdMint, random: Random) -> dict[str, Any]:
-    # pairs share their second of creation
+def _make_row(
+    number: int, count: int, creditors: list[Creditor], ids: ObjectIdFactory, random: Random
+) -> dict[str, Any]:
+    # Pairs share their second of creation, so that `_created` alone does not order them.
     created = on_day((number // 2) * 2 * SPAN_DAYS // count) + timedelta(hours=14, seconds=29)
     ore = random.randrange(100, 20_000) * 100 if number % 3 == 0 else random.randrange(100, 900_000)
     reference = {"creditor_payment_reference": f"PAY-REF-{number:03}"} if number % 4 else {}
-    case = {"case": random_id(random, BEGINNING.timestamp())}
+    case = {"case": random_id(random, FIRST_DAY.timestamp())}
     invoice = f"INV-2025-{random.randrange(2_000):04}"
     return {
-        "_id": mint.make(created.timestamp()),
+        "_id": ids.make(created.timestamp()),
         "_created": write_date(created),
         "_updated": write_date(created),
         "_etag": f"{random.getrandbits(160):040x}",
-        "account": random_id(random, BEGINNING.timestamp()),
+        "account": random_id(random, FIRST_DAY.timestamp()),
         "creditor": random.choice(creditors).id,
         **(case if number % 3 else {"invoice_number": invoice}),
         "currency": "SEK",
@@ -36,14 +38,14 @@ def _make_row(number: int, count: int, creditors: list[Creditor], mint: IdMint, 
         "client_registration_date": write_date(created),
         **reference,
         "origin": "creditor_system",
-        **_settle(number, ore),
+        **_outcome(number, ore),
         "case_invoice_number": invoice,
         "case_reference_number": None if number % 7 == 5 else str(25_000 + random.randrange(2_000)),
         **({} if number % 8 == 6 else {"booking_date": write_day(created)}),
     }
 
 
-def _settle(number: int, ore: int) -> dict[str, Any]:
+def _outcome(number: int, ore: int) -> dict[str, Any]:
     """One in eight could not be settled, one in eight only in part."""
     if number % 8 == 6:
         return {"status": "error", "status_reason_locale": "creditor_payment.case_closed"}

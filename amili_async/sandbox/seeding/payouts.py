@@ -1,22 +1,22 @@
-"""The payouts as rows: the sums over their specifications, exact to the öre."""
+"""The payouts as rows, with the sums over their specifications, exact to the öre."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from ..dates import write_date
-from .plans import PayoutPlan
+from .plans import PayoutPlan, as_number
 from .specifications import Booking
-from .values import as_number
 
 
 def make_payouts(plans: list[PayoutPlan], bookings: list[Booking]) -> list[dict[str, Any]]:
-    """One row per plan. Every fourth pair was stored the other way round than it was created."""
+    """One row per plan, in stored order."""
     by_plan: dict[str, list[Booking]] = defaultdict(list)
     for booking in bookings:
         if booking.plan:
             by_plan[booking.plan.id].append(booking)
     rows = [_make_row(number, plan, by_plan[plan.id]) for number, plan in enumerate(plans)]
+    # Every fourth pair is stored in the opposite order of creation: stored order is not sorted by `_id`.
     for early in range(2, len(rows) - 1, 8):
         rows[early], rows[early + 1] = rows[early + 1], rows[early]
     return rows
@@ -44,7 +44,7 @@ def _make_row(number: int, plan: PayoutPlan, bookings: list[Booking]) -> dict[st
     if number % 9 == 4:
         row["payout_reference"] = None
     if number % 11 == 6:
-        row["exported"] = True  # a field that no page of the API documents
+        row["exported"] = True  # an undocumented field, as the API has them
     return row
 
 
@@ -58,9 +58,7 @@ def _summarise(bookings: list[Booking]) -> dict[str, Any]:
     by_article: dict[str, list[Booking]] = defaultdict(list)
     for booking in bookings:
         by_article[booking.article].append(booking)
-    return {
-        article: {"count": len(those), **_sum_up(those, whole_as_int=False)} for article, those in by_article.items()
-    }
+    return {article: {"count": len(own), **_sum_up(own, whole_as_int=False)} for article, own in by_article.items()}
 
 
 def _sum_up(bookings: Iterable[Booking], *, whole_as_int: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The made-up rows: exact sums, equal for equal seeds, and odd in every way that is promised."""
+"""The generated rows: exact sums, equal for equal seeds, with every promised oddity."""
 
 from collections import defaultdict
 from decimal import Decimal
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from amili_async.sandbox.dates import read_date
-from amili_async.sandbox.seeding import Books
+from amili_async.sandbox.seeding import SeedData
 
 MONEY = ("amount", "vat_amount", "total_amount")
 
 
-def books(seed: int = 1, *, payouts: int = 50, specifications: int = 800, payments: int = 40) -> Books:
+def seed_data(seed: int = 1, *, payouts: int = 50, specifications: int = 800, payments: int = 40) -> SeedData:
     """Rows for a seed."""
-    return Books(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
+    return SeedData(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
 
 
 def add_up(rows: list[dict[str, Any]]) -> dict[str, Decimal]:
@@ -26,7 +26,7 @@ def add_up(rows: list[dict[str, Any]]) -> dict[str, Decimal]:
 @pytest.mark.parametrize(("payouts", "specifications"), [(50, 800), (3, 40), (5, 0), (0, 20), (1, 1), (60, 80)])
 def test_payouts_are_the_sums_of_their_specifications(seed: int, payouts: int, specifications: int) -> None:
     """Amounts and summaries agree to the öre for every payout, and a total is an amount and its VAT."""
-    made = books(seed, payouts=payouts, specifications=specifications)
+    made = seed_data(seed, payouts=payouts, specifications=specifications)
     children: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in made.specifications():
         assert Decimal(row["amount"]) + Decimal(row["vat_amount"]) == Decimal(row["total_amount"])
@@ -45,8 +45,8 @@ def test_payouts_are_the_sums_of_their_specifications(seed: int, payouts: int, s
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(("payouts", "specifications"), [(50, 50), (50, 53), (50, 54), (50, 60), (300, 400), (9, 4)])
 def test_a_payout_has_specifications_wherever_there_are_enough(seed: int, payouts: int, specifications: int) -> None:
-    """No payout is left without while another has several, and one in fourteen still awaits its payout."""
-    made = books(seed, payouts=payouts, specifications=specifications)
+    """No payout lacks a specification while another has several, and one specification in fourteen has no payout."""
+    made = seed_data(seed, payouts=payouts, specifications=specifications)
     named = [row["payout"] for row in made.specifications() if "payout" in row]
     assert len(named) == specifications - sum(number % 14 == 5 for number in range(specifications))
     assert len(set(named)) == min(payouts, len(named))
@@ -54,22 +54,22 @@ def test_a_payout_has_specifications_wherever_there_are_enough(seed: int, payout
 
 
 def test_the_ids_of_payouts_do_not_depend_on_their_specifications() -> None:
-    """The numbers of the seed decide them alone: 50 payouts are the same 50, with whatever is booked on them."""
-    ids = [row["_id"] for row in books(specifications=5000).payouts()]
-    assert ids == [row["_id"] for row in books(specifications=60).payouts()]
+    """Seed and number of payouts alone decide them: 50 payouts are the same 50, whatever is booked on them."""
+    ids = [row["_id"] for row in seed_data(specifications=5000).payouts()]
+    assert ids == [row["_id"] for row in seed_data(specifications=60).payouts()]
     assert "6776478033d4049c0400dd72" in ids
 
 
 def test_a_seed_decides_every_row() -> None:
-    """The same seed gives the same rows, another seed shares no id with them."""
-    for part in (Books.payouts, Books.specifications, Books.payments):
-        assert part(books(1)) == part(books(1))
-        assert not {row["_id"] for row in part(books(1))} & {row["_id"] for row in part(books(2))}
+    """The same seed gives the same rows; another seed gives rows with no id in common."""
+    for part in (SeedData.payouts, SeedData.specifications, SeedData.payments):
+        assert part(seed_data(1)) == part(seed_data(1))
+        assert not {row["_id"] for row in part(seed_data(1))} & {row["_id"] for row in part(seed_data(2))}
 
 
-def test_ids_tell_their_second_and_ascend_with_creation() -> None:
-    """An id begins with the second of `_created`; rows made later have larger ids, though some are stored earlier."""
-    for rows in (books().payouts(), books().specifications(), books().payments()):
+def test_ids_begin_with_their_second_and_ascend_with_creation() -> None:
+    """An id begins with the second of `_created`; later rows have larger ids, though some are stored earlier."""
+    for rows in (seed_data().payouts(), seed_data().specifications(), seed_data().payments()):
         by_id = sorted(rows, key=lambda row: row["_id"])
         moments = [read_date(row["_created"]) for row in by_id]
         assert all(
@@ -77,7 +77,8 @@ def test_ids_tell_their_second_and_ascend_with_creation() -> None:
         )
         assert moments == sorted(moments, key=lambda moment: moment.timestamp() if moment else 0)
         assert len(set(moments)) < len(rows) == len({row["_id"] for row in rows})
-    assert [row["_id"] for row in books().specifications()] != sorted(row["_id"] for row in books().specifications())
+    stored = [row["_id"] for row in seed_data().specifications()]
+    assert stored != sorted(stored)
 
 
 @pytest.mark.parametrize(
@@ -101,14 +102,14 @@ def test_ids_tell_their_second_and_ascend_with_creation() -> None:
         lambda row: row.get("payout_interval") == "weekly",
     ],
 )
-def test_specifications_are_odd_in_many_ways(oddity: Any) -> None:
-    """Every oddity that a client must bear is there, and not everywhere."""
-    odd = [row for row in books().specifications() if oddity(row)]
+def test_specifications_have_every_oddity(oddity: Any) -> None:
+    """Each oddity of the API appears in some rows, and not in all."""
+    odd = [row for row in seed_data().specifications() if oddity(row)]
     assert 0 < len(odd) < 800
 
 
-def test_payments_end_in_every_way() -> None:
-    """Completed, with a warning and in error; by case and by invoice number, never by both."""
-    rows = books().payments()
+def test_payments_have_every_status() -> None:
+    """Payments are completed, with a warning and in error, by case and by invoice number, never by both."""
+    rows = seed_data().payments()
     assert {row["status"] for row in rows} == {"completed", "warning", "error"}
     assert {("case" in row, "invoice_number" in row) for row in rows} == {(True, False), (False, True)}

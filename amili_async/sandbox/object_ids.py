@@ -1,10 +1,16 @@
-"""Ids as MongoDB makes them: the second of creation, a part that stays, and a count that goes up."""
+"""MongoDB's ids: their type, and factories for them."""
 
 from random import Random
 
 
-class IdMint:
-    """Makes ids that ascend with their moment, and within one second with their turn."""
+class ObjectId(str):
+    """Twenty-four lower-case hex digits of an id, never equal to the same text in a text field."""
+
+    __slots__ = ()
+
+
+class ObjectIdFactory:
+    """Makes ids as MongoDB does: the second of creation, a fixed part, a counter. Later ids are larger."""
 
     def __init__(self, random: Random) -> None:
         self._fixed = random.getrandbits(40)
@@ -17,5 +23,5 @@ class IdMint:
 
 
 def random_id(random: Random, epoch_seconds: float) -> str:
-    """An id of something outside the three resources: a creditor, a case, an account."""
+    """An id of a document outside the three resources: a creditor, a case, an account."""
     return f"{int(epoch_seconds):08x}{random.getrandbits(64):016x}"
