@@ -32,6 +32,7 @@ search                                     space                                
 `integration/test_export_kills`            3 formats x SIGKILL at every page, request,   each tenth       every one
                                            write, sync, rename and removal
 `integration/test_export_kills`            3 formats x 4 seeds of random kills           4, twice         12, twice
+`integration/test_extraction`              8 sizes x 3 distributions of rows             8                24
 `integration/test_extraction_histories`    sequences of inserts, updates and deletes     60 and 30        600 and 300
                                            between any two requests
 `integration/test_extraction_verdicts`     pages that lack or repeat rows                40 examples      400 examples
