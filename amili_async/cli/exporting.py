@@ -122,6 +122,6 @@ def _describe(exported: ExportResult, name: str) -> str:
         parts.append(f"{exported.changed:,} of them new or changed")
     if exported.manifest is not None and exported.drifted:
         parts.append("rows came or went meanwhile, and each that was there all the time is there once")
-    if exported.manifest is not None and exported.manifest.newer:
-        parts.append(f"{exported.manifest.newer:,} that are too new are left for the next time")
+    if exported.manifest is not None and exported.manifest.count_past_bound:
+        parts.append(f"{exported.manifest.count_past_bound:,} that are too new are left for the next time")
     return "; ".join(parts)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from amili_async._wire.api_code import ApiCodeCredentials
+from amili_async.auth import ApiCodeCredentials
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.events import Event, Observer, RateLimiterPaused

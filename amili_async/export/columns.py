@@ -17,14 +17,7 @@ from msgspec import Struct, UnsetType
 
 from amili_async.errors import ConfigurationError
 from amili_async.models import CreditorPayment, Payout, PayoutSpecification, Timestamp
-
-CATEGORICAL_FIELDS = frozenset(
-    {
-        *("article", "currency", "finance_category", "finance_interval", "origin", "payout_interval", "state"),
-        *("status", "_status", "_payment_status"),
-    }
-)
-"""The fields that hold one of a few words."""
+from amili_async.models.kinds import CATEGORICAL_FIELDS
 
 
 class Scalar(StrEnum):

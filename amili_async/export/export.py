@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amili_async._wire.tasks import in_thread
+from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError
 from amili_async.export.commit import build, commit_alone
 from amili_async.export.files import failing, find_places
@@ -15,7 +16,6 @@ from amili_async.export.journal import ExportSpec
 from amili_async.export.records import encode
 from amili_async.export.spool import KEY_SIZE, Spool
 from amili_async.export.start import ExportRequest, open_alone
-from amili_async.filters import Where
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 

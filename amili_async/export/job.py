@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 from msgspec import Raw, Struct
 
 from amili_async._wire.tasks import finish_uncancelled, in_thread
+from amili_async.conditions import Where
 from amili_async.errors import UnreadableResponse
 from amili_async.export.commit import build, commit, read_ids
 from amili_async.export.formats import Format, format_for
 from amili_async.export.journal import NOTHING, SAVE_EVERY, FinishedExport, Journal
 from amili_async.export.start import ExportRequest, open_ledger
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
-from amili_async.filters import Where
 from amili_async.resources import Resource
 
 Progress: TypeAlias = Callable[[int, int | None, float | None], object]
@@ -129,7 +129,7 @@ async def _sweep(resource: Resource[Any], ledger: Journal, form: Format, where: 
 
 
 def _lacking(order: ExportRequest, manifest: Manifest) -> UnreadableResponse:
-    counts = [f"{count:,}" for count in (manifest.before, manifest.after) if count is not None]
+    counts = [f"{count:,}" for count in (manifest.count_before, manifest.count_after) if count is not None]
     return UnreadableResponse(
         f"{order.places.named} was not made: {manifest.distinct:,} rows of {manifest.resource} came, but the API "
         f"counted {' and then '.join(counts)}; export again",

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from amili_async.errors import ExportFailed, UnreadableResponse
 from amili_async.models import parse_date
-from amili_async.models.fields import KINDS
+from amili_async.models.kinds import KINDS
 
 
 def as_document(record: Any) -> dict[str, Any]:
@@ -33,23 +33,20 @@ def pick(document: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def columns_of(records: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
-    """The values of each field, dotted ones too; `None` where it is absent."""
-    return [[None if value is UNSET else value for value in column] for column in to_columns(records, names)]
-
-
 def to_columns(records: Sequence[Any], names: Sequence[str]) -> list[Sequence[Any]]:
-    """The same, but what is absent may be UNSET as well."""
+    """The values of each field, dotted ones too; `None` where it is absent."""
     types = set(map(type, records))
     record: Any = types.pop() if len(types) == 1 else dict
     if not issubclass(record, msgspec.Struct):
         documents = [as_document(one) for one in records]
         return [[pick(document, name) for document in documents] for name in names]
-    places = _places_of(record)
+    places, unset = _places_of(record), _unset_names_of(record)
     values = list(zip(*map(astuple, records), strict=True))
     columns: list[Sequence[Any]] = []
     for name in names:
-        if name in places:
+        if name in unset:
+            columns.append([None if value is UNSET else value for value in values[places[name]]])
+        elif name in places:
             columns.append(values[places[name]])
         else:
             columns.append([pick(as_document(one), name) if "." in name else None for one in records])
@@ -66,6 +63,12 @@ def id_of(record: Any) -> str | None:
 def _places_of(record: Any) -> dict[str, int]:
     """The API's name of each field of a struct, and the place at which `astuple` has it."""
     return {name: place for place, name in enumerate(record.__struct_encode_fields__)}
+
+
+@lru_cache(maxsize=256)
+def _unset_names_of(record: Any) -> frozenset[str]:
+    """The API's names of the fields that a caller's own struct leaves `UNSET` where they are absent."""
+    return frozenset(field.encode_name for field in msgspec.structs.fields(record) if field.default is UNSET)
 
 
 def _read_date(value: Any) -> Any:

@@ -5,11 +5,13 @@ import importlib
 import inspect
 from collections import Counter
 from pathlib import Path
+from typing import get_type_hints
 
 import msgspec
 
 import amili_async
-from amili_async import AmiliError, events
+from amili_async import AmiliError, Priority, Quota, RateLimiter, events
+from tests.architecture.public_face import INTERNAL_BASES, find_mentioned, find_public_values
 from tests.architecture.source import MODULES, PACKAGE, ROOT, TESTS, find_functions, parse
 from tests.support.errors import ERROR_CLASSES
 
@@ -54,6 +56,33 @@ def test_the_promised_names_exist() -> None:
         for attribute in sorted(attributes - set(dir(kind)) - set(inspect.get_annotations(kind)))
     ]
     assert missing == []
+
+
+def test_each_name_in_a_public_signature_is_exported() -> None:
+    """A parameter, a result, a field or a base that has a type of this package has one that users can import."""
+    public = find_public_values()
+    mentioned = {
+        f"{label} mentions {origin}.{name}": getattr(importlib.import_module(origin), name)
+        for label, value in public.items()
+        for origin, name in find_mentioned(value)
+        if name not in INTERNAL_BASES
+    }
+    exported = {id(value) for value in public.values()}
+    assert [label for label, value in mentioned.items() if id(value) not in exported] == []
+
+
+def test_each_public_value_has_a_public_module() -> None:
+    """`help()`, tracebacks and pickles name no module with a leading underscore."""
+    modules = {label: str(getattr(value, "__module__", "")) for label, value in find_public_values().items()}
+    assert [label for label, module in modules.items() if "._" in f".{module}"] == []
+
+
+def test_a_rate_limiter_can_be_written_with_public_names() -> None:
+    """All types in the signatures of `RateLimiter` evaluate, and are those of `amili_async.policies`."""
+    hints = [get_type_hints(method) for name, method in vars(RateLimiter).items() if not name.startswith("_")]
+    used = {kind for hint in hints for kind in hint.values() if getattr(kind, "__module__", "") != "builtins"}
+    assert {Priority, Quota | None} <= used
+    assert {kind.__module__ for kind in (Priority, Quota, RateLimiter)} == {"amili_async.policies"}
 
 
 def find_undocumented(name: str) -> list[str]:

@@ -64,7 +64,7 @@ def connect(clock: HastyClock, resources: AsyncExitStack) -> Connect:
     async def open_client(sandbox: Sandbox, **options: Any) -> AmiliClient:
         if options.get("auth") is None:
             options["auth"] = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-        client = AmiliClient(sandbox.url, **({"rate_limit": None, "clock": clock} | options))
+        client = AmiliClient(sandbox.url, **({"rate_limit": None, "_clock": clock} | options))
         return await resources.enter_async_context(client)
 
     return open_client

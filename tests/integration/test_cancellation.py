@@ -192,7 +192,7 @@ async def opened(sandbox: Sandbox, clock: HastyClock, tmp_path: Path, number: in
     """A client without token or connection; after it is closed, none of its tasks is left."""
     limiter = CountingLimiter(clock)
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-    amili = AmiliClient(sandbox.url, auth=credentials, page_size=20, concurrency=3, rate_limit=limiter, clock=clock)
+    amili = AmiliClient(sandbox.url, auth=credentials, page_size=20, concurrency=3, rate_limit=limiter, _clock=clock)
     async with amili:
         path = tmp_path / f"{number}.ndjson"
         yield CallScene(
@@ -217,8 +217,7 @@ def find_remains(scene: CallScene) -> dict[str, Any]:
         "requests": scene.sandbox.in_flight,
         "iterations": len(internals.running_iterations(amili)),
         "payments in flight": internals.count_payments_in_flight(amili.creditor_payments),
-        "permits": scene.limiter.given - scene.limiter.returned
-        or internals.count_permits_in_use(scene.limiter.limiter),
+        "permits": scene.limiter.given - scene.limiter.returned or scene.limiter.limiter.in_flight,
         "connections": internals.count_connections_in_use(amili),
     }
 
@@ -317,7 +316,7 @@ async def test_a_call_can_be_left_while_the_server_is_silent(
         async with opened(sandbox, clock, tmp_path, number) as scene:
             sandbox.fail(fault, times=None, after=after)
             await leave(call, scene)
-            await scene.amili.auth.aclose()  # a refresh is shared, so no single caller ends it
+            await internals.tokens_of(scene.amili).aclose()  # a refresh is shared, so no single caller ends it
             await wait_until_quiet(scene)
             assert await is_usable(scene)
     assert unhandled == []
@@ -400,7 +399,7 @@ async def test_a_cancelled_aclose_still_closes(
 
     for at in steps(tenth):
         is_silent = False
-        amili = AmiliClient(sandbox.url, auth=source, page_size=20, concurrency=3, rate_limit=None, clock=clock)
+        amili = AmiliClient(sandbox.url, auth=source, page_size=20, concurrency=3, rate_limit=None, _clock=clock)
         async with amili:
             await amili.auth.get_valid_token()
             sandbox.fail(Fault(hang=True), times=None)

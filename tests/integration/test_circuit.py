@@ -19,7 +19,7 @@ from amili_async.errors import (
     PaymentOutcomeUnknown,
     ServerFault,
 )
-from amili_async.events import AttemptFinished, Event, PaymentLookedFor, RetryScheduled
+from amili_async.events import AttemptFinished, Event, PaymentLookedUp, RetryScheduled
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.clocks import HastyClock
@@ -302,10 +302,10 @@ async def test_payments_in_an_outage(amili: AmiliClient, sandbox: Sandbox, recor
     for payment in payments:
         with pytest.raises(PaymentOutcomeUnknown):
             async with asyncio.timeout(GUARD):
-                await amili.creditor_payments.create(payment, patience=5)
-    looks = sum(event.looks for event in recorder.events if isinstance(event, PaymentLookedFor))
+                await amili.creditor_payments.create(payment, lookup_timeout=5)
+    lookups = sum(event.lookups for event in recorder.events if isinstance(event, PaymentLookedUp))
     assert sum(request.method == "POST" for request in sandbox.requests) == 20
-    assert len(sandbox.requests) == 20 + looks + RETRIES
+    assert len(sandbox.requests) == 20 + lookups + RETRIES
     assert sandbox.rows(PAYMENTS) == []
 
     sandbox.stop_failing()

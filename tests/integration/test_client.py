@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from amili_async import AmiliClient, ApiCodeCredentials
-from amili_async.errors import AmiliError, ConfigurationError
+from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.policies import Priority, Quota
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import HastyClock, settle
@@ -41,7 +41,7 @@ async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:
     async with (
         Sandbox(payouts=2, specifications=0, payments=0) as sandbox,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
-        AmiliClient(sandbox.url, auth=sandbox.token(), session=session, clock=HastyClock()) as amili,
+        AmiliClient(sandbox.url, auth=sandbox.token(), session=session, _clock=HastyClock()) as amili,
     ):
         sandbox.fail(Fault(status=503, body=b"<p>" + b"x" * 5_000_000), times=2)
         async with asyncio.timeout(GUARD):
@@ -49,7 +49,7 @@ async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:
 
 
 async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
-    """Anything that keeps to RateLimiter, such as one shared between processes, is asked before each request."""
+    """Anything with the methods of RateLimiter, such as one shared between processes, is used for each request."""
 
     class Journal:
         def __init__(self) -> None:
@@ -79,13 +79,13 @@ async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
 
 
 async def test_closing_while_calls_wait_for_a_connection_ends_them() -> None:
-    """Closing the client cancels no caller: each call in flight raises an error of the package."""
+    """Closing the client cancels no caller: each call in flight raises `ClientClosed`."""
     async with Sandbox(payouts=2, specifications=0, payments=0, rate_limit=None) as sandbox:
-        client = AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None, clock=HastyClock())
+        client = AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None, _clock=HastyClock())
         await client.open()
         sandbox.fail(Fault(hang=True), times=None)
         calls = [asyncio.create_task(client.payouts.count()) for _ in range(105)]
         await settle(300)
         await client.aclose()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(outcome, AmiliError) for outcome in outcomes), {type(outcome) for outcome in outcomes}
+    assert all(isinstance(outcome, ClientClosed) for outcome in outcomes), {type(outcome) for outcome in outcomes}

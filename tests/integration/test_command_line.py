@@ -312,8 +312,8 @@ async def test_an_interrupted_export_goes_on(tmp_path: Path) -> None:
         (("list", "payouts"), "AMILI_TOKEN is not set.*--sandbox"),
         (("list", "payouts", "--where", f'{{"{SECRET}'), "--where is not valid JSON"),
         (("list", "payouts", "--sandbox", "--where", f'{{"payout_date": "{SECRET}"}}'), "payout_date holds a date"),
-        (("list", "payouts", "--sandbox", "--where", f'{{"amount": {{"$near": "{SECRET}"}}}}'), "no operator"),
-        (("list", "payouts", "--sandbox", "--sort", "a b"), "field's name"),
+        (("list", "payouts", "--sandbox", "--where", f'{{"amount": {{"$near": "{SECRET}"}}}}'), "unknown operator"),
+        (("list", "payouts", "--sandbox", "--sort", "a b"), "field name"),
         (("get", "payouts", SECRET, "--sandbox"), "24 hexadecimal digits"),
         (("export", "payouts", "-o", "a.xlsx", "--sandbox"), r"\.ndjson, \.jsonl, \.csv or \.parquet"),
         (("export", "payouts", "-o", "/missing/a.csv", "--sandbox"), "/missing/a.csv cannot be written"),
@@ -327,7 +327,7 @@ def test_a_mistake_of_the_caller_is_one_sentence_and_exit_code_2(arguments: tupl
 def test_credentials_that_cannot_work_are_told_without_being_shown() -> None:
     """A token that cannot be one: the sandbox is not offered, since credentials are there."""
     result = amili("list", "payouts", AMILI_TOKEN=f"{SECRET}\n")
-    assert_one_sentence(result, 2, "a fixed token must be")
+    assert_one_sentence(result, 2, "an access token must be")
     assert "--sandbox" not in result.stderr
 
 

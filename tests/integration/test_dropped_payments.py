@@ -42,9 +42,9 @@ def count_rows(sandbox: Sandbox) -> Counter[str]:
     return Counter(str(row["creditor_payment_reference"]) for row in sandbox.rows(PAYMENTS))
 
 
-async def create(amili: AmiliClient, payment: NewCreditorPayment, patience: float = PATIENCE) -> Outcome:
+async def create(amili: AmiliClient, payment: NewCreditorPayment, lookup_timeout: float = PATIENCE) -> Outcome:
     try:
-        return await amili.creditor_payments.create(payment, patience=patience)
+        return await amili.creditor_payments.create(payment, lookup_timeout=lookup_timeout)
     except AmiliError as error:
         return error
 
@@ -97,7 +97,7 @@ class DroppingConnection:
         self.proxy = await self._resources.enter_async_context(DroppingProxy(self.sandbox, latest=0.02))
         auth = ApiCodeCredentials(self.sandbox.api_code, self.sandbox.private_key)
         client = AmiliClient(
-            self.proxy.url, auth=auth, rate_limit=None, timeout=TIMEOUT, clock=clock or self._clock, retry=RETRY
+            self.proxy.url, auth=auth, rate_limit=None, timeout=TIMEOUT, _clock=clock or self._clock, retry=RETRY
         )
         self.amili = await self._resources.enter_async_context(client)
         await self.amili.auth.get_valid_token()
@@ -172,7 +172,7 @@ async def test_many_payments_over_a_connection_that_drops(many: int, connection:
     for payment, outcome in zip(payments, outcomes, strict=True):
         if isinstance(outcome, PaymentOutcomeUnknown):
             found = await connection.amili.creditor_payments.find(payment)
-            assert (found is not None) == (count_rows(connection.sandbox)[outcome.reference] == 1)
+            assert (found is not None) == (count_rows(connection.sandbox)[payment.creditor_payment_reference] == 1)
 
 
 @pytest.mark.parametrize("many", MANY)
@@ -191,7 +191,7 @@ async def test_a_list_over_such_a_connection_can_be_repeated_until_it_is_complet
         before = count_rows(connection.sandbox)
         outcomes: list[tuple[NewCreditorPayment, Outcome]] = []
         async for each in connection.amili.creditor_payments.create_many(
-            payments, concurrency=AT_ONCE, patience=PATIENCE
+            payments, concurrency=AT_ONCE, lookup_timeout=PATIENCE
         ):
             outcome = each.created or each.error
             assert isinstance(outcome, Outcome)

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from amili_async import AmiliClient, RateLimit, RetryPolicy, Timestamp, field
+from amili_async.conditions import Where
 from amili_async.errors import (
     AmiliError,
     ConfigurationError,
@@ -21,7 +22,6 @@ from amili_async.errors import (
     UnreadableResponse,
 )
 from amili_async.extraction import Checkpoint, Extraction, Verdict
-from amili_async.filters import Where
 from amili_async.sandbox import Fault, ReceivedRequest
 from tests.support import internals
 from tests.support.clocks import HastyClock, settle
@@ -182,7 +182,7 @@ async def test_rows_made_after_the_bound_are_left_for_the_next_time(
     extraction = amili.payout_specifications.extract()
     assert sorted(await take_all(extraction)) == sorted(old)
     manifest = extraction.manifest
-    assert (manifest.newer, manifest.before, manifest.after, manifest.rows) == (3, 302, 302, 302)
+    assert (manifest.count_past_bound, manifest.count_before, manifest.count_after, manifest.rows) == (3, 302, 302, 302)
     assert manifest.verdict is Verdict.COMPLETE
     bound = manifest.bound
     assert bound is not None
@@ -196,7 +196,7 @@ async def test_clocks_that_are_days_apart_are_refused(
     """Where it cannot be told which records are too new, nothing is brought, and the error says why."""
     sandbox = await start_sandbox(clock=lambda: clock.wall() + ahead)
     amili = await connect(sandbox, auth=sandbox.token())
-    with pytest.raises(UnreadableResponse, match="more than a day away from this machine's clock"):
+    with pytest.raises(UnreadableResponse, match="differs from this machine's clock by more than a day"):
         await take_all(amili.payout_specifications.extract())
 
 
@@ -268,7 +268,8 @@ async def test_a_server_without_totals(
     assert sorted(await take_all(extraction)) == ids
     assert count_pages(sandbox) <= 15 + 2 + 3 * 10
     if "total" in names:
-        assert (extraction.total, extraction.manifest.before, extraction.manifest.after) == (None, None, None)
+        manifest = extraction.manifest
+        assert (extraction.total, manifest.count_before, manifest.count_after) == (None, None, None)
 
 
 async def test_a_server_that_says_nothing_of_its_pages(start_sandbox: StartSandbox, connect: Connect) -> None:

@@ -179,7 +179,7 @@ class SharedServer:
             concurrency=history.concurrency,
             rate_limit=None,
             session=self.session,
-            clock=FixedClock(),
+            _clock=FixedClock(),
         )
 
 
@@ -236,7 +236,7 @@ def check(delivered: list[str], table: ChangingRows) -> None:
 
 def check_manifest(delivered: list[str], extraction: Extraction[Line]) -> None:
     manifest = extraction.manifest
-    assert (manifest.rows, manifest.distinct, manifest.doubled) == (len(delivered), len(delivered), 0)
+    assert (manifest.rows, manifest.distinct, manifest.duplicates) == (len(delivered), len(delivered), 0)
     assert extraction.checkpoint.is_finished
 
 

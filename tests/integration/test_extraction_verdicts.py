@@ -160,7 +160,7 @@ async def test_a_lost_or_repeated_row_is_found(
     assert pages.was_applied
     assert len(set(delivered)) == len(delivered)
     if defect is not lose:
-        assert extraction.manifest.doubled == 1
+        assert extraction.manifest.duplicates == 1
     is_whole = defect is lose and sorted(delivered) == ids  # the last row of a page is fetched with the next page
     assert is_whole or extraction.manifest.verdict is not Verdict.COMPLETE
 
@@ -231,7 +231,7 @@ async def test_rows_deleted_or_inserted_concurrently_are_reported(
         async for _ in batches:
             pass
     manifest = extraction.manifest
-    assert (manifest.before, manifest.after) == (1000, 999 if change == "delete" else 1001)
+    assert (manifest.count_before, manifest.count_after) == (1000, 999 if change == "delete" else 1001)
     assert manifest.verdict is Verdict.DRIFTED
 
 
@@ -248,7 +248,7 @@ async def test_a_deleted_and_an_inserted_row_are_reported(start_sandbox: StartSa
         async for _ in batches:
             pass
     manifest = extraction.manifest
-    assert (manifest.before, manifest.after, manifest.rows) == (1000, 1000, 1001)
+    assert (manifest.count_before, manifest.count_after, manifest.rows) == (1000, 1000, 1001)
     assert manifest.verdict is Verdict.DRIFTED
 
 
@@ -272,7 +272,7 @@ async def test_two_changes_that_cancel_out_are_reported(start_sandbox: StartSand
     extraction = amili.payout_specifications.extract()
     assert len([record async for record in extraction]) == 1000
     manifest = extraction.manifest
-    assert (manifest.before, manifest.after, manifest.rows) == (1000, 1000, 1000)
+    assert (manifest.count_before, manifest.count_after, manifest.rows) == (1000, 1000, 1000)
     assert manifest.verdict is Verdict.DRIFTED
 
 
@@ -283,12 +283,24 @@ async def test_a_manifest_is_complete_and_contains_no_values(start_sandbox: Star
     extraction = amili.payout_specifications.extract({"article": "canary"})
     assert [record async for record in extraction] == []
     manifest = extraction.manifest
-    assert (manifest.resource, manifest.rows, manifest.distinct, manifest.known) == (SPECIFICATIONS, 0, 0, 0)
-    assert (manifest.before, manifest.after, manifest.newer, manifest.doubled) == (0, 0, 0, 0)
+    assert manifest.resource == SPECIFICATIONS
+    assert (manifest.rows, manifest.distinct, manifest.already_delivered) == (0, 0, 0)
+    assert (manifest.count_before, manifest.count_after, manifest.count_past_bound, manifest.duplicates) == (0, 0, 0, 0)
     assert manifest.verdict is Verdict.COMPLETE
     assert "article" in manifest.filter
     assert "canary" not in manifest.to_json() + repr(manifest)
     fields = msgspec.json.decode(manifest.to_json())
-    expected = {"resource", "filter", "bound", "requests", "rows", "known", "doubled", "newer", "before", "after"}
+    expected = {
+        "resource",
+        "filter",
+        "bound",
+        "requests",
+        "rows",
+        "already_delivered",
+        "duplicates",
+        "count_past_bound",
+        "count_before",
+        "count_after",
+    }
     assert expected | {"since", "sums", "verdict"} <= fields.keys()
     assert fields["verdict"] == "complete"

@@ -265,7 +265,7 @@ async def test_a_clock_that_jumps_between_requests(
 ) -> None:
     """With a token, only an extraction needs the time of day, and raises rather than guess its bound."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     await amili.auth.get_valid_token()
     ours.offset = jump
     raises = operation is EXTRACT and abs(jump) > DAY
@@ -278,7 +278,7 @@ async def test_a_wrong_clock_at_the_token(
 ) -> None:
     """A clock some minutes off has no effect; with a larger offset the API rejects the token request."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     ours.offset = jump
     is_rejected = not -600 < jump <= 3000
     ending = Fails(AuthenticationError, {"status": 401}) if is_rejected else WHOLE
@@ -291,7 +291,7 @@ async def test_a_clock_that_jumps_during_an_operation(
 ) -> None:
     """Waits until a date, and the look-up of a payment whose response was lost, use the server's clock."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     await amili.auth.get_valid_token()
     served: list[str] = []
 
@@ -329,7 +329,7 @@ async def test_a_date_on_a_token_is_read_by_the_servers_clock(
     """A token that expires in ten minutes of the server's clock expires in ten minutes of the client's."""
     events: list[Event] = []
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours, observers=[events.append])
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours, observers=[events.append])
     ours.offset = jump
     body = {"access_token": sandbox.token(), "expires_at": round(clock.wall()) + 600}
     sandbox.fail(Fault(status=200, body=body), path=TOKEN_PATH)

@@ -111,13 +111,13 @@ async def test_what_was_delivered_comes_again_only_if_it_changed(
     await clock.move(120)
     assert await follower.look() == []
     assert follower.latest is not None
-    assert (follower.latest.rows, follower.latest.known, follower.latest.distinct) == (0, 20, 20)
+    assert (follower.latest.rows, follower.latest.already_delivered, follower.latest.distinct) == (0, 20, 20)
     assert follower.latest.verdict is Verdict.COMPLETE
     for row_id in ids[:5]:
         sandbox.update(SPECIFICATIONS, row_id, {"amount": 2})
     await clock.move(20)
     assert await follower.look() == versions(sandbox, ids[:5])
-    assert (follower.latest.rows, follower.latest.known) == (5, 15)
+    assert (follower.latest.rows, follower.latest.already_delivered) == (5, 15)
     await clock.move(20)
     assert await follower.look() == []
 
@@ -191,7 +191,7 @@ async def test_a_checkpoint_will_do_for_a_manifest(sandbox: Sandbox, connect: Co
         await anext(batches)
         unfinished = (first.checkpoint, first.manifest)
     for each in unfinished:
-        with pytest.raises(ConfigurationError, match="not ended"):
+        with pytest.raises(ConfigurationError, match="not finished"):
             amili.payout_specifications.extract(since=each)
     await take(first)
     await clock.move(600)
@@ -313,12 +313,12 @@ async def test_what_cannot_be_gone_on_from_is_refused(sandbox: Sandbox, connect:
     for since, says in (
         (lacking.manifest, "lacks rows"),
         (lacking.checkpoint, "lacks rows"),
-        (amili.payout_specifications.extract().manifest, "has not ended"),
+        (amili.payout_specifications.extract().manifest, "is not finished"),
         (lacking.manifest.to_json(), "is a str"),
     ):
         with pytest.raises(ConfigurationError, match=says):
             amili.payout_specifications.extract(since=since)
     checkpoint: Any
-    for checkpoint, says in ((lacking.manifest, "takes a Checkpoint"), ("x", "is a str")):
+    for checkpoint, says in ((lacking.manifest, "must be a Checkpoint"), ("x", "is a str")):
         with pytest.raises(ConfigurationError, match=says):
             amili.payout_specifications.extract(checkpoint=checkpoint)

@@ -215,7 +215,7 @@ def test_csv_is_a_row_per_payout(given: Given) -> None:
     [
         (("--json", "--csv"), "--json and --csv cannot go together"),
         (("--where", '{"hemlig'), "--where is not valid JSON"),
-        (("--where", '{"amount": {"$near": "hemlig"}}'), "no operator"),
+        (("--where", '{"amount": {"$near": "hemlig"}}'), "unknown operator"),
         (("--html", "/missing/a.html"), "/missing/a.html cannot be written: No such file"),
         (("--html", "/"), "/ is a directory"),
         (("--html", os.devnull), "is not a file"),

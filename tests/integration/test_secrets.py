@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from msgspec import UNSET
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -50,6 +49,7 @@ from amili_async.errors import (
     AuthenticationError,
     BadRequest,
     BudgetExhausted,
+    ClientClosed,
     ConfigurationError,
     Conflict,
     ConnectionFailed,
@@ -230,7 +230,7 @@ async def watch(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Watch]:
 
 def make_payment(**changes: Any) -> NewCreditorPayment:
     """A payment in which every text and the amount are canaries."""
-    planted = {"case": UNSET, "invoice_number": INVOICE, "amount": AMOUNT, "creditor_payment_reference": INVOICE}
+    planted = {"case": None, "invoice_number": INVOICE, "amount": AMOUNT, "creditor_payment_reference": INVOICE}
     return payments.make_payment(**(planted | changes))
 
 
@@ -244,12 +244,12 @@ def with_response(**fault: Any) -> Provoke:
     return provoke
 
 
-def with_payment_response(*, patience: float = 0.0, **fault: Any) -> Provoke:
+def with_payment_response(*, lookup_timeout: float = 0.0, **fault: Any) -> Provoke:
     """Create a payment, to which the server gives this response."""
 
     async def provoke(scene: WatchedScene) -> None:
         scene.sandbox.fail(Fault(**fault), times=None, method="POST")
-        created = await scene.amili.creditor_payments.create(make_payment(), patience=patience)
+        created = await scene.amili.creditor_payments.create(make_payment(), lookup_timeout=lookup_timeout)
         created.raise_for_status()
 
     return provoke
@@ -317,7 +317,7 @@ async def ask_a_closed_client(scene: WatchedScene) -> None:
 
 
 async def close_while_asking(scene: WatchedScene) -> None:
-    await scene.amili.auth.token()
+    await internals.tokens_of(scene.amili).get()
     closing: list[asyncio.Task[None]] = []
     scene.sandbox.before_each_request(lambda request: closing.append(asyncio.create_task(scene.amili.aclose())))
     scene.sandbox.fail(Fault(status=200, carried_out=True, cut=0, hang=True), path=SPECIFICATIONS)
@@ -355,7 +355,7 @@ async def pay_twice(scene: WatchedScene) -> None:
 
 
 async def raise_outcomes(scene: WatchedScene, payments: list[NewCreditorPayment]) -> None:
-    async with aclosing(scene.amili.creditor_payments.create_many(payments, patience=0)) as outcomes:
+    async with aclosing(scene.amili.creditor_payments.create_many(payments, lookup_timeout=0)) as outcomes:
         async for outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error
@@ -380,7 +380,7 @@ async def find_twins(scene: WatchedScene) -> None:
 async def find_two(scene: WatchedScene) -> None:
     insert_twins(scene)
     scene.sandbox.fail(Fault(reset="before"), method="POST")
-    await scene.amili.creditor_payments.create(make_payment(), patience=5)
+    await scene.amili.creditor_payments.create(make_payment(), lookup_timeout=5)
 
 
 async def interrupt_an_extraction(scene: WatchedScene) -> None:
@@ -475,7 +475,7 @@ FROM_THE_SERVER: Rows = {
     "another record": (UnreadableResponse, reconcile_what_was_not_asked_for),
     "cut": (ConnectionFailed, with_response(cut=50)),
     "reset": (ConnectionFailed, with_response(reset="after")),
-    "closed in flight": (ConfigurationError, close_while_asking),
+    "closed in flight": (ClientClosed, close_while_asking),
     "proxy": (ConnectionFailed, go_through_a_proxy),
     "silence": (TimedOut, with_client(auth=TOKEN, timeout=1e-6)),
     "a sweep": (ConnectionFailed, sweep_in_vain),
@@ -501,7 +501,7 @@ WITH_TOKENS: Rows = {
 WITH_PAYMENTS: Rows = {
     "rejected": (ValidationFailed, with_payment_response(status=422, body=INVALID)),
     "unknown after a reset": (PaymentOutcomeUnknown, with_payment_response(reset="after")),
-    "unknown after looking": (PaymentOutcomeUnknown, with_payment_response(reset="before", patience=5)),
+    "unknown after looking": (PaymentOutcomeUnknown, with_payment_response(reset="before", lookup_timeout=5)),
     "unknown after a 500": (PaymentOutcomeUnknown, with_payment_response(status=500, body=PAGE_OF_HTML)),
     "unknown after nonsense": (PaymentOutcomeUnknown, with_payment_response(status=201, body={"_id": {NAME: WORDS}})),
     "unknown among several": (PaymentOutcomeUnknown, find_two),
@@ -511,7 +511,7 @@ WITH_PAYMENTS: Rows = {
     "registered twice": (RegisteredTwice, find_twins),
     "twice in a list": (ConfigurationError, pay_twice),
     "a creditor that is none": (ConfigurationError, calling(make_payment, creditor=NAME)),
-    "a case that is none": (ConfigurationError, calling(make_payment, invoice_number=UNSET, case=NAME)),
+    "a case that is none": (ConfigurationError, calling(make_payment, invoice_number=None, case=NAME)),
     "case and invoice": (ConfigurationError, calling(make_payment, case=CREDITOR)),
     "an amount in tenths of öre": (ConfigurationError, calling(make_payment, amount=AMOUNT / 10)),
     "a debt": (ConfigurationError, calling(make_payment, amount=-AMOUNT)),
@@ -611,7 +611,14 @@ async def test_no_object_shows_a_secret(scene: WatchedScene) -> None:
     query = build_query(FILTER, projection=["creditor_name"])
     things = [
         *(amili, amili.payouts, amili.payout_specifications, amili.creditor_payments, amili.auth, page),
-        *(await amili.auth.token(), Token(value=TOKEN), FILTER, ~FILTER, Condition({"creditor_name": NAME}), query),
+        *(
+            await internals.tokens_of(amili).get(),
+            Token(value=TOKEN),
+            FILTER,
+            ~FILTER,
+            Condition({"creditor_name": NAME}),
+            query,
+        ),
         *(amili.payout_specifications.stream(FILTER), amili.payout_specifications.extract(FILTER)),
         *(amili.reconcile(FILTER), RangedQuery(document=FILTER.document), list_request(SPECIFICATIONS, query)),
         *(

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from amili_async import AmiliClient, PayoutSpecification, RateLimit, Stream, Timestamp, field
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ClientClosed
 from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
 from tests.support import internals
@@ -120,7 +120,7 @@ async def leave_by_closing_the_stream(stream: Stream[Any], amili: AmiliClient) -
     async with stream:
         pages = stream.pages()
         await anext(pages)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await anext(pages)
 
 
@@ -134,7 +134,7 @@ async def leave_by_closing_the_stream_and_being_cancelled(stream: Stream[Any], a
     with pytest.raises(asyncio.CancelledError):
         await closing
     for pages in iterations:
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ClientClosed):
             await anext(pages)
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.policies import Priority, Quota, RateLimit
-from tests.support import internals
 from tests.support.clocks import MovedClock, settle
 from tests.support.exhaustive import examples
 
@@ -85,7 +84,7 @@ class LimiterModel:
         await self.limiter.acquire(caller.place[0])
         self.waiting.remove(caller)
         assert all(caller.place < other.place for other in self.waiting), "a caller was overtaken"
-        assert self.clock.now() >= self.paused_until, "sent during a pause that the server asked for"
+        assert self.clock.now() >= self.paused_until, "sent during a pause that the server demanded"
         self.in_flight.append(caller)
         self.served += 1
 
@@ -103,13 +102,13 @@ class LimiterModel:
         assert len(minute) <= PER_MINUTE, "too many in a minute"
         caller.truth = Quota(limit=PER_MINUTE, remaining=PER_MINUTE - len(minute), reset_in=minute[0] + 60.0 - now)
 
-    async def answer(self, number: int, is_sent: bool = True, said: Quota | str | None = None) -> None:
+    async def answer(self, number: int, is_sent: bool = True, report: Quota | str | None = None) -> None:
         """A call gets its response; its request may reach the server only now."""
         if is_sent and self.in_flight:
             self._receive(self.in_flight.pop(number % len(self.in_flight)))
         if self.reached:
             caller = self.reached.pop(number % len(self.reached))
-            self.limiter.on_response(caller.truth if isinstance(said, str) else said)
+            self.limiter.on_response(caller.truth if isinstance(report, str) else report)
 
     async def release_unused(self, number: int) -> None:
         """A caller releases its permit unused."""
@@ -150,7 +149,7 @@ class LimiterModel:
         assert self.served + self.left == self.calls
         while self.in_flight or self.reached:
             await self.do("answer", 0)
-        assert (internals.count_permits_in_use(self.limiter), internals.list_waiters(self.limiter)) == (0, [])
+        assert (self.limiter.in_flight, self.limiter.waiting) == (0, 0)
 
 
 @examples(400)

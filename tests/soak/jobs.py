@@ -12,7 +12,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec import field as named
 
 from amili_async import (
@@ -187,8 +187,8 @@ class Jobs:
     async def _pay(self) -> None:
         """Each reported payment is registered once, each unknown one at most once, and each other one not at all."""
         payments = [self._make_payment() for _ in range(PAYMENTS_AT_ONCE)]
-        patience = PATIENCE * (self._journal.counts["payments"] // PAYMENTS_AT_ONCE % 2)
-        outcomes = await self._create(payments, patience)
+        lookup_timeout = PATIENCE * (self._journal.counts["payments"] // PAYMENTS_AT_ONCE % 2)
+        outcomes = await self._create(payments, lookup_timeout)
         registered = await self._server.list_payments(forget=False)
         for outcome in outcomes:
             self._compare(outcome, registered)
@@ -206,8 +206,10 @@ class Jobs:
                 self._journal.check(second.created.was_found, "a second run reports as new what existed")
         self._journal.counts["payments"] += len(payments)
 
-    async def _create(self, payments: Sequence[NewCreditorPayment], patience: float) -> list[PaymentOutcome]:
-        async with aclosing(self._amili.creditor_payments.create_many(payments, patience=patience)) as creating:
+    async def _create(self, payments: Sequence[NewCreditorPayment], lookup_timeout: float) -> list[PaymentOutcome]:
+        async with aclosing(
+            self._amili.creditor_payments.create_many(payments, lookup_timeout=lookup_timeout)
+        ) as creating:
             outcomes = [outcome async for outcome in creating]
         self._journal.check([each.payment for each in outcomes] == list(payments), "outcomes are not in order")
         return outcomes
@@ -248,8 +250,8 @@ class Jobs:
             creditor=f"{self._number % 3:024x}",
             amount=Decimal(100 + self._number) / 100,
             bank_transaction_date=datetime(2025, 6, 1, tzinfo=UTC),
-            case=f"{self._number:024x}" if has_case else UNSET,
-            invoice_number=UNSET if has_case else f"F-{self._number}",
+            case=f"{self._number:024x}" if has_case else None,
+            invoice_number=None if has_case else f"F-{self._number}",
         )
 
 

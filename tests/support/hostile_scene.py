@@ -38,7 +38,7 @@ class HostileScene:
         fixed: dict[str, Any] = {"rate_limit": None, "page_size": PAGE_SIZE, "retry": RetryPolicy(attempts=ATTEMPTS)}
         key = ApiCodeCredentials(self.sandbox.api_code, self.sandbox.private_key)
         auth = key if uses_key else self.sandbox.token()
-        client = AmiliClient(self.server.url, auth=auth, clock=self._clock, timeout=TIMEOUT, **(fixed | options))
+        client = AmiliClient(self.server.url, auth=auth, _clock=self._clock, timeout=TIMEOUT, **(fixed | options))
         self.amili = await self._resources.enter_async_context(client)
         await self.amili.auth.get_valid_token()
         self.server.received.clear()

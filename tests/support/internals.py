@@ -16,6 +16,7 @@ from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.session import Session
+from amili_async._wire.token_provider import TokenProvider
 from amili_async.payments.create import PaymentCreator
 from amili_async.sandbox import Sandbox
 from amili_async.sandbox import server as sandbox_server
@@ -41,8 +42,8 @@ def count_connections_in_use(amili: AmiliClient) -> int:
 
 def count_payments_in_flight(payments: Any) -> int:
     """Payments that a client, or a `PaymentCreator`, is registering."""
-    creator: PaymentCreator = payments if isinstance(payments, PaymentCreator) else payments._registrar
-    return len(creator._under_way)
+    creator: PaymentCreator = payments if isinstance(payments, PaymentCreator) else payments._creator
+    return len(creator._in_flight)
 
 
 async def send(amili: AmiliClient, request: Request) -> Response:
@@ -50,27 +51,23 @@ async def send(amili: AmiliClient, request: Request) -> Response:
     return await amili._call(request)
 
 
+def tokens_of(amili: AmiliClient) -> TokenProvider:
+    """What gives the client its access tokens."""
+    return amili._tokens
+
+
 # The rate limiter
-
-
-def count_permits_in_use(limiter: SlidingWindowLimiter) -> int:
-    """Permits that were given out, and neither used by a response nor released."""
-    return limiter._in_flight
-
-
-def list_waiters(limiter: SlidingWindowLimiter) -> Any:
-    """The callers that wait for a permit."""
-    return limiter._waiting()
 
 
 def wake(limiter: SlidingWindowLimiter) -> None:
     """Give permits to the callers that may have one now."""
-    limiter._wake()
+    limiter._on_timer()
 
 
 def set_window(limiter: SlidingWindowLimiter, place: int, *, limit: int, period: float) -> None:
     """Change one of the windows of a limiter."""
-    limiter._windows[place].limit, limiter._windows[place].period = limit, period
+    window = limiter._schedule._windows[place]
+    window.limit, window.period = limit, period
 
 
 def set_rate_limiter(pipeline: Pipeline, limiter: object) -> None:

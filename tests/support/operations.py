@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
 from amili_async import AmiliClient
 from amili_async.errors import AmiliError, ExtractionInterrupted, PaymentOutcomeUnknown
@@ -85,7 +84,7 @@ class Operation:
 
 
 def _summarize(record: Any) -> tuple[Any, ...]:
-    return (record.id, record.etag, None if record.total_amount is UNSET else record.total_amount)
+    return (record.id, record.etag, record.total_amount)
 
 
 def _true_rows(sandbox: Sandbox) -> list[Any]:

@@ -75,7 +75,7 @@ class PlantedBooks:
         return str(row["_id"])
 
     def payout(self, payout_id: str) -> dict[str, Any]:
-        """The payout as it is stored."""
+        """The stored payout."""
         return next(row for row in self.sandbox.rows(PAYOUTS) if row["_id"] == payout_id)
 
     def change_payout(self, payout_id: str, **changes: Any) -> None:
@@ -112,7 +112,7 @@ TOTALS: tuple[Finding, ...] = tuple(("total", None, name, None) for name in COLU
 
 
 def of_article(article: str, *names: str) -> tuple[Finding, ...]:
-    """The numbers of one article in the summary; all of them unless they are named."""
+    """The numbers of one article in the summary; all of them by default."""
     return tuple(("article", article, name, None) for name in names or ("count", *COLUMNS))
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from amili_async import AmiliError, ApiCodeCredentials
 from amili_async._paging.scan_page import ScanPage
+from amili_async._wire.api_code import read_token
 from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Request, Response, raise_for_error, read_quota, read_retry_after, server_time
 from amili_async.models import CreatedPayment, CreditorPayment, Payout, PayoutSpecification, Record, encode
@@ -51,7 +52,7 @@ def _ways_to_read(response: Response, credentials: ApiCodeCredentials) -> Iterat
     yield partial(read_quota, response, now=NOW)
     yield partial(read_retry_after, response, now=NOW)
     yield partial(server_time, response, default=NOW)
-    yield partial(credentials.read_token, response, now=NOW)
+    yield partial(read_token, response, credentials, now=NOW)
     yield partial(_read_keyed, response)
     for reader in READERS:
         yield partial(_read_page, reader, response)

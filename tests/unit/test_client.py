@@ -1,4 +1,4 @@
-"""The client itself: what it refuses, where it can be made, how it opens and closes."""
+"""The client itself: options that it rejects, where it can be created, how it opens and closes."""
 
 import asyncio
 import inspect
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from amili_async import SANDBOX_URL, AmiliClient, RateLimit
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ClientClosed, ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from amili_async.errors import ConfigurationError
         (SANDBOX_URL, {"auth": "line\r\nbreak"}),
     ],
 )
-def test_what_cannot_work_is_refused_when_the_client_is_made(url: str, options: dict[str, Any]) -> None:
+def test_options_that_cannot_work_raise_in_the_constructor(url: str, options: dict[str, Any]) -> None:
     """Outside any event loop, and before anything is sent."""
     with pytest.raises(ConfigurationError):
         AmiliClient(url, **({"auth": "token"} | options))
@@ -40,7 +40,7 @@ def test_what_cannot_work_is_refused_when_the_client_is_made(url: str, options: 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:80/amili/", SANDBOX_URL])
 def test_https_anywhere_and_http_on_loopback_are_accepted(url: str) -> None:
-    """The credential never travels in the open."""
+    """The credential is never sent unencrypted over a network."""
     assert "closed" in repr(AmiliClient(url, auth="token"))
 
 
@@ -52,7 +52,7 @@ async def test_reprs_show_no_credential() -> None:
 
 
 def test_a_client_belongs_to_one_event_loop() -> None:
-    """Used from another, it says so instead of dying of a closed loop."""
+    """In another loop it raises an error that names the cause."""
     client = AmiliClient(auth="token")
 
     async def use() -> None:
@@ -81,18 +81,18 @@ def test_a_client_belongs_to_one_event_loop() -> None:
     ],
 )
 def test_from_env_names_what_is_missing(environ: dict[str, str], missing: str) -> None:
-    """A mistake in the environment is one clear sentence."""
+    """The error names the variable."""
     with pytest.raises(ConfigurationError, match=missing):
         AmiliClient.from_env(environ)
 
 
-def test_the_environment_stands_in_no_signature() -> None:
+def test_no_signature_shows_the_environment() -> None:
     """help() of from_env shows no variable of the process."""
     assert inspect.signature(AmiliClient.from_env).parameters["environ"].default is None
 
 
 async def test_a_token_source_may_close_the_client() -> None:
-    """Who gives up while fetching a token closes the client from within what the closing ends, and nothing hangs."""
+    """The refresh that closing cancels is the task that closes, and nothing hangs."""
 
     async def source() -> str:
         await client.aclose()
@@ -100,13 +100,13 @@ async def test_a_token_source_may_close_the_client() -> None:
 
     client = AmiliClient(auth=source)
     await client.open()
-    with pytest.raises(ConfigurationError, match="closed while this call waited for a token"):
+    with pytest.raises(ClientClosed, match="closed while this call waited for a token"):
         await asyncio.wait_for(client.auth.get_valid_token(), 5)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def test_from_env_lets_overrides_win(tmp_path: Path) -> None:
-    """Arguments count for more than the environment, and with auth given no variable is needed."""
+    """Arguments override the environment, and with auth no variable is needed."""
     client = AmiliClient.from_env({"AMILI_BASE_URL": "http://example.com"}, base_url=SANDBOX_URL, auth="token")
     assert SANDBOX_URL in repr(client)
     limited = AmiliClient.from_env({"AMILI_TOKEN": "token"}, rate_limit=RateLimit(per_second=5))

@@ -9,7 +9,7 @@ import pytest
 
 from amili_async.errors import ConfigurationError
 from amili_async.extraction import Checkpoint, Manifest, Verdict
-from amili_async.extraction.checkpoint import VERSION, fingerprint, make_manifest
+from amili_async.extraction.checkpoint import CHECKPOINT_VERSION, fingerprint, make_manifest
 
 BOUND = datetime(2025, 6, 13, 8, tzinfo=UTC)
 FINISHED: dict[str, Any] = {
@@ -18,9 +18,9 @@ FINISHED: dict[str, Any] = {
     "bound": BOUND,
     "requests": 4,
     "rows": 250,
-    "before": 250,
-    "after": 250,
-    "newer": 0,
+    "count_before": 250,
+    "count_after": 250,
+    "count_past_bound": 0,
     "has_ended": True,
     "sums": {"amount": Decimal("1234567890123456789.10"), "vat_amount": Decimal("0.00")},
 }
@@ -35,22 +35,22 @@ def judge(**changes: Any) -> Verdict:
     ("changes", "verdict"),
     [
         ({}, Verdict.COMPLETE),
-        ({"newer": 7}, Verdict.COMPLETE),
-        ({"rows": 200, "known": 50}, Verdict.COMPLETE),
-        ({"before": None, "after": None, "newer": None}, Verdict.COMPLETE),
+        ({"count_past_bound": 7}, Verdict.COMPLETE),
+        ({"rows": 200, "already_delivered": 50}, Verdict.COMPLETE),
+        ({"count_before": None, "count_after": None, "count_past_bound": None}, Verdict.COMPLETE),
         ({"ranges": LEFT}, Verdict.PARTIAL),
         ({"gaps": LEFT}, Verdict.PARTIAL),
         ({"has_ended": False}, Verdict.PARTIAL),
-        ({"bound": None, "rows": 0, "before": None, "after": None, "has_ended": False}, Verdict.PARTIAL),
+        ({"bound": None, "rows": 0, "count_before": None, "count_after": None, "has_ended": False}, Verdict.PARTIAL),
         ({"rows": 249}, Verdict.PARTIAL),
-        ({"rows": 249, "doubled": 1}, Verdict.PARTIAL),
-        ({"before": None, "rows": 249}, Verdict.PARTIAL),
-        ({"doubled": 1}, Verdict.DRIFTED),
-        ({"has_moved": True}, Verdict.DRIFTED),
+        ({"rows": 249, "duplicates": 1}, Verdict.PARTIAL),
+        ({"count_before": None, "rows": 249}, Verdict.PARTIAL),
+        ({"duplicates": 1}, Verdict.DRIFTED),
+        ({"changed_during_scan": True}, Verdict.DRIFTED),
         ({"rows": 251}, Verdict.DRIFTED),
-        ({"before": 251}, Verdict.DRIFTED),
-        ({"after": 251}, Verdict.DRIFTED),
-        ({"before": 251, "after": 249}, Verdict.DRIFTED),
+        ({"count_before": 251}, Verdict.DRIFTED),
+        ({"count_after": 251}, Verdict.DRIFTED),
+        ({"count_before": 251, "count_after": 249}, Verdict.DRIFTED),
     ],
 )
 def test_a_verdict_follows_from_the_counts(changes: dict[str, Any], verdict: Verdict) -> None:
@@ -98,9 +98,9 @@ def test_what_is_none_is_refused(kind: Any, text: str | bytes) -> None:
 
 def test_another_version_is_named() -> None:
     """One of a later release says which version it is, before anything else is looked at."""
-    text = msgspec.json.encode({"version": VERSION + 1, "new_field": 1})
+    text = msgspec.json.encode({"version": CHECKPOINT_VERSION + 1, "new_field": 1})
     for kind in (Checkpoint, Manifest):
-        with pytest.raises(ConfigurationError, match=f"version {VERSION + 1}"):
+        with pytest.raises(ConfigurationError, match=f"version {CHECKPOINT_VERSION + 1}"):
             kind.from_json(text)
 
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
+from amili_async.conditions import field
 from amili_async.errors import ConfigurationError
-from amili_async.query import Query, RangedQuery, build_query, encode_projection, field
+from amili_async.query import Query, RangedQuery, build_query, encode_projection
 
 CREDITOR = "686e6ed854377058c2dd10bd"
 CANARY = "CANARY"

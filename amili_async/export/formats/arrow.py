@@ -13,13 +13,10 @@ from itertools import chain
 from types import NoneType
 from typing import Any
 
-from msgspec import UNSET
-
 from amili_async.errors import ConfigurationError
 from amili_async.export.columns import Column, Kind, ListOf, MapOf, Scalar, StructOf
 from amili_async.export.formats.ndjson import encoder
-from amili_async.export.records import UnencodableValue, columns_of
-from amili_async.models.memo import Memo
+from amili_async.export.records import UnencodableValue, to_columns
 
 PRECISION = 38
 """Digits of money in all."""
@@ -37,10 +34,12 @@ _EXACT = Context(prec=2000, traps=[*(signal for signal, is_on in DefaultContext.
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_seen_moments: Memo[datetime | None, int | None] = Memo(
-    lambda moment: None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
-)
-"""Microseconds since 1970."""
+
+
+@lru_cache(maxsize=4096)  # the rows of a page share few dates
+def _microseconds(moment: datetime | None) -> int | None:
+    """Microseconds since 1970."""
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def load_arrow() -> Any:
@@ -91,7 +90,7 @@ def build_arrays(
     try:
         for kind, places in alike.items():
             rows = len(values[places[0]])
-            joined = _build(kind, [None if value is UNSET else value for place in places for value in values[place]])
+            joined = _build(kind, [value for place in places for value in values[place]])
             for number, place in enumerate(places):
                 arrays[place] = joined.slice(number * rows, rows)
     except _FAILURES:
@@ -101,7 +100,7 @@ def build_arrays(
 
 def _build_alone(column: Column, values: Sequence[Any]) -> Any:
     try:
-        return _build(column.kind, [None if value is UNSET else value for value in values])
+        return _build(column.kind, values)
     except _FAILURES:
         raise UnencodableValue(column.name, _REASONS.get(column.kind, "holds what the file cannot")) from None
 
@@ -122,7 +121,7 @@ def _build(kind: Kind, values: Sequence[Any]) -> Any:
     if isinstance(kind, StructOf):
         return _build_struct(kind, values)
     if kind is Scalar.TIMESTAMP:
-        values = list(map(_seen_moments.__getitem__, values))
+        values = list(map(_microseconds, values))
     try:
         return pa.array(values, type_of(kind))
     except (TypeError, ValueError):
@@ -139,7 +138,7 @@ def _check_objects(values: Sequence[Any]) -> Sequence[Any]:
 def _build_struct(kind: StructOf, values: Sequence[Any]) -> Any:
     pa = load_arrow()
     present = [value for value in values if value is not None]
-    columns = columns_of(present, [name for name, _ in kind.of])
+    columns = to_columns(present, [name for name, _ in kind.of])
     if len(present) < len(values):
         places = [iter(column) for column in columns]
         columns = [[None if value is None else next(place) for value in values] for place in places]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, BinaryIO
@@ -19,9 +20,8 @@ from amili_async.errors import ConfigurationError
 from amili_async.export.columns import fields_of
 from amili_async.export.formats.merge import Frames, Row, frames_of, merge_rows, write_frames
 from amili_async.export.formats.ndjson import encoder
-from amili_async.export.records import columns_of
+from amili_async.export.records import to_columns
 from amili_async.export.spool import Frame
-from amili_async.models.memo import Memo
 
 _NESTED = frozenset({dict, list, tuple})
 
@@ -39,7 +39,7 @@ class Csv:
     def encode(self, records: Sequence[Any]) -> bytes:
         if not records:
             return b""
-        columns = [_write_column(column) for column in columns_of(records, self._fields)]
+        columns = [_write_column(column) for column in to_columns(records, self._fields)]
         if len(columns) == 1:  # an empty line would be no row at all to most readers
             columns[0] = [cell or '""' for cell in columns[0]]
         rows = map(",".join, zip(*columns, strict=True))
@@ -96,19 +96,14 @@ def _join_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
             parts.clear()
 
 
-_seen_dates: Memo[datetime | None, str] = Memo(
-    lambda moment: "" if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-)
-
-
-def _write_column(values: list[Any]) -> list[str]:
+def _write_column(values: Sequence[Any]) -> list[str]:
     """The cells of a column, quoted where they must be; a column mostly holds one type, and most hold text."""
     if isinstance(next(filter(None, values), ""), str):
         with suppress(TypeError):  # the first one is text, but another is not
             return _quote_all(["" if value is None else value for value in values])
     types = set(map(type, values)) - {NoneType}
     if types == {datetime}:
-        return list(map(_seen_dates.__getitem__, values))
+        return list(map(_write_date, values))
     if types == {Decimal}:
         return ["" if value is None else str(value) for value in values]
     if types <= _NESTED:
@@ -123,10 +118,15 @@ def _write_cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
-        return _seen_dates[value]
+        return _write_date(value)
     if isinstance(value, (*_NESTED, msgspec.Struct)):
         return encoder.encode(value).decode()
     return str(value)
+
+
+@lru_cache(maxsize=4096)  # the rows of a page share few dates
+def _write_date(moment: datetime | None) -> str:
+    return "" if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _quote_all(cells: list[str]) -> list[str]:

@@ -28,10 +28,9 @@ _id_decoder = msgspec.json.Decoder(_Identified)
 
 
 class Ndjson:
-    """Absent fields are absent, `null` is `null`.
+    """A typed record is written without the fields that are `None`; a dict with all it has, `null` included.
 
-    The records of a dict stream keep fields that nobody documented. *fields* limits what is written, by the part of
-    each name before the first dot.
+    *fields* limits what is written, by the part of each name before the first dot.
     """
 
     def __init__(self, fields: Sequence[str] | None = None, record: type[Any] | None = None) -> None:  # noqa: ARG002

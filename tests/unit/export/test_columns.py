@@ -11,8 +11,8 @@ from msgspec import Meta, Struct, field
 from amili_async import CreditorPayment, Payout, PayoutSpecification
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
-from amili_async.export.columns import CATEGORICAL_FIELDS, ListOf, MapOf, Scalar, StructOf, find_columns
-from amili_async.models.fields import KINDS
+from amili_async.export.columns import ListOf, MapOf, Scalar, StructOf, find_columns
+from amili_async.models.kinds import CATEGORICAL_FIELDS, KINDS
 
 _KINDS_OF_LEAVES = {
     Scalar.TEXT: {"text", "an id"},

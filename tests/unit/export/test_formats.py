@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from amili_async import CreditorPayment, Payout, PayoutSpecification
@@ -36,14 +37,13 @@ def read_csv(written: bytes) -> list[dict[str, str]]:
 
 
 def test_ndjson_is_one_document_per_line_with_the_names_of_the_api() -> None:
-    """Each record is one line; absent fields are absent, null is null, dates are ISO 8601 in UTC."""
+    """Each record is one line without the fields that are `None`; dates are ISO 8601 in UTC."""
     lines = Ndjson().encode([LINE, PAYOUT]).decode().splitlines()
     first, second = (json.loads(line, parse_float=str) for line in lines)
     assert first["_id"] == LINE.id
     assert first["_created"] == "2025-06-13T08:00:00Z"
     assert first["creditor_name"] == AWKWARD
-    assert first["currency"] is None
-    assert "article" not in first
+    assert not {"currency", "article"} & first.keys()
     assert second["summary"] == {"capital": {"count": 7, "amount": "72055.990"}}
 
 
@@ -55,8 +55,23 @@ def test_ndjson_keeps_the_exact_digits_of_money() -> None:
     assert b'"total_amount":1064,' in line
 
 
-def test_ndjson_of_a_dict_keeps_fields_that_nobody_documented() -> None:
-    """An unknown field survives; only documented dates that are dates are rewritten."""
+class Unset(msgspec.Struct):
+    """A caller's struct that keeps absent and `null` apart."""
+
+    article: str | msgspec.UnsetType | None = msgspec.UNSET
+    amount: Decimal | None = None
+
+
+def test_a_callers_struct_is_written_by_its_own_rules() -> None:
+    """In NDJSON `UNSET` is left out and `None` is null; in CSV both are empty."""
+    records = [Unset(article=None, amount=Decimal(1)), Unset(article="cost"), Unset()]
+    lines = b'{"article":null,"amount":1}\n{"article":"cost","amount":null}\n{"amount":null}\n'
+    assert Ndjson().encode(records) == lines
+    assert Csv(record=Unset).encode(records) == b",1\ncost,\n,\n"
+
+
+def test_ndjson_of_a_dict_keeps_undocumented_fields_and_nulls() -> None:
+    """An unknown field survives, and so does a null; only documented dates that are dates are rewritten."""
     document = json.loads(Ndjson().encode([UNDOCUMENTED]), parse_float=str)
     assert document == UNDOCUMENTED | {"booking_date": "2025-06-13T08:00:00Z", "amount": "60.50"}
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 from msgspec.structs import replace
 from pyarrow import parquet as pq
 
@@ -53,7 +52,7 @@ def test_a_record_comes_back_as_it_was() -> None:
 def test_a_summary_is_nested() -> None:
     """Each article has its sums, exactly; a payout without summary has none."""
     other = replace(PAYOUT, summary={"cost": PayoutSummary(vat_amount=Decimal("0.5")), "interest": PayoutSummary()})
-    rows = write([PAYOUT, replace(PAYOUT, summary=UNSET)], [other, replace(PAYOUT, summary={})]).to_pylist()
+    rows = write([PAYOUT, replace(PAYOUT, summary=None)], [other, replace(PAYOUT, summary={})]).to_pylist()
     nothing = {"count": None, "amount": None, "vat_amount": None, "total_amount": None}
     assert [row["summary"] and dict(row["summary"]) for row in rows] == [
         {"capital": nothing | {"count": 7, "amount": Decimal("72055.99")}},

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from rich.pretty import pretty_repr
 
-from amili_async._wire.decoding import Page, RecordDecoder
+from amili_async._wire.decoding import RecordDecoder
 from amili_async.errors import AmiliError, ApiError, AuthenticationError, UnreadableResponse, ValidationFailed
 from amili_async.models import CreatedPayment, Payout, PayoutSpecification
 from amili_async.models.record_type import record_type_of
+from amili_async.pages import Page
 from tests.unit.wire.conftest import answer, told_by
 
 ID = "507f1f77bcf86cd799439099"
@@ -137,7 +138,7 @@ def test_what_is_no_page_says_why_and_where(body: Any, location: str, reason: st
     assert caught.value.location == location
     place = f" at {location}" if location else ""
     assert str(caught.value) == (
-        f"GET /finance--payouts was answered with 200, but not in the agreed shape: {reason}{place}"
+        f"GET /finance--payouts: the response (status 200) is not as documented: {reason}{place}"
     )
 
 
