@@ -1,4 +1,7 @@
-"""HTTP answers in Eve's formats: a page of a list, an error, the issues of posted documents."""
+"""HTTP answers in Eve's formats: a page of a list, an error, the issues of posted documents.
+
+Each error is raised where it is detected and becomes an answer in `Endpoints.answer`.
+"""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -8,10 +11,9 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from .errors import HttpError, InvalidDocuments
-
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
+BAD_REQUEST = "The browser (or proxy) sent a request that this server could not understand."
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -23,6 +25,39 @@ def html_page(status: int, title: str, text: str) -> str:
 _INTERNAL_ERROR = html_page(
     500, "Internal Server Error", "The server encountered an internal error and was unable to complete your request."
 ).encode()
+
+
+class HttpError(Exception):
+    """Answered with a JSON error in Eve's format."""
+
+    def __init__(self, status: int, message: str = BAD_REQUEST, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+class InvalidDocuments(Exception):
+    """Posted documents that the schema rejects; answered with a 422 that lists the issues of each."""
+
+    def __init__(self, results: list[dict[str, Any]], *, failures: int) -> None:
+        super().__init__(f"{failures} document(s)")
+        self.results = results
+        self.failures = failures
+
+
+class ServerCrash(Exception):
+    """An error that Eve does not catch; answered with a 500 and a page of HTML."""
+
+
+def not_implemented(feature: str) -> HttpError:
+    """The 400 for a feature of Eve that the sandbox leaves out; its message names the feature."""
+    return HttpError(400, f"The sandbox does not implement {feature}.")
+
+
+def reject_constant(name: str) -> None:
+    """For `json.loads`: NaN and the infinities are not valid JSON in a parameter."""
+    raise ValueError(name)
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -4,9 +4,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .answers import Answer, error_answer, invalid_answer, page_answer
-from .dates import write_date
-from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented
+from .answers import (
+    Answer,
+    HttpError,
+    InvalidDocuments,
+    ServerCrash,
+    error_answer,
+    invalid_answer,
+    not_implemented,
+    page_answer,
+)
+from .bson_values import write_date
 from .journal import ReceivedRequest
 from .paging import parse_page_slice
 from .payments import completed_row, creation_result, read_payload, validated

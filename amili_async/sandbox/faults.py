@@ -8,8 +8,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from .answers import HTML, JSON, Answer, error_answer, html_page
-from .errors import HttpError
+from .answers import HTML, JSON, Answer, HttpError, error_answer, html_page
 from .journal import ReceivedRequest
 
 UNAVAILABLE = html_page(503, "Service Unavailable", "The server is temporarily unable to service your request.")

@@ -4,14 +4,14 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 from aiohttp import web
 from msgspec.structs import replace
 
-from .answers import Answer, error_answer, reason_phrase
-from .dates import at_epoch, write_date
+from .answers import Answer, HttpError, error_answer, reason_phrase
+from .bson_values import at_epoch, write_date
 from .endpoints import Endpoints
-from .errors import HttpError
 from .faults import Fault, FaultPlan, Overrides
 from .journal import Journal, ReceivedRequest
 from .limits import RequestLimiter, limit_headers
@@ -170,8 +170,6 @@ async def _pause(seconds: float, closing: asyncio.Event) -> None:
     """Sleep, but no longer than until *closing* is set."""
     if seconds <= 0:
         return
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await closing.wait()
-    except TimeoutError:
-        return

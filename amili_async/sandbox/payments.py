@@ -7,10 +7,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from .dates import at_epoch, read_date, write_date
-from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented
-from .filters import cast_text
-from .object_ids import ObjectId
+from .answers import HttpError, InvalidDocuments, ServerCrash, not_implemented
+from .bson_values import ObjectId, at_epoch, cast_text, read_date, write_date
 from .rows import Document
 from .store import etag_of
 

@@ -9,11 +9,8 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from .bson_values import BsonValue, to_bson
-from .dates import read_date
-from .errors import HttpError, ServerCrash, reject_constant
-from .filters import cast_text
-from .object_ids import ObjectId
+from .answers import HttpError, ServerCrash, reject_constant
+from .bson_values import BsonValue, ObjectId, cast_text, read_date, to_bson
 
 Document: TypeAlias = dict[str, Any]
 AUTOMATIC_FIELDS = ("_id", "_created", "_updated", "_etag")

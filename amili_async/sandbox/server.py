@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from random import Random
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import web
 
@@ -16,15 +16,14 @@ from .faults import BeforeRequest, Fault, PageOverride, QueryOverride
 from .http import HttpHandler
 from .journal import Journal
 from .limits import AMILI_LIMITS, RateWindow, RequestLimiter
-from .object_ids import ObjectIdFactory
 from .seeding import SeedData
-from .store import Collection, RowWriter
+from .store import Collection, ObjectIdFactory, RowWriter
 from .tokens import TokenIssuer, make_private_key, public_key_of
 
 _SHUTDOWN_TIMEOUT = 0.1
 
 
-class Sandbox:
+class Sandbox(RowWriter):
     """A server with generated payouts, specifications and payments that behaves as the Amili API does.
 
     `async with`, or `await start()` and `await aclose()`. The first request generates the rows, the same for the same
@@ -58,17 +57,16 @@ class Sandbox:
             "finance--payout-specifications": Collection(seed_data.specifications),
             PAYMENTS: Collection(seed_data.payments),
         }
+        super().__init__(collections, ObjectIdFactory(Random(f"{seed}/new rows")), clock)  # noqa: S311
         self._address = (host, port)
         self._public_key = public_key
-        self._clock = clock
         self._runner: web.ServerRunner | None = None
         self.api_code = f"sandbox-{secrets.token_hex(8)}"
         self._tokens = TokenIssuer(
             api_code=self.api_code, public_key=public_key or public_key_of(self.private_key), lifetime=token_lifetime
         )
-        self._writer = RowWriter(collections, ObjectIdFactory(Random(f"{seed}/new rows")), clock)  # noqa: S311
         self._http = HttpHandler(
-            Endpoints(collections, self._tokens, make_id=self._writer.make_id),
+            Endpoints(collections, self._tokens, make_id=self._make_id),
             self._tokens,
             RequestLimiter(rate_limit, count_rejected=count_rejected) if rate_limit else None,
             clock=clock,
@@ -168,19 +166,3 @@ class Sandbox:
         list as decoded JSON, and returns the page to send instead.
         """
         self._http.overrides.query, self._http.overrides.page = query, page
-
-    def rows(self, resource: str) -> list[dict[str, Any]]:
-        """Copies of all rows as the API shows them, in stored order; numbers are int or Decimal."""
-        return self._writer.rows(resource)
-
-    def insert(self, resource: str, document: dict[str, Any]) -> str:
-        """Store a row after all others and return its id. Automatic fields are made unless they are given."""
-        return self._writer.insert(resource, document)
-
-    def update(self, resource: str, row_id: str, changes: dict[str, Any]) -> None:
-        """Change fields of a row, which keeps its place, and its `_updated` and `_etag`. KeyError if there is none."""
-        self._writer.update(resource, row_id, changes)
-
-    def delete(self, resource: str, row_id: str) -> None:
-        """Delete a row. KeyError if there is none."""
-        self._writer.delete(resource, row_id)
