@@ -21,6 +21,8 @@ ARRAY_KIND, ID_KIND, BOOLEAN_KIND, DATE_KIND = 25, 35, 40, 45
 NULL: BsonValue = (NULL_KIND, 0)
 EMPTY_ARRAY_IN_A_SORT: BsonValue = (0, 0)  # less than null, as MongoDB documents for sorts only
 
+_TYPE_NAMES = {NULL_KIND: "null", STRING_KIND: "string", OBJECT_KIND: "object", ARRAY_KIND: "array"}
+_TYPE_NAMES |= {ID_KIND: "objectId", BOOLEAN_KIND: "bool", DATE_KIND: "date"}
 _HEX = frozenset("0123456789abcdefABCDEF")
 # A table instead of strptime, which follows the locale of the process.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -130,3 +132,8 @@ def _resolve(value: BsonValue | None, steps: list[str]) -> Iterator[BsonValue | 
             yield from _resolve(value[1][int(steps[0])], steps[1:])
     else:
         yield None
+
+
+def type_name(value: BsonValue) -> str:
+    """The name of a type as `$type` has it. A whole number counts as an int, any other as a double."""
+    return _TYPE_NAMES.get(value[0]) or ("int" if isinstance(value[1], int) else "double")

@@ -1,24 +1,15 @@
 """The routes of the API: from a request to an answer, without any socket."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from .answers import (
-    Answer,
-    HttpError,
-    InvalidDocuments,
-    ServerCrash,
-    error_answer,
-    invalid_answer,
-    not_implemented,
-    page_answer,
-)
+from .answers import Answer, HttpError, InvalidDocuments, ServerCrash, not_implemented, page_answer
 from .bson_values import write_date
 from .journal import ReceivedRequest
 from .paging import parse_page_slice
 from .payments import completed_row, creation_result, read_payload, validated
-from .rows import EPOCH, StoredRow, parse_projection
+from .rows import EPOCH, parse_projection
 from .store import Collection
 from .tokens import TokenIssuer
 
@@ -47,12 +38,10 @@ class Endpoints:
         """Carry out a request at epoch *now*. Never raises, whatever the client sent."""
         try:
             return self._route(request, now)
-        except HttpError as error:
-            return error_answer(error)
-        except InvalidDocuments as invalid:
-            return invalid_answer(invalid)
-        except (ServerCrash, RecursionError):  # RecursionError: deeply nested JSON crashes Eve too
-            return Answer.internal_error()
+        except (HttpError, InvalidDocuments, ServerCrash) as failure:
+            return failure.answer()
+        except RecursionError:  # deeply nested JSON crashes Eve too
+            return ServerCrash().answer()
 
     def _route(self, request: ReceivedRequest, now: float) -> Answer:
         path = request.path.removesuffix("/")
@@ -100,12 +89,8 @@ def _get_page(collection: Collection, request: ReceivedRequest) -> Answer:
     shown = rows[page_slice.start : page_slice.start + page_slice.max_results]
     encoded = [row.encoded(projection) for row in shown]
     answer = page_answer(encoded, page=page_slice.page, max_results=page_slice.max_results, total=len(rows))
-    return answer.with_headers(_last_modified(shown))
-
-
-def _last_modified(rows: Sequence[StoredRow]) -> dict[str, str]:
-    latest = max((row.updated for row in rows), default=EPOCH)
-    return {"Last-Modified": write_date(latest)} if latest > EPOCH else {}
+    latest = max((row.updated for row in shown), default=EPOCH)
+    return answer.with_headers({"Last-Modified": write_date(latest)}) if latest > EPOCH else answer
 
 
 def _get_one(collection: Collection, row_id: str, request: ReceivedRequest) -> Answer:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from .answers import HTML, JSON, Answer, HttpError, error_answer, html_page
+from .answers import HTML, JSON, Answer, HttpError, ServerCrash, html_page
 from .journal import ReceivedRequest
 
 UNAVAILABLE = html_page(503, "Service Unavailable", "The server is temporarily unable to service your request.")
@@ -83,19 +83,10 @@ class Fault(Struct, frozen=True, kw_only=True):
         if self.status is None:
             return None
         if self.body is None:
-            return error_answer(HttpError(self.status)) if self.status != 500 else Answer.internal_error()
-        return Answer(status=self.status, body=_encode(self.body), content_type=_content_type(self.body))
-
-
-def _encode(body: bytes | str | Mapping[str, Any] | list[Any]) -> bytes:
-    if isinstance(body, bytes):
-        return body
-    return (body if isinstance(body, str) else json.dumps(body)).encode()
-
-
-def _content_type(body: object) -> str:
-    text = body.decode(errors="replace") if isinstance(body, bytes) else body
-    return HTML if isinstance(text, str) and text.lstrip().startswith("<") else JSON
+            return HttpError(self.status).answer() if self.status != 500 else ServerCrash().answer()
+        text = self.body if isinstance(self.body, bytes | str) else json.dumps(self.body)
+        body = text.encode() if isinstance(text, str) else text
+        return Answer(status=self.status, body=body, content_type=HTML if body.lstrip().startswith(b"<") else JSON)
 
 
 class _PlannedFault(Struct):
@@ -116,11 +107,9 @@ class FaultPlan:
         self._planned: list[_PlannedFault] = []
 
     def add(self, fault: Fault, *, times: int | None, method: str | None, path: str | None, after: int) -> None:
-        """Plan a fault for *times* matching requests (None: for all), after the next *after* of them."""
         self._planned.append(_PlannedFault(fault, times, method and method.upper(), path, after))
 
     def clear(self) -> None:
-        """Drop every planned fault."""
         self._planned.clear()
 
     def next_fault(self, method: str, path: str) -> Fault | None:
@@ -129,15 +118,12 @@ class FaultPlan:
             if planned.after > 0:
                 planned.after -= 1
                 continue
-            self._count(planned)
+            if planned.times is not None:
+                planned.times -= 1
+                if planned.times < 1:
+                    self._planned.remove(planned)
             return planned.fault
         return None
-
-    def _count(self, planned: _PlannedFault) -> None:
-        if planned.times is not None:
-            planned.times -= 1
-            if planned.times < 1:
-                self._planned.remove(planned)
 
 
 def _is_under(path: str, place: str) -> bool:

@@ -15,6 +15,7 @@ $geometry $maxDistance $minDistance $box $all $elemMatch $size $bitsAllClear $bi
 $bitsAnySet $center $expr
 """
 _KNOWN_OPERATORS = frozenset(_OPERATOR_NAMES.split())
+_BRANCHES = {"$and": (all, True), "$or": (any, True), "$nor": (any, False)}
 _BANNED_OPERATORS = frozenset({"$where", "$regex"})  # MONGO_QUERY_BLACKLIST, the default of Eve 2.3
 
 
@@ -64,7 +65,7 @@ def compile_where(where: dict[str, Any]) -> RowTest:
 
 
 def _compile_clause(name: str, condition: Any) -> RowTest:
-    if name in ("$and", "$or", "$nor"):
+    if name in _BRANCHES:
         return _compile_branches(name, condition)
     if name.startswith("$"):
         raise ServerCrash(f"unknown top level operator: {name}")
@@ -76,8 +77,5 @@ def _compile_branches(name: str, condition: Any) -> RowTest:
     if not isinstance(condition, list) or not condition or not all(isinstance(each, dict) for each in condition):
         raise ServerCrash(f"{name} must be a nonempty array of objects")
     branches = [compile_where(branch) for branch in condition]
-    if name == "$and":
-        return lambda fields: all(branch(fields) for branch in branches)
-    if name == "$or":
-        return lambda fields: any(branch(fields) for branch in branches)
-    return lambda fields: not any(branch(fields) for branch in branches)
+    combine, wanted = _BRANCHES[name]
+    return lambda fields: combine(branch(fields) for branch in branches) is wanted

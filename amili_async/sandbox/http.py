@@ -5,11 +5,12 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import responses
 
 from aiohttp import web
 from msgspec.structs import replace
 
-from .answers import Answer, HttpError, error_answer, reason_phrase
+from .answers import Answer, HttpError
 from .bson_values import at_epoch, write_date
 from .endpoints import Endpoints
 from .faults import Fault, FaultPlan, Overrides
@@ -65,13 +66,10 @@ class HttpHandler:
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
     async def _read(self, connection: web.BaseRequest) -> ReceivedRequest:
-        query: dict[str, str] = {}
-        for name, value in connection.query.items():
-            query.setdefault(name, value)
         return ReceivedRequest(
             method=connection.method,
             path=connection.path,
-            query=query,
+            query={name: connection.query[name] for name in connection.query},
             headers={name.lower(): value for name, value in connection.headers.items()},
             body=await connection.read() if connection.can_read_body else b"",
             received_at=self._clock(),
@@ -94,7 +92,7 @@ class HttpHandler:
             return {}, None
         admission = self._limiter.admit(now)
         headers = limit_headers(admission, now) if self._sends_limits else {}
-        return headers, None if admission.allowed else error_answer(HttpError(429, "Rate limit exceeded"))
+        return headers, None if admission.allowed else HttpError(429, "Rate limit exceeded").answer()
 
     def _carry_out(self, request: ReceivedRequest) -> Answer:
         # By the time after the latency and delay: a token may have expired in between.
@@ -134,7 +132,7 @@ class HttpHandler:
     async def _send_part(self, connection: web.BaseRequest, answer: Answer, fault: Fault) -> None:
         """Announce the whole answer, then send the part of its head or body that the fault leaves."""
         lines = [
-            f"HTTP/1.1 {answer.status} {reason_phrase(answer.status)}",
+            f"HTTP/1.1 {answer.status} {responses.get(answer.status, 'Unknown')}",
             f"Content-Type: {answer.content_type}",
             f"Content-Length: {len(answer.body)}",
             *(f"{name}: {value}" for name, value in answer.headers.items()),

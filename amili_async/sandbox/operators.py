@@ -4,38 +4,17 @@ import operator
 from collections.abc import Callable, Mapping, Set
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from .answers import ServerCrash
-from .bson_values import (
-    ARRAY_KIND,
-    BOOLEAN_KIND,
-    DATE_KIND,
-    ID_KIND,
-    NULL,
-    NULL_KIND,
-    NUMBER_KIND,
-    OBJECT_KIND,
-    STRING_KIND,
-    BsonValue,
-    RowFields,
-    to_bson,
-)
+from .bson_values import ARRAY_KIND, NULL, NUMBER_KIND, OBJECT_KIND, BsonValue, RowFields, to_bson, type_name
 
 FieldTest: TypeAlias = Callable[[list[BsonValue | None]], bool]
 RowTest: TypeAlias = Callable[[RowFields], bool]
 CompileWhere: TypeAlias = Callable[[Any], RowTest]
 """`filters.compile_where`, passed in because `$elemMatch` holds a whole filter."""
 
-_TYPE_NAMES = {
-    NULL_KIND: "null",
-    STRING_KIND: "string",
-    OBJECT_KIND: "object",
-    ARRAY_KIND: "array",
-    ID_KIND: "objectId",
-    BOOLEAN_KIND: "bool",
-    DATE_KIND: "date",
-}
+_Kind = TypeVar("_Kind")
 _TYPE_NUMBERS = dict(enumerate(("double", "string", "object", "array", "binData"), 1))
 _TYPE_NUMBERS |= dict(enumerate(("objectId", "bool", "date", "null", "regex"), 7))
 _TYPE_NUMBERS |= {13: "javascript", 16: "int", 17: "timestamp", 18: "long", 19: "decimal"}
@@ -52,11 +31,11 @@ def compile_condition(condition: Any, compile_where: CompileWhere) -> FieldTest:
 def _compile_operator(name: str, operand: Any, compile_where: CompileWhere) -> FieldTest:
     """The test of one operator; ServerCrash where MongoDB rejects it."""
     if name == "$not":
-        return _negated(compile_condition(_an_object(operand), compile_where))
+        return _negated(compile_condition(_checked(operand, dict), compile_where))
     if name == "$elemMatch":
         return _has_element(operand, compile_where)
     if name == "$all":
-        return _has_all(_a_list(operand), compile_where)
+        return _has_all(_checked(operand, list), compile_where)
     if name not in _SIMPLE:
         raise ServerCrash(f"unknown operator: {name}")
     return _SIMPLE[name](operand)
@@ -96,7 +75,7 @@ def _compares(comparison: Callable[[Any, Any], bool], limit: Any) -> FieldTest:
 
 
 def _is_in(values: Any) -> FieldTest:
-    if any(is_operators(value) for value in _a_list(values)):
+    if any(is_operators(value) for value in _checked(values, list)):
         raise ServerCrash("cannot nest $ under $in")
     return _equals_any({to_bson(value) for value in values})
 
@@ -117,7 +96,7 @@ def _has_size(size: Any) -> FieldTest:
 
 
 def _has_remainder(operand: Any) -> FieldTest:
-    if len(_a_list(operand)) != 2 or not _whole_number(operand[0]):
+    if len(_checked(operand, list)) != 2 or not _whole_number(operand[0]):
         raise ServerCrash("$mod takes a divisor other than zero and a remainder")
     divisor, remainder = (_whole_number(number) for number in operand)
 
@@ -142,7 +121,7 @@ def _has_all(values: list[Any], compile_where: CompileWhere) -> FieldTest:
 
 
 def _has_element(operand: Any, compile_where: CompileWhere) -> FieldTest:
-    if is_operators(_an_object(operand)) and next(iter(operand)) not in ("$and", "$or", "$nor"):
+    if is_operators(_checked(operand, dict)) and next(iter(operand)) not in ("$and", "$or", "$nor"):
         test = compile_condition(operand, compile_where)
         return lambda found: any(test([element]) for element in _elements(found))
     matches = compile_where(operand)
@@ -155,7 +134,7 @@ def _has_element(operand: Any, compile_where: CompileWhere) -> FieldTest:
 
 def _has_type(types: Any) -> FieldTest:
     wanted = set().union(*(_read_type(each) for each in (types if isinstance(types, list) else [types])))
-    return _any_value(lambda value: _type_name(value) in wanted)
+    return _any_value(lambda value: type_name(value) in wanted)
 
 
 def _read_type(name: Any) -> set[str]:
@@ -167,24 +146,13 @@ def _read_type(name: Any) -> set[str]:
     return {word}
 
 
-def _type_name(value: BsonValue) -> str:
-    """A whole number counts as an int, any other as a double."""
-    return _TYPE_NAMES.get(value[0]) or ("int" if isinstance(value[1], int) else "double")
-
-
 def _elements(found: list[BsonValue | None]) -> list[BsonValue]:
     return [element for value in found if value is not None and value[0] == ARRAY_KIND for element in value[1]]
 
 
-def _a_list(operand: Any) -> list[Any]:
-    if not isinstance(operand, list):
-        raise ServerCrash("the operand must be an array")
-    return operand
-
-
-def _an_object(operand: Any) -> dict[str, Any]:
-    if not isinstance(operand, dict):
-        raise ServerCrash("the operand must be an object")
+def _checked(operand: Any, kind: type[_Kind]) -> _Kind:
+    if not isinstance(operand, kind):
+        raise ServerCrash(f"the operand must be a {kind.__name__}")
     return operand
 
 

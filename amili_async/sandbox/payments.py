@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
@@ -11,8 +11,6 @@ from .answers import HttpError, InvalidDocuments, ServerCrash, not_implemented
 from .bson_values import ObjectId, at_epoch, cast_text, read_date, write_date
 from .rows import Document
 from .store import etag_of
-
-Issues: TypeAlias = dict[str, Any]
 
 
 class FieldRule(Struct, frozen=True, kw_only=True):
@@ -93,22 +91,20 @@ def read_payload(body: bytes, content_type: str) -> list[Any]:
 def validated(documents: list[Any]) -> list[Document]:
     """The documents in stored form; InvalidDocuments if any of them has an issue, and then none is stored."""
     results = [_result(document) for document in documents]
-    failures = sum("_issues" in result for result in results)
-    if failures:
-        raise InvalidDocuments(results, failures=failures)
+    if any("_issues" in result for result in results):
+        raise InvalidDocuments(results)
     return [{name: RULES[name].read(value) for name, value in document.items()} for document in documents]
 
 
 def _result(document: Any) -> Document:
-    if not isinstance(document, dict):
-        issues: Issues = {"validation exception": f"'{document}' is not a document, must be a dict"}
-    else:
-        issues = find_issues(document)
+    issues = _find_issues(document)
     return {"_status": "ERR", "_issues": issues} if issues else {"_status": "OK"}
 
 
-def find_issues(posted: Mapping[str, Any]) -> Issues:
+def _find_issues(posted: Any) -> Document:
     """What is wrong with a posted payment: field -> one text, or a list of several."""
+    if not isinstance(posted, dict):
+        return {"validation exception": f"'{posted}' is not a document, must be a dict"}
     found = {name: [*_value_issues(name, value), *_exclusion(name, posted)] for name, value in posted.items()}
     for name in _missing(posted):
         found[name] = ["required field"]
@@ -129,10 +125,8 @@ def _value_issues(name: str, value: Any) -> list[str]:
 
 
 def _exclusion(name: str, posted: Mapping[str, Any]) -> list[str]:
-    if name not in _ONE_OF or not all(each in posted for each in _ONE_OF):
-        return []
-    other = _ONE_OF[1 - _ONE_OF.index(name)]
-    return [f"'{other}' must not be present with '{name}'"]
+    others = [other for other in _ONE_OF if name in _ONE_OF and other != name and other in posted]
+    return [f"'{other}' must not be present with '{name}'" for other in others]
 
 
 def _missing(posted: Mapping[str, Any]) -> list[str]:

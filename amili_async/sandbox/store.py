@@ -57,7 +57,6 @@ class Collection:
         self._clear_caches()
 
     def remove(self, row_id: str) -> None:
-        """Delete a row; KeyError where there is none."""
         del self.rows[row_id]
         self._clear_caches()
 
@@ -74,7 +73,6 @@ class ObjectIdFactory:
         self._count = random.getrandbits(16)
 
     def make(self, epoch_seconds: float) -> str:
-        """An id created at that moment."""
         self._count = (self._count + 1) % 2**24
         return f"{int(epoch_seconds):08x}{self._fixed:010x}{self._count:06x}"
 

@@ -14,7 +14,6 @@ MAX_JWT_LIFETIME = 3600.0
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 # PyJWT verifies claims by the system's clock; `exchange` uses the sandbox's.
 _SIGNATURE_ONLY: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
-_RSA = ("RS256", "RS384", "RS512")
 
 
 def make_private_key() -> str:
@@ -33,7 +32,7 @@ def read_public_key(pem: str) -> tuple[Any, tuple[str, ...]]:
     """The key, and the algorithms that it may verify; ValueError for a kind of key that Amili does not accept."""
     key = serialization.load_pem_public_key(pem.encode())
     if isinstance(key, rsa.RSAPublicKey):
-        return key, _RSA
+        return key, ("RS256", "RS384", "RS512")
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
         return key, (_CURVES[key.curve.name],)
     raise ValueError("public_key must be an RSA key, or one on P-256, P-384 or P-521")
@@ -62,7 +61,6 @@ class TokenIssuer:
         return {"access_token": self.mint(now), "expires_in": round(self._lifetime, 3)}
 
     def mint(self, now: float) -> str:
-        """Issue a token that is valid for its lifetime."""
         token = secrets.token_urlsafe(32)
         self._expiries[token] = now + self._lifetime
         return token
@@ -73,7 +71,6 @@ class TokenIssuer:
             raise _unauthorized()
 
     def revoke_all(self) -> None:
-        """Revoke every token issued so far."""
         self._expiries.clear()
 
 

@@ -7,9 +7,8 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
-from .finance import make_payouts, make_specifications
-from .payments import make_payments
 from .plans import Booking, Creditor, PayoutPlan, make_bookings, make_creditors, plan_payouts
+from .rows import make_payments, make_payouts, make_specifications
 
 __all__ = ["SeedData"]
 

@@ -9,8 +9,6 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..bson_values import write_date
-
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 SPAN_DAYS = 180
 NAMES = (
@@ -50,12 +48,9 @@ class PayoutPlan(Struct, frozen=True, kw_only=True):
     reference: str
     start: datetime
     created: datetime
+    days: int
+    """The length of its period."""
     payout_date: datetime | None
-
-    @property
-    def days(self) -> int:
-        """The length of its period."""
-        return 7 if self.interval == "weekly" else 1
 
 
 class Booking(Struct, frozen=True, kw_only=True):
@@ -86,8 +81,8 @@ def plan_payouts(count: int, creditors: list[Creditor], *, random: Random) -> li
 
 def _draft(number: int, count: int, creditors: list[Creditor], random: Random) -> PayoutPlan:
     start = on_day(number // 2 * 2 * SPAN_DAYS // count)
-    interval = "weekly" if number % 5 == 3 else "daily"
-    morning = start + timedelta(days=7 if interval == "weekly" else 1, hours=8)
+    interval, days = ("weekly", 7) if number % 5 == 3 else ("daily", 1)
+    morning = start + timedelta(days=days, hours=8)
     category = CATEGORIES[number % len(CATEGORIES)]
     return PayoutPlan(
         id="",
@@ -97,6 +92,7 @@ def _draft(number: int, count: int, creditors: list[Creditor], random: Random) -
         interval=interval,
         reference=category.replace("_", " ").title() if number % 7 == 2 else str(random.randint(10_000, 999_999)),
         start=start,
+        days=days,
         created=morning,
         payout_date=None if number % 10 == 9 else morning.replace(hour=0),
     )
@@ -162,8 +158,3 @@ def as_number(ore: int, *, whole_as_int: bool = False) -> int | Decimal:
 def on_day(number: int) -> datetime:
     """Midnight of a day, counted from `FIRST_DAY`."""
     return FIRST_DAY + timedelta(days=number)
-
-
-def write_day(moment: datetime) -> str:
-    """The date of the midnight before a moment."""
-    return write_date(moment.replace(hour=0, minute=0, second=0))

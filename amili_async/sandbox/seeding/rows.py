@@ -1,4 +1,4 @@
-"""The rows of payouts, whose sums are exact to the öre, and of specifications, with the known oddities of the API."""
+"""The rows of payouts, specifications and payments, with the known oddities of the API."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -7,9 +7,18 @@ from typing import Any
 
 from ..bson_values import write_date
 from ..store import ObjectIdFactory
-from .plans import FIRST_DAY, Booking, PayoutPlan, as_number, random_etag, random_id, write_day
+from .plans import FIRST_DAY, SPAN_DAYS, Booking, Creditor, PayoutPlan, as_number, on_day, random_etag, random_id
 
 STATES = ("initializing", "reminder", "debt_collection", "enforcement", "debt_surveillance", "invoice")
+
+
+def _automatic(row_id: str, etag: str, created: datetime, updated: datetime) -> dict[str, Any]:
+    return {"_id": row_id, "_created": write_date(created), "_updated": write_date(updated), "_etag": etag}
+
+
+def _write_day(moment: datetime) -> str:
+    """The date of the midnight before a moment."""
+    return write_date(moment.replace(hour=0, minute=0, second=0))
 
 
 def make_payouts(plans: list[PayoutPlan], bookings: list[Booking]) -> list[dict[str, Any]]:
@@ -29,10 +38,7 @@ def _make_payout(number: int, plan: PayoutPlan, bookings: list[Booking]) -> dict
     is_weekly = plan.interval == "weekly"
     week_or_day = plan.start.isocalendar().week if is_weekly else plan.start.timetuple().tm_yday
     row: dict[str, Any] = {
-        "_id": plan.id,
-        "_created": write_date(plan.created),
-        "_updated": write_date(plan.created),
-        "_etag": plan.etag,
+        **_automatic(plan.id, plan.etag, plan.created, plan.created),
         "creditor": plan.creditor.id,
         "currency": "SEK",
         "payout_reference": plan.reference,
@@ -76,11 +82,9 @@ def make_specifications(bookings: list[Booking], *, random: Random) -> list[dict
 
 
 def _make_specification(number: int, booking: Booking, ids: ObjectIdFactory, random: Random) -> dict[str, Any]:
+    row_id, updated = ids.make(booking.created.timestamp()), booking.plan.created if booking.plan else booking.created
     row: dict[str, Any] = {
-        "_id": ids.make(booking.created.timestamp()),
-        "_created": write_date(booking.created),
-        "_updated": write_date(booking.plan.created if booking.plan else booking.created),
-        "_etag": random_etag(random),
+        **_automatic(row_id, random_etag(random), booking.created, updated),
         "creditor": booking.creditor.id,
         "creditor_name": booking.creditor.name,
         "currency": "SEK",
@@ -90,7 +94,7 @@ def _make_specification(number: int, booking: Booking, ids: ObjectIdFactory, ran
         "total_amount": as_number(booking.amount + booking.vat, whole_as_int=number % 7 == 3),
         "article": booking.article,
         "state": random.choice(STATES),
-        "booking_date": write_day(booking.created),
+        "booking_date": _write_day(booking.created),
         "finance_category": booking.category,
         **_references(number, booking.created, random),
         **_payout_fields(booking.plan),
@@ -141,3 +145,45 @@ def _add_oddities(number: int, row: dict[str, Any]) -> None:
         del row["references"]
     if number % 37 == 14:
         row.pop("payout_interval", None)
+
+
+def make_payments(count: int, creditors: list[Creditor], *, random: Random) -> list[dict[str, Any]]:
+    """The rows, in order of creation."""
+    ids = ObjectIdFactory(random)
+    return [_make_payment(number, count, creditors, ids, random) for number in range(count)]
+
+
+def _make_payment(
+    number: int, count: int, creditors: list[Creditor], ids: ObjectIdFactory, random: Random
+) -> dict[str, Any]:
+    # Pairs share their second of creation, so that `_created` alone does not order them.
+    created = on_day((number // 2) * 2 * SPAN_DAYS // count) + timedelta(hours=14, seconds=29)
+    ore = random.randrange(100, 20_000) * 100 if number % 3 == 0 else random.randrange(100, 900_000)
+    case = {"case": random_id(random, FIRST_DAY.timestamp())}
+    invoice = f"INV-2025-{random.randrange(2_000):04}"
+    return {
+        **_automatic(ids.make(created.timestamp()), random_etag(random), created, created),
+        "account": random_id(random, FIRST_DAY.timestamp()),
+        "creditor": random.choice(creditors).id,
+        **(case if number % 3 else {"invoice_number": invoice}),
+        "currency": "SEK",
+        "amount": as_number(ore, whole_as_int=number % 2 == 0),
+        "bank_transaction_date": write_date(created - timedelta(hours=random.randint(1, 90))),
+        "client_registration_date": write_date(created),
+        **({"creditor_payment_reference": f"PAY-REF-{number:03}"} if number % 4 else {}),
+        "origin": "creditor_system",
+        **_payment_outcome(number, ore),
+        "case_invoice_number": invoice,
+        "case_reference_number": None if number % 7 == 5 else str(25_000 + random.randrange(2_000)),
+        **({} if number % 8 == 6 else {"booking_date": _write_day(created)}),
+    }
+
+
+def _payment_outcome(number: int, ore: int) -> dict[str, Any]:
+    """One in eight could not be settled, one in eight only in part."""
+    if number % 8 == 6:
+        return {"status": "error", "status_reason_locale": "creditor_payment.case_closed"}
+    if number % 8 == 3:
+        settled = as_number(ore - ore // 3)
+        return {"settled_amount": settled, "status": "warning", "status_reason_locale": "creditor_payment.overpaid"}
+    return {"settled_amount": as_number(ore), "status": "completed"}
