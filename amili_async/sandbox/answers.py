@@ -1,5 +1,6 @@
 """HTTP answers in Eve's formats: a page of a list, an error, the issues of posted documents."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -66,7 +67,9 @@ def invalid_answer(invalid: InvalidDocuments) -> Answer:
     results = invalid.results
     content = results[0] if len(results) == 1 else {"_status": "ERR", "_items": results}
     message = f"Insertion failure: {invalid.failures} document(s) contain(s) error(s)"
-    return Answer.of({**content, "_error": {"code": 422, "message": message}}, status=422)
+    # Escaped to ASCII, because an issue may repeat a lone surrogate, which is not encodable as UTF-8.
+    body = json.dumps({**content, "_error": {"code": 422, "message": message}}).encode()
+    return Answer(status=422, body=body)
 
 
 def reason_phrase(status: int) -> str:

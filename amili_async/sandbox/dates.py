@@ -1,6 +1,7 @@
 """Dates in the API's format (RFC 1123, GMT), written strictly and read as liberally as Eve 2.3 reads them."""
 
 import re
+import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -38,6 +39,11 @@ def write_date(moment: datetime) -> str:
         f"{_DAYS[moment.weekday()]}, {moment.day:02} {_MONTHS[moment.month - 1]} {moment.year:04} "
         f"{moment.hour:02}:{moment.minute:02}:{moment.second:02} GMT"
     )
+
+
+def system_time() -> float:
+    """Epoch seconds. It looks `time.time` up for each call, so that a test may freeze time."""
+    return time.time()
 
 
 def at_epoch(seconds: float) -> datetime:

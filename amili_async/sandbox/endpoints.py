@@ -6,7 +6,7 @@ from typing import Any
 
 from .answers import Answer, error_answer, invalid_answer, page_answer
 from .dates import write_date
-from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented
+from .errors import HttpError, InvalidDocuments, not_implemented
 from .journal import ReceivedRequest
 from .paging import parse_page_slice
 from .payments import completed_row, creation_result, read_payload, validated
@@ -43,7 +43,7 @@ class Endpoints:
             return error_answer(error)
         except InvalidDocuments as invalid:
             return invalid_answer(invalid)
-        except (ServerCrash, RecursionError):  # RecursionError: deeply nested JSON crashes Eve too
+        except Exception:  # noqa: BLE001  # Flask sends this page for every exception that Eve does not catch
             return Answer.internal_error()
 
     def _route(self, request: ReceivedRequest, now: float) -> Answer:

@@ -1,5 +1,6 @@
 """The operators of one field in a filter, as tests of the values found there."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -159,9 +160,9 @@ def _an_object(operand: Any) -> dict[str, Any]:
 
 def _whole_number(operand: Any) -> int:
     kind, number = to_bson(operand)
-    if kind != NUMBER_KIND or number != int(number):
+    if kind != NUMBER_KIND or not math.isfinite(number) or number != int(number):
         raise ServerCrash("the operand must be a whole number")
-    return int(number)
+    return int(to_bson(int(number))[1])
 
 
 _SIMPLE: Mapping[str, Callable[[Any], FieldTest]] = {

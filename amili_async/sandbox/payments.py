@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from .bson_values import read_float, to_bson
 from .dates import at_epoch, read_date, write_date
-from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented
+from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented, reject_constant
 from .filters import cast_text
 from .object_ids import ObjectId
 from .rows import Document
@@ -40,8 +41,8 @@ def _read_moment(value: Any) -> Any:
 def _read_number(value: Any) -> Any:
     if isinstance(value, str):  # Eve 2.3 parses a number out of a string before it validates
         try:
-            value = json.loads(value, parse_float=Decimal)
-        except ValueError:
+            value = json.loads(value, parse_float=read_float, parse_constant=reject_constant)
+        except (ValueError, RecursionError):
             return None
     return value if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else None
 
@@ -78,7 +79,7 @@ def read_payload(body: bytes, content_type: str) -> list[Any]:
     if kind != "application/json":
         raise HttpError(400, "Unknown or no Content-Type header supplied")
     try:
-        payload = json.loads(body, parse_float=Decimal)
+        payload = json.loads(body, parse_float=read_float)
     except ValueError as error:
         raise HttpError(400) from error
     if isinstance(payload, dict):
@@ -98,7 +99,13 @@ def validated(documents: list[Any]) -> list[Document]:
     failures = sum("_issues" in result for result in results)
     if failures:
         raise InvalidDocuments(results, failures=failures)
-    return [{name: RULES[name].read(value) for name, value in document.items()} for document in documents]
+    return [{name: _stored(name, value) for name, value in document.items()} for document in documents]
+
+
+def _stored(name: str, value: Any) -> Any:
+    stored = RULES[name].read(value)
+    to_bson(stored)  # ServerCrash where MongoDB cannot hold the value
+    return stored
 
 
 def _result(document: Any) -> Document:
