@@ -1,4 +1,4 @@
-"""Where a command's records come from: the API that the environment names, or a sandbox in the process."""
+"""The client of a command: for the API that the environment names, or for a sandbox in this process."""
 
 import os
 import sys
@@ -11,13 +11,13 @@ from amili_async.errors import ConfigurationError
 from amili_async.events import Event, Observer, RateLimiterPaused
 from amili_async.sandbox import Sandbox
 
-_SPECIFICATIONS = 500  # few enough that all of them come within a second
+_SPECIFICATIONS = 500  # at ten requests a second all of them are fetched within a second
 
 
 @asynccontextmanager
 async def open_client(*, sandbox: bool, is_quiet: bool = False) -> AsyncIterator[AmiliClient]:
-    """A client, ready to be used; on a terminal it tells of pauses unless it has to be quiet."""
-    observers = () if is_quiet else (tell_pause,)
+    """An open client, which reports pauses of the rate limiter on a terminal unless *is_quiet*."""
+    observers = () if is_quiet else (report_pause,)
     if sandbox:
         async with Sandbox(specifications=_SPECIFICATIONS) as server, client_of(server, observers=observers) as amili:
             yield amili
@@ -27,20 +27,20 @@ async def open_client(*, sandbox: bool, is_quiet: bool = False) -> AsyncIterator
 
 
 def name_source(*, sandbox: bool) -> str:
-    """What a command works on, as a person should be told."""
-    return "made-up records" if sandbox else os.environ.get("AMILI_BASE_URL") or SANDBOX_URL
+    """Where the records are from, for people."""
+    return "generated records" if sandbox else os.environ.get("AMILI_BASE_URL") or SANDBOX_URL
 
 
 def client_of(sandbox: Sandbox, *, observers: Sequence[Observer] = ()) -> AmiliClient:
-    """A client of a sandbox, with the credentials that it was made with."""
+    """A client of *sandbox*, with its credentials."""
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
     return AmiliClient(sandbox.url, auth=credentials, observers=observers)
 
 
-def tell_pause(event: Event) -> None:
-    """Say on a terminal why nothing happens for a while."""
+def report_pause(event: Event) -> None:
+    """Explain a long pause of the rate limiter on a terminal."""
     if isinstance(event, RateLimiterPaused) and event.seconds >= 1 and sys.stderr.isatty():
-        sys.stderr.write(f"amili: the API's request limit is reached; going on in {event.seconds:.0f} s\n")
+        sys.stderr.write(f"amili: the API's rate limit is reached; continuing in {event.seconds:.0f} s\n")
 
 
 def _client_from_environment(observers: Sequence[Observer]) -> AmiliClient:

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from amili_async.cli.arguments import JsonOption, ResourceName, SandboxOption
-from amili_async.cli.catalog import find_entry
-from amili_async.cli.endings import run
-from amili_async.cli.screen import Screen
-from amili_async.cli.sources import open_client
+from amili_async.cli.connect import open_client
+from amili_async.cli.console import PlainConsole
+from amili_async.cli.exit_codes import run
+from amili_async.cli.options import JsonOption, ResourceName, SandboxOption
+from amili_async.cli.resources import find_resource
 from amili_async.cli.tables import list_fields
-from amili_async.export.formats.ndjson import Ndjson
+from amili_async.export import FORMATS
 from amili_async.export.records import as_document
 
 
@@ -22,19 +22,19 @@ def get_record(
     json: JsonOption = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Show one record by its id, with every field that the API sends.
+    """Show one record by its id, as a list of its fields or as JSON.
 
-    A field that is absent is not shown; one that is null says null.
+    Every field that the API sends is shown, undocumented ones and null included.
     """
 
     async def show() -> None:
-        entry = find_entry(resource)
+        entry = find_resource(resource)
         async with open_client(sandbox=sandbox) as amili:
             record = await entry.of(amili).get(id, into=dict)
         if json:
-            sys.stdout.buffer.write(Ndjson().encode([record]))
+            sys.stdout.buffer.write(FORMATS[".ndjson"](None, None).encode([record]))
             sys.stdout.buffer.flush()
         else:
-            Screen().print(list_fields(as_document(record)))
+            PlainConsole().print(list_fields(as_document(record)))
 
     run(show())
