@@ -32,6 +32,7 @@ search                                     space                                
 `integration/test_export_kills`            3 formats x SIGKILL at every page, request,   each tenth       every one
                                            write, sync, rename and removal
 `integration/test_export_kills`            3 formats x 4 seeds of random kills           4, twice         12, twice
+`integration/test_extraction`              8 sizes x 3 distributions of rows             8                24
 `integration/test_extraction_histories`    sequences of inserts, updates and deletes     60 and 30        600 and 300
                                            between any two requests
 `integration/test_extraction_verdicts`     pages that lack or repeat rows                40 examples      400 examples
@@ -44,6 +45,7 @@ search                                     space                                
 `integration/test_faults_tokens`           44 token responses x 4 or 3 operations        44, 12 and 45    176, 48, 132
 `integration/test_faults_tokens`           10 lifetimes and 9 clocks x operations        10, 9, 9 and 9   40, 63, 36, 27
 `integration/test_faults_wire`             64 broken responses x 2 iterations            64               128
+`integration/test_held_to_eve`             listings and POSTs, compared with Eve         a sample         all
 `properties/test_decoding`                 corrupted responses                           200              2,000
 `properties/*`                             sequences of operations; filters, amounts     a tenth          150 to 500
 `unit/paging/test_scan`                    seeds of a list that changes                  200              2,000

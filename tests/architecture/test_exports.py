@@ -103,6 +103,19 @@ def test_every_public_name_is_documented() -> None:
     assert [each for name in amili_async.__all__ for each in find_undocumented(name)] == []
 
 
+def test_every_class_and_function_of_a_module_is_documented() -> None:
+    """Each class and function of a module without a leading underscore has a docstring, in private folders too."""
+    silent = [
+        f"{module}.{node.name}"
+        for module, path in MODULES.items()
+        for node in parse(path).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
 def find_fields_without_sentence(path: Path) -> list[str]:
     """The fields of public structs in a file that no string follows."""
     structs = [

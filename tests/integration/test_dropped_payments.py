@@ -134,15 +134,15 @@ async def test_each_phase_of_the_exchange(drop: Drop, connection: DroppingConnec
     (payment,) = make_payments(1)
     outcome = await create(connection.amili, payment)
     await connection.proxy.settle()
-    (counts_by_kind,) = check_outcomes([(payment, outcome)], connection.sandbox)
+    (kind,) = check_outcomes([(payment, outcome)], connection.sandbox)
     if drop in RESENT | {Drop.NOTHING}:
-        assert counts_by_kind == "registered"
+        assert kind == "registered"
     elif drop in FOUND | FOUND_LATER:
-        assert counts_by_kind == "found"
+        assert kind == "found"
     elif drop is Drop.INVALID:
         assert isinstance(outcome, ValidationFailed)
     else:
-        assert counts_by_kind == "unknown, and not registered"
+        assert kind == "unknown, and not registered"
     assert sum(connection.proxy.done["POST", each] for each in Drop) == (2 if drop in RESENT else 1)
 
 

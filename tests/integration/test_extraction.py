@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from math import ceil
 from typing import Any
 
@@ -24,6 +25,7 @@ from amili_async.extraction import Checkpoint, Extraction, Verdict
 from amili_async.sandbox import Fault, ReceivedRequest
 from tests.support import internals
 from tests.support.clocks import HastyClock, settle
+from tests.support.exhaustive import sampled
 from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
 from tests.support.rows import (
     SPECIFICATIONS,
@@ -61,8 +63,7 @@ async def leave_after(extraction: Extraction[Any], count: int) -> list[str]:
 # What it costs
 
 
-@pytest.mark.parametrize("distribute", DISTRIBUTIONS)
-@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 250, 1000, 5000])
+@sampled("count, distribute", list(product([0, 1, 99, 100, 101, 250, 1000, 5000], DISTRIBUTIONS)))
 async def test_it_costs_one_request_per_page_and_few_more(
     distribute: Callable[[int], list[str]], count: int, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
