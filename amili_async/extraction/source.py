@@ -14,7 +14,14 @@ from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, server_time
 from amili_async.conditions import field, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
-from amili_async.extraction.checkpoint import Checkpoint, Manifest, Verdict, check_same_extraction, fingerprint, verdict_of
+from amili_async.extraction.checkpoint import (
+    Checkpoint,
+    Manifest,
+    Verdict,
+    check_same_extraction,
+    fingerprint,
+    verdict_of,
+)
 from amili_async.filters import describe
 from amili_async.models import Record
 from amili_async.models.record_type import RecordType
