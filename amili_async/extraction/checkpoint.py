@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from amili_async.errors import ConfigurationError
-from amili_async.models.json import decode_json
+from amili_async.models.json import decode_versioned
 
 CHECKPOINT_VERSION = 1
 """Of the format of checkpoints and manifests; another one is rejected."""
@@ -95,16 +95,14 @@ class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def from_json(cls, text: str | bytes) -> Self:
         """Decode what `to_json()` returned; raises `ConfigurationError` for anything else, other versions included."""
         name = cls.__name__.lower()
-        versioned = decode_json(text, _Versioned)
-        if versioned is not None and versioned.version != CHECKPOINT_VERSION:
-            raise ConfigurationError(
-                f"this {name} has version {versioned.version}, but this release reads version {CHECKPOINT_VERSION}: "
-                "repeat the extraction"
-            )
-        progress = decode_json(text, cls)
-        if progress is None:
-            raise ConfigurationError(f"this is not a {name} written by amili_async")
-        return progress
+        return decode_versioned(
+            text,
+            cls,
+            version=CHECKPOINT_VERSION,
+            name=f"this {name}",
+            what="one written by amili_async",
+            remedy="repeat the extraction",
+        )
 
 
 class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,10 +138,6 @@ class Manifest(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Whether the consumer has taken everything."""
     verdict: Verdict
     """Whether the extraction has everything."""
-
-
-class _Versioned(Struct):
-    version: int
 
 
 def make_manifest(checkpoint: Checkpoint, *, filter: str) -> Manifest:  # noqa: A002

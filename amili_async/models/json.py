@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from amili_async.errors import UnreadableResponse
+from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.models.timestamps import format_date
 
 T = TypeVar("T")
@@ -20,6 +20,27 @@ def decode_json(text: str | bytes, form: type[T]) -> T | None:
     with suppress(msgspec.MsgspecError, ValueError, RecursionError):
         return msgspec.json.decode(text, type=form)
     return None
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+def decode_versioned(text: str | bytes, form: type[T], *, version: int, name: str, what: str, remedy: str) -> T:
+    """The value of a document that holds the `version` of its form; `ConfigurationError` if it is of another, or none.
+
+    The error calls the document *name*, says that it is not *what*, and ends in *remedy*.
+    """
+    # The version first: a later form may lack fields of this one, which must not be reported as a damaged file.
+    versioned = decode_json(text, _Versioned)
+    if versioned is not None and versioned.version != version:
+        raise ConfigurationError(
+            f"{name} has version {versioned.version}, but this release reads version {version}: {remedy}"
+        )
+    value = decode_json(text, form)
+    if value is None:
+        raise ConfigurationError(f"{name} is not {what}: {remedy}")
+    return value
 
 
 def to_document(record: msgspec.Struct | dict[str, Any]) -> dict[str, Any]:

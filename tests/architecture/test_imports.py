@@ -68,6 +68,7 @@ HOMES = {
     "cryptography": {"auth", "sandbox"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "jinja2": {"cli"},
     "pyarrow": {"export"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
@@ -75,7 +76,7 @@ HOMES = {
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "pyarrow"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow"}
 """Libraries that `import amili_async` must not load."""
 
 

@@ -56,7 +56,7 @@ def die_at(call):
 
 async def run(url, token, path, call, page, page_size, save_every, options):
     journal.SAVE_EVERY = save_every
-    spool.MOST_WAITING = 1  # so that each page is written by itself
+    spool.MAX_BUFFERED = 1  # so that each page is written by itself
     if call is not None:
         die_at(call)
     def on_progress(rows, *_):

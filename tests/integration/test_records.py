@@ -19,7 +19,7 @@ MISSING = "0" * 24
 
 
 class Total(msgspec.Struct):
-    """What a caller asks for."""
+    """A caller's struct."""
 
     total_amount: Decimal
 
@@ -29,7 +29,7 @@ class Nothing(msgspec.Struct):
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True):
-    """A struct that can never be filled: the API always sends more."""
+    """A struct that cannot be decoded: the API always sends more fields."""
 
     total_amount: Decimal
 
@@ -37,7 +37,7 @@ class Strict(msgspec.Struct, forbid_unknown_fields=True):
 async def test_every_row_of_every_resource_survives_decoding_and_encoding(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """What is read and written back is what the server has, without undocumented fields and those that are null."""
+    """A record encodes to what the server has, without undocumented fields and those that are null."""
     sandbox = await start_sandbox(specifications=1000, payments=40)
     amili = await connect(sandbox)
     resources: dict[str, Resource[Any]] = {
@@ -56,8 +56,8 @@ async def test_every_row_of_every_resource_survives_decoding_and_encoding(
             }
 
 
-async def test_get_brings_one_record_with_upper_case_ids_too(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """An id works however it is spelt: the API's paths know only lower case."""
+async def test_get_accepts_ids_in_upper_case(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """An id may be in upper case, although the API's paths accept lower case only."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     row = sandbox.rows("finance--payouts")[0]
@@ -69,7 +69,7 @@ async def test_get_brings_one_record_with_upper_case_ids_too(start_sandbox: Star
 async def test_get_with_a_projection_leaves_the_other_fields_none(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Fields outside the projection are `None`; those that Eve adds are always there."""
+    """Fields outside the projection are `None`; those that Eve adds are always present."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     payout = await amili.payouts.get(sandbox.rows("finance--payouts")[0]["_id"], projection=["amount"])
@@ -79,20 +79,21 @@ async def test_get_with_a_projection_leaves_the_other_fields_none(
 
 
 async def test_a_missing_record_is_not_found(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """404 has its own error, which names the request."""
+    """A 404 raises `NotFound`, which names the request."""
     amili = await connect(await start_sandbox())
     with pytest.raises(NotFound, match=f"GET /finance--payouts/{MISSING} returned 404"):
         await amili.payouts.get(MISSING)
 
 
 async def test_pages_and_counts(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A page has its number, size and total; one past the end is empty; a count is one request."""
+    """A page has number, size, total and has_next; one past the last is empty; a count is one request."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     page = await amili.payout_specifications.page(2, page_size=60, sort="-amount")
     assert (len(page.items), page.number, page.max_results, page.total) == (60, 2, 60, 250)
+    assert page.has_next
     beyond = await amili.payout_specifications.page(99)
-    assert (beyond.items, beyond.total) == ((), 250)
+    assert (beyond.items, beyond.total, beyond.has_next) == ((), 250, False)
     sandbox.requests.clear()
     expected = sum(row.get("article") == "capital" for row in sandbox.rows("finance--payout-specifications"))
     assert await amili.payout_specifications.count(field("article") == "capital") == expected
@@ -100,7 +101,7 @@ async def test_pages_and_counts(start_sandbox: StartSandbox, connect: Connect) -
 
 
 async def test_a_count_needs_a_total(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Where the server keeps the total to itself there is no count, and no guess either."""
+    """If the server reports no total, count() raises instead of guessing."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     sandbox.fail(Fault(status=200, body={"_items": [{"_id": MISSING}]}), path="finance--payouts")
@@ -108,7 +109,7 @@ async def test_a_count_needs_a_total(start_sandbox: StartSandbox, connect: Conne
         await amili.payouts.count()
 
 
-async def test_conditions_select_what_they_say(start_sandbox: StartSandbox, connect: Connect) -> None:
+async def test_conditions_select_what_they_mean(start_sandbox: StartSandbox, connect: Connect) -> None:
     """Conditions of every kind, as objects and as plain mappings, select what the same rule selects in Python."""
     sandbox = await start_sandbox(specifications=400)
     amili = await connect(sandbox)
@@ -168,10 +169,10 @@ async def test_conditions_select_what_they_say(start_sandbox: StartSandbox, conn
         lambda amili: amili.creditor_payments.create({"amount": 5}),
     ],
 )
-async def test_bad_input_is_refused_before_anything_is_sent(
+async def test_wrong_arguments_raise_before_anything_is_sent(
     call: Callable[[AmiliClient], Awaitable[Any]], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Each mistake is a ConfigurationError, and the server sees nothing of it, not even a token request."""
+    """Each mistake raises `ConfigurationError`, and the server receives nothing, not even a token request."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     with pytest.raises(ConfigurationError):
@@ -179,8 +180,10 @@ async def test_bad_input_is_refused_before_anything_is_sent(
     assert sandbox.requests == []
 
 
-async def test_what_only_the_server_can_refuse_is_a_clear_error(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A 400 says which request, not what was in it."""
+async def test_what_only_the_server_can_reject_raises_with_the_request(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A 400 raises an error that names the request, and shows nothing of the query."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     sandbox.fail(Fault(status=400), path="finance--payouts")
@@ -190,8 +193,8 @@ async def test_what_only_the_server_can_refuse_is_a_clear_error(start_sandbox: S
     assert "s3cret" not in str(caught.value)
 
 
-async def test_a_client_that_is_not_open_says_so(start_sandbox: StartSandbox) -> None:
-    """Before open and after close, a call names the mend."""
+async def test_a_client_that_is_not_open_raises_with_the_remedy(start_sandbox: StartSandbox) -> None:
+    """Before open and after close, the error of a call states what to do."""
     sandbox = await start_sandbox()
     client = AmiliClient(sandbox.url, auth="token")
     with pytest.raises(ConfigurationError, match="async with AmiliClient"):

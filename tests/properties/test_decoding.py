@@ -14,7 +14,7 @@ CASES = 200
 
 @pytest.fixture(scope="module")
 def credentials() -> ApiCodeCredentials:
-    """What reads a token response."""
+    """The function that reads a token response."""
     sandbox = Sandbox()
     return ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
 

@@ -67,7 +67,7 @@ def compares(name: str, operator: str, limit: Any) -> Holds:
 
 
 def spellings_of(value: Any) -> st.SearchStrategy[Any]:
-    """The ways in which a caller may write a value."""
+    """The ways in which a caller can write a value."""
     if isinstance(value, datetime):
         east = timezone(timedelta(hours=9, minutes=30))
         ways: list[Any] = [value, value.astimezone(east), format_datetime(value, usegmt=True)]
@@ -88,28 +88,28 @@ def comparisons(draw: st.DrawFn) -> Filter:
     spelled = draw(spellings_of(value))
     some = draw(st.lists(st.sampled_from(pool), max_size=3))
     some_spelled = [draw(spellings_of(each)) for each in some]
-    named = field(name)
+    written = field(name)
     among = lambda row: any(held in some for held in values_of(row, name))  # noqa: E731 - one of a table of them
     low, high = sorted(draw(st.lists(st.sampled_from(pool), min_size=2, max_size=2)))
     ways: list[Filter] = [
-        (named == spelled, is_equal(name, value)),
-        (named != spelled, negated(is_equal(name, value))),
+        (written == spelled, is_equal(name, value)),
+        (written != spelled, negated(is_equal(name, value))),
         ({name: spelled}, is_equal(name, value)),
         ({name: {"$eq": spelled}}, is_equal(name, value)),
         ({name: {"$not": {"$eq": spelled}}}, negated(is_equal(name, value))),
-        (named == None, is_equal(name, None)),  # noqa: E711 - a condition
-        (named != None, negated(is_equal(name, None))),  # noqa: E711 - a condition
-        (named.is_in(some_spelled), among),
-        (named.not_in(some_spelled), negated(among)),
-        (named.exists(), lambda row: row[name] is not ABSENT),
-        (named.exists(False), lambda row: row[name] is ABSENT),
+        (written == None, is_equal(name, None)),  # noqa: E711 - a condition
+        (written != None, negated(is_equal(name, None))),  # noqa: E711 - a condition
+        (written.is_in(some_spelled), among),
+        (written.not_in(some_spelled), negated(among)),
+        (written.exists(), lambda row: row[name] is not ABSENT),
+        (written.exists(False), lambda row: row[name] is ABSENT),
     ]
     if not isinstance(value, bool):
         ways += [
-            (named < spelled, compares(name, "$lt", value)),
-            (named <= spelled, compares(name, "$lte", value)),
-            (named > spelled, compares(name, "$gt", value)),
-            (named >= spelled, compares(name, "$gte", value)),
+            (written < spelled, compares(name, "$lt", value)),
+            (written <= spelled, compares(name, "$lte", value)),
+            (written > spelled, compares(name, "$gt", value)),
+            (written >= spelled, compares(name, "$gte", value)),
             (
                 {name: {"$gt": low, "$lte": high}},
                 lambda row: compares(name, "$gt", low)(row) and compares(name, "$lte", high)(row),
@@ -117,7 +117,7 @@ def comparisons(draw: st.DrawFn) -> Filter:
         ]
         if low < high:
             within = lambda row: compares(name, "$gte", low)(row) and compares(name, "$lt", high)(row)  # noqa: E731
-            ways.append((named.between(low, high), within))
+            ways.append((written.between(low, high), within))
     if name == "invoice_numbers":
         ways += [
             ({name: {"$all": some}}, lambda row: bool(some) and all(each in values_of(row, name) for each in some)),
@@ -185,9 +185,9 @@ def as_document(row: Row, number: int) -> Row:
 
 @examples(300)
 @given(filters, st.lists(rows(), min_size=1, max_size=12))
-def test_a_filter_selects_what_it_means(named: Filter, table: list[Row]) -> None:
+def test_a_filter_selects_what_it_means(written: Filter, table: list[Row]) -> None:
     """After the check, JSON and the URL, the server selects what the author of the filter meant."""
-    where, holds = named
+    where, holds = written
     target = list_request("finance--payouts", build_query(where)).target
     parameters = dict(parse_qsl(urlsplit(target).query, strict_parsing=True, keep_blank_values=True))
     documents = [as_document(row, number) for number, row in enumerate(table)]
@@ -199,9 +199,9 @@ def test_a_filter_selects_what_it_means(named: Filter, table: list[Row]) -> None
 
 @examples(150)
 @given(filters)
-def test_a_checked_filter_can_be_used_again(named: Filter) -> None:
+def test_a_checked_filter_can_be_used_again(written: Filter) -> None:
     """A checked filter can be passed again, as a condition or as a mapping, and is encoded the same."""
-    where, _ = named
+    where, _ = written
     query = build_query(where)
     document = json.loads(query.where, parse_float=Decimal)
     assert json.loads(build_query(document).where, parse_float=Decimal) == document

@@ -1,4 +1,4 @@
-"""Filters: what is sent for each, what is refused before it is sent, and that no value is ever shown."""
+"""Filters: what is sent, what raises before anything is sent, and that no text shows a value."""
 
 import json
 import math
@@ -34,19 +34,19 @@ CANARY = "CANARY"
 
 
 class Size(IntEnum):
-    """A number of the caller's with a name."""
+    """A numeric enum of the caller."""
 
     LARGE = 1000
 
 
 class Text(str):
-    """As numpy's are: a text of another type."""
+    """A subclass of `str`, as numpy has them."""
 
     __slots__ = ()
 
 
 class Fraction(float):
-    """Likewise a number."""
+    """A subclass of `float`, as numpy has them."""
 
 
 # What is sent
@@ -63,7 +63,7 @@ class Fraction(float):
         (field("amount") > 0.5, {"amount": {"$gt": 0.5}}),
         (field("amount") >= Size.LARGE, {"amount": {"$gte": 1000}}),
         (field("amount") == Fraction(1.5), {"amount": 1.5}),
-        (5 < field("amount"), {"amount": {"$gt": 5}}),  # noqa: SIM300 - both ways are meant
+        (5 < field("amount"), {"amount": {"$gt": 5}}),  # noqa: SIM300 - the reversed comparison is what is tested
         (field("article") == Article.CAPITAL, {"article": "capital"}),
         (field("article") == Text("capital"), {"article": "capital"}),
         (field("article").is_in(["capital", Article.COST]), {"article": {"$in": ["capital", "cost"]}}),
@@ -94,8 +94,8 @@ class Fraction(float):
         (field("not.documented") == PAYOUT, {"not.documented": PAYOUT}),
     ],
 )
-def test_what_a_comparison_sends(condition: Condition, document: dict[str, Any]) -> None:
-    """Each operator becomes the API's own, each value has its wire form, each short name the API's."""
+def test_a_comparison_becomes_the_apis_json(condition: Condition, document: dict[str, Any]) -> None:
+    """Each operator and short name becomes the API's, and each value gets its wire form."""
     assert condition.document == document
     assert filter_document(condition) == document
 
@@ -119,13 +119,13 @@ def test_what_a_comparison_sends(condition: Condition, document: dict[str, Any])
         ({"$and": [{"$or": [{"state": "a"}]}]}, {"$and": [{"$or": [{"state": "a"}]}]}),
     ],
 )
-def test_what_a_mapping_sends(where: Mapping[str, Any] | None, document: dict[str, Any]) -> None:
-    """A filter in the API's own JSON is sent as it is meant, with its values in their wire form."""
+def test_a_mapping_is_sent_with_wire_values(where: Mapping[str, Any] | None, document: dict[str, Any]) -> None:
+    """A filter in the API's own JSON keeps its meaning; its values get their wire form."""
     assert filter_document(where) == document
 
 
 def test_a_mapping_is_copied() -> None:
-    """What the caller does to a mapping later changes no filter."""
+    """A later change of the caller's mapping does not change the filter."""
     where: dict[str, Any] = {"invoice_numbers": {"$all": ["1"]}}
     document = filter_document(where)
     where["invoice_numbers"]["$all"].append("2")
@@ -133,7 +133,7 @@ def test_a_mapping_is_copied() -> None:
 
 
 def test_conditions_are_combined() -> None:
-    """`&`, `|` and `~` become `$and`, `$or` and `$nor`, and equal neighbours share one list."""
+    """`&`, `|` and `~` become `$and`, `$or` and `$nor`, and adjacent equal operators share one list."""
     one, two, three = field("state") == "a", field("state") == "b", field("state") == "c"
     a, b, c = one.document, two.document, three.document
     assert (one & two & three).document == {"$and": [a, b, c]}
@@ -147,7 +147,7 @@ def test_conditions_are_combined() -> None:
     assert ({"state": "b"} | one).document == {"$or": [b, a]}
 
 
-# What is refused
+# What raises
 
 REFUSALS: list[tuple[Callable[[], object], str]] = [
     # values that could never match their field
@@ -189,12 +189,12 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: field("amount") >= None, r"^amount: \$gte needs"),
     (lambda: field("amount").between(10, 10), r"^amount: between\(\) needs a start before its end"),
     (lambda: field("booking_date").between(date(2025, 7, 1), date(2025, 6, 1)), r"^booking_date: between\(\)"),
-    # null in a list, which the server takes for a new id
+    # null in a list, of which the server makes a new id
     (lambda: field("payout").is_in([PAYOUT, None]), "^payout: null in a list matches nothing"),
     (lambda: field("article").not_in([None]), "^article: null in a list matches nothing"),
     (lambda: field("payout_date") < True, r"^payout_date: \$lt needs"),
     (lambda: field("invoice_numbers") > ["1"], r"^invoice_numbers: \$gt needs"),
-    # numbers that JSON or the server does not have
+    # numbers that JSON or the server cannot represent
     (lambda: field("amount") == math.nan, "^amount cannot be compared with NaN"),
     (lambda: field("amount") < math.inf, "^amount cannot be compared with NaN or with a number of more than 64 bits"),
     (lambda: field("amount") == Decimal("NaN"), "^amount cannot be compared with NaN"),
@@ -204,7 +204,7 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: field("unknown") == 2**63, "more than 64 bits"),
     (lambda: field("amount") == -(10**400), "more than 64 bits"),
     (lambda: filter_document({"amount": {"$mod": [math.nan, 0]}}), "^amount cannot be compared with NaN"),
-    # values without a form in JSON
+    # values without a JSON representation
     (lambda: field("state") == {"a", "b"}, "^state cannot be compared with a set: it has no JSON representation"),
     (lambda: field("state") == b"a", "^state cannot be compared with a bytes"),
     (lambda: field("payout") == uuid.UUID(int=5), "^payout cannot be compared with a UUID"),
@@ -255,7 +255,7 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
     (lambda: field("från"), "^a field name must be"),
     (lambda: field(None), "^a field name must be"),  # type: ignore[arg-type]
     (lambda: filter_document({5: 1}), "^a field name must be"),  # type: ignore[dict-item]
-    # Python's own words where the operators are meant
+    # and, or, not and chained comparisons
     (lambda: (field("state") == "a") and (field("state") == "b"), "has no truth value"),
     (lambda: (field("state") == "a") or (field("state") == "b"), "has no truth value"),
     (lambda: not (field("state") == "a"), "has no truth value"),  # noqa: SIM201 - that is the point
@@ -267,14 +267,14 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSALS)
-def test_what_the_server_would_meet_with_silence_is_refused(make: Callable[[], object], message: str) -> None:
-    """A comparison that matches nothing, or breaks the server, is a `ConfigurationError` that names the field."""
+def test_a_comparison_that_cannot_match_raises(make: Callable[[], object], message: str) -> None:
+    """A comparison that matches nothing, or that the server fails on, raises an error that names the field."""
     with pytest.raises(ConfigurationError, match=message):
         make()
 
 
 def test_a_field_cannot_be_hashed() -> None:
-    """`==` makes a condition, so a field in a set or as a key would compare as equal to any other."""
+    """`==` makes a condition, so in a set or as a key every field would equal every other."""
     with pytest.raises(TypeError):
         hash(field("state"))
 
@@ -294,7 +294,7 @@ def test_a_field_cannot_be_hashed() -> None:
     ],
 )
 def test_no_repr_shows_a_value(condition: Condition) -> None:
-    """A condition and the query made of it show names and operators, but `…` for each value, to rich as well."""
+    """A condition and its query show names and operators, and `…` for each value, also when rich prints them."""
     query = build_query(condition)
     assert CANARY in query.where
     for text in (repr(condition), str(condition), pretty_repr(condition), repr(query), str(query), pretty_repr(query)):
@@ -302,8 +302,8 @@ def test_no_repr_shows_a_value(condition: Condition) -> None:
         assert "…" in text
 
 
-def test_a_repr_tells_the_shape() -> None:
-    """Names and operators are there to be read."""
+def test_a_repr_shows_names_and_operators() -> None:
+    """The repr has the names and operators of the filter."""
     condition = (field("state") == "a") & (field("amount") > 5)
     assert repr(condition) == "Condition($and [state …; amount ($gt …)])"
 
@@ -334,8 +334,8 @@ def test_a_repr_tells_the_shape() -> None:
         [CANARY],
     ],
 )
-def test_no_refusal_shows_a_value(where: Any) -> None:
-    """Neither a refusal nor what led to it repeats what was compared with."""
+def test_no_error_shows_a_value(where: Any) -> None:
+    """Neither an error nor its causes contain the value of the comparison."""
     with pytest.raises(ConfigurationError) as caught:
         filter_document(where)
     error: BaseException | None = caught.value
@@ -354,7 +354,7 @@ NAMES = {
     "creditor": st.sampled_from(["0" * 24, "a" * 24]),
 }
 BEYOND = {"amount": 100, "state": "\uffff", "booking_date": JUNE + timedelta(days=99), "creditor": "f" * 24}
-"""Larger than anything above."""
+"""Larger than every value above."""
 COMPARISONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], bool]]] = {
     "==": (lambda left, value: left == value, lambda held, value: bool(held == value)),
     "!=": (lambda left, value: left != value, lambda held, value: bool(held != value)),
@@ -383,23 +383,23 @@ Meant = Callable[[Row], bool]
 
 
 def leaf(name: str, operator: str, value: Any) -> tuple[Condition, Meant]:
-    """One comparison, and what it means."""
+    """One comparison, and its meaning in Python."""
     build, holds = COMPARISONS[operator]
     return build(field(name), value), lambda row: holds(row[name], value)
 
 
 def both(left: tuple[Condition, Meant], right: tuple[Condition, Meant]) -> tuple[Condition, Meant]:
-    """Two conditions by `&`, and what that means."""
+    """Two conditions combined by `&`, and their meaning."""
     return left[0] & right[0], lambda row: left[1](row) and right[1](row)
 
 
 def either(left: tuple[Condition, Meant], right: tuple[Condition, Meant]) -> tuple[Condition, Meant]:
-    """Two conditions by `|`, and what that means."""
+    """Two conditions combined by `|`, and their meaning."""
     return left[0] | right[0], lambda row: left[1](row) or right[1](row)
 
 
 def neither(tree: tuple[Condition, Meant]) -> tuple[Condition, Meant]:
-    """A condition by `~`, and what that means."""
+    """A condition negated by `~`, and its meaning."""
     return ~tree[0], lambda row: not tree[1](row)
 
 
@@ -439,15 +439,15 @@ def _matches_one(key: str, value: Any, row: Row) -> bool:
 
 @given(trees, st.fixed_dictionaries(NAMES))
 def test_any_tree_of_conditions_keeps_its_meaning(tree: tuple[Condition, Meant], row: Row) -> None:
-    """What is sent for a tree of conditions finds exactly the rows that the conditions mean."""
+    """The JSON of a tree of conditions finds exactly the rows that the conditions mean."""
     condition, meant = tree
     document = json.loads(build_query(condition).where, parse_float=Decimal)
     assert matches(document, row) == meant(row)
 
 
 @given(trees)
-def test_a_checked_filter_stays_as_it_is(tree: tuple[Condition, Meant]) -> None:
-    """Checking twice changes nothing, so that the JSON that was sent can be used as a filter again."""
+def test_checking_a_filter_twice_changes_nothing(tree: tuple[Condition, Meant]) -> None:
+    """The JSON that was sent can be used as a filter again."""
     document = tree[0].document
     assert check_where(document) == document
     sent = json.loads(build_query(tree[0]).where, parse_float=Decimal)
@@ -460,7 +460,7 @@ def test_dates_are_sent_in_the_form_that_matches(moment: datetime) -> None:
     assert (field("created") == moment).document == {"_created": format_date(moment)}
 
 
-# What is known of the fields
+# The documented fields
 
 GOOD: dict[str, Any] = {
     "an id": PAYOUT,
@@ -474,7 +474,7 @@ GOOD: dict[str, Any] = {
 @pytest.mark.parametrize("name", sorted(KINDS))
 @pytest.mark.parametrize("kind", GOOD)
 def test_each_documented_field_takes_its_own_kind_and_null(name: str, kind: str) -> None:
-    """A field can be compared with what it holds and with null, and with no other kind of value."""
+    """A field can be compared with the kind of value that it holds and with null, and with no other."""
     assert (field(name) == None).document == {name: None}  # noqa: E711 - a condition, not a comparison
     if KINDS[name] == kind:
         assert name in (field(name) == GOOD[kind]).document
@@ -484,13 +484,13 @@ def test_each_documented_field_takes_its_own_kind_and_null(name: str, kind: str)
 
 
 class Colour(Enum):
-    """Values that are no text."""
+    """An enum whose values are no text."""
 
     RED = ("r",)
 
 
 def test_an_enum_is_its_value() -> None:
-    """An enum stands for its value, which is then checked like any other."""
+    """An enum is replaced by its value, which is checked like any other."""
     assert (Field("state") == Article.COST).document == {"state": "cost"}
     with pytest.raises(ConfigurationError, match=r"^state is not a list"):
         _ = field("state") == Colour.RED

@@ -170,4 +170,4 @@ async def test_with_a_full_buffer_other_tasks_run_after_every_fourth_page() -> N
 
 
 def _nth_zero(turns: list[int], nth: int) -> int:
-    return [place for place, turn in enumerate(turns) if turn == 0][nth - 1]
+    return [place for place, count in enumerate(turns) if count == 0][nth - 1]
