@@ -1,14 +1,14 @@
-"""The session manager: opens, wires and closes everything, and is the only place that constructs."""
+"""The client: constructs, opens and closes everything; no other module constructs parts of it."""
 
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from amili_async._wire.api_code import ApiCodeCredentials
+from amili_async._wire.announcer import Announcer
+from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_count, check_page_size
 from amili_async._wire.pipeline import Pipeline
@@ -17,10 +17,11 @@ from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
 from amili_async._wire.tasks import Cancellable, cancel_all
-from amili_async._wire.token_provider import TokenProvider, TokenSource, check_source
+from amili_async._wire.token_provider import TokenProvider, check_source
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
+from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError
-from amili_async.events import Announcer, Observer
-from amili_async.filters import Where
+from amili_async.events import Observer
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
@@ -33,27 +34,27 @@ if TYPE_CHECKING:
     import aiohttp
 
 SANDBOX_URL = "https://api-sandbox.amili.se"
-"""Amili's own sandbox, the only host that its documentation names."""
+"""Amili's own sandbox, the only host that the API's documentation names."""
 
 PATHS = {
     "payouts": "finance--payouts",
     "payout_specifications": "finance--payout-specifications",
     "creditor_payments": "creditor--payments",
 }
-"""The resources, and where the API has them."""
+"""The API's path of each resource."""
 
 
 class AmiliClient:
-    """One connection to the API, to be shared by everything in an event loop.
+    """The API, as seen by all code of one event loop, which shares one client.
 
-    Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`; it can be made
-    anywhere, and opened again after it was closed.
+    Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`. It can be created
+    outside an event loop, and opened again after it was closed.
 
-    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* and
-    *concurrency* (requests in flight per stream) are defaults that each call can change. *rate_limit* is the budget
-    (`None` for none, or your own `RateLimiter`), *retry* the patience, *timeout* the seconds for one try, sending
-    and reading included. A *session* that is given is borrowed and not closed. Each of *observers* is called with
-    each event. Raises `ConfigurationError` for anything that cannot work.
+    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records)
+    and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
+    `RateLimit`, `None` for no limit, or your own `RateLimiter`; *retry* the `RetryPolicy`. *timeout* is the seconds for
+    one attempt, sending and reading included. A *session* is borrowed and never closed. Each of *observers* is called
+    with each event. Raises `ConfigurationError` for options that cannot work.
     """
 
     payouts: Payouts
@@ -62,8 +63,11 @@ class AmiliClient:
     """`finance--payout-specifications`."""
     creditor_payments: CreditorPayments
     """`creditor--payments`."""
-    auth: TokenProvider
-    """Hands out the access token: `await client.auth.get_valid_token()`."""
+    auth: AuthTokenProvider
+    """Returns the access token: `await client.auth.get_valid_token()`."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _is_closing = False
 
     def __init__(
         self,
@@ -77,39 +81,23 @@ class AmiliClient:
         timeout: float = 30.0,
         session: "aiohttp.ClientSession | None" = None,
         observers: Sequence[Observer] = (),
-        clock: Clock | None = None,
+        _clock: Clock | None = None,
     ) -> None:
-        if not timeout > 0:
-            raise ConfigurationError("timeout must be more than zero seconds")
-        if not isinstance(retry, RetryPolicy):
-            raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) tries once")
-        if isinstance(rate_limit, type) or not all(callable(observer) for observer in _listed(observers)):
-            raise ConfigurationError("rate_limit must be a RateLimit or None, and observers a list of callables")
-        clock = clock or SystemClock()
-        announce = Announcer(observers)
+        _check_options(rate_limit=rate_limit, retry=retry, timeout=timeout, observers=observers)
+        clock, announce = _clock or SystemClock(), Announcer(observers)
         self._base_url = check_base_url(base_url)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_closing = False
         self._running: set[Cancellable] = set()
         self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
+        self._rate_limiter = _make_rate_limiter(rate_limit, clock=clock, announce=announce)
         max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
-        self._rate_limiter: RateLimiter
-        if rate_limit is None or isinstance(rate_limit, RateLimit):
-            self._rate_limiter = SlidingWindowLimiter(rate_limit, clock=clock, announce=announce)
-        else:
-            self._rate_limiter = rate_limit
+        retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
         self._pipeline = Pipeline(
-            self._session,
-            budget=self._rate_limiter,
-            retrier=Retrier(retry, clock=clock, announce=announce, max_pause=max_wait),
-            clock=clock,
-            announce=announce,
+            self._session, rate_limiter=self._rate_limiter, retrier=retrier, clock=clock, announce=announce
         )
-        source: Any = auth
-        if isinstance(auth, ApiCodeCredentials):
-            source = partial(auth.exchange, self._pipeline.call_with, clock)
-        self.auth = TokenProvider(check_source(source), clock=clock, announce=announce, check_open=self._check_loop)
-        connection = self._connection = ClientContext(
+        source = _make_token_source(auth, self._pipeline, clock)
+        self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
+        self.auth = self._tokens
+        context = self._context = ClientContext(
             call=self._call,
             announce=announce,
             running=self._running,
@@ -118,15 +106,15 @@ class AmiliClient:
             clock=clock,
             forecast=self._forecast,
         )
-        self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, connection)
-        self.payouts = Payouts(PATHS["payouts"], connection, self.payout_specifications)
-        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], connection)
+        self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
+        self.payouts = Payouts(PATHS["payouts"], context, self.payout_specifications)
+        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
         """A client from `AMILI_BASE_URL`, and `AMILI_TOKEN` or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE`.
 
-        *overrides* are arguments of `AmiliClient`, which win. `ConfigurationError` names the variable that is missing.
+        *overrides* are arguments of `AmiliClient` and take precedence. `ConfigurationError` names a missing variable.
         """
         environ = os.environ if environ is None else environ
         options: dict[str, Any] = {}
@@ -143,26 +131,27 @@ class AmiliClient:
         """Get ready to send; nothing is sent yet. Opening an open client does nothing."""
         loop = asyncio.get_running_loop()
         if self._is_closing:
-            raise ConfigurationError("the client is being closed: open it again when that is done")
+            raise ConfigurationError("the client is closing: open it again after aclose() has returned")
         if self._loop is None:
             self._session.open()
             self._loop = loop
-        self._check_loop()
+        self._check_open()
         return self
 
     async def aclose(self) -> None:
-        """End all that is under way, streams too, and close the connections. Closing twice does nothing.
+        """Cancel all running streams and extractions, and close the connections. Closing twice does nothing.
 
-        A call that waits for its next try sends nothing more: it ends with an error when the wait is over.
+        Calls in flight raise `ClientClosed`. One that waits before its next attempt raises it after that wait.
         """
         if self._loop is None:
             return
-        self._check_loop()
+        self._check_open()
         self._loop = None
         self._is_closing = True
         try:
+            # Waiting calls first: a permit that is freed by a cancelled one would let the next be sent.
             self._rate_limiter.close()
-            await cancel_all((*self._running, self.auth))
+            await cancel_all((*self._running, self._tokens))
         finally:
             try:
                 await self._session.aclose()
@@ -178,51 +167,71 @@ class AmiliClient:
         await self.aclose()
 
     async def _call(self, request: Request) -> Response:
-        self._check_loop()
-        return await self._pipeline.call(request, self.auth)
+        self._check_open()
+        return await self._pipeline.call(request, self._tokens)
 
     def _forecast(self, requests: int) -> float | None:
-        """Seconds until the last of so many requests can be sent; a budget of the caller's own need not know."""
+        """Seconds until the last of so many requests can be sent; `None` with a rate limiter of the caller's own."""
         return self._rate_limiter.forecast(requests) if isinstance(self._rate_limiter, SlidingWindowLimiter) else None
 
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
         """Compare payouts with their specifications: one `Reconciliation` each, in the order of their ids.
 
-        Counts and sums per article are held against the payout's `summary`, the sums of all against its totals, each
-        specification's `amount + vat_amount` against its `total_amount`, and its creditor, currency and category
-        against the payout's, all exactly. What differs is fetched again five seconds later before it is told, since
-        payouts and specifications are neither read nor booked in one moment. *where* chooses the payouts. Without it,
+        Counts and sums per article are compared with the payout's `summary`, the sums of all with its totals, each
+        specification's `amount + vat_amount` with its `total_amount`, and its creditor, currency and category with
+        the payout's, all exactly. Differences are fetched again five seconds later before they are reported, since
+        payouts and specifications are neither read nor booked at one moment. *where* selects payouts. Without it,
         specifications that name a payout which does not exist are found too, as a `Reconciliation` without a payout.
 
-        It costs a request for a hundred payouts and one for a hundred specifications; memory holds the sums of some
-        two hundred payouts, and no specifications. `UnreadableResponse` where the server does not honour the filters,
-        or a payout differs in another way each time that it is looked at.
+        Cost: one request per hundred payouts and one per hundred specifications; memory holds the sums of some two
+        hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters, or if a
+        payout differs in another way each time that it is fetched.
         """
         return Reconciler(
-            where, payouts=self.payouts, specifications=self.payout_specifications, connection=self._connection
+            where, payouts=self.payouts, specifications=self.payout_specifications, context=self._context
         ).reconciliations()
 
-    def _check_loop(self) -> None:
+    def _check_open(self) -> None:
         if self._loop is None:
             raise ConfigurationError(
                 "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
             )
         if asyncio.get_running_loop() is not self._loop:
-            raise ConfigurationError(
-                "the client was opened in another event loop: close it there, or make one client for each loop"
-            )
+            raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
 
 
-def _listed(observers: object) -> Sequence[object]:
+def _check_options(*, rate_limit: object, retry: object, timeout: float, observers: object) -> None:
+    if not timeout > 0:
+        raise ConfigurationError("timeout must be more than zero seconds")
+    if not isinstance(retry, RetryPolicy):
+        raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
     if not isinstance(observers, Sequence):
-        raise ConfigurationError("observers must be a list of callables, even where it is one")
-    return observers
+        raise ConfigurationError("observers must be a list of callables, also for a single one")
+    if not all(callable(observer) for observer in observers):
+        raise ConfigurationError("each of observers must be callable")
+    # The class instead of an instance is an easy mistake, and it has all the methods of a rate limiter.
+    if isinstance(rate_limit, type):
+        raise ConfigurationError("rate_limit must be a RateLimit, a rate limiter or None, not a class")
+
+
+def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, *, clock: Clock, announce: Announcer) -> RateLimiter:
+    if rate_limit is None or isinstance(rate_limit, RateLimit):
+        return SlidingWindowLimiter(rate_limit, clock=clock, announce=announce)
+    return rate_limit
+
+
+def _make_token_source(
+    auth: str | ApiCodeCredentials | TokenSource, pipeline: Pipeline, clock: Clock
+) -> str | TokenSource:
+    if isinstance(auth, ApiCodeCredentials):
+        return ApiCodeExchange(auth, send=pipeline.call_with, clock=clock)
+    return check_source(auth)
 
 
 def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:
     token, api_code = environ.get("AMILI_TOKEN"), environ.get("AMILI_API_CODE")
     if token and api_code:
-        raise ConfigurationError("AMILI_TOKEN and AMILI_API_CODE are both set: only one of them can be meant")
+        raise ConfigurationError("AMILI_TOKEN and AMILI_API_CODE are both set: unset one of them")
     if token:
         return token
     key_file = environ.get("AMILI_PRIVATE_KEY_FILE")
@@ -233,10 +242,10 @@ def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:
         )
     try:
         private_key = Path(key_file).read_bytes()
-    except OSError as error:  # it holds the name, which may be the key itself
+    except OSError as error:  # its text holds the path, which may be the key itself, set by mistake
         reason = error.strerror
     except ValueError:
-        reason = "no file can have this name"
+        reason = "not a valid path"
     else:
         return ApiCodeCredentials(api_code, private_key)
-    raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the name of the key's file")
+    raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the path of the key file")

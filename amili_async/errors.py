@@ -1,79 +1,95 @@
-"""Everything that this package raises, and for each whether another try makes sense.
+"""Everything that this package raises, and for each whether another attempt makes sense.
 
 AmiliError
 ├── ConfigurationError          the caller's mistake, found before anything was sent
-├── AuthenticationError         the credentials were refused
-├── ConnectionFailed            transient: no whole answer came
-│   └── TimedOut                transient: no whole answer came in time
-├── ApiError                    the server said no
+├── ClientClosed                the client, stream or extraction was closed while this call was running
+├── AuthenticationError         the credentials were rejected
+├── ConnectionFailed            transient: no complete response arrived
+│   └── TimedOut                transient: no complete response arrived in time
+├── ApiError                    an error response
 │   ├── BadRequest              400
 │   ├── Forbidden               403
 │   ├── NotFound                404
 │   ├── Conflict                409, 412, 428
 │   ├── ValidationFailed        422
 │   ├── RateLimited             429, transient
-│   │   └── BudgetExhausted     our own budget said so, nothing was sent
+│   │   └── BudgetExhausted     raised by the rate limiter, nothing was sent
 │   └── ServerFault             5xx, transient
-├── UnreadableResponse          answered, but not in the agreed shape
+├── UnreadableResponse          a response without the documented structure
 ├── PaymentError                carries the payment
-│   ├── PaymentOutcomeUnknown   it may have been registered, or not
-│   └── PaymentNotSent          it could not be told whether it is registered already
-│       └── ReferenceTaken      another has its reference
+│   ├── PaymentOutcomeUnknown   it may be registered or not
+│   ├── PaymentNotCompleted     it is registered, but its status is not `completed`
+│   └── PaymentNotSent          whether it is registered already could not be determined
+│       └── ReferenceTaken      another payment has its reference
 │           └── RegisteredTwice  it is registered more than once
-├── PaymentNotCompleted         a payment is registered, but not settled as meant
-├── ExtractionInterrupted       carries where to go on
-└── ExportFailed                a file could not be written, or a record not be put into it
+├── ExtractionInterrupted       carries the checkpoint to continue from
+└── ExportFailed                a file could not be written, or a record does not fit into it
 
-The law: no text here holds a credential, a filter value or the contents of a record. What the server said in its own
-words is on attributes (`issues`, `excerpt`).
+Invariant: no text here holds a credential, a filter value or the contents of a record. The server's own words are on
+attributes (`issues`, `excerpt`).
 """
 
 import copyreg
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-CERTAIN_REFUSALS = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 415, 422, 428, 429})
-"""HTTP statuses after which it is certain that the server did nothing; a 408, say, can come after the fact."""
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from amili_async import Checkpoint, CreatedPayment, NewCreditorPayment
+
+NOT_PROCESSED = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 415, 422, 428, 429})
+"""HTTP statuses after which the server certainly did not process the request; not 408, which a proxy can send late."""
 
 
 class AmiliError(Exception):
-    """The root: catch it to catch everything that this package raises."""
+    """Base class of everything that this package raises."""
 
     transient: ClassVar[bool] = False
-    """Whether the same request may well succeed a little later."""
+    """Whether the same request may succeed a little later."""
     request: str = ""
-    """Method and path of the request that failed, without the query; empty where it was none."""
+    """Method and path of the request that failed, without the query; empty if no request failed."""
     was_not_processed: bool = False
-    """Whether it is certain that the server did nothing, so that even a POST may be sent again."""
+    """Whether the server certainly did not process the request, so that even a POST may be sent again."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-        """Keep the attributes when an error travels between processes."""
+        # An exception is unpickled by calling its class with `args`, which fails for keyword-only arguments.
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigurationError(AmiliError):
-    """The call itself is wrong; it was refused before anything was sent."""
+    """The call or an option is wrong; raised before anything was sent."""
 
     was_not_processed = True
 
 
+class ClientClosed(AmiliError):
+    """The client, the stream or the extraction was closed while this call was running or waiting."""
+
+    def __init__(self, message: str, *, request: str = "", was_sent: bool = False) -> None:
+        super().__init__(message)
+        self.request = request
+        self.was_sent = was_sent
+        """Whether any of the request can have reached the server."""
+        self.was_not_processed = not was_sent
+
+
 class AuthenticationError(AmiliError):
-    """The credentials were refused, or no token could be read from the answer to them."""
+    """The credentials were rejected, or no token could be read from the response to them."""
 
     def __init__(
-        self, message: str, *, status: int | None = None, answered: int | None = None, request: str = ""
+        self, message: str, *, status: int | None = None, http_status: int | None = None, request: str = ""
     ) -> None:
         super().__init__(message)
         self.status = status
-        """The HTTP status, or the code of a body that contradicts it; `None` where the refusal was neither."""
+        """The HTTP status, or the code of a body that contradicts it; `None` without a response."""
         self.request = request
-        self.answered = answered if answered is not None else status
-        """The HTTP status itself."""
-        self.was_not_processed = self.answered is None or self.answered in CERTAIN_REFUSALS
+        self.http_status = http_status if http_status is not None else status
+        self.was_not_processed = self.http_status is None or self.http_status in NOT_PROCESSED
 
 
 class ConnectionFailed(AmiliError):
-    """The connection could not be made, or broke before the whole answer was read."""
+    """The connection could not be made, or broke before the response was read completely."""
 
     transient: ClassVar[bool] = True
 
@@ -81,24 +97,20 @@ class ConnectionFailed(AmiliError):
         super().__init__(message)
         self.request = request
         self.was_sent = was_sent
-        """Whether any of the request can have reached the server."""
         self.attempts = attempts
-        """How many times it was tried."""
+        """Number of attempts."""
         self.was_not_processed = not was_sent
 
 
 class TimedOut(ConnectionFailed):
-    """No whole answer came within the time given to one try."""
+    """No complete response arrived within the timeout of one attempt."""
 
 
 class ApiError(AmiliError):
-    """The server answered with an error; the subclasses say which.
-
-    Raised as itself for any other status, say a redirect: none is followed, as the credential would travel along.
-    """
+    """An error response; raised itself for a status without a subclass, such as a redirect, which is never followed."""
 
     retry_after: float | None = None
-    """Seconds until the server (or our own budget) expects the next request; `None` where neither said."""
+    """Seconds until the server or the rate limiter permits the next request; `None` if neither demanded a wait."""
 
     def __init__(
         self,
@@ -110,35 +122,34 @@ class ApiError(AmiliError):
         issues: Mapping[str, tuple[str, ...]] | None = None,
         excerpt: str = "",
         attempts: int = 1,
-        answered: int | None = None,
+        http_status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
-        """The HTTP status, or the code of a body that says `ERR` although the status does not."""
-        self.answered = answered if answered is not None else status
+        """The HTTP status, or the code of a body that reports `ERR` in spite of a 2xx status."""
+        self.http_status = http_status if http_status is not None else status
         """The HTTP status itself."""
         self.code = code
         """`_error.code` of the body, which can differ from the status."""
         self.request = request
         self.issues: Mapping[str, tuple[str, ...]] = issues or {}
-        """Field (dotted) to what the server said about it, in its own words: these may quote what was sent."""
+        """Dotted field names to the server's messages about them, which may quote what was sent."""
         self.excerpt = excerpt
-        """The server's own message, or the start of its body without markup: it may quote what was sent."""
+        """The server's own message, or the start of its body without markup, which may quote what was sent."""
         self.attempts = attempts
-        """How many times it was tried."""
-        self.was_not_processed = self.answered in CERTAIN_REFUSALS
+        self.was_not_processed = self.http_status in NOT_PROCESSED
 
 
 class BadRequest(ApiError):
-    """400: the server could not make sense of the request."""
+    """400: the server rejects the request as malformed."""
 
 
 class Forbidden(ApiError):
-    """403: these credentials may not do this."""
+    """403: these credentials do not permit the request."""
 
 
 class NotFound(ApiError):
-    """404: there is no such record, or none that these credentials may see."""
+    """404: there is no such record or path, or these credentials may not see it."""
 
 
 class Conflict(ApiError):
@@ -146,103 +157,103 @@ class Conflict(ApiError):
 
 
 class ValidationFailed(ApiError):
-    """422: fields of the document are wrong; `issues` says which."""
+    """422: fields of the document are invalid; `issues` names them."""
 
 
 class RateLimited(ApiError):
-    """429: more requests than the limit allows, by this process or another with the same key."""
+    """429: more requests than the limit allows, from this process or another with the same key."""
 
     transient: ClassVar[bool] = True
 
 
 class BudgetExhausted(RateLimited):
-    """The request budget would have made this call wait longer than `RateLimit` allows; nothing was sent."""
+    """The rate limiter would have delayed this call for longer than `RateLimit` permits; nothing was sent."""
 
     transient: ClassVar[bool] = False
 
 
 class ServerFault(ApiError):
-    """5xx: the server, or something in front of it, failed."""
+    """5xx: the server, or a proxy in front of it, failed."""
 
     transient: ClassVar[bool] = True
 
 
 class UnreadableResponse(AmiliError):
-    """An answer came, but not in the agreed shape: not JSON, a field of another type, `_items` missing, too large."""
+    """A response without the documented structure: no JSON, a field of another type, no `_items`, or too large."""
 
     def __init__(self, message: str, *, request: str = "", location: str = "", record_id: str | None = None) -> None:
         super().__init__(message)
         self.request = request
         self.location = location
-        """Where in the JSON, as a path: `$._items[3].amount`; empty where the body as a whole is at fault."""
+        """Where in the JSON, as a path: `$._items[3].amount`; empty if the body as a whole is invalid."""
         self.record_id = record_id
-        """The `_id` of the record that could not be read, where it has one."""
+        """The `_id` of the record that could not be read, if it has one."""
 
 
 class PaymentError(AmiliError):
-    """The base of what can come of a payment, and be more than a request that failed."""
+    """Base class of the payment errors that carry the payment concerned."""
 
-    def __init__(self, message: str, *, payment: Any, matches: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, payment: "NewCreditorPayment | CreatedPayment", matches: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.payment = payment
-        """The `NewCreditorPayment` in question."""
+        """The payment that was to be registered, or, on a `PaymentNotCompleted`, the registered one."""
         self.matches = matches
         """The ids of registered payments that it may be, or that have its reference."""
 
     @property
     def reference(self) -> str:
-        """The payment's `creditor_payment_reference`."""
-        return str(self.payment.creditor_payment_reference)
+        """The payment's `creditor_payment_reference`; empty if not known."""
+        return self.payment.creditor_payment_reference or ""
 
 
 class PaymentOutcomeUnknown(PaymentError):
-    """It was sent, no usable answer came, and looking for it did not settle it; `__cause__` is what went wrong.
+    """It may be registered or not, see `__cause__`; call `creditor_payments.find(error.payment)` before a retry."""
 
-    Never send it again blindly: ask `client.creditor_payments.find(error.payment)` some minutes later.
-    """
+    payment: "NewCreditorPayment"
+
+
+class PaymentNotCompleted(PaymentError):
+    """The payment is registered, but its status is `warning`, `error` or another that is not `completed`."""
+
+    payment: "CreatedPayment"
+
+    def __init__(self, message: str, *, created: "CreatedPayment") -> None:
+        super().__init__(message, payment=created)
+        self.created = created
+        """The `CreatedPayment`; its `status` and `status_reason_locale` give the API's reason."""
 
 
 class PaymentNotSent(PaymentError):
-    """It could not be told whether the payment is registered already; `__cause__` says why. It was not sent."""
+    """It was not sent, since its look-up failed (see `__cause__`), or another call is registering an equal payment."""
 
+    payment: "NewCreditorPayment"
     was_not_processed = True
 
 
 class ReferenceTaken(PaymentNotSent):
-    """Payments with this creditor and reference are registered that differ from it."""
+    """A registered payment with this creditor and reference differs from it."""
 
 
 class RegisteredTwice(ReferenceTaken):
-    """Several payments just like it are registered, and `matches` has their ids: only Amili can take one back."""
-
-
-class PaymentNotCompleted(AmiliError):
-    """A payment is registered, but its status is `warning`, `error` or another that is not `completed`."""
-
-    def __init__(self, message: str, *, created: Any) -> None:
-        super().__init__(message)
-        self.created = created
-        """The `CreatedPayment`; `status` and `status_reason_locale` say what the API has against it."""
+    """Several equal payments are registered, and `matches` has their ids: only Amili can cancel one."""
 
 
 class ExtractionInterrupted(AmiliError):
-    """An extraction ended early; `checkpoint` is where to go on, and `__cause__` why, and whether to try again."""
+    """An extraction failed, see `__cause__`; continue from `checkpoint`, which covers exactly what was taken."""
 
-    def __init__(self, message: str, *, checkpoint: Any) -> None:
+    def __init__(self, message: str, *, checkpoint: "Checkpoint") -> None:
         super().__init__(message)
         self.checkpoint = checkpoint
-        """Covers exactly what was taken."""
 
 
 class ExportFailed(AmiliError):
-    """A file could not be written while an export was under way: the disk is full, or a value does not fit the format.
+    """A file could not be written, or a value does not fit its format. The export of a resource can be resumed."""
 
-    What was written of a resource before stays, and its export can be resumed; of a stream nothing stays.
-    """
-
-    def __init__(self, message: str, *, path: Any, record_id: str | None = None) -> None:
+    def __init__(self, message: str, *, path: "Path", record_id: str | None = None) -> None:
         super().__init__(message)
         self.path = path
         """The file, as the caller named it."""
         self.record_id = record_id
-        """The `_id` of the record that does not fit; `None` where the file is at fault."""
+        """The `_id` of the record that does not fit; `None` for a failure of the file."""

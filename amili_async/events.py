@@ -1,54 +1,53 @@
-"""What happened, as frozen values; an observer is any callable that takes one.
+"""What the client reports to observers, as frozen values; an observer is any callable that takes one.
 
-The law: an event holds no credential, no filter value and nothing of a record.
+Invariant: an event holds no credential, no filter value and nothing of a record.
 """
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 from msgspec import Struct
 
 
 class Event(Struct, frozen=True, gc=False, kw_only=True):
-    """The base of all events."""
+    """Base class of all events."""
 
 
 class AttemptFinished(Event, frozen=True, gc=False, kw_only=True):
-    """One try ended: an answer was read, or it failed."""
+    """One attempt ended: its response was read, or it failed."""
 
     request: str
     """Method and path, without the query."""
     status: int | None
-    """The HTTP status; `None` where no answer came."""
+    """The HTTP status; `None` if no response arrived."""
     error: str | None
-    """The name of the error class; `None` where the answer was read whole."""
+    """The name of the error class; `None` if the response was read completely, whatever its status."""
     attempt: int
-    """1 for the first try."""
+    """1 for the first attempt."""
     seconds: float
-    """From the start of sending to the end of reading."""
+    """Seconds: from the start of sending to the end of reading."""
     size: int
-    """Bytes of the body, decompressed."""
+    """Bytes: length of the decompressed body."""
 
 
 class RetryScheduled(Event, frozen=True, gc=False, kw_only=True):
-    """A try failed with a transient error and will be followed by another."""
+    """An attempt failed with a transient error, and another one will follow."""
 
     request: str
     """Method and path, without the query."""
     attempt: int
-    """The number of the try that failed."""
+    """The number of the failed attempt."""
     wait: float
-    """Seconds until the next."""
+    """Seconds until the next attempt."""
     error: str
     """The name of the error class."""
 
 
 class RateLimiterPaused(Event, frozen=True, gc=False, kw_only=True):
-    """The request budget let nothing through for a while: a 429, or the quota that the server reports is used up."""
+    """The rate limiter pauses all requests: after a 429, or because the quota that the server reports is used up."""
 
     seconds: float
-    """How long from now."""
+    """Seconds: length of the pause, from now."""
     reason: str
     """`429` or `quota`."""
 
@@ -57,7 +56,7 @@ class TokenRefreshed(Event, frozen=True, gc=False, kw_only=True):
     """A new access token was fetched."""
 
     lifetime: float | None
-    """Seconds; `None` where it is not known."""
+    """Seconds until it expires; `None` if not known."""
 
 
 class TokenRefreshFailed(Event, frozen=True, gc=False, kw_only=True):
@@ -66,76 +65,58 @@ class TokenRefreshFailed(Event, frozen=True, gc=False, kw_only=True):
     error: str
     """The name of the error class."""
     kept: bool
-    """Whether the old token is still good and stays in use."""
+    """Whether the old token has not expired and stays in use."""
 
 
 class PageReceived(Event, frozen=True, gc=False, kw_only=True):
-    """A page was decoded and is about to be handed on."""
+    """A page of a stream was decoded and is about to be delivered."""
 
     path: str
     """The resource's path."""
     number: int
     """From 1."""
     items: int
-    """How many records are on it."""
+    """Number of its records."""
     total: int | None
-    """How many the server says there are in all."""
+    """Number of matching records that the server reports; `None` if it reports none."""
 
 
 class StreamDrifted(Event, frozen=True, gc=False, kw_only=True):
-    """Rows came or went while a stream was paging, so that it may have missed or repeated some."""
+    """Rows were inserted or deleted during a stream, which may therefore have missed or repeated some."""
 
     path: str
     """The resource's path."""
     page: int
-    """The page at which it was noticed."""
+    """The number of the page that showed it."""
     reason: str
-    """`total`: the number of rows changed; `repeated`: a row stood on two pages."""
+    """`total`: the number of rows changed; `repeated`: a row appears on two pages."""
 
 
 class PaymentRegistered(Event, frozen=True, gc=False, kw_only=True):
-    """A payment is known to be registered: the API said so, or it was found."""
+    """A payment is registered: the API confirmed it, or it was found."""
 
     request: str
     """Method and path."""
     status: str
-    """`completed`, `warning`, `error`, or `other` for what is not documented."""
+    """`completed`, `warning`, `error`, or `other` for a status that is not documented."""
     was_found: bool
-    """Whether it was found rather than created by an answer that came."""
+    """Whether it was found by a look-up, instead of confirmed by the response."""
 
 
-class PaymentLookedFor(Event, frozen=True, gc=False, kw_only=True):
-    """After an answer that never came a payment was looked for."""
+class PaymentLookedUp(Event, frozen=True, gc=False, kw_only=True):
+    """A payment whose response did not arrive was looked up."""
 
     request: str
-    """Method and path of what was not answered."""
+    """Method and path of the request without a response."""
     error: str
-    """The name of the error class that left the outcome unknown."""
+    """The name of the error class of that request."""
     was_found: bool
-    """Whether it was found; if not, the outcome stays unknown."""
-    looks: int
-    """How many times it was looked for."""
+    """Whether it was found; otherwise the outcome stays unknown."""
+    lookups: int
+    """Number of look-ups."""
     seconds: float
-    """From the failure to the end of the search."""
+    """Seconds: from the failure to the last look-up."""
 
 
 Observer: TypeAlias = Callable[[Event], object]
-
-_logger = logging.getLogger("amili_async")
-
-
-class Announcer:
-    """Hands each event to every observer; one that raises is logged and disturbs neither the call nor the others."""
-
-    def __init__(self, observers: Sequence[Observer] = ()) -> None:
-        self._observers = tuple(observers)
-
-    def __bool__(self) -> bool:
-        return bool(self._observers)
-
-    def __call__(self, event: Event) -> None:
-        for observer in self._observers:
-            try:
-                observer(event)
-            except Exception as error:  # noqa: BLE001 - a fault in a metric must not fail a payment
-                _logger.warning("an observer failed on %s with %s", type(event).__name__, type(error).__name__)
+"""Called with each event in the event loop, so it must not block; an exception is logged and dropped."""

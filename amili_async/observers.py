@@ -1,6 +1,6 @@
-"""Ready observers: a log line per event, counters, and OpenTelemetry; each is given to `AmiliClient(observers=[…])`.
+"""Ready-made observers for `AmiliClient(observers=[…])`: a log line per event, counters, and OpenTelemetry.
 
-What they tell is what events hold: no credential, no filter value, nothing of a record.
+Invariant: they emit what events hold and nothing else: no credential, no filter value, nothing of a record.
 """
 
 import logging
@@ -13,7 +13,7 @@ from amili_async.errors import ConfigurationError
 from amili_async.events import (
     AttemptFinished,
     Event,
-    PaymentLookedFor,
+    PaymentLookedUp,
     PaymentRegistered,
     RateLimiterPaused,
     RetryScheduled,
@@ -27,19 +27,20 @@ _LEVELS: dict[type[Event], int] = {
     RateLimiterPaused: logging.WARNING,
     TokenRefreshFailed: logging.WARNING,
     StreamDrifted: logging.WARNING,
-    PaymentLookedFor: logging.WARNING,
+    PaymentLookedUp: logging.WARNING,
     TokenRefreshed: logging.INFO,
     PaymentRegistered: logging.INFO,
 }
 
 
 class LogEvents:
-    """Writes each event to a logger: what calls for attention as a warning, tries and pages at debug level."""
+    """Logs each event: attempts and pages at debug level, problems as warnings."""
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger or logging.getLogger("amili_async")
 
     def __call__(self, event: Event) -> None:
+        # A reader of warnings alone must learn of each payment that was not settled as intended.
         is_doubtful = isinstance(event, PaymentRegistered) and event.status != "completed"
         level = logging.WARNING if is_doubtful else _LEVELS.get(type(event), logging.DEBUG)
         if self._logger.isEnabledFor(level):
@@ -48,23 +49,23 @@ class LogEvents:
 
 
 class CountEvents:
-    """Counts events by name, answers by status, bytes and seconds; read it whenever you like."""
+    """Counts events by name, responses by status, bytes and seconds; its attributes may be read at any time."""
 
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()
-        """How many events of each name."""
+        """Number of events, by name."""
         self.statuses: Counter[int] = Counter()
-        """How many answers of each HTTP status."""
+        """Number of responses, by HTTP status."""
         self.errors: Counter[str] = Counter()
-        """How many tries without an answer, by the name of the error."""
+        """Number of attempts without a response, by the name of the error class."""
         self.size = 0
-        """Bytes of all bodies, decompressed."""
+        """Bytes: length of all decompressed bodies."""
         self.seconds = 0.0
-        """Seconds of all tries, which may have overlapped."""
+        """Seconds: duration of all attempts, which may have overlapped."""
 
     @property
     def requests(self) -> int:
-        """How many tries were made, token requests and retries included."""
+        """Number of attempts, token requests and retries included."""
         return self.events["AttemptFinished"]
 
     def __call__(self, event: Event) -> None:
@@ -79,9 +80,9 @@ class CountEvents:
 
 
 class TraceEvents:
-    """Makes each try a finished OpenTelemetry span and adds the other events to the current span.
+    """Makes each attempt a finished OpenTelemetry span, and adds the other events to the current span.
 
-    Needs the extra `otel`. Without a *tracer* it takes the globally configured one.
+    Requires the extra `otel`. Without a *tracer* the globally configured one is used.
     """
 
     def __init__(self, tracer: Any = None) -> None:
@@ -106,6 +107,8 @@ class TraceEvents:
 
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
+        # The event arrives when the attempt has ended. The start is computed from the monotonic duration, so that a
+        # step of the system clock cannot make a span negative.
         end = time_ns()
         method, _, path = event.request.partition(" ")
         attributes: dict[str, Any] = {"http.request.method": method, "url.path": path, "amili.attempt": event.attempt}

@@ -1,4 +1,4 @@
-"""How fast and how patient a client is: rate limit and retries, and the protocol of a rate limiter of one's own."""
+"""The policies of a client: rate limit and retries, and all that is needed to write a rate limiter of one's own."""
 
 from enum import IntEnum
 from typing import Protocol
@@ -16,77 +16,82 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     per_second: int = 10
     """Requests in any one second."""
     max_wait: float | None = None
-    """Seconds that a call may wait for its turn; one that would wait longer fails at once with `BudgetExhausted`."""
+    """Seconds that a call may wait for its permit; one that would wait longer raises `BudgetExhausted` at once."""
     max_pause: float = 120.0
-    """Seconds of silence that the server may impose; a longer one fails each call with `BudgetExhausted`."""
+    """Seconds that the server may pause all requests; during a longer pause each call raises `BudgetExhausted`."""
 
     def __post_init__(self) -> None:
         if self.per_minute < 1 or self.per_second < 1:
-            raise ConfigurationError("per_minute and per_second must be at least 1; rate_limit=None has no budget")
+            raise ConfigurationError(
+                "RateLimit: per_minute and per_second must be at least 1; rate_limit=None means no limit"
+            )
         if self.max_pause < 0 or (self.max_wait is not None and self.max_wait < 0):
-            raise ConfigurationError("max_wait and max_pause are seconds, and not negative")
+            raise ConfigurationError("RateLimit: max_wait and max_pause must not be negative")
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """How patient a call is: exponential backoff with full jitter, and what the server asks for where it asks."""
+    """When a failed call is attempted again: exponential backoff with full jitter, or when the server demands."""
 
     attempts: int = 5
-    """Tries in all; 1 means no retry."""
+    """Attempts in all; 1 means no retry."""
     base: float = 0.5
-    """Seconds: the longest wait after the first try, doubled after each further one."""
+    """Seconds: the longest wait after the first attempt; it doubles with each further one."""
     max_wait: float = 20.0
-    """Seconds: the longest wait of our own."""
+    """Seconds: the longest wait that backoff chooses."""
     max_retry_after: float = 120.0
-    """Seconds: the longest wait that the server may ask for; asked for more, the call fails at once."""
+    """Seconds: the longest wait that the server may demand; if it demands more, the call fails at once."""
     max_elapsed: float = 300.0
-    """Seconds since the first try failed, beyond which no wait goes."""
+    """Seconds since the first attempt failed; no wait may end later."""
     retry_budget: int = 20
-    """Retries in hand for the whole client. A retry takes one, a call that succeeds gives half of one back: when
-    the server is down, calls soon fail after one try each, and recover with it."""
+    """Retries in hand for the whole client. Each retry uses one, each success restores half of one: when the server
+    is down, calls soon fail after one attempt each, and when it is up again, retries return with it."""
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ConfigurationError("attempts counts the first try too: it must be at least 1")
+            raise ConfigurationError("RetryPolicy: attempts must be at least 1, the first attempt included")
         if min(self.base, self.max_wait, self.max_retry_after, self.max_elapsed, self.retry_budget) < 0:
-            raise ConfigurationError("the times and the reserve of a RetryPolicy must not be negative")
+            raise ConfigurationError("RetryPolicy: times and retry_budget must not be negative")
 
 
 class Priority(IntEnum):
-    """Who goes first when several wait; first come, first served within a priority."""
+    """Which waiting call gets the next permit; first come, first served within a priority."""
 
     TOKEN = 0
-    """Without a token nobody else can go."""
+    """A token request: all other calls need its token."""
     SINGLE = 1
-    """One record or one page: somebody is waiting for it."""
+    """One record, one page or one payment: its caller waits for it."""
     BULK = 2
-    """The pages of a stream."""
+    """The pages of streams and extractions."""
 
 
 class Quota(Struct, frozen=True, gc=False, kw_only=True):
-    """What the server says of its own count, in `X-RateLimit-*`."""
+    """What the server reports of its own count, in the headers `X-RateLimit-*`."""
 
     limit: int | None
-    """Requests per period."""
+    """Requests per period; `None` if not reported."""
     remaining: int
-    """How many of them are left."""
+    """Requests left in the period."""
     reset_in: float
-    """Seconds until the count starts anew."""
+    """Seconds until the count starts again."""
 
 
 class RateLimiter(Protocol):
-    """What the client asks of a budget; one that is shared between processes can take the place of ours."""
+    """What decides when a request may be sent; one that processes share can replace that of the client.
+
+    Each `acquire` that returns is followed by exactly one `release_unused` or `on_response`.
+    """
 
     async def acquire(self, priority: Priority) -> None:
-        """Wait for a turn; `BudgetExhausted` where it would take too long. A cancelled wait takes nothing."""
+        """Wait for a permit; `BudgetExhausted` if that takes too long. A cancelled wait uses no permit."""
 
     def release_unused(self) -> None:
-        """Return a turn that was not used: nothing was sent."""
+        """Release a permit with which nothing was sent."""
 
     def on_response(self, quota: Quota | None = None) -> None:
-        """The answer to a request arrived, or none will."""
+        """Release a permit with which a request was sent: its response arrived, or none will."""
 
     def on_rate_limited(self, seconds: float | None) -> float:
-        """A 429 arrived, with that much to wait if it said so; returns for how long nothing will be sent."""
+        """The response was a 429, with this `Retry-After` if any; returns the seconds for which nothing is sent."""
 
     def close(self) -> None:
-        """Fail whoever still waits."""
+        """Fail all waiting calls; the client is being closed."""

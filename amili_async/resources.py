@@ -1,4 +1,4 @@
-"""What every endpoint can do: single records, pages, counts, streams and extractions of one type of record."""
+"""A resource of the API: single records, pages, counts, streams and extractions of one type of record."""
 
 from collections.abc import Iterable
 from contextlib import aclosing
@@ -6,18 +6,18 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from amili_async._paging.offset import PagingOptions
 from amili_async._wire.context import ClientContext, check_count, check_page_size
-from amili_async._wire.decoding import Page, decoder_for
-from amili_async._wire.protocol import Response, item_request, list_request
+from amili_async._wire.listing import Listing
+from amili_async._wire.protocol import item_request
+from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import ConfigurationError, ExtractionInterrupted, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
-from amili_async.extraction.planning import make_plan
-from amili_async.extraction.source import build_source, initial_checkpoint, last_id
-from amili_async.filters import Condition, Where, filter_document
+from amili_async.extraction.source import build_source, initial_checkpoint, last_id, make_plan
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
 from amili_async.models.record_type import RecordType, record_type_of
+from amili_async.pages import Page
 from amili_async.policies import Priority
-from amili_async.query import Projection, Query, Sort, build_query, encode_projection, field
+from amili_async.query import Projection, Sort, build_query, encode_projection
 from amili_async.streams import Stream
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ U = TypeVar("U")
 
 
 class PageOptions(TypedDict, total=False):
-    """What can be said of a page."""
+    """The options of a page."""
 
     sort: Sort
     projection: Projection
@@ -33,14 +33,14 @@ class PageOptions(TypedDict, total=False):
 
 
 class StreamOptions(PageOptions, total=False):
-    """What can be said of a stream."""
+    """The options of a stream."""
 
     max_items: int | None
     concurrency: int | None
 
 
 class ExtractOptions(TypedDict, total=False):
-    """What can be said of an extraction."""
+    """The options of an extraction."""
 
     projection: Projection
     checkpoint: Checkpoint | None
@@ -49,15 +49,19 @@ class ExtractOptions(TypedDict, total=False):
 
 
 class Resource(Generic[T]):
-    """One endpoint of the API."""
+    """One resource of the API, read as records of one type.
 
-    def __init__(self, path: str, record: type[T], connection: ClientContext) -> None:
+    Each call raises the errors of the API (`ApiError` and its subclasses), `ConnectionFailed`, `UnreadableResponse` for
+    a response that cannot be decoded, and `ConfigurationError`, before anything is sent, for arguments that are wrong.
+    """
+
+    def __init__(self, path: str, record: type[T], context: ClientContext) -> None:
         self.path = path
-        """What the API calls it."""
+        """The API's path of the resource."""
         self.record = record
-        """The type of its records."""
-        self._connection = connection
-        self._shape: RecordType[T] = RecordType(record=record, wire=record, projection=None)
+        """The type of its records, unless a call has its own *into*."""
+        self._context = context
+        self._listing = Listing(path, RecordType(record=record, wire=record, projection=None), context)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path})"
@@ -67,10 +71,14 @@ class Resource(Generic[T]):
     @overload
     async def get(self, id: str, *, projection: Projection = None, into: type[U]) -> U: ...
     async def get(self, id: str, *, projection: Projection = None, into: Any = None) -> Any:  # noqa: A002
-        """One record by its id (24 hexadecimal digits); `NotFound` where there is none."""
-        shape = self._choose_shape(into, projection)
-        request = item_request(self.path, check_id(id), encode_projection(shape.projection or projection))
-        return decoder_for(shape).read_record(await self._connection.call(request), request=request.label, record_id=id)
+        """One record by its id (24 hexadecimal digits); raises `NotFound` if there is none.
+
+        *into* and *projection* are as for `stream()`.
+        """
+        listing = self._listing_of(into, projection)
+        request = item_request(self.path, check_id(id), encode_projection(listing.record_type.projection or projection))
+        response = await self._context.call(request)
+        return listing.decoder.read_record(response, request=request.label, record_id=id)
 
     @overload
     async def page(
@@ -90,22 +98,22 @@ class Resource(Generic[T]):
         into: Any = None,
         page_size: int | None = None,
     ) -> Page[Any]:
-        """One page, numbered from 1; a page past the end has no items.
+        """One page, numbered from 1; a page past the last has no items.
 
-        Sorted by `_id` unless *sort* says otherwise (`"-booking_date"`); at most 100 records a page.
+        Sorted by *sort* (`"-booking_date"`), by default by `_id`; at most 100 records per page.
         """
-        shape = self._choose_shape(into, projection)
-        query = build_query(where, sort=sort, projection=shape.projection or projection)
+        listing = self._listing_of(into, projection)
+        query = build_query(where, sort=sort, projection=listing.record_type.projection or projection)
         check_count(number, "page")
         size = self._choose_page_size(page_size)
-        return self._read_page(shape, await self._fetch(query, number, size, Priority.SINGLE), number, size)
+        return await listing.fetch(query, page=number, page_size=size, priority=Priority.SINGLE)
 
     async def count(self, where: Where = None) -> int:
-        """How many records match, by `_meta.total`: one request. `UnreadableResponse` where the server gives none."""
+        """How many records match, by `_meta.total`: one request. Raises `UnreadableResponse` if that is missing."""
         page = await self.page(1, where, projection=("_id",), into=dict, page_size=1)
         if page.total is None:
             raise UnreadableResponse(
-                f"GET /{self.path} was answered without a total (_meta.total)", request=f"GET /{self.path}"
+                f"GET /{self.path}: the response has no total (_meta.total)", request=f"GET /{self.path}"
             )
         return page.total
 
@@ -124,31 +132,27 @@ class Resource(Generic[T]):
         page_size: int | None = None,
         concurrency: int | None = None,
     ) -> Stream[Any]:
-        """All records that match, in the order of *sort* (by `_id` unless it says otherwise), as a `Stream`.
+        """All records that match *where*, in the order of *sort*, by default by `_id`.
 
-        *into* is a `msgspec.Struct` type of yours, whose fields are then all that travels, or `dict`. *max_items* ends
-        the stream after so many records. Bad input is refused here, before anything is sent.
+        *sort* is one name or several, each with `-` for descending order; `_id` is added as the last, so that the order
+        is total. *projection* names the fields to fetch. *into* is a `msgspec.Struct` type of yours, whose fields are
+        then the projection, or `dict`. *max_items* ends the stream after so many records. *page_size* (at most 100) and
+        *concurrency* (requests in flight) replace the client's. Wrong arguments raise `ConfigurationError` here, before
+        anything is sent.
         """
-        shape = self._choose_shape(into, projection)
-        query = build_query(where, sort=sort, projection=shape.projection or projection)
+        listing = self._listing_of(into, projection)
+        query = build_query(where, sort=sort, projection=listing.record_type.projection or projection)
+        listing.check(query)
         size = self._choose_page_size(page_size)
         if max_items is not None:
             size = min(size, check_count(max_items, "max_items"))
-        list_request(self.path, query)  # refuses a query that is too long before the stream is handed out
-        pace = PagingOptions(
+        options = PagingOptions(
             page_size=size,
-            width=self._connection.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
+            concurrency=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             max_items=max_items,
-            ascends_by_id=query.sort == "_id",
+            ascends_by_id=query.ascends_by_id,
         )
-        return Stream(
-            self.path,
-            lambda number, max_results, priority: self._fetch(query, number, max_results, priority),
-            lambda response, number: self._read_page(shape, response, number, size),
-            pace=pace,
-            announce=self._connection.announce,
-            running=self._connection.running,
-        )
+        return Stream(listing, query, options)
 
     @overload
     def extract(
@@ -166,34 +170,32 @@ class Resource(Generic[T]):
         since: Manifest | Checkpoint | None = None,
         parts: int | None = None,
     ) -> Extraction[Any]:
-        """Every record that matches, exactly once, although rows come, change and go meanwhile: an `Extraction`.
+        """Every record that matches *where*, exactly once, even while rows are inserted, updated and deleted.
 
-        *into* and *projection* are as for `stream()`: the fields of an *into* struct are the projection. *checkpoint*
-        goes on where an earlier one, with the same filter, was interrupted; give the same *into* and *projection*, or
-        its sums mean nothing. *parts* is how many ranges are walked at once, at most the client's `concurrency`.
+        *into* and *projection* are as for `stream()`. *checkpoint* resumes an extraction with the same filter that was
+        interrupted; give the same *into* and *projection*, or its sums mean nothing. *parts* is how many ranges are
+        read at once, at most the client's `concurrency`.
 
         *since* limits it to what was created or changed after an earlier extraction with the same filter, by
-        `_updated`, looking back five minutes further for rows that were stored late; those of them that the earlier
-        one delivered in the very same version (`_id` and `_etag`) are left out. It cannot see what was deleted, what
-        changed so that it no longer matches the filter, and changes for which the API does not renew `_updated`:
-        `sweep()` finds the first two. To resume one that was interrupted give both, *since* and *checkpoint*.
+        `_updated`. It looks back five minutes further, for rows that were stored late, and leaves out those that the
+        earlier extraction delivered in the very same version (`_id` and `_etag`). It does not find rows that were
+        deleted, rows that no longer match the filter, and changes for which the API does not renew `_updated`;
+        `sweep()` finds the first two. To resume such an extraction, give both *since* and *checkpoint*.
         """
-        document, shape = filter_document(where), self._choose_shape(into, projection)
+        document = filter_document(where)
         start = initial_checkpoint(self.path, document, checkpoint=checkpoint, since=since)
-        source = build_source(
-            self.path, document, shape, self._connection, projection=projection, since=since, parts=parts
-        )
+        listing = self._listing_of(into, projection)
+        source = build_source(listing, document, projection=projection, since=since, parts=parts)
         return Extraction(source, start=start)
 
     async def sweep(self, ids: Iterable[str], where: Where = None) -> frozenset[str]:
-        """Which of these ids are gone: deleted, or no longer among what matches; in lower case.
+        """Which of these ids are gone: deleted, or no longer matching *where*. Returned in lower case.
 
-        It asks for every id, a hundred at a time, and begins anew after a failure.
-
-        Ids made less than ten seconds before the server's time are never among them: they may not be visible yet.
-        `UnreadableResponse` where fewer rows came than the server counted: what is missing need not be gone.
+        It extracts all ids that match, one request per page; after a failure it has to be repeated from the start. Ids
+        made less than ten seconds before the server's time are never returned, since their rows may not be visible yet.
+        Raises `UnreadableResponse` if fewer rows arrived than the server counted: what is missing need not be gone.
         """
-        gone = {bytes.fromhex(check_id(each)) for each in ids}  # a third of the memory that texts would take
+        gone = {bytes.fromhex(check_id(each)) for each in ids}  # a third of the memory of the texts
         extraction = self.extract(where, projection=("_id",), into=dict)
         if not gone:
             return frozenset()
@@ -201,53 +203,48 @@ class Resource(Generic[T]):
             async with aclosing(extraction.batches()) as batches:
                 async for batch in batches:
                     gone.difference_update(bytes.fromhex(row["_id"]) for row in batch)
-        except ExtractionInterrupted as error:  # a sweep cannot go on from a checkpoint
+        except ExtractionInterrupted as error:  # a sweep cannot be resumed, so its checkpoint would mislead
             raise (error.__cause__ or error) from None
         bound = extraction.checkpoint.bound
         if extraction.manifest.verdict is Verdict.PARTIAL:
             raise UnreadableResponse(
-                f"GET /{self.path} brought fewer rows than the server counted, so it cannot be told which are gone",
+                f"GET /{self.path} returned fewer rows than the server counted, so missing ids need not be gone",
                 request=f"GET /{self.path}",
             )
         return frozenset(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
 
     async def plan(self, where: Where = None) -> Plan:
-        """What an extraction will cost: one request, for a count.
+        """What an extraction will cost in requests and time; itself one request, for a count.
 
-        `UnreadableResponse` where the server does not count.
+        Raises `UnreadableResponse` if the server does not count.
         """
-        return make_plan(await self.count(where), self._connection)
-
-    async def _fetch(self, query: Query, number: int, max_results: int, priority: Priority) -> Response:
-        request = list_request(self.path, query, page=number, max_results=max_results, priority=priority)
-        return await self._connection.call(request)
-
-    def _read_page(self, shape: RecordType[Any], response: Response, number: int, size: int) -> Page[Any]:
-        return decoder_for(shape).read_page(response, request=f"GET /{self.path}", number=number, size=size)
+        return make_plan(await self.count(where), self._context)
 
     def _choose_page_size(self, page_size: int | None) -> int:
-        return self._connection.page_size if page_size is None else check_page_size(page_size)
+        return self._context.page_size if page_size is None else check_page_size(page_size)
 
-    def _choose_shape(self, into: Any, projection: Projection) -> RecordType[Any]:
+    def _listing_of(self, into: Any, projection: Projection) -> Listing[Any]:
         if into is None:
-            return self._shape
-        shape = record_type_of(into, is_projected=True)
-        if projection is not None and shape.projection is not None:
-            raise ConfigurationError("the fields of the into struct are the projection: give one or the other")
-        return shape
+            return self._listing
+        record_type = record_type_of(into, is_projected=True)
+        if projection is not None and record_type.projection is not None:
+            raise ConfigurationError(
+                "projection cannot be combined with an into struct, whose fields are the projection"
+            )
+        return Listing(self.path, record_type, self._context)
 
 
 class Payouts(Resource[Payout]):
-    """The payouts, and the way from each to its specifications."""
+    """The payouts, and the specifications of each."""
 
-    def __init__(self, path: str, connection: ClientContext, specifications: Resource[PayoutSpecification]) -> None:
-        super().__init__(path, Payout, connection)
+    def __init__(self, path: str, context: ClientContext, specifications: Resource[PayoutSpecification]) -> None:
+        super().__init__(path, Payout, context)
         self._specifications = specifications
 
     def specifications(
         self, payout: Payout | str, where: Where = None, **options: Unpack[StreamOptions]
     ) -> Stream[PayoutSpecification]:
-        """The specifications of one payout, given the payout or its id."""
+        """The specifications of one payout, given it or its id; *where* and the options are those of `stream()`."""
         payout_id = payout.id if isinstance(payout, Payout) else payout
         condition = field("payout") == check_id(payout_id, what="payout")
         if where is not None:

@@ -1,6 +1,6 @@
-"""What `stream()` returns: records in order, fetched ahead, page by page."""
+"""What `stream()` returns: records in the order of the sort, with pages fetched ahead."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -9,54 +9,43 @@ from msgspec.structs import replace
 
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async._wire.decoding import Page
+from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import Response
-from amili_async._wire.tasks import Cancellable, cancel_all
-from amili_async.events import Announcer, PageReceived, StreamDrifted
+from amili_async._wire.tasks import cancel_all
+from amili_async.events import PageReceived, StreamDrifted
+from amili_async.pages import Page
 from amili_async.policies import Priority
+from amili_async.query import Query
 
 T = TypeVar("T")
-R = TypeVar("R")
-
-FetchPage = Callable[[int, int, Priority], Coroutine[Any, Any, Response]]
-"""Page number, page size, priority: the answer."""
-ReadPage = Callable[[Response, int], Page[T]]
 
 
 class Stream(Generic[T]):
     """The records that match a query, in the order of its sort. Nothing is sent until it is iterated.
 
-    Each iteration is a walk of its own, from the first page. Pages are fetched ahead: two at first, twice as many with
-    each page consumed, until `concurrency` requests are in flight; a slow consumer stops the fetching. Leaving early,
-    by `break`, an exception or a cancellation, ends what is under way.
+    Each iteration begins at the first page. Pages are fetched ahead: two at first, twice as many with each page
+    consumed, with at most `concurrency` requests in flight and at most five times as many pages ahead; a slow consumer
+    stops the fetching. Leaving early, by `break`, an exception or a cancellation, cancels what is in flight.
 
-    Rows that come or go meanwhile shift the pages, so that a row can be missed or come twice: see `drifted`.
+    Rows that are inserted or deleted concurrently shift the pages, so that a row can be missed or delivered twice: see
+    `drifted`. `extract()` delivers every record exactly once.
+
+    Raises the errors of the API when the failed page is reached, `UnreadableResponse` for a page that cannot be
+    decoded, and `ClientClosed` if the stream or its client is closed during an iteration.
     """
 
-    def __init__(
-        self,
-        path: str,
-        fetch: FetchPage,
-        read: ReadPage[T],
-        *,
-        pace: PagingOptions,
-        announce: Announcer,
-        running: set[Cancellable],
-    ) -> None:
-        self._path = path
-        self._fetch = fetch
-        self._read = read
-        self._pace = pace
-        self._announce = announce
-        self._running = running
+    def __init__(self, listing: Listing[T], query: Query, options: PagingOptions) -> None:
+        self._listing = listing
+        self._query = query
+        self._options = options
         self._own_windows: set[PrefetchWindow[Any]] = set()
         self.total: int | None = None
-        """How many records match, by the latest page; `None` before the first, or where the server does not say."""
+        """How many records match, by the latest page; `None` before the first, or if the server does not report it."""
         self.drifted = False
-        """Whether rows came or went during any iteration, so that some may have been missed or repeated."""
+        """Whether rows were inserted or deleted during an iteration, so that some may be missing or repeated."""
 
     def __repr__(self) -> str:
-        return f"Stream({self._path}, total={self.total}, drifted={self.drifted})"
+        return f"Stream({self._listing.path}, total={self.total}, drifted={self.drifted})"
 
     async def __aiter__(self) -> AsyncGenerator[T, None]:
         async with aclosing(self.pages()) as pages:
@@ -65,25 +54,28 @@ class Stream(Generic[T]):
                     yield record
 
     def pages(self) -> AsyncGenerator[Page[T], None]:
-        """The same records, a page at a time."""
-        return self._walk(self._pace)
+        """The same records, a page at a time.
+
+        Close the generator if you leave it early (`contextlib.aclosing`): Python closes it only when it is collected.
+        """
+        return self._iterate(self._options)
 
     async def collect(self) -> list[T]:
-        """All records in a list, fetched as fast as concurrency and budget allow."""
+        """All records in a list, fetched as fast as concurrency and rate limit allow."""
         records: list[T] = []
-        async with aclosing(self._walk(replace(self._pace, opens_fully=True))) as pages:
+        async with aclosing(self._iterate(replace(self._options, opens_fully=True))) as pages:
             async for page in pages:
                 records.extend(page.items)
         return records
 
     async def first(self) -> T | None:
-        """The first record, asked for alone and ahead of bulk pages; `None` where there is none."""
-        page = self._read(await self._fetch(1, 1, Priority.SINGLE), 1)
+        """The first record, requested alone and before the pages of streams; `None` if there is none."""
+        page = await self._listing.fetch(self._query, page_size=1, priority=Priority.SINGLE)
         self.total = page.total
         return page.items[0] if page.items else None
 
     async def aclose(self) -> None:
-        """End all iterations that are under way."""
+        """Cancel all iterations that are running; they raise `ClientClosed`."""
         await cancel_all(self._own_windows)
 
     async def __aenter__(self) -> "Stream[T]":
@@ -94,24 +86,31 @@ class Stream(Generic[T]):
     ) -> None:
         await self.aclose()
 
-    async def _walk(self, pace: PagingOptions) -> AsyncGenerator[Page[T], None]:
-        window = PrefetchWindow(lambda number: self._fetch(number, pace.page_size, Priority.BULK), width=pace.width)
-        walk = OffsetPager(window, self._read, pace=pace, on_drift=self._note_drift)
-        self._running.add(window)
+    async def _iterate(self, options: PagingOptions) -> AsyncGenerator[Page[T], None]:
+        announce, running = self._listing.context.announce, self._listing.context.running
+        window = PrefetchWindow(self._send, concurrency=options.concurrency)
+        pager = OffsetPager(window, self._decode, options=options, on_drift=self._note_drift)
+        # The window, not this generator, is registered: cancelling its tasks needs no cooperation of the consumer.
+        running.add(window)
         self._own_windows.add(window)
         try:
-            async with aclosing(walk.pages()) as pages:
+            async with aclosing(pager.pages()) as pages:
                 async for page in pages:
-                    self.total = walk.total
-                    if self._announce:
-                        self._announce(
-                            PageReceived(path=self._path, number=page.number, items=len(page.items), total=page.total)
-                        )
+                    self.total = pager.total
+                    if announce:
+                        number, path = page.number, self._listing.path
+                        announce(PageReceived(path=path, number=number, items=len(page.items), total=page.total))
                     yield page
         finally:
-            self._running.discard(window)
+            running.discard(window)
             self._own_windows.discard(window)
+
+    def _send(self, number: int) -> Coroutine[Any, Any, Response]:
+        return self._listing.send(self._query, page=number, page_size=self._options.page_size)
+
+    def _decode(self, response: Response, number: int) -> Page[T]:
+        return self._listing.decode(response, page=number, page_size=self._options.page_size)
 
     def _note_drift(self, page: int, reason: str) -> None:
         self.drifted = True
-        self._announce(StreamDrifted(path=self._path, page=page, reason=reason))
+        self._listing.context.announce(StreamDrifted(path=self._listing.path, page=page, reason=reason))

@@ -5,7 +5,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,14 +20,12 @@ try:
         decode,
         export,
         extract,
-        fuzz,
         growth,
         imports,
         memory,
         overhead,
         prefetch,
         rate_limiter,
-        soak,
         stream,
         transport,
     )
@@ -47,8 +44,6 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "memory": memory.measure,
     "growth": growth.measure,
     "imports": imports.measure,
-    "fuzz": fuzz.measure,
-    "soak": soak.measure,
 }
 DISTRIBUTIONS = (
     *("amili-async", "aiohttp", "msgspec", "tenacity", "pyarrow", "requests", "httpx", "pydantic", "dlt"),
@@ -59,8 +54,6 @@ Not covered: production data and its mix of dates, TLS, compression, packet loss
 Server and client are two processes on one machine. Each result is a ratio of medians over rounds in random order, each
 run in its own process. Ratios are comparable between machines, milliseconds are not. Timings are taken with glibc's
 heap trimming off, since it alone changes the time of one loop by a factor of two; memory with default settings."""
-SOAKED = 1.0
-"""Minutes, as one of all."""
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -87,11 +80,8 @@ def main() -> None:
     print(f"{machine}; load average {os.getloadavg()[0]:.1f} (other load distorts even ratios)")
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
     print(METHOD)
-    is_whole = options.name == "all" and not options.quick
-    soaking = partial(soak.measure, minutes=options.minutes or (SOAKED if is_whole else None))
-    measures: dict[str, Callable[..., Report]] = {**BENCHMARKS, "soak": soaking}
     reports = {
-        name: measure(quick=options.quick) for name, measure in measures.items() if options.name in (name, "all")
+        name: measure(quick=options.quick) for name, measure in BENCHMARKS.items() if options.name in (name, "all")
     }
     if len(reports) > 1:
         print("\nAll goals")
@@ -113,9 +103,6 @@ def _read_options() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the figures into DIR, as SVG and PNG")
-    parser.add_argument(
-        "--minutes", type=float, help=f"how long to soak: {soak.MINUTES:g}, or {SOAKED:g} as one of all"
-    )
     return parser.parse_args()
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
-from amili_async.models import PayoutSpecification, fields
+from amili_async.models import PayoutSpecification, timestamps
 from amili_async.models.record_type import record_type_of
 from benchmarks.harness.report import GoalResult, Report, print_goals
 from benchmarks.harness.rounds import Measure, find_ratio, print_table, run_rounds, timed
@@ -74,8 +74,8 @@ def _compare(profile: str, *, quick: bool) -> Iterable[GoalResult]:
 
 def _clear_date_caches() -> None:
     """Forget every parsed date, so that each round starts like a new process."""
-    fields._timestamps.clear()
-    fields._seen_days.clear()
+    timestamps._timestamps.clear()
+    timestamps._parse_day.cache_clear()
 
 
 def _decode_and_convert(body: bytes) -> Any:

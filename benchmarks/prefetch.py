@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from amili_async._paging.offset import LOOKAHEAD, OffsetPager, PagingOptions
+from amili_async._paging.offset import PAGES_AHEAD_PER_REQUEST, OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async._wire.decoding import Page
+from amili_async.pages import Page
 from benchmarks.harness.report import GoalResult, Report, print_goals
 from tests.support.clocks import JumpingLoop
 
@@ -31,9 +31,9 @@ def measure(*, quick: bool) -> Report:
     pages, seeds = 1_000, 2 if quick else 10
     print(f"\nPrefetch: {pages:,} pages, {CONCURRENCY} requests in flight, virtual time, means of {seeds} seeds.")
     print(
-        f"Duration of a stream with a window of {LOOKAHEAD} x {CONCURRENCY} pages, as a multiple of the duration with"
+        f"Duration of a stream with a window of {PAGES_AHEAD_PER_REQUEST} x {CONCURRENCY} pages, as a multiple of the"
     )
-    print("workers that keep no order.")
+    print("duration with workers that keep no order.")
     print(f"  {'latency':<24} {'ordered':>9}  {'max. pages buffered':>19}")
     goals = []
     for name, draw in LATENCIES.items():
@@ -72,9 +72,9 @@ def _fetch_in_order(latencies: Sequence[float]) -> tuple[float, int]:
 
     async def consume() -> float:
         nonlocal consumed
-        window = PrefetchWindow(fetch, width=CONCURRENCY)
-        options = PagingOptions(page_size=1, width=CONCURRENCY, opens_fully=True)
-        pager = OffsetPager(window, lambda page, _: page, pace=options, on_drift=_fail_on_drift)
+        window = PrefetchWindow(fetch, concurrency=CONCURRENCY)
+        options = PagingOptions(page_size=1, concurrency=CONCURRENCY, opens_fully=True)
+        pager = OffsetPager(window, lambda page, _: page, options=options, on_drift=_fail_on_drift)
         async for page in pager.pages():
             consumed += len(page.items)
         if consumed != len(latencies):

@@ -34,7 +34,7 @@ MAX_RATE_LIMITED: dict[type[ServerModel], int] = {
     SlidingWindowServer: 0,
     AlignedWindowServer: 0,
     AlignedWindowServerWithQuota: 0,
-    TokenBucketServer: 5,
+    TokenBucketServer: 12,
     WeightedCounterServer: 5,
     EveCounterServer: 0,
 }

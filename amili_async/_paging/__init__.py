@@ -1,1 +1,1 @@
-"""How a result set is walked."""
+"""Pagination: by page numbers, by keyset, and by a partitioned scan."""

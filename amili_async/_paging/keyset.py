@@ -1,68 +1,63 @@
-"""Walk a list by `_id`, a page at a time, each read on from the last id, so that nothing that happens moves the rest.
+"""Sequential keyset pagination: request each page with `_id > last id`.
 
-The law: a row that is there throughout comes exactly once. The last page is one that is empty, or shorter than the
-server says that its pages are. One that contradicts its own total is asked for again, and is an error if it does so
-each time; so is one that is not in the order of the ids.
+Invariant: concurrent inserts and deletes cannot shift later pages, so a row that is present throughout is delivered
+exactly once. The last page is one that is empty, or shorter than the page size that the server reports. A page that
+contradicts its own total is requested again, and is an error if it does so each time; so is one that is not sorted by
+`_id`.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, Generic, TypeVar
 
-from amili_async._wire.decoding import Page, decoder_for
-from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response, list_request
+from amili_async._paging.partition import LOWEST_ID
+from amili_async._wire.listing import Listing
+from amili_async.conditions import Condition, field
 from amili_async.errors import UnreadableResponse
-from amili_async.filters import Condition
-from amili_async.models.record_type import RecordType
-from amili_async.policies import Priority
-from amili_async.query import build_query, field
+from amili_async.pages import Page
+from amili_async.query import Query, build_query
 
 T = TypeVar("T")
 
-DOUBTS = 5
-"""How often a page is asked for that contradicts itself."""
+MAX_CONTRADICTIONS = 5
+"""How often a page is requested that contradicts its own total. A single one can be a concurrent change, because Eve
+counts and finds in two queries."""
 
 
 class KeysetPager(Generic[T]):
-    """One walk over all that fulfils a condition; its records have an `id`."""
+    """One iteration over all rows that match a condition; its records have an `id`.
 
-    def __init__(
-        self,
-        path: str,
-        shape: RecordType[T],
-        condition: Condition | None,
-        call: Callable[[Request], Awaitable[Response]],
-    ) -> None:
-        self._path = path
-        self._shape = shape
+    Raises `ConfigurationError` if the condition makes the request line too long.
+    """
+
+    def __init__(self, listing: Listing[T], condition: Condition | None) -> None:
+        self._listing = listing
         self._condition = condition
-        self._call = call
-
-    def ask(self, after: str | None) -> Request:
-        """The request for what follows an id; `ConfigurationError` where the condition makes too long a line."""
-        condition = self._condition
-        if after is not None:
-            behind = field("_id") > after
-            condition = behind if condition is None else condition & behind
-        query = build_query(condition, projection=self._shape.projection)
-        return list_request(self._path, query, max_results=MAX_PAGE_SIZE, priority=Priority.BULK)
+        listing.check(self._query_after(LOWEST_ID))
 
     async def read(self, after: str | None) -> Page[T]:
-        """The page that follows an id."""
-        request = self.ask(after)
-        for _ in range(DOUBTS):
-            response = await self._call(request)
-            page = decoder_for(self._shape).read_page(response, request=request.label, number=1)
+        """The page that follows an id; `None` for the first."""
+        query = self._query_after(after)
+        for _ in range(MAX_CONTRADICTIONS):
+            page = await self._listing.fetch(query)
             self._check_order(page, after)
             if not _contradicts_itself(page):
                 return page
+        label = self._listing.label
         raise UnreadableResponse(
-            f"{request.label} was answered {DOUBTS} times with another number of rows than it says: rows came or went "
-            "each time, or some are left out",
-            request=request.label,
+            f"{label}: the page contradicted its own total in each of {MAX_CONTRADICTIONS} attempts: rows are being "
+            "inserted or deleted, or the server leaves rows out; try again later",
+            request=label,
         )
 
+    def _query_after(self, after: str | None) -> Query:
+        condition = self._condition
+        if after is not None:
+            follows = field("_id") > after
+            condition = follows if condition is None else condition & follows
+        return build_query(condition, projection=self._listing.record_type.projection)
+
     async def records(self) -> AsyncGenerator[T, None]:
-        """All of them, in the order of their ids."""
+        """All records, in the order of their ids."""
         after: str | None = None
         while True:
             page = await self.read(after)
@@ -74,20 +69,21 @@ class KeysetPager(Generic[T]):
 
     def _check_order(self, page: Page[T], after: str | None) -> None:
         ids = _ids(page)
+        # Eve ignores a sort by a field that it does not allow, without an error.
         if ids != sorted(set(ids)) or (after is not None and ids and ids[0] <= after):
-            raise filter_ignored(self._path)
+            raise filter_ignored(self._listing.path)
 
 
 def is_last(page: Page[Any]) -> bool:
-    """Whether nothing follows."""
+    """Whether no row follows. The total is not used for this: Eve counts and finds in two queries."""
     return not page.items or (page.max_results is not None and len(page.items) < page.max_results)
 
 
 def filter_ignored(path: str) -> UnreadableResponse:
-    """To be raised where an answer is not what was asked for: then nothing can be told of what is missing."""
+    """The error for a response with rows that were not requested: with it, missing rows prove nothing."""
     return UnreadableResponse(
-        f"GET /{path} was answered with records that were not asked for, or not in the order asked for: the server "
-        "seems not to honour filter or sort, so nothing can be told of what is missing",
+        f"GET /{path} returned records that do not match the filter or are not sorted by _id: the server seems to "
+        "ignore filter or sort, so records that are missing may still exist",
         request=f"GET /{path}",
     )
 
@@ -99,4 +95,5 @@ def _ids(page: Page[Any]) -> list[str]:
 def _contradicts_itself(page: Page[Any]) -> bool:
     if page.total is None:
         return False
+    # The filter has `_id > last id`, so the total counts this page and what follows it.
     return page.total != len(page.items) if is_last(page) else page.total < len(page.items)

@@ -1,8 +1,8 @@
-"""Walk a list by ranges of its `_id`s, several at once, so that nothing that happens meanwhile can shift the rows.
+"""Partitioned scan: read several ranges of `_id` at once, so that concurrent inserts and deletes cannot shift the rows.
 
-The law: at most `width` requests are in flight, and at most twice as many pages are in flight or wait. A row that is
-there throughout is handed out exactly once. An answer that does not keep to the ids asked for ends the walk, and
-nothing is handed out before one has been seen that does. Whoever makes a walk closes it, which leaves no task behind.
+Invariant: at most `concurrency` requests are in flight, and at most twice as many pages are in flight or buffered. A
+row that is present throughout is delivered exactly once. A response outside the requested ids ends the scan, and
+nothing is delivered before one was inside them. The owner of a scan closes it, which leaves no task behind.
 """
 
 import asyncio
@@ -10,24 +10,22 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
-from amili_async._paging.partition import LOWEST, IdRange, Partition, Span
-from amili_async._paging.scan_checks import HIGHEST, FetchWhole, ScanChecks
+from amili_async._paging.partition import HIGHEST_ID, LOWEST_ID, IdRange, Partition, Span
+from amili_async._paging.scan_checks import FetchWhole, ScanChecks
 from amili_async._paging.scan_page import Batch, FetchSpans, ScanPage, ScanStats
 from amili_async._wire.tasks import cancel_all
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ClientClosed
 
 T = TypeVar("T")
 
-AHEAD = 2
-"""Pages in flight or waiting, for each request that may be in flight: order is nobody's concern, so few suffice.
-
-Of those few hardly any should wait: while the consumer is busy with others, the records leave the processor's cache.
-"""
+PAGES_PER_REQUEST = 2
+"""Maximum pages in flight or buffered, per allowed request. Order is irrelevant here, so a small buffer is enough, and
+buffered records go cold in the CPU cache."""
 _CANCELLED = "a page of the extraction was cancelled from outside"
 
 
 class PartitionedScan(Generic[T]):
-    """One walk over what is left of a list."""
+    """One scan over the ranges that are left of a list."""
 
     def __init__(
         self,
@@ -36,174 +34,192 @@ class PartitionedScan(Generic[T]):
         gaps: Sequence[Span] = (),
         *,
         end: str,
-        width: int,
+        concurrency: int,
         page_size: int,
-        most_spans: int,
-        findings: ScanStats,
+        max_spans: int,
+        stats: ScanStats,
     ) -> None:
         self._partition = Partition(ranges, gaps)
-        self._survey = ScanChecks(fetch, end=end, page_size=page_size, findings=findings)
-        self._width = width
-        self._most_spans = most_spans
+        self._checks = ScanChecks(fetch, end=end, page_size=page_size, stats=stats)
+        self._concurrency = concurrency
+        self._max_spans = max_spans
         self._tasks: set[asyncio.Task[None]] = set()
         self._batches: deque[Batch[T]] = deque()
         self._arrived = asyncio.Event()
         self._failure: BaseException | None = None
         self._is_closed = False
-        self._is_counted = findings.has_ended
-        self._cuts_by_time = width
+        self._is_counted = stats.has_ended
+        self._time_splits_left = concurrency
 
     @property
-    def findings(self) -> ScanStats:
-        """What was learned besides the records."""
-        return self._survey.findings
+    def stats(self) -> ScanStats:
+        """What the responses have shown besides the records."""
+        return self._checks.stats
 
     @property
     def rows_left(self) -> int | None:
-        """How many rows are left to fetch; `None` where that is not known."""
+        """How many rows are left to fetch; `None` if it is not known."""
         return self._partition.remaining
 
     def outstanding(self) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-        """The ranges of ids that the consumer has not taken, and the gaps to be looked into besides."""
+        """The ranges that the consumer has not taken, and the gaps to be rechecked."""
         return self._partition.outstanding(), self._partition.outstanding_gaps()
 
-    def begin_with(self, page: ScanPage[T], look_again: FetchWhole, *, filters_ids: bool = False) -> None:
-        """Take in the page with which the whole list begins: asked for without a range, before the bound was known.
+    def begin_with(self, page: ScanPage[T], fetch_again: FetchWhole, *, filters_ids: bool = False) -> None:
+        """Begin with the first page of the list, which was requested without a range, before the bound was known.
 
-        Unless an earlier walk has shown that ranges are honoured (*filters_ids*), one is asked for next, even where
-        nothing can be left: only that shows it.
+        *filters_ids*: whether an earlier scan has shown that the server filters by `_id`. If not, a range is requested
+        next even where nothing can be left, because only its response shows that.
         """
-        page = self._survey.receive(page, (LOWEST, HIGHEST))
+        page = self._checks.receive(page, (LOWEST_ID, HIGHEST_ID))
         first = self._partition.first
         self._advance(first, page, rank=0)
         if self._batches and not filters_ids:
             first.fetched, first.needs_recheck = self._batches[0].page.keys[-1].id, False
         first.remaining = None if page.total is None else page.total - len(page.keys)
-        self._survey.open(page, (first.fetched, first.end), look_again, filters_ids=filters_ids)
-        if not (self._batches or self._survey.must_count_before):
-            self.findings.after, self.findings.has_ended, self._is_counted = self.findings.before, True, True
+        self._checks.open(page, (first.fetched, first.end), fetch_again, filters_ids=filters_ids)
+        if not (self._batches or self._checks.must_count_before):
+            self.stats.count_after, self.stats.has_ended, self._is_counted = self.stats.count_before, True, True
 
-    async def take(self) -> Batch[T] | None:
-        """The next records, of any range; `None` after the last. Raises what a fetch raised."""
+    async def next_batch(self) -> Batch[T] | None:
+        """Return the next records, of any range, or `None` after the last.
+
+        Raises what a fetch raised, once the other fetches in flight have finished and their records were delivered;
+        `ClientClosed` if the scan is closed.
+        """
         self._top_up()
-        await asyncio.sleep(0)  # answers that have arrived meanwhile are read, and followed up, before this is used
+        # A consumer that never awaits anything else would keep the loop from reading responses that have arrived.
+        await asyncio.sleep(0)
         while not self._is_closed:
-            if self._batches and self._survey.filters_ids:
+            if self._batches and self._checks.filters_ids:
                 batch = self._batches.popleft()
                 self._top_up()
                 return batch
-            if self._failure is not None and not (self._survey.filters_ids and self._tasks):
+            # Records that were fetched and paid for with a request are delivered before the failure is raised, unless
+            # the server has not shown yet that they are the requested ones.
+            if self._failure is not None and not (self._checks.filters_ids and self._tasks):
                 raise self._failure
             if not self._tasks:
-                self.findings.has_ended |= self._is_counted
+                self.stats.has_ended |= self._is_counted
                 return None
             self._arrived.clear()
             await self._arrived.wait()
-        raise ConfigurationError("the extraction, or its client, was closed while it was being read")
+        raise ClientClosed("the extraction or its client was closed during an iteration")
 
-    def end(self) -> Sequence[asyncio.Task[None]]:
-        """Cancel what is under way; returns the tasks that have yet to end."""
+    def cancel(self) -> Sequence[asyncio.Task[None]]:
+        """Cancel what is in flight and return the tasks that have not finished."""
         self._is_closed = True
-        self._arrived.set()
+        self._arrived.set()  # a waiting consumer raises at once, not only when the tasks have finished
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         return tasks
 
     async def aclose(self) -> None:
-        """Cancel what is under way and wait until it has ended."""
+        """Cancel what is in flight and wait until it has finished."""
         await cancel_all((self,))
 
     def _top_up(self) -> None:
-        """Start as many fetches as the law allows."""
-        each = (self._width + 2) // 3  # a page that waits shows that the consumer is behind, not the server
-        limit = min(self._width, AHEAD * self._width - each * len(self._batches))
+        """Start as many fetches as the invariant allows."""
+        # A buffered page shows that the consumer is slower than the server, so each one counts for several requests.
+        weight = (self._concurrency + 2) // 3
+        limit = min(self._concurrency, PAGES_PER_REQUEST * self._concurrency - weight * len(self._batches))
         while self._failure is None and not self._is_closed and len(self._tasks) < limit:
-            job = self._find_job()
+            job = self._next_job()
             if job is None:
                 return
             task = asyncio.get_running_loop().create_task(job)
             self._tasks.add(task)
-            task.add_done_callback(self._settle)
+            task.add_done_callback(self._on_done)
 
-    def _find_job(self) -> Coroutine[Any, Any, None] | None:
-        """What an idle worker does next: walk on, else cut the largest range, else count what there was."""
-        idle = self._width - len(self._tasks)
-        if self._survey.must_count_before:
-            self._survey.must_count_before = False
-            return self._survey.count(is_after=False)
-        if (found := self._partition.next_to_walk(self._survey.size)) is not None:
-            return self._walk_on(found)
-        if self._survey.says_total and (largest := self._partition.largest_to_cut(self._survey.size)) is not None:
-            return self._walk_from_the_middle(largest, idle)
-        if self._survey.says_total is False and self._cuts_by_time and self._partition.cut_by_time(idle=idle):
-            self._cuts_by_time -= 1
-            return self._find_job()
+    def _next_job(self) -> Coroutine[Any, Any, None] | None:
+        """What an idle worker does: fetch a range's next page, else split the largest range, else recheck and count."""
+        checks, partition = self._checks, self._partition
+        idle = self._concurrency - len(self._tasks)
+        if checks.must_count_before:
+            checks.must_count_before = False
+            return checks.count(at_end=False)
+        if (found := partition.next_to_fetch(checks.size)) is not None:
+            return self._fetch_next(found)
+        if checks.reports_total and (largest := partition.largest_to_split(checks.size)) is not None:
+            return self._fetch_split(largest, idle)
+        # Without totals no page in the middle can be numbered. Splits by time are blind, so their number is limited.
+        if checks.reports_total is False and self._time_splits_left and partition.split_by_time(idle=idle):
+            self._time_splits_left -= 1
+            return self._next_job()
         if self._tasks or self._is_counted:
             return None
-        if gaps := self._partition.gaps:
-            return self._look_into(gaps[: self._most_spans])
+        # Rechecks and the last count wait until nothing else is in flight: the later, the more changes they cover.
+        if gaps := partition.gaps:
+            return self._recheck(gaps[: self._max_spans])
         self._is_counted = True
-        return self._survey.count(is_after=True)
+        return checks.count(at_end=True)
 
-    def _settle(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        failure = ConfigurationError(_CANCELLED) if task.cancelled() else task.exception()
+        failure = ClientClosed(_CANCELLED) if task.cancelled() else task.exception()
         self._failure = self._failure or failure
         self._top_up()
         self._arrived.set()
 
-    def _walk_on(self, walked: IdRange) -> Coroutine[Any, Any, None]:
+    def _fetch_next(self, owner: IdRange) -> Coroutine[Any, Any, None]:
         """Fetch the next page of a range."""
-        walked.is_in_flight = True
-        after, end, expected = walked.fetched, walked.end, walked.expected
+        owner.is_in_flight = True
+        # Taken now: a split can change the end of the range while the page is in flight.
+        after, end, expected = owner.fetched, owner.end, owner.expected
 
-        async def walk() -> None:
-            page = await self._survey.ask(((after, end),), expected=expected)
-            walked.note_page(len(page.keys), end=end, total=page.total)
-            self._advance(walked, page, rank=0)
+        async def fetch() -> None:
+            page = await self._checks.fetch(((after, end),), expected=expected)
+            owner.note_page(len(page.keys), end=end, total=page.total)
+            self._advance(owner, page, rank=0)
 
-        return walk()
+        return fetch()
 
-    def _look_into(self, gaps: Sequence[IdRange]) -> Coroutine[Any, Any, None]:
-        """Fetch what is in gaps, which on quiet data is nothing."""
+    def _recheck(self, gaps: Sequence[IdRange]) -> Coroutine[Any, Any, None]:
+        """Fetch several gaps with one request; they are empty unless rows were inserted."""
         spans = [(each.fetched, each.end) for each in gaps]
 
-        async def look() -> None:
-            page = await self._survey.ask(spans)
-            self.findings.has_moved |= bool(page.keys)
+        async def fetch() -> None:
+            page = await self._checks.fetch(spans)
+            self.stats.changed_during_scan |= bool(page.keys)
             for gap in gaps:
                 self._advance(gap, page, rank=0)
                 gap.needs_recheck = not gap.is_fetched
 
-        return look()
+        return fetch()
 
-    def _walk_from_the_middle(self, owner: IdRange, idle: int) -> Coroutine[Any, Any, None]:
-        """Fetch a page from the middle of a range, and cut the range there."""
-        cut, number = self._partition.plan_cut(owner, idle=idle, size=self._survey.size)
+    def _fetch_split(self, owner: IdRange, idle: int) -> Coroutine[Any, Any, None]:
+        """Fetch a page from the middle of a range by its number, and split the range there.
+
+        The page number only decides where to split: rows that shift it make the parts unequal, and lose nothing.
+        """
+        split, number = self._partition.plan_split(owner, idle=idle, size=self._checks.size)
         after, end, expected = owner.fetched, owner.end, owner.expected
 
-        async def walk() -> None:
-            page = await self._survey.ask(((after, end),), page=number, expected=expected)
-            # Where the server's pages may be of another size than it says, there is no telling where this one stands.
-            is_sure = self._survey.is_size_sure and page.max_results == self._survey.size
-            rank = (number - 1) * self._survey.size if is_sure else None
+        async def fetch() -> None:
+            page = await self._checks.fetch(((after, end),), page=number, expected=expected)
+            # If the size of a page is not certain, neither is how many rows lie before this one.
+            is_certain = self._checks.size_is_confirmed and page.max_results == self._checks.size
+            rank = (number - 1) * self._checks.size if is_certain else None
             left = None if page.total is None or rank is None else max(0, page.total - rank - len(page.keys))
-            upper = self._partition.cut_at(cut, [key.id for key in page.keys], end=end, remaining=left)
+            upper = self._partition.split_at(split, [key.id for key in page.keys], end=end, remaining=left)
             if upper is not None:
                 self._advance(upper, page, rank=rank)
 
-        return walk()
+        return fetch()
 
-    def _advance(self, walked: IdRange, page: ScanPage[T], *, rank: int | None) -> None:
-        """Move a range forward by a page, of which only what belongs to it is kept."""
-        kept = page.between(walked.fetched, walked.end)
-        goes_beyond = bool(page.keys) and page.keys[-1].id >= walked.end
+    def _advance(self, owner: IdRange, page: ScanPage[T], *, rank: int | None) -> None:
+        """Move a range forward by a page, of which only the rows within the range are kept.
+
+        *rank* is how many rows of the requested range lie before the page; `None` if it is not known.
+        """
+        kept = page.between(owner.fetched, owner.end)
+        reaches_end = bool(page.keys) and page.keys[-1].id >= owner.end
         is_last = page.is_last(rank=rank)
         if kept.keys:
-            walked.waiting += 1
-            self._batches.append(Batch(range=walked, page=kept))
-            walked.fetched = kept.keys[-1].id
-        if goes_beyond or (is_last and (page.is_short or not page.keys)):
-            walked.fetched = walked.end
-        walked.needs_recheck = is_last and not walked.is_fetched
+            owner.batches_waiting += 1
+            self._batches.append(Batch(range=owner, page=kept))
+            owner.fetched = kept.keys[-1].id
+        if reaches_end or (is_last and (page.is_short or not page.keys)):
+            owner.fetched = owner.end
+        owner.needs_recheck = is_last and not owner.is_fetched

@@ -1,7 +1,7 @@
-"""What the answers of a walk tell of the list and of the server: how many rows, how large a page, whether in range.
+"""What the responses of a scan show about the list and the server: row counts, page size, whether `_id` is filtered.
 
-The law: nothing may be handed out before the server *filters_ids* to keep to ranges of ids; and a count is the server's
-own, never one of what came.
+Invariant: nothing is delivered before the server has shown that it filters by ranges of `_id`; and a count is the
+server's own, never a count of what arrived.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,110 +9,120 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from amili_async._paging.partition import LOWEST, Span
+from amili_async._paging.partition import HIGHEST_ID, LOWEST_ID, Span
 from amili_async._paging.scan_page import FetchSpans, RangeFilterIgnored, ScanPage, ScanStats
 
 T = TypeVar("T")
 
-HIGHEST = "f" * 24
-"""The id that stands behind all others."""
-DOUBTS = 3
-"""How often rows must be shown without a range, and not be found with one: once, they may just have gone and come."""
+MAX_MISMATCHES = 3
+"""Mismatches before concluding that the server ignores `_id` filters; a single one can be a concurrent update."""
 
 FetchWhole: TypeAlias = Callable[[], Awaitable[ScanPage[Any]]]
 """Fetches the first page of the list, without a range."""
 
 
-class _Opening(Struct, frozen=True):
+class _FirstPage(Struct, frozen=True):
     """What the page showed that was fetched before the bound was known."""
 
     ids: tuple[str, ...]
+    """The ids up to the bound."""
     total: int | None
-    newer: int
+    """The server's count of the whole list."""
+    past_bound: int
+    """How many of its rows lie past the bound."""
     rest: Span
-    look_again: FetchWhole
+    """What is left to fetch after it."""
+    fetch_again: FetchWhole
 
 
 class ScanChecks(Generic[T]):
-    """What is known by now."""
+    """Checks each response of a scan, and keeps what the responses have shown so far."""
 
-    def __init__(self, fetch: FetchSpans[T], *, end: str, page_size: int, findings: ScanStats) -> None:
+    def __init__(self, fetch: FetchSpans[T], *, end: str, page_size: int, stats: ScanStats) -> None:
         self._fetch = fetch
-        self._whole = (LOWEST, end)
-        self._opening: _Opening | None = None
+        self._whole = (LOWEST_ID, end)
+        self._first_page: _FirstPage | None = None
         self._is_noted = False
-        self.findings = findings
+        self.stats = stats
         """What was learned besides the records."""
         self.size = page_size
         """How many rows the server puts on a page."""
-        self.is_size_sure = False
-        """Whether it has shown as many."""
-        self.says_total: bool | None = None
-        """Whether it tells how many rows there are; `None` before it has answered."""
+        self.size_is_confirmed = False
+        """Whether a page had exactly as many rows as the server reports."""
+        self.reports_total: bool | None = None
+        """Whether the server reports how many rows match; `None` before the first response."""
         self.filters_ids = True
-        """Whether it has shown that it keeps to ranges of ids; an earlier walk over the list has seen it."""
+        """Whether the server has shown that it filters by ranges of ids, in this scan or in an earlier one."""
         self.must_count_before = False
-        """Whether only a count can tell how many rows there were at the start."""
+        """Whether only a count can show how many rows there were at the start."""
 
-    def open(self, page: ScanPage[T], rest: Span, look_again: FetchWhole, *, filters_ids: bool) -> None:
-        """Take in the page with which the list begins, fetched without a range; *rest* is what is left to be asked."""
+    def open(self, page: ScanPage[T], rest: Span, fetch_again: FetchWhole, *, filters_ids: bool) -> None:
+        """Note the first page of the list, which was fetched without a range; *rest* is what is left to fetch."""
         ids = tuple(key.id for key in page.between(*self._whole).keys)
-        self._opening = _Opening(ids, page.total, len(page.keys) - len(ids), rest, look_again)
+        self._first_page = _FirstPage(ids, page.total, len(page.keys) - len(ids), rest, fetch_again)
         self.filters_ids = filters_ids
         if rest[0] >= rest[1]:
-            self._note_before(self._opening, rest=0)
+            self._note_count_before(self._first_page, rest=0)
 
-    async def ask(self, spans: Sequence[Span], *, page: int = 1, expected: int | None = None) -> ScanPage[T]:
-        """A page of those spans, checked; another total than was *expected* means that rows moved."""
-        answer = self.receive(await self._fetch(spans, page=page), (spans[0][0], spans[-1][1]))
-        if sum(len(answer.between(*span).keys) for span in spans) < len(answer.keys):
+    async def fetch(self, spans: Sequence[Span], *, page: int = 1, expected: int | None = None) -> ScanPage[T]:
+        """Fetch a page of the spans and check it; a total other than *expected* means that rows changed."""
+        found = self.receive(await self._fetch(spans, page=page), (spans[0][0], spans[-1][1]))
+        # Several spans are one `$or`: receive() checks only the outer ends, so look at the ids between them too.
+        if sum(len(found.between(*span).keys) for span in spans) < len(found.keys):
             raise RangeFilterIgnored
-        self.filters_ids |= bool(answer.keys)
-        if answer.total is not None:
-            self.findings.has_moved |= expected not in (None, answer.total)
-            if self._opening is not None and tuple(spans) == (self._opening.rest,):
-                self._note_before(self._opening, rest=answer.total)
-        return answer
+        # An empty page proves nothing: a server that matches `_id` with the wrong type finds no row at all.
+        self.filters_ids |= bool(found.keys)
+        if found.total is not None:
+            self.stats.changed_during_scan |= expected not in (None, found.total)
+            if self._first_page is not None and tuple(spans) == (self._first_page.rest,):
+                self._note_count_before(self._first_page, rest=found.total)
+        return found
 
-    async def count(self, *, is_after: bool) -> None:
-        """Ask how many rows there are up to the bound: at the start, where that is open, or at the end."""
-        for _ in range(DOUBTS):
-            page = self.receive(await self._fetch((self._whole,), is_count=True), self._whole)
-            if self.filters_ids or page.keys or self._opening is None:
-                break
-            still = self.receive(await self._opening.look_again(), (LOWEST, HIGHEST))
-            if not any(key.id in self._opening.ids for key in still.keys):
-                break
-        else:
-            raise RangeFilterIgnored  # it never finds what it shows before and after
-        self.filters_ids |= is_after or bool(page.keys)
-        if is_after:
-            self.findings.after = page.total
-        elif page.total is not None and self._opening is not None:
-            self.findings.before = page.total
-            self.findings.newer = max(0, (self._opening.total or 0) - page.total)
+    async def count(self, *, at_end: bool) -> None:
+        """Request the number of rows up to the bound: at the start, if the first pages did not show it, or at the end.
 
-    def _note_before(self, opening: _Opening, *, rest: int) -> None:
-        """Note how many rows up to the bound there were.
-
-        Where the list has more than were seen, they lie past the bound, or were left out: only a count can tell.
+        If no range has found a row yet, the count has to: it is compared with the list's first page without a range.
         """
-        rows = len(opening.ids) + rest
-        if opening.total is None or self._is_noted:
+        for _ in range(MAX_MISMATCHES):
+            page = self.receive(await self._fetch((self._whole,), is_count=True), self._whole)
+            if self.filters_ids or page.keys or self._first_page is None:
+                break
+            again = self.receive(await self._first_page.fetch_again(), (LOWEST_ID, HIGHEST_ID))
+            if not any(key.id in self._first_page.ids for key in again.keys):
+                break  # the rows of the first page were deleted, so the range is rightly empty
+        else:
+            raise RangeFilterIgnored
+        self.filters_ids |= at_end or bool(page.keys)
+        if at_end:
+            self.stats.count_after = page.total
+        elif page.total is not None and self._first_page is not None:
+            self.stats.count_before = page.total
+            self.stats.count_past_bound = max(0, (self._first_page.total or 0) - page.total)
+
+    def _note_count_before(self, first_page: _FirstPage, *, rest: int) -> None:
+        """Note how many rows up to the bound there were at the start; *rest* were counted after the first page.
+
+        If the total of the list is larger than what was seen, the other rows lie past the bound, or the server left
+        them out: only a count up to the bound shows which.
+        """
+        rows = len(first_page.ids) + rest
+        if first_page.total is None or self._is_noted:
             return
         self._is_noted = True
-        self.must_count_before = opening.total > rows + opening.newer
+        self.must_count_before = first_page.total > rows + first_page.past_bound
         if not self.must_count_before:
-            self.findings.before, self.findings.newer = rows, opening.total - rows
+            self.stats.count_before, self.stats.count_past_bound = rows, first_page.total - rows
 
-    def receive(self, answer: ScanPage[T], span: Span) -> ScanPage[T]:
-        """Check an answer, and learn what it shows besides its rows."""
-        page = answer.check(*span)
-        self.findings.requests += 1
-        self.findings.doubled += page.received - len(page.keys)
-        if self.says_total is None:  # the first page tells how large a page is, and whether totals come
-            self.says_total = page.total is not None
-            has_more = page.total is not None and page.total > page.received > 0
-            self.size = page.received if has_more else page.max_results or self.size
-        self.is_size_sure |= page.received == page.max_results == self.size
-        return page
+    def receive(self, page: ScanPage[T], span: Span) -> ScanPage[T]:
+        """Check a response against its span, and note what it shows besides its rows."""
+        checked = page.check(*span)
+        self.stats.requests += 1
+        self.stats.duplicates += checked.received - len(checked.keys)
+        if self.reports_total is None:
+            self.reports_total = checked.total is not None
+            # Eve clamps `max_results` without an error: the rows on a first page that is not the last are the size.
+            has_more = checked.total is not None and checked.total > checked.received > 0
+            self.size = checked.received if has_more else checked.max_results or self.size
+        # A page number only shows how many rows lie before the page if pages have exactly the size that is reported.
+        self.size_is_confirmed |= checked.received == checked.max_results == self.size
+        return checked

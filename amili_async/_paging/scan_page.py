@@ -1,4 +1,4 @@
-"""A page of ranges of ids: how it is fetched, whether it is what was asked for, and what a walk makes of it."""
+"""A page of one or several ranges of ids: how it is requested, whether it is valid, what a scan makes of it."""
 
 import re
 from bisect import bisect_right
@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from amili_async._paging.partition import IdRange, Span
+from amili_async._wire.tasks import hide_contents
 from amili_async.errors import UnreadableResponse
 
 T = TypeVar("T")
@@ -19,69 +20,74 @@ _IDS = re.compile("(?:[0-9a-f]{24})+")
 
 
 class RangeFilterIgnored(UnreadableResponse):
-    """The server brings other rows than those of the range asked for, or does not find those that it shows."""
+    """The server returns rows outside the requested range, or does not find rows that it shows without a range."""
 
     def __init__(self) -> None:
         super().__init__(
-            "an answer does not keep to the range of _id that was asked for, or is not sorted by _id: the server does "
-            "not honour what extract() relies on to know that it has every record. Use stream() instead: it pages by "
-            "number, and says in `drifted` whether rows moved meanwhile"
+            "a response has ids outside the requested range of _id, lacks rows of it, or is not sorted by _id: the "
+            "server ignores what extract() relies on to be complete. Use stream() instead: it requests pages by number "
+            "and reports in `drifted` whether rows changed"
         )
 
 
+@hide_contents
 class ScanPage(Struct, Generic[T], frozen=True, kw_only=True):
-    """A page with what identifies its records."""
+    """A page of records with their identities."""
 
     items: tuple[T, ...]
     """The records, by `_id`."""
     keys: tuple[Any, ...]
-    """For each record something that has its `id`, `updated` and `etag`."""
+    """For each record an object that has its `id`, `updated` and `etag`."""
     received: int
-    """How many rows came, those that came twice included."""
+    """How many rows arrived, duplicates included."""
     max_results: int | None
-    """How many records the server puts on a page; `None` where it did not say."""
+    """How many records the server puts on a page; `None` if it does not report it."""
     total: int | None
-    """How many rows there are in the range asked for; `None` where the server did not say."""
+    """How many rows are in the requested ranges, by the server's count; `None` if it does not report it."""
 
     def __repr__(self) -> str:
         return f"ScanPage(items={len(self.items)}, total={self.total})"
 
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
-
     def check(self, after: str, end: str) -> "ScanPage[T]":
-        """The page without what came twice, nor a total that can't be.
+        """The page without duplicates and without an impossible total.
 
-        `RangeFilterIgnored` unless the ids are those of `after < _id <= end`, in their order.
+        Raises `RangeFilterIgnored` unless the ids ascend and `after < _id <= end` holds for each.
         """
         ids = [key.id for key in self.keys]
         page = self
+        # Eve counts and finds in two queries: rows inserted between the two make the total too small.
         if self.total is not None and self.total < len(ids):
             page = replace(page, total=None)
         if ids and not all(map(lt, ids, islice(ids, 1, None))):
-            page = page.pick([place for place, each in enumerate(ids) if place == 0 or each != ids[place - 1]])
+            # MongoDB can return a document twice if it is updated while the query runs: a duplicate, not an error.
+            page = page.select([place for place, each in enumerate(ids) if place == 0 or each != ids[place - 1]])
             if ids != sorted(ids):
                 raise RangeFilterIgnored
+        # Ids are compared as text, which is their order only while all are 24 lower-case hexadecimal digits.
         if ids and not (after < ids[0] and ids[-1] <= end and _IDS.fullmatch("".join(ids))):
             raise RangeFilterIgnored
         return page
 
     def between(self, after: str, end: str) -> "ScanPage[T]":
-        """What of the page lies in a range."""
+        """The page with only the records of a range."""
         if not self.keys or (after < self.keys[0].id and self.keys[-1].id <= end):
             return self
         low = bisect_right(self.keys, after, key=lambda key: key.id)
         high = bisect_right(self.keys, end, key=lambda key: key.id)
-        return self.pick(range(low, high))
+        return self.select(range(low, high))
 
     @property
     def is_short(self) -> bool:
-        """Whether there is room for another row on the page, going by the size that the server says."""
+        """Whether the page has room for another row, by the page size that the server reports.
+
+        The requested size does not count: Eve clamps `max_results` and shows it in `_meta.max_results` only.
+        """
         return self.max_results is not None and self.received < self.max_results
 
     def is_last(self, *, rank: int | None) -> bool:
-        """Whether it seems that no row follows, where *rank* rows stand before this page, if that is known.
+        """Whether no row seems to follow; *rank* is how many rows lie before this page, `None` if it is not known.
 
-        It is certain where the page is short, and not where it is full.
+        It is certain if the page is short. If it is full, a row can have been inserted after the server counted.
         """
         if not self.keys:
             return True
@@ -89,55 +95,54 @@ class ScanPage(Struct, Generic[T], frozen=True, kw_only=True):
             return rank is not None and self.total <= rank + len(self.keys)
         return self.is_short
 
-    def pick(self, places: Iterable[int]) -> "ScanPage[T]":
+    def select(self, places: Iterable[int]) -> "ScanPage[T]":
         """The page with only the records at these places."""
         chosen = tuple(places)
         items, keys = (tuple(each[place] for place in chosen) for each in (self.items, self.keys))
         return replace(self, items=items, keys=keys)
 
 
+@hide_contents
 class Batch(Struct, Generic[T], eq=False):
-    """Records of one range, to be taken by the consumer."""
+    """Records of one range, ready for the consumer."""
 
     range: IdRange
-    """Where they come from."""
+    """The range that they belong to."""
     page: ScanPage[T]
     """The records."""
 
     def __repr__(self) -> str:
         return f"Batch({self.page!r})"
 
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
-
-    def take(self, count: int) -> None:
-        """Note that the consumer has taken so many from the start; to be called at most once with all of them."""
+    def mark_consumed(self, count: int) -> None:
+        """Note that the consumer has taken the first *count* records; at most one call may pass all of them."""
         if count:
-            self.range.taken = self.page.keys[count - 1].id
+            self.range.consumed = self.page.keys[count - 1].id
         if count == len(self.page.keys):
-            self.range.waiting -= 1
+            self.range.batches_waiting -= 1
 
 
 class ScanStats(Struct, eq=False):
-    """What a walk learns of the list besides its records."""
+    """What a scan learns about the list besides its records; a checkpoint has fields of the same names."""
 
     requests: int = 0
     """Pages and counts that were answered."""
-    doubled: int = 0
-    """Rows that the server sent twice on a page."""
-    has_moved: bool = False
-    """Whether rows came or went between two pages of a range."""
-    before: int | None = None
+    duplicates: int = 0
+    """Rows that the server sent twice on one page."""
+    changed_during_scan: bool = False
+    """Whether rows were inserted or deleted between two pages of a range."""
+    count_before: int | None = None
     """How many rows up to the bound the server counted at the start."""
-    newer: int | None = None
+    count_past_bound: int | None = None
     """How many more it counted past the bound."""
-    after: int | None = None
+    count_after: int | None = None
     """How many rows up to the bound the server counted at the end."""
     has_ended: bool = False
     """Whether everything was fetched and counted."""
 
 
 class FetchSpans(Protocol[T]):
-    """Fetches one page of the rows whose ids lie in one of the spans, or for a count only the first of them."""
+    """Fetches one page of the rows in the spans, by `_id`; for a count only the first row, read for its identity."""
 
     def __call__(
         self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False

@@ -1,4 +1,4 @@
-"""What time it is and how to wait, in one replaceable place, so that a test can move time instead of waiting."""
+"""The time and how to wait, in one replaceable place, so that a test can advance time instead of waiting."""
 
 import asyncio
 import time
@@ -7,26 +7,26 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """A callback that has not been made yet."""
+    """A scheduled callback."""
 
     def cancel(self) -> None:
-        """See to it that it never will be."""
+        """Drop the callback."""
 
 
 class Clock(Protocol):
-    """All that the client knows of time, but for the timeout of one try, which belongs to the socket."""
+    """All that the client knows of time, except the timeout of an attempt, which aiohttp measures."""
 
     def now(self) -> float:
-        """Seconds on a clock that never jumps; only differences mean anything."""
+        """Seconds on a monotonic clock; only differences have a meaning."""
 
     def wall(self) -> float:
-        """Seconds since 1970, for what is compared with a server's dates."""
+        """Seconds since 1970, for comparisons with a server's dates."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call back after that long."""
+        """Schedule *callback*."""
 
 
 class SystemClock:

@@ -1,7 +1,7 @@
-"""Which error an answer stands for: by its status, and by `_status` and `_error` in its body.
+"""Which error an error response means: by its status, and by `_status` and `_error` in its body.
 
-Eve's bodies are JSON for most refusals, but Flask's HTML page for a 500, and proxies send what they like. Field
-errors come in `_issues` or in `_error.details`, each a text, a list of them, or nested.
+The body of an error response is JSON from Eve, but Flask's HTML page for a 500, and anything from a proxy. Field errors
+are in `_issues` or in `_error.details`, each a text, a list of texts, or nested.
 """
 
 import html
@@ -25,50 +25,53 @@ from amili_async.errors import (
 )
 
 _MEANINGS: Mapping[int, tuple[type[ApiError], str]] = {
-    400: (BadRequest, "the server could not make sense of it; the API refuses unknown operators and malformed JSON"),
-    403: (Forbidden, "these credentials may not do this"),
-    404: (NotFound, "there is no such record or path, or none that these credentials may see"),
+    400: (BadRequest, "the request is malformed; the API rejects unknown operators and invalid JSON"),
+    403: (Forbidden, "these credentials do not permit this"),
+    404: (NotFound, "there is no such record or path, or these credentials may not see it"),
     409: (Conflict, "the record is not in the state that the request assumes"),
-    412: (Conflict, "the record has changed meanwhile"),
+    412: (Conflict, "the record was changed concurrently"),
     422: (ValidationFailed, "the document is not valid"),
-    428: (Conflict, "the server wants to know which version of the record is meant"),
+    428: (Conflict, "the request must name the version of the record"),
     429: (RateLimited, "more requests than the rate limit allows"),
 }
 _EXCERPT = 300
-_DEEPEST = 8
-_MOST_NAMED = 10
+"""Characters of the server's own words that an error keeps."""
+_MAX_DEPTH = 8
+_MAX_NAMED = 10
+"""Fields that the text of an error names."""
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z_.]{0,63}")
 
 
 def error_from_response(request: str, status: int, body: bytes) -> AmiliError:
-    """The error for an answer that is none of the good ones; *request* is method and path."""
+    """The error for an error response; *request* is method and path."""
     answer = _read_object(body)
     error = answer.get("_error")
     error = error if isinstance(error, dict) else {}
     code = error.get("code")
-    answered = status
+    http_status = status
     if status < 400 and isinstance(code, int) and 400 <= code < 600:
-        status = code  # the body says ERR although the status does not
+        status = code  # a 2xx whose body reports an error: the body decides which
     if status == 401:
-        message = f"{request} was refused with 401: the access token is not accepted"
-        return AuthenticationError(message, status=401, answered=answered, request=request)
+        message = f"{request} returned 401: the access token was rejected"
+        return AuthenticationError(message, status=401, http_status=http_status, request=request)
     kind, meaning = _meaning_of(status)
     issues = {**_collect_issues(answer.get("_issues")), **_collect_issues(error.get("details"))}
-    names = sorted(name for name in issues if _FIELD_NAME.fullmatch(name))[:_MOST_NAMED]
+    # Only what looks like a field name: the keys are the server's, and it may quote a value in them.
+    names = sorted(name for name in issues if _FIELD_NAME.fullmatch(name))[:_MAX_NAMED]
     named = f" (fields: {', '.join(names)}; see .issues)" if names else ""
     return kind(
-        f"{request} was answered with {status}: {meaning}{named}",
+        f"{request} returned {status}: {meaning}{named}",
         status=status,
         code=code if isinstance(code, (int, str)) else None,
         request=request,
         issues=issues,
         excerpt=_excerpt(error.get("message"), body),
-        answered=answered,
+        http_status=http_status,
     )
 
 
 def body_reports_error(body: bytes) -> bool:
-    """Whether the body of an answer that is good by its status says that it is not."""
+    """Whether a body has `_status: "ERR"`, which Eve can send with a 200."""
     return _read_object(body).get("_status") == "ERR"
 
 
@@ -76,10 +79,10 @@ def _meaning_of(status: int) -> tuple[type[ApiError], str]:
     if status in _MEANINGS:
         return _MEANINGS[status]
     if status >= 500:
-        return ServerFault, "the server, or something in front of it, failed"
+        return ServerFault, "the server, or a proxy in front of it, failed"
     if 300 <= status < 400:
-        return ApiError, "redirects are not followed, since the credential would travel along; check base_url"
-    return ApiError, "the API does not document this status here"
+        return ApiError, "redirects are not followed, since they would take the credential along; check base_url"
+    return ApiError, "the API does not document this status"
 
 
 def _read_object(body: bytes) -> dict[str, Any]:
@@ -91,10 +94,10 @@ def _read_object(body: bytes) -> dict[str, Any]:
 
 
 def _collect_issues(issues: Any) -> dict[str, tuple[str, ...]]:
-    """Dotted field names to what is wrong with each, however deeply the server nested them."""
+    """Dotted field names to what is wrong with each."""
     collected: dict[str, tuple[str, ...]] = {}
     if isinstance(issues, dict):
-        for name, text in _walk_issues(issues, "", _DEEPEST):
+        for name, text in _walk_issues(issues, "", _MAX_DEPTH):
             collected[name] = (*collected.get(name, ()), text)
     return collected
 

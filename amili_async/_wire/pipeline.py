@@ -1,94 +1,102 @@
-"""What one logical call goes through: a token, its turn in the budget, a try, a verdict, perhaps another try."""
+"""One logical call: a token, a permit, an attempt, the response checked for an error, and further attempts if useful.
+
+Invariant: each permit that is acquired is released exactly once, by the response, or unused if nothing was sent.
+"""
 
 import logging
 from collections.abc import Callable
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, raise_for_error, read_quota
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
 from amili_async._wire.token_provider import CachedToken, TokenProvider
-from amili_async.errors import AmiliError, AuthenticationError, ConfigurationError, ConnectionFailed, RateLimited
-from amili_async.events import Announcer, AttemptFinished
+from amili_async.errors import AmiliError, AuthenticationError, ClientClosed, ConnectionFailed, RateLimited
+from amili_async.events import AttemptFinished
 from amili_async.policies import RateLimiter
 
 _logger = logging.getLogger("amili_async")
 
-TOKENS_PER_TURN = 3
-"""Tokens that may end while a request waits for its turn, before it goes out with the latest all the same."""
+MAX_EXPIRED_TOKENS = 3
+"""Tokens that may expire while one request waits for its permit, before it is sent with the latest regardless."""
 
 
 class Pipeline:
-    """Carries requests of one client to the server."""
+    """Sends the requests of one client."""
 
     def __init__(
-        self, session: Session, *, budget: RateLimiter, retrier: Retrier, clock: Clock, announce: Announcer
+        self, session: Session, *, rate_limiter: RateLimiter, retrier: Retrier, clock: Clock, announce: Announcer
     ) -> None:
         self._session = session
-        self._rate_limiter = budget
+        self._rate_limiter = rate_limiter
         self._retrier = retrier
         self._clock = clock
         self._announce = announce
 
-    async def call(self, request: Request, keeper: TokenProvider) -> Response:
-        """Send with a valid token; a token that is rejected is replaced once, and the request sent once more."""
+    async def call(self, request: Request, tokens: TokenProvider) -> Response:
+        """Send with a valid token; after a 401 the token is replaced once, and the request sent once more."""
+        # A client may be closed and opened again while this call waits: it must not be sent by another session.
         opening = self._session.opening
         is_repeatable = request.method == "GET"
 
         async def attempt(number: int) -> Response:
-            token = await self._take_turn(request, keeper, await keeper.token())
+            token = await self._acquire(request, tokens, await tokens.get())
             try:
-                return await self._try(request, lambda: token.value, number, opening)
+                return await self._attempt(request, lambda: token.value, number, opening)
             except AuthenticationError as error:
                 if not (is_repeatable or error.was_not_processed):
                     raise
-            token = await self._take_turn(request, keeper, await keeper.token(rejected=token))
-            return await self._try(request, lambda: token.value, number, opening)
+            # Outside the `except`: the second 401 would otherwise have the first as its context.
+            token = await self._acquire(request, tokens, await tokens.get(rejected=token))
+            return await self._attempt(request, lambda: token.value, number, opening)
 
         return await self._retrier.run(attempt, request=request.label, is_repeatable=is_repeatable)
 
     async def call_with(self, request: Request, credential: Callable[[], str]) -> Response:
-        """Send with a credential that is no token, made anew for each try: this is how tokens are fetched."""
+        """Send with a credential that is not a token, created anew for each attempt: how tokens are fetched."""
         opening = self._session.opening
 
         async def attempt(number: int) -> Response:
             await self._rate_limiter.acquire(request.priority)
-            return await self._try(request, credential, number, opening)
+            return await self._attempt(request, credential, number, opening)
 
         return await self._retrier.run(attempt, request=request.label, is_repeatable=True)
 
-    async def _take_turn(self, request: Request, keeper: TokenProvider, token: CachedToken) -> CachedToken:
-        """Wait for a turn and return the token to send: the wait may have outlived the one that it began with.
-
-        No turn is held while a token is fetched: the fetch needs a turn itself.
-        """
-        for _ in range(TOKENS_PER_TURN):
+    async def _acquire(self, request: Request, tokens: TokenProvider, token: CachedToken) -> CachedToken:
+        """Acquire a permit and return the token to send, which is another one if *token* expired in the queue."""
+        for _ in range(MAX_EXPIRED_TOKENS):
             await self._rate_limiter.acquire(request.priority)
-            if keeper.is_current(token):
+            if tokens.is_current(token):
                 return token
+            # The fetch needs a permit itself: with one per second it would wait for ever for the one held here.
             self._rate_limiter.release_unused()
-            token = await keeper.token()
+            token = await tokens.get()
         await self._rate_limiter.acquire(request.priority)
         return token
 
-    async def _try(self, request: Request, credential: Callable[[], str], number: int, opening: object) -> Response:
-        """One try, for which the budget has given a turn; the turn is always returned."""
+    async def _attempt(self, request: Request, credential: Callable[[], str], number: int, opening: object) -> Response:
+        """Send once with the permit that the caller acquired; the permit is always released."""
         started = self._clock.now()
         was_sent = False
         response: Response | None = None
         try:
             if self._session.opening is not opening:
-                raise ConfigurationError(f"{request.label} was not sent: the client was closed meanwhile")
+                raise ClientClosed(
+                    f"{request.label} was not sent: the client was closed while it waited", was_sent=False
+                )
             secret = credential()
             was_sent = True
             response = await self._session.send(request, secret)
         except AmiliError as error:
-            was_sent &= not (isinstance(error, ConnectionFailed) and not error.was_sent)
-            self._tell(request, started, number, error=error)
+            if isinstance(error, ClientClosed | ConnectionFailed):
+                was_sent = error.was_sent
+            self._announce_attempt(request, started, number, error=error)
             raise
         finally:
-            self._return_turn(response, was_sent=was_sent)
-        self._tell(request, started, number, response=response)
+            # Also after an exception that is not ours, such as a cancellation: the server may have counted the request.
+            self._release(response, was_sent=was_sent)
+        self._announce_attempt(request, started, number, response=response)
         try:
             raise_for_error(request, response, now=self._clock.wall())
         except RateLimited as error:
@@ -96,19 +104,17 @@ class Pipeline:
             raise
         return response
 
-    def _return_turn(self, response: Response | None, *, was_sent: bool) -> None:
-        """Hand the turn back; a budget of the caller's that fails here must not hide what became of a payment."""
+    def _release(self, response: Response | None, *, was_sent: bool) -> None:
         try:
             if was_sent:
-                self._rate_limiter.on_response(
-                    None if response is None else read_quota(response, now=self._clock.wall())
-                )
+                quota = None if response is None else read_quota(response, now=self._clock.wall())
+                self._rate_limiter.on_response(quota)
             else:
                 self._rate_limiter.release_unused()
-        except Exception as error:  # noqa: BLE001 - as above
-            _logger.warning("the request budget failed with %s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - a fault in a caller's rate limiter must not hide a payment's outcome
+            _logger.warning("rate limiter failed with %s", type(error).__name__)
 
-    def _tell(
+    def _announce_attempt(
         self,
         request: Request,
         started: float,

@@ -1,8 +1,8 @@
-"""Whether, when and how often a failed call is tried again; the only file that knows tenacity.
+"""Whether, when and how often a failed call is attempted again; the only file that imports tenacity.
 
-The law: the error says whether another try makes sense (`transient`), and a request that is not safe to repeat is
-repeated only where the server certainly did nothing (`was_not_processed`). The first try costs nothing: tenacity is
-entered only after it failed.
+Invariant: the error decides whether another attempt makes sense (`transient`), and a request that is not safe to repeat
+is repeated only if the server certainly did not process it (`was_not_processed`). The first attempt costs nothing:
+tenacity is entered only after it failed.
 """
 
 import math
@@ -12,16 +12,20 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async.errors import AmiliError, ApiError, ConnectionFailed, RateLimited
-from amili_async.events import Announcer, RetryScheduled
+from amili_async.events import RetryScheduled
 from amili_async.policies import RetryPolicy
 
 T = TypeVar("T")
 
+REFUND_PER_SUCCESS = 0.5
+"""Retries that a success restores, so that at most every third request of a struggling server is a retry."""
+
 
 class Retrier:
-    """Runs calls under one policy and keeps the reserve of retries that they share."""
+    """Runs calls under one policy, and keeps the retry budget that they share."""
 
     def __init__(
         self, policy: RetryPolicy, *, clock: Clock, announce: Announcer, max_pause: float | None = None
@@ -33,19 +37,20 @@ class Retrier:
         self._retry_budget = float(policy.retry_budget)
 
     async def run(self, attempt: Callable[[int], Awaitable[T]], *, request: str, is_repeatable: bool) -> T:
-        """Await *attempt(1)*, and after a failure that allows it further ones; raises the last error."""
+        """Await *attempt(1)*, and after a failure that permits it further ones; raises the last error."""
         try:
             result = await attempt(1)
         except AmiliError as error:
-            if not _allows_another(error, request, is_repeatable=is_repeatable):
+            if not _permits_another(error, request, is_repeatable=is_repeatable):
                 raise
             failed = error
         else:
-            self._retry_budget = min(self._retry_budget + 0.5, self._policy.retry_budget)
+            self._retry_budget = min(self._retry_budget + REFUND_PER_SUCCESS, self._policy.retry_budget)
             return result
-        return await self._run_again(attempt, failed, request=request, is_repeatable=is_repeatable)
+        # Outside the `except`: the first error would otherwise be the context of every later one.
+        return await self._retry(attempt, failed, request=request, is_repeatable=is_repeatable)
 
-    async def _run_again(
+    async def _retry(
         self,
         attempt: Callable[[int], Awaitable[T]],
         failed: AmiliError,
@@ -56,13 +61,14 @@ class Retrier:
         pending: list[AmiliError] = [failed]
         started = self._clock.now()
 
-        async def try_again() -> T:
-            if pending:  # what the first try raised, so that tenacity counts and judges it like the others
+        async def attempt_again() -> T:
+            if pending:  # the first attempt's error, so that tenacity counts it and waits after it as after any other
                 raise pending.pop()
             return await attempt(retrying.statistics["attempt_number"])
 
-        def announce(state: RetryCallState) -> None:
-            self._spend(state)
+        def before_sleep(state: RetryCallState) -> None:
+            if self._is_charged(state):
+                self._retry_budget -= 1
             error = type(_error_of(state)).__name__
             wait = state.upcoming_sleep
             self._announce(RetryScheduled(request=request, attempt=state.attempt_number, wait=wait, error=error))
@@ -70,45 +76,46 @@ class Retrier:
         retrying = AsyncRetrying(
             sleep=self._clock.sleep,
             wait=self._choose_wait,
-            stop=lambda state: self._is_enough(state, started),
-            retry=retry_if_exception(lambda error: _allows_another(error, request, is_repeatable=is_repeatable)),
-            before_sleep=announce,
-            reraise=True,
+            # Not tenacity's `stop_after_delay`: it reads `time.monotonic`, which no test can advance.
+            stop=lambda state: self._is_exhausted(state, started),
+            # Not tenacity's default, which retries on any Exception.
+            retry=retry_if_exception(lambda error: _permits_another(error, request, is_repeatable=is_repeatable)),
+            before_sleep=before_sleep,
+            reraise=True,  # our error instead of tenacity's RetryError
         )
         try:
-            return await retrying(try_again)
+            return await retrying(attempt_again)
         except (ApiError, ConnectionFailed) as error:
+            # A token request inside the call has attempts of its own, which may be more.
             error.attempts = max(error.attempts, retrying.statistics["attempt_number"])
             raise
 
     def _choose_wait(self, state: RetryCallState) -> float:
-        asked = _asked_wait(state)
-        if asked is not None:
-            return asked
+        demanded = _demanded_wait(state)
+        if demanded is not None:
+            return demanded
         longest = min(self._policy.max_wait, self._policy.base * 2 ** (state.attempt_number - 1))
+        # Full jitter: clients that failed at the same moment must not return at the same moment.
         return random.uniform(0, longest)  # noqa: S311 - spreads the load, guards nothing
 
-    def _is_enough(self, state: RetryCallState, started: float) -> bool:
+    def _is_exhausted(self, state: RetryCallState, started: float) -> bool:
         wait = state.upcoming_sleep
         return (
             state.attempt_number >= self._policy.attempts
-            or (_asked_wait(state) or 0.0) > self._policy.max_retry_after
+            or (_demanded_wait(state) or 0.0) > self._policy.max_retry_after
             or (isinstance(_error_of(state), RateLimited) and wait > self._max_pause)
             or self._clock.now() - started + wait > self._policy.max_elapsed
-            or (self._costs(state) and self._retry_budget < 1)
+            or (self._is_charged(state) and self._retry_budget < 1)
         )
 
-    def _costs(self, state: RetryCallState) -> bool:
-        """Whether this retry is taken from the reserve: one that the server itself timed is not."""
+    def _is_charged(self, state: RetryCallState) -> bool:
+        """Whether this retry uses the retry budget: after a 429 it does not, since the server itself timed it."""
         return not isinstance(_error_of(state), RateLimited)
 
-    def _spend(self, state: RetryCallState) -> None:
-        if self._costs(state):
-            self._retry_budget -= 1
 
-
-def _allows_another(error: BaseException, request: str, *, is_repeatable: bool) -> bool:
-    """Whether to try again; a failure of another request, which was to bring a token, had its own tries."""
+def _permits_another(error: BaseException, request: str, *, is_repeatable: bool) -> bool:
+    # An error of another request is that of the token request inside this call: it had its own attempts, and to retry
+    # it here too would multiply them.
     if not isinstance(error, AmiliError) or error.request not in {"", request}:
         return False
     return error.transient and (is_repeatable or error.was_not_processed)
@@ -118,7 +125,7 @@ def _error_of(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-def _asked_wait(state: RetryCallState) -> float | None:
-    """What the server asked for, where it did."""
+def _demanded_wait(state: RetryCallState) -> float | None:
+    """Seconds that the server demanded, if it did."""
     error = _error_of(state)
     return error.retry_after if isinstance(error, ApiError) else None

@@ -1,8 +1,8 @@
-"""One try: send a request and read the whole answer; the only file of the client that knows aiohttp.
+"""One attempt: send a request and read the whole response; the only file of the client that imports aiohttp.
 
-The law: the body is read within the try's timeout and error mapping, the response is released before anything else
-happens, no redirect is followed, nothing is sent a second time without our knowing, and every failure of aiohttp's
-becomes one of ours, which names no header and no query. A session that was given is borrowed: it is never closed.
+Invariant: the body is read within the attempt's timeout and error mapping, and the response is released before this
+returns. No redirect is followed and no request resent unknown to us. Every failure of aiohttp becomes an error of ours
+that quotes neither headers nor query. A borrowed session is never closed.
 """
 
 import asyncio
@@ -14,18 +14,31 @@ from yarl import URL
 
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.tasks import is_being_cancelled
-from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+from amili_async.errors import (
+    AmiliError,
+    ClientClosed,
+    ConfigurationError,
+    ConnectionFailed,
+    TimedOut,
+    UnreadableResponse,
+)
 
 MAX_BODY = 64 * 1024 * 1024
-"""Bytes, decompressed: a page of 100 records is some 100 kB."""
+"""Bytes, decompressed: a page of 100 records has some 100 kB, and a body is held in memory whole."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds for making a connection, within the timeout of the whole attempt."""
+CONNECT_SHARE = 0.8
+"""Share of the timeout that connecting may use. A connect timeout that fires first proves that nothing was sent."""
 
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
 class _NoSilentResend:
-    """Keeps aiohttp from sending a GET again by itself after a reset: neither the budget nor the policy would know.
+    """Middleware that stops aiohttp from resending a GET by itself: rate limiter and retry policy would not know.
 
-    It may be asked for the same request twice, and the second time raises what the first did.
+    aiohttp (`ClientSession._request`, `retry_persistent_connection`) resends an idempotent request once after a reset
+    of a kept-alive connection. It has no option against that, but it calls the middlewares again for the second time,
+    and this one then raises the first error again.
     """
 
     def __init__(self) -> None:
@@ -44,7 +57,11 @@ class _NoSilentResend:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Uses no connection again on which something came unasked: it would be read as the answer to the next request."""
+    """Connector that never reuses a connection with unread bytes: they would be read as the next response.
+
+    aiohttp checks `should_close` when a connection returns to the pool, not when it leaves it, and a server or proxy
+    can send bytes in between (a late second response, a "408" as it closes).
+    """
 
     async def connect(self, *args: Any, **options: Any) -> Any:
         for _ in range(self.limit):
@@ -58,12 +75,6 @@ class _Connector(aiohttp.TCPConnector):
 class Session:
     """The connections to one host."""
 
-    CONNECT_TIMEOUT = 10.0
-    """Seconds for making a connection, within the time for the whole try."""
-    CONNECT_SHARE = 0.8
-    """The part of the time for the whole try in which a connection must be had: what fails then was certainly not sent,
-    which would not be certain if both times ended together."""
-
     def __init__(
         self, base_url: str, *, timeout: float, session: aiohttp.ClientSession | None, user_agent: str
     ) -> None:
@@ -71,24 +82,26 @@ class Session:
         self._borrowed = session
         self._session: aiohttp.ClientSession | None = None
         self.opening: object = None
-        """Another one each time the session is opened, `None` while it is closed."""
-        connect = timeout * self.CONNECT_SHARE
+        """Another object each time the session is opened, `None` while it is closed."""
+        connect = timeout * CONNECT_SHARE
+        # `connect` includes the wait for a free connection of the pool, `sock_connect` does not.
         self._timeout = aiohttp.ClientTimeout(
-            total=timeout, connect=connect, sock_connect=min(connect, self.CONNECT_TIMEOUT)
+            total=timeout, connect=connect, sock_connect=min(connect, CONNECT_TIMEOUT)
         )
         self._seconds = timeout
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
         self._headers = {"Accept": "application/json", "User-Agent": user_agent}
 
     def open(self) -> None:
-        """Make a session of our own, unless one was given."""
+        """Create a session, unless one was borrowed."""
         if self._borrowed is None:
+            # Requests are identified by their key alone; a load balancer's cookie would pin them to one server.
             self._session = aiohttp.ClientSession(connector=_Connector(), cookie_jar=aiohttp.DummyCookieJar())
         elif self._borrowed.closed:
-            raise ConfigurationError("the aiohttp session that was given is closed")
+            raise ConfigurationError("session is closed: pass an aiohttp.ClientSession that is open")
         else:
             self._session = self._borrowed
-        # A request's own middlewares take the place of the session's, which a borrowed one may have.
+        # Middlewares of a request replace those of its session, which a borrowed session may have.
         self._middlewares = tuple(getattr(self._session, "_middlewares", ()))
         self.opening = object()
 
@@ -99,71 +112,86 @@ class Session:
             await session.close()
 
     async def send(self, request: Request, credential: str) -> Response:
-        """Send and read; `ConnectionFailed` or `TimedOut` where no whole answer came."""
-        if self._session is None or self._session.closed:
-            raise ConfigurationError(
-                "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
-            )
+        """Send and read; raises `ConnectionFailed`, `TimedOut` or `ClientClosed` if no complete response arrived."""
+        session, opening = self._session, self.opening
+        if session is None or session.closed:
+            raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         headers = {**self._headers, "X-API-Key": credential}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            async with self._session.request(
+            async with session.request(
                 request.method,
+                # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
                 URL(self._base_url + request.target, encoded=True),
                 headers=headers,
                 data=request.body,
                 timeout=self._timeout,
+                # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
                 allow_redirects=False,
+                # A borrowed session may be set to raise; without the body a 422 could not be explained.
                 raise_for_status=False,
                 middlewares=(_NoSilentResend(), *self._middlewares),
             ) as response:
                 body = await _read_body(request, response)
                 return Response(status=response.status, headers=response.headers, body=body)
         except asyncio.CancelledError:
+            # A connector that is closed cancels the tasks that wait in it for a connection.
             if is_being_cancelled():
                 raise
-            failure = ConnectionFailed(f"{request.label}: the client was closed meanwhile", request=request.label)
+            failure: AmiliError = _closed(request)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = _failure_of(request, error, self._seconds)
+            failure = self._failure_of(request, error, opening)
         except Exception as error:
-            # A mistake in code; but after a payment was handed over, nothing may look as if it had not been sent.
+            # A bug, of a middleware for example. But no error after a payment was handed to aiohttp may look as if
+            # the payment had not been sent.
             if request.body is None or isinstance(error, AmiliError):
                 raise
-            failure = _failure_of(request, error, self._seconds)
-        raise failure  # out here, so that aiohttp's error, whose text may hold the query, is not even its context
+            failure = self._failure_of(request, error, opening)
+        # Raised outside the `except`: aiohttp's error, whose text may hold the query, is not even the context.
+        raise failure
+
+    def _failure_of(self, request: Request, error: Exception, opening: object) -> AmiliError:
+        """The error of ours for one of aiohttp's."""
+        was_sent = not isinstance(error, _NOT_SENT)
+        if self.opening is not opening:  # closing a session fails its requests as if their connections had broken
+            return _closed(request, was_sent=was_sent)
+        if isinstance(error, TimeoutError):
+            what = f"no complete response within {self._seconds:g} s" if was_sent else "connecting timed out"
+            return TimedOut(f"{request.label}: {what}", request=request.label, was_sent=was_sent)
+        what = "the connection broke before the response was complete" if was_sent else "no connection could be made"
+        return ConnectionFailed(f"{request.label}: {what} ({_reason(error)})", request=request.label, was_sent=was_sent)
 
 
 async def _read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
-    """The whole body, refused as soon as it grows past the cap."""
+    """Read the whole body; raises as soon as it grows past the cap."""
     chunks: list[bytes] = []
     size = 0
+    # Not `response.read()`: a small compressed body can decompress to any size, and Content-Length does not show it.
     while chunk := await response.content.readany():
         size += len(chunk)
         if size > MAX_BODY:
             raise UnreadableResponse(
-                f"{request.label} was answered with more than {MAX_BODY // 2**20} MB, which no page is",
+                f"{request.label}: the response is larger than {MAX_BODY // 2**20} MB, and no page is; check base_url",
                 request=request.label,
             )
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _failure_of(request: Request, error: Exception, seconds: float) -> ConnectionFailed:
-    """Turn what aiohttp raised into ours."""
-    was_sent = not isinstance(error, _NOT_SENT)
-    if isinstance(error, TimeoutError):
-        what = f"no whole answer within {seconds:g} s" if was_sent else "no connection could be made in time"
-        return TimedOut(f"{request.label}: {what}", request=request.label, was_sent=was_sent)
-    what = "the connection broke before the whole answer was read" if was_sent else "no connection could be made"
-    return ConnectionFailed(f"{request.label}: {what} ({_reason(error)})", request=request.label, was_sent=was_sent)
+def _closed(request: Request, *, was_sent: bool = True) -> ClientClosed:
+    return ClientClosed(
+        f"{request.label}: the client was closed while the request was in flight",
+        request=request.label,
+        was_sent=was_sent,
+    )
 
 
 def _reason(error: Exception) -> str:
-    """Why, in words that cannot hold anything of the request."""
+    """Why, without aiohttp's own text, which may hold the URL."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host's name cannot be resolved"
+        return "the host name cannot be resolved"
     if isinstance(error, aiohttp.ClientSSLError):
-        return "TLS failed; is the certificate the right one?"
+        return "TLS failed; check the certificate"
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number).lower() if number is not None and number > 0 else type(error).__name__

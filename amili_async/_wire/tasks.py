@@ -1,4 +1,7 @@
-"""What a cancellation must not do: pass for one's own, keep alive what is to end, or leave work to nobody."""
+"""Task helpers: cancel a group of tasks, finish work that must not be interrupted, keep contents out of a task's repr.
+
+Invariant: a cancellation is never swallowed. It is raised at once, or, where work must be finished first, right after.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -7,70 +10,82 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from msgspec import Struct
 
+P = ParamSpec("P")
+S = TypeVar("S", bound=Struct)
+T = TypeVar("T")
+
 
 class Cancellable(Protocol):
-    """Something under way that the client ends when it closes."""
+    """Something running that the client cancels when it closes."""
 
-    def end(self) -> Sequence[asyncio.Task[Any]]:
-        """Cancel it; returns the tasks that it consists of until they have ended."""
+    def cancel(self) -> Sequence[asyncio.Task[Any]]:
+        """Cancel it and return its tasks that have not finished."""
 
 
 def is_being_cancelled() -> bool:
-    """Whether somebody asked the running task to end, rather than the task that it waits for."""
+    """Whether the running task itself is being cancelled, as opposed to a task or future that it awaits.
+
+    Both arrive as the same `CancelledError`; only `Task.cancelling()` distinguishes them.
+    """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
-async def cancel_all(walks: Iterable[Cancellable]) -> None:
-    """Cancel all of them, and only then wait until they have ended: a cancellation meanwhile spares none.
-
-    The running task may be one of them, as where a token source closes the client: it cannot wait for itself.
-    """
-    ending = {task for walk in tuple(walks) for task in walk.end()} - {asyncio.current_task()}
+async def cancel_all(running: Iterable[Cancellable]) -> None:
+    """Cancel all of *running*, then wait until they have finished; all are cancelled even if this is cancelled."""
+    ending = {task for each in tuple(running) for task in each.cancel()}
+    # The running task can be one of them, if a token source closes the client: a task that awaits itself raises.
+    ending -= {asyncio.current_task()}
     await asyncio.gather(*ending, return_exceptions=True)
 
 
 async def finish_uncancelled(work: asyncio.Future[Any]) -> None:
-    """Wait until *work* has ended, whatever comes of it; a cancellation waits too, and is raised then."""
+    """Wait until *work* is done, without raising its error; a cancellation is raised only then."""
     cancellation: asyncio.CancelledError | None = None
     while not work.done():
         try:
-            await asyncio.wait((work,))
+            await asyncio.wait((work,))  # unlike `await work`, it does not pass the cancellation on to the work
         except asyncio.CancelledError as error:
             cancellation = error
     if not work.cancelled():
-        work.exception()  # looked at, so that asyncio does not report it as forgotten
+        work.exception()  # otherwise asyncio logs "exception was never retrieved"
     if cancellation is not None:
         try:
             raise cancellation
         finally:
-            del cancellation  # its traceback holds this frame: what the work brought would live on
-
-
-T = TypeVar("T")
-
-
-class Redacted(Struct, Generic[T], frozen=True):
-    """Something that no text shows."""
-
-    content: T
-    """To be taken out by whoever waits for the task."""
-
-    def __repr__(self) -> str:
-        return f"Redacted({type(self.content).__name__})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
-
-
-P = ParamSpec("P")
+            # Its traceback refers to this frame, so frame, error and result would form a cycle that keeps the result
+            # alive until the garbage collector runs.
+            del cancellation
 
 
 async def in_thread(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-    """Run blocking *work* beside the event loop; a cancellation waits for it: what it writes to is closed next.
+    """Run blocking *work* in a thread; a cancellation waits for it, since the caller then closes what it writes to.
 
-    What it opens would be lost with its result: it leaves that to somebody who outlives the wait, such as an ExitStack.
+    A cancellation also loses the result: *work* registers what it opens with an owner that outlives the call, such as
+    an `ExitStack`.
     """
-    # Not to_thread: a task around each page would cost as much as the page.
+    # Not `asyncio.to_thread`, a coroutine: it would need a task to outlive a cancellation, and a task for each page
+    # costs as much CPU as the page.
     working = asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments, **options))
     await finish_uncancelled(working)
     return working.result()
+
+
+def hide_contents(kind: type[S]) -> type[S]:
+    """Class decorator for a struct with secret or personal contents: neither `repr` nor rich shows them.
+
+    A `__repr__` that the class itself defines stays; without one only the name of the class is shown.
+    """
+    if "__repr__" not in vars(kind):
+        kind.__repr__ = lambda self: f"{type(self).__name__}(<hidden>)"  # type: ignore[method-assign]
+    # rich prefers `__rich_repr__`, which msgspec defines for each struct, to `__repr__`, and would print all fields.
+    kind.__rich_repr__ = None  # type: ignore[assignment, method-assign]
+    return kind
+
+
+@hide_contents
+class Redacted(Struct, Generic[T], frozen=True):
+    """A task's result that may hold records: asyncio puts the repr of a result into the repr of its task."""
+
+    content: T
+    """The result itself."""

@@ -1,62 +1,45 @@
-"""Where access tokens come from, and the keeper that hands one out.
+"""Cache one access token and refresh it for all callers.
 
-The law: one refresh at a time, shared by all who wait and shielded from their cancellation. Whether a token is spent
-is judged by which token was rejected, not by the clock alone. A token is renewed a margin before it ends, while the
-old one still works; if that early refresh fails, the old one stays in use.
+Invariant: at most one refresh runs at a time. All callers share it, and it is shielded from their cancellation. A 401
+invalidates exactly the token that was rejected, regardless of the clock. A token is refreshed some time before it
+expires, while it still works; if that early refresh fails, it stays in use.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
-from amili_async._wire.tasks import cancel_all, is_being_cancelled
-from amili_async.errors import AuthenticationError, ConfigurationError
-from amili_async.events import Announcer, TokenRefreshed, TokenRefreshFailed
+from amili_async._wire.tasks import cancel_all, hide_contents, is_being_cancelled
+from amili_async.auth import Token, TokenSource
+from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError
+from amili_async.events import TokenRefreshed, TokenRefreshFailed
+
+REFRESH_MARGIN = 60.0
+"""Seconds before its expiry at which a token is refreshed early."""
+REFRESH_MARGIN_SHARE = 0.2
+"""Share of its lifetime that the margin may take: a token that lives a minute is not refreshed at once."""
+EARLY_REFRESH_INTERVAL = 5.0
+"""Seconds between two early refreshes if the first failed: each call would start one otherwise."""
 
 
-class Token(Struct, frozen=True, kw_only=True):
-    """An access token, as a token source returns it."""
-
-    value: str
-    """What goes into `X-API-Key`."""
-    lifetime: float | None = None
-    """Seconds from now for which it works; `None` where that is not known: it is then used until it is rejected."""
-
-    def __repr__(self) -> str:
-        return f"Token(value=<hidden>, lifetime={self.lifetime})"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
-
-
-TokenSource: TypeAlias = Callable[[], Awaitable[str | Token]]
-
-
+@hide_contents
 class CachedToken(Struct, frozen=True, eq=False):
-    """A token in use; two are the same only if they came from the same refresh."""
+    """An access token in use."""
 
+    # Compared by identity (`eq=False`): a refresh may return the rejected value again, and that is another token.
     value: str
-    """What goes into `X-API-Key`."""
+    """The value of the header `X-API-Key`."""
     lifetime: float | None
-    """Seconds from when it was fetched."""
+    """Seconds from its fetch to its expiry."""
     expires_at: float | None
-    """When it ends, by the client's clock."""
-
-    def __repr__(self) -> str:
-        return "Token(<hidden>)"
-
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
+    """When it expires, by the client's monotonic clock; `None` where that is not known."""
 
 
 class TokenProvider:
-    """Hands out one valid token to everybody; `client.auth` is one."""
-
-    MARGIN = 60.0
-    """Seconds before its end at which a token is renewed, or a fifth of its lifetime where that is shorter."""
-    PATIENCE = 5.0
-    """Seconds between two early refreshes where the first failed."""
+    """Returns one valid token to all callers; `client.auth` is one."""
 
     def __init__(
         self,
@@ -70,46 +53,42 @@ class TokenProvider:
         self._check_open = check_open
         self._clock = clock
         self._announce = announce
-        self._held: CachedToken | None = None
+        self._cached: CachedToken | None = None
         self._refreshing: asyncio.Task[CachedToken] | None = None
         self._next_early_refresh = 0.0
 
     async def get_valid_token(self) -> str:
-        """The access token itself, as in the API guide's `AuthTokenProvider`; fetched first where there is none."""
+        """Return an access token that has not expired, after fetching one if necessary."""
         self._check_open()
-        return (await self.token()).value
+        return (await self.get()).value
 
-    async def token(self, *, rejected: CachedToken | None = None) -> CachedToken:
-        """A token that is not *rejected* and not past its end.
+    async def get(self, *, rejected: CachedToken | None = None) -> CachedToken:
+        """Return a token that has not expired and is not the *rejected* one.
 
-        Whatever the token source raises is raised here; `AuthenticationError` where it can only give the rejected
-        one again.
+        Raises what the token source raises, and `AuthenticationError` if a fixed token was rejected.
         """
-        held = self._held
-        if held is not None and held is not rejected:
-            remaining = self._remaining(held)
-            if remaining is None or remaining > self._margin(held):
-                return held
+        cached = self._cached
+        if cached is not None and cached is not rejected:
+            remaining = self._remaining(cached)
+            if remaining is None or remaining > _margin(cached):
+                return cached
             if remaining > 0:
                 self._refresh_early()
-                return held
+                return cached
         if isinstance(self._source, str) and rejected is not None:
-            raise AuthenticationError("the fixed token was rejected (401), and there is no way to get another")
-        refresh = self._refresh(rejected)
-        try:
-            return await asyncio.shield(refresh)
-        except asyncio.CancelledError:
-            if refresh.cancelled() and not is_being_cancelled():
-                raise ConfigurationError("the client was closed while this call waited for a token") from None
-            raise
+            raise AuthenticationError(
+                "the access token was rejected (401), and there is no source of another one: "
+                "pass ApiCodeCredentials or an async function as auth"
+            )
+        return await self._wait_for(self._refresh(rejected))
 
     def is_current(self, token: CachedToken) -> bool:
-        """Whether this is the token to send now: neither replaced nor past its end."""
+        """Whether *token* is the cached one and has not expired."""
         remaining = self._remaining(token)
-        return self._held is token and (remaining is None or remaining > 0)
+        return self._cached is token and (remaining is None or remaining > 0)
 
-    def end(self) -> Sequence[asyncio.Task[CachedToken]]:
-        """Cancel a refresh that is under way; returns it until it has ended."""
+    def cancel(self) -> Sequence[asyncio.Task[CachedToken]]:
+        """Cancel a running refresh and return its task."""
         refreshing, self._refreshing = self._refreshing, None
         if refreshing is None:
             return ()
@@ -117,68 +96,82 @@ class TokenProvider:
         return (refreshing,)
 
     async def aclose(self) -> None:
-        """End a refresh that is under way."""
+        """Cancel a running refresh and wait until it has finished."""
         await cancel_all((self,))
 
-    def _remaining(self, held: CachedToken) -> float | None:
-        return None if held.expires_at is None else held.expires_at - self._clock.now()
-
-    def _margin(self, held: CachedToken) -> float:
-        return min(self.MARGIN, (held.lifetime or 0.0) / 5)
+    def _remaining(self, token: CachedToken) -> float | None:
+        return None if token.expires_at is None else token.expires_at - self._clock.now()
 
     def _refresh_early(self) -> None:
         if self._refreshing is None and self._clock.now() >= self._next_early_refresh:
-            self._next_early_refresh = self._clock.now() + self.PATIENCE
+            self._next_early_refresh = self._clock.now() + EARLY_REFRESH_INTERVAL
             self._refresh(None)
 
     def _refresh(self, rejected: CachedToken | None) -> asyncio.Task[CachedToken]:
-        """The refresh that is under way, started if there is none."""
-        if rejected is not None and self._held is rejected:
-            self._held = None
+        """Return the running refresh, or start one."""
+        # Of many requests that get a 401 for the same token only the first invalidates it: by the time of the others
+        # the cached token may be its successor.
+        if rejected is not None and self._cached is rejected:
+            self._cached = None
         if self._refreshing is None:
             self._refreshing = asyncio.get_running_loop().create_task(self._fetch())
-            self._refreshing.add_done_callback(self._settle)
+            # A callback, not code after an await: an early refresh has no caller that waits for it.
+            self._refreshing.add_done_callback(self._store)
         return self._refreshing
 
+    async def _wait_for(self, refresh: asyncio.Task[CachedToken]) -> CachedToken:
+        try:
+            # Unshielded, the cancellation of one caller would cancel the refresh for all of them.
+            return await asyncio.shield(refresh)
+        except asyncio.CancelledError:
+            if refresh.cancelled() and not is_being_cancelled():
+                raise ClientClosed("the client was closed while this call waited for a token") from None
+            raise
+
     async def _fetch(self) -> CachedToken:
-        """Ask the source; a token of theirs becomes one of ours."""
-        answer = self._source if isinstance(self._source, str) else await self._source()
-        token = Token(value=answer) if isinstance(answer, str) else answer
+        fetched = self._source if isinstance(self._source, str) else await self._source()
+        token = Token(value=fetched) if isinstance(fetched, str) else fetched
         if not isinstance(token, Token) or not isinstance(token.value, str) or not token.value.strip():
             raise AuthenticationError(
-                "the token source gave no token: it must return a str that is not blank, or a Token"
+                "the token source returned no token: it must return a str that is not blank, or a Token"
             )
         if not token.value.isascii() or not token.value.isprintable():
-            raise AuthenticationError("the token source gave a token that cannot stand in an HTTP header")
-        if token.lifetime is not None and token.lifetime <= 0:
+            # aiohttp would encode other characters as UTF-8 and let the server reject what it cannot read.
             raise AuthenticationError(
-                "the token source gave a token that has expired already: check this machine's clock"
+                "the token source returned a token that an HTTP header cannot hold: it must be printable ASCII"
             )
+        if token.lifetime is not None and token.lifetime <= 0:
+            raise AuthenticationError("the token source returned an expired token: check this machine's clock")
         expires_at = None if token.lifetime is None else self._clock.now() + token.lifetime
         return CachedToken(token.value, token.lifetime, expires_at)
 
-    def _settle(self, task: "asyncio.Task[CachedToken]") -> None:
-        """Take over what the refresh brought, or keep what there is."""
-        if self._refreshing is task:
+    def _store(self, refresh: asyncio.Task[CachedToken]) -> None:
+        if self._refreshing is refresh:  # `cancel` may have dropped it, and another may have started since
             self._refreshing = None
-        if task.cancelled():
+        if refresh.cancelled():
             return
-        error = task.exception()
+        error = refresh.exception()
         if error is None:
-            self._held = task.result()
-            self._announce(TokenRefreshed(lifetime=self._held.lifetime))
+            self._cached = refresh.result()
+            self._announce(TokenRefreshed(lifetime=self._cached.lifetime))
             return
-        remaining = self._remaining(self._held) if self._held is not None else 0.0
+        remaining = self._remaining(self._cached) if self._cached is not None else 0.0
         is_kept = remaining is None or remaining > 0
         self._announce(TokenRefreshFailed(error=type(error).__name__, kept=is_kept))
+
+
+def _margin(token: CachedToken) -> float:
+    return min(REFRESH_MARGIN, (token.lifetime or 0.0) * REFRESH_MARGIN_SHARE)
 
 
 def check_source(source: object) -> str | TokenSource:
     """Accept a fixed token or a callable; `ConfigurationError` for anything else."""
     if isinstance(source, str):
         if not source.strip() or not source.isascii() or not source.isprintable():
-            raise ConfigurationError("a fixed token must be printable ASCII and not blank")
+            raise ConfigurationError("auth: an access token must be printable ASCII and not blank")
         return source
     if not callable(source):
-        raise ConfigurationError("auth must be a token, ApiCodeCredentials, or an async function that returns a token")
+        raise ConfigurationError(
+            "auth must be an access token, ApiCodeCredentials, or an async function that returns a token"
+        )
     return source

@@ -1,42 +1,41 @@
-"""The commands, put together."""
+"""The commands, assembled."""
 
 from typing import Annotated
 
 import typer
 
-from amili_async.cli.demo import show_demo
-from amili_async.cli.exporting import export_records
-from amili_async.cli.getting import get_record
-from amili_async.cli.listing import list_records
-from amili_async.cli.paying import register_payments
-from amili_async.cli.reconciling import reconcile_payouts
-from amili_async.cli.serving import serve_sandbox
+from amili_async.cli.commands.demo import show_demo
+from amili_async.cli.commands.export import export_records
+from amili_async.cli.commands.get import get_record
+from amili_async.cli.commands.list import list_records
+from amili_async.cli.commands.pay import register_payments
+from amili_async.cli.commands.reconcile import reconcile_payouts
+from amili_async.cli.commands.sandbox import serve_sandbox
 from amili_async.version import VERSION
 
 EXIT_CODES = (
-    "Exit codes: 0 all is well; 1 something is not right: sums do not agree, rows moved during an export with --sort, "
-    "or a payment is refused or not completed; 2 wrong usage, configuration or file; 3 the API refused, could not be "
-    "reached or gave no usable answer, so that it may be unknown whether a payment is registered; 130 interrupted; "
-    "143 terminated."
+    "Exit codes: 0 success; 1 a problem was found (sums differ, rows changed during an export with --sort, a payment "
+    "was rejected or not completed); 2 wrong usage, configuration or file; 3 the API rejected a request, could not be "
+    "reached or gave no usable answer (a payment may be registered); 130 interrupted; 143 terminated."
 )
-CREDENTIALS = (
-    "Credentials come from the environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE; AMILI_BASE_URL "
-    "if it is not Amili's own sandbox. `--sandbox` needs none: it uses made-up records."
+ENVIRONMENT = (
+    "Environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE, for credentials; AMILI_BASE_URL for "
+    "another API than Amili's own sandbox. `--sandbox` needs none of them: it uses generated records in this process."
 )
 
 app = typer.Typer(
-    help="The finance side of the Amili API: payouts, their specifications and creditor payments.",
-    epilog=f"{CREDENTIALS}\n\n{EXIT_CODES}\n\nTry first:  amili demo",
+    help="The finance side of the Amili API: payouts, payout specifications and creditor payments.",
+    epilog=f"{ENVIRONMENT}\n\n{EXIT_CODES}\n\nStart here:  amili demo",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,  # they would show the values of variables, secrets too
+    pretty_exceptions_enable=False,  # typer's traceback prints the values of local variables, secrets included
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer calls it so
-    if is_asked:
+def _show_version(is_requested: bool) -> None:  # noqa: FBT001 - typer passes it by position
+    if is_requested:
         typer.echo(f"amili-async {VERSION}")
         raise typer.Exit
 
@@ -45,10 +44,10 @@ def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer calls it so
 def read_common_options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Take what stands before the command."""
+    """Read the options before the command's name."""
 
 
 def _add(name: str, command: object, example: str) -> None:

@@ -6,29 +6,23 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.screen import choose_columns, plain_table, width_of
+from amili_async.cli.console import fit_table
 from amili_async.cli.values import show_value
 from amili_async.export.records import pick
-from amili_async.models.fields import MONEY
+from amili_async.models.kinds import MONEY
 
 
 def tabulate(
-    documents: Sequence[Mapping[str, Any]], names: Sequence[str], *, spare: Sequence[str], room: int
+    documents: Sequence[Mapping[str, Any]], names: Sequence[str], *, optional: Sequence[str], width: int
 ) -> tuple[Table, list[str]]:
-    """The table, and the columns that had to be left out of it; absent fields are blank, `null` says so."""
-    cells = {name: [_show_field(document, name) for document in documents] for name in names}
-    widths = {name: width_of(name, [cell.plain for cell in column]) for name, column in cells.items()}
-    kept = choose_columns(widths, spare=spare, room=room)
-    table = plain_table()
-    for name in kept:
-        table.add_column(Text(name), justify="right" if _is_number(name) else "left", no_wrap=True, overflow="ellipsis")
-    for row in range(len(documents)):
-        table.add_row(*(cells[name][row] for name in kept))
-    return table, [name for name in names if name not in kept]
+    """The table, and the columns that did not fit; absent fields are blank, `null` is shown as null."""
+    rows = [[_show_field(document, name) for name in names] for document in documents]
+    left = [name for name in names if _last_part(name) not in MONEY and name != "count"]
+    return fit_table(names, rows, left=left, optional=optional, width=width)
 
 
 def list_fields(document: Mapping[str, Any]) -> Table:
-    """Each field that is there, under the API's name (dotted within objects); amounts stand digit above digit."""
+    """Each present field under the API's name, dotted within objects; the digits of amounts are aligned."""
     shown = {name: show_value(_last_part(name), value) for name, value in _flatten(document, "") if name != "_links"}
     width = max((len(text.plain) for name, text in shown.items() if _last_part(name) in MONEY), default=0)
     grid = Table.grid(padding=(0, 2))
@@ -57,7 +51,3 @@ def _show_field(document: Mapping[str, Any], name: str) -> Text:
 
 def _last_part(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def _is_number(name: str) -> bool:
-    return _last_part(name) in MONEY or name == "count"

@@ -1,4 +1,4 @@
-"""Single values as a person reads them."""
+"""Single values as people read them."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.text import Text
 
-from amili_async.models.fields import MONEY
 from amili_async.models.json import encode_json
+from amili_async.models.kinds import MONEY
 
 
 def show_value(name: str, value: Any) -> Text:
@@ -21,26 +21,31 @@ def show_value(name: str, value: Any) -> Text:
     if isinstance(value, (int, Decimal)):
         return Text(show_money(value) if name in MONEY else f"{value}")
     if isinstance(value, dict):
-        return Text(show_text(encode_json(value)))
+        return Text(printable(encode_json(value)))
     if isinstance(value, (list, tuple)):
         return Text(", ".join(show_value(name, part).plain for part in value))
-    return Text(show_text(str(value)))
+    return Text(printable(str(value)))
 
 
 def show_money(amount: int | Decimal) -> str:
-    """With separated thousands and two decimals; more where there are more, since none is ever rounded away."""
-    exact = Decimal(amount)
+    """With thousands separators and at least two decimals; no digit is rounded away."""
+    exact = Decimal(amount)  # `:f` below writes out an exponent, as in 1E+3
     decimals = len(f"{exact:f}".partition(".")[2].rstrip("0"))
     return f"{exact:,.{max(2, decimals)}f}"
 
 
 def show_date(moment: datetime) -> str:
-    """A day if it is midnight in UTC, else the instant."""
+    """A day for midnight in UTC, else the instant."""
     moment = moment.astimezone(UTC)
     text = moment.isoformat().replace("+00:00", "Z")
     return text.removesuffix("T00:00:00Z")
 
 
-def show_text(text: str) -> str:
-    """Text in which nothing can steer the terminal."""
+def show_count(number: int, thing: str) -> str:
+    """`no payouts`, `1 payout`, `1,000 payouts`."""
+    return f"{f'{number:,}' if number else 'no'} {thing}{'' if number == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Text whose control and format characters are escaped, so that it cannot steer a terminal or reverse a line."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

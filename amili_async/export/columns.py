@@ -1,6 +1,6 @@
-"""Which columns a file has, and what each holds: read off the record type, or off the documented names.
+"""Which columns a file has, and what each holds: derived from the record type, or from the documented names.
 
-A name that is documented nowhere, and a value of any shape, become text: a string as it is, anything else as JSON.
+Undocumented names, and values that may have any type, become text: a string unchanged, anything else as JSON.
 """
 
 import typing
@@ -17,57 +17,50 @@ from msgspec import Struct, UnsetType
 
 from amili_async.errors import ConfigurationError
 from amili_async.models import CreditorPayment, Payout, PayoutSpecification, Timestamp
-
-CATEGORICAL_FIELDS = frozenset(
-    {
-        *("article", "currency", "finance_category", "finance_interval", "origin", "payout_interval", "state"),
-        *("status", "_status", "_payment_status"),
-    }
-)
-"""The fields that hold one of a few words."""
+from amili_async.models.kinds import CATEGORICAL_FIELDS
 
 
 class Scalar(StrEnum):
-    """What a value can be that has no parts."""
+    """What a value without parts can be."""
 
     TEXT = "text"
     """Text, or JSON where the API sent something else."""
-    CATEGORY = "word"
+    CATEGORY = "category"
     """One of a few texts."""
     MONEY = "money"
     """A `Decimal`."""
-    TIMESTAMP = "moment"
+    TIMESTAMP = "timestamp"
     """An aware `datetime`."""
-    BOOL = "truth"
+    BOOL = "bool"
     """A `bool`."""
-    INT = "count"
+    INT = "int"
     """An `int`."""
     FLOAT = "float"
-    """A `float`, which only a struct of the caller's can ask for."""
+    """A `float`, which only a struct of the caller's can declare."""
 
 
 class ListOf(Struct, frozen=True):
     """A list."""
 
-    of: "Kind"
+    of: "ColumnKind"
     """What is in it."""
 
 
 class MapOf(Struct, frozen=True):
-    """An object whose names are not known before."""
+    """An object with any names."""
 
-    of: "Kind"
+    of: "ColumnKind"
     """What its values are."""
 
 
 class StructOf(Struct, frozen=True):
     """An object of known fields."""
 
-    of: tuple[tuple[str, "Kind"], ...]
+    of: tuple[tuple[str, "ColumnKind"], ...]
     """The API's name of each, and what it is."""
 
 
-Kind: TypeAlias = Scalar | ListOf | MapOf | StructOf
+ColumnKind: TypeAlias = Scalar | ListOf | MapOf | StructOf
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -75,15 +68,15 @@ class Column(Struct, frozen=True, kw_only=True):
 
     name: str
     """The API's name, dotted ones too."""
-    kind: Kind
+    kind: ColumnKind
     """What it holds."""
 
 
-_LEAVES: Mapping[Any, Scalar] = {
+_SCALARS: Mapping[Any, Scalar] = {
     str: Scalar.TEXT,
     Decimal: Scalar.MONEY,
     datetime: Scalar.TIMESTAMP,
-    Timestamp: Scalar.TIMESTAMP,
+    Timestamp: Scalar.TIMESTAMP,  # a type of its own at run time, a `datetime` to a type checker only
     bool: Scalar.BOOL,
     int: Scalar.INT,
     float: Scalar.FLOAT,
@@ -94,7 +87,7 @@ def fields_of(record: type[Any]) -> tuple[str, ...]:
     """The API's names of a record type's fields, in the order in which it declares them."""
     if not issubclass(record, Struct):
         raise ConfigurationError(
-            "a table of records that are not structs needs fields: a dict does not tell what it lacks"
+            "a table of records that are not structs requires fields: a dict does not define its columns"
         )
     return tuple(field.encode_name for field in msgspec.structs.fields(record))
 
@@ -105,13 +98,14 @@ def find_columns(fields: tuple[str, ...] | None, record: Any) -> tuple[Column, .
     if fields is None:
         fields = () if record is None else fields_of(record)
     known = (record,) if record is not None and issubclass(record, Struct) else ()
-    places = [_hints(place) for place in (*known, Payout, PayoutSpecification, CreditorPayment)]
-    return tuple(Column(name=name, kind=_find_kind(name, places)) for name in fields)
+    # The first type that has the name decides: a caller's own declaration outranks the documented one.
+    sources = [_hints(source) for source in (*known, Payout, PayoutSpecification, CreditorPayment)]
+    return tuple(Column(name=name, kind=_find_kind(name, sources)) for name in fields)
 
 
-def _find_kind(name: str, places: Sequence[Mapping[str, Any]]) -> Kind:
+def _find_kind(name: str, sources: Sequence[Mapping[str, Any]]) -> ColumnKind:
     first, *rest = name.split(".")
-    for hints in places:
+    for hints in sources:
         if first not in hints:
             continue
         type_ = hints[first]
@@ -123,17 +117,17 @@ def _find_kind(name: str, places: Sequence[Mapping[str, Any]]) -> Kind:
 
 
 def _enter(type_: Any, part: str) -> Any:
-    """The type of what lies under a name within an object."""
+    """The type of a named value within an object."""
     type_ = _strip(type_)
     if isinstance(type_, type) and issubclass(type_, Struct):
         return _hints(type_).get(part, Any)
     return typing.get_args(type_)[1] if typing.get_origin(type_) is dict else Any
 
 
-def _read_kind(type_: Any) -> Kind:
+def _read_kind(type_: Any) -> ColumnKind:
     type_ = _strip(type_)
-    if type_ in _LEAVES:
-        return _LEAVES[type_]
+    if type_ in _SCALARS:
+        return _SCALARS[type_]
     if isinstance(type_, type) and issubclass(type_, StrEnum):
         return Scalar.CATEGORY
     if isinstance(type_, type) and issubclass(type_, Struct):
@@ -145,7 +139,7 @@ def _read_kind(type_: Any) -> Kind:
 
 
 def _strip(type_: Any) -> Any:
-    """The type without `None`, absence and annotations; `Any` where several are left."""
+    """The type without `None`, `UNSET` and annotations; `Any` if several are left."""
     if typing.get_origin(type_) is Annotated:
         return _strip(typing.get_args(type_)[0])
     if typing.get_origin(type_) in (Union, UnionType):

@@ -1,95 +1,102 @@
 """From the last row to the file under its name.
 
-The law: first the whole file is on the disk beside the target, then the state says so, then it is renamed, then the
-rest goes away. Whoever finds that state knows that only the rename and what follows is left, or less than that.
+Invariant: first the whole file is on the disk beside the target, then the state notes it, then the file is renamed to
+the target, then state and spool are removed. An export that finds such a state repeats at most the rename and the rest.
 """
 
 import csv
-import os
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
-from amili_async.errors import ConfigurationError, ExportFailed
-from amili_async.export.files import ExportPaths, failing, remove, rename, sync_folder
+from amili_async.errors import ExportFailed
+from amili_async.export.files import (
+    ExportPaths,
+    finish_file,
+    raising_export_failed,
+    remove,
+    rename,
+    sync_directory,
+)
 from amili_async.export.formats import Format
-from amili_async.export.journal import AGAIN, FinishedExport, Journal, save
+from amili_async.export.journal import EXPORT_AGAIN, RESUME_OR_OVERWRITE, FinishedExport, Journal, save
 from amili_async.export.spool import Spool
 
 _UNREADABLE = (ValueError, IndexError, csv.Error, msgspec.MsgspecError)
+"""What a format raises for an older file that was changed; pyarrow's errors are `ValueError`s."""
 
 
-def build(
-    places: ExportPaths,
+def build_file(
+    paths: ExportPaths,
     spool: Spool,
-    form: Format,
+    file_format: Format,
     *,
     base: Path | None = None,
-    gone: frozenset[str] = frozenset(),
+    removed: frozenset[str] = frozenset(),
 ) -> tuple[int, int]:
-    """Put the whole file beside the target, and on the disk; returns its rows and its bytes.
+    """Write the whole file beside the target, and bring it onto the disk; returns its rows and its bytes.
 
-    With *base* the rows are merged into that file's.
+    With *base* the rows are merged into those of that file, without the *removed* ones.
     """
-    with failing(places.named):
+    with raising_export_failed(paths.given):
         try:
-            with places.whole.open("wb") as file:
+            with paths.whole.open("wb") as file:
                 if base is None:
-                    rows = form.write(file, spool.frames)
+                    rows = file_format.write(file, spool.frames)
                 else:
-                    rows = form.write(file, lambda: form.merge(base, spool.frames(), gone))
-                file.flush()
-                _keep_mode(file, places.target)
-                os.fsync(file.fileno())
+                    rows = file_format.write(file, lambda: file_format.merge(base, spool.frames(), removed))
+                finish_file(file, paths.target)
                 size = file.tell()
-            sync_folder(places.whole)
+            # Its name, too: the state that is saved next promises that the file is there.
+            sync_directory(paths.whole)
             return rows, size
         except BaseException as error:
-            remove(places.whole)
+            remove(paths.whole)
             if base is None or not isinstance(error, _UNREADABLE):
                 raise
-    raise _changed(places)
+    raise _changed(paths)
 
 
-def read_ids(places: ExportPaths, form: Format) -> list[str]:
-    """Which rows the target holds."""
-    with failing(places.named), suppress(*_UNREADABLE):
-        return list(form.read_ids(places.target))
-    raise _changed(places)
+def read_ids(paths: ExportPaths, file_format: Format) -> list[str]:
+    """The ids of the rows in the target."""
+    with raising_export_failed(paths.given), suppress(*_UNREADABLE):
+        return list(file_format.read_ids(paths.target))
+    raise _changed(paths)
 
 
-def _changed(places: ExportPaths) -> ExportFailed:
-    """To be raised where the error of whoever read the file is over: that may quote a row."""
+def _changed(paths: ExportPaths) -> ExportFailed:
+    """Raised outside the handler of the format's error, which may quote a row and would show in the traceback."""
     return ExportFailed(
-        f"{places.named} cannot be brought up to date: it was changed since its export", path=places.named
+        f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}", path=paths.given
     )
 
 
-def _keep_mode(file: BinaryIO, target: Path) -> None:
-    """Whoever could not read the file that is replaced cannot read the new one."""
-    with suppress(OSError, AttributeError):  # there is none, or the system has no modes
-        os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
+def commit(journal: Journal, finished: FinishedExport) -> None:
+    """Rename the whole file to the target, and keep its manifest beside it.
+
+    Each step may have been done by an export that was killed afterwards.
+    """
+    paths = journal.paths
+    with raising_export_failed(paths.given):
+        if paths.whole.exists():
+            # Again: the target may have been created since the export began.
+            paths.check_free(may_replace=journal.state.overwrite or journal.state.since)
+            rename(paths.whole, paths.target)
+        elif not paths.target.exists() or paths.target.stat().st_size != finished.size:
+            raise ExportFailed(
+                f"{paths.given} was changed before its export was finished: {RESUME_OR_OVERWRITE}", path=paths.given
+            )
+        # After the rename: a manifest describes the file beside it, and until then that is the older one.
+        save(paths.manifest, finished)
+        journal.discard()
 
 
-def commit(ledger: Journal, summary: FinishedExport) -> None:
-    """Give the whole file its name, and leave the summary beside it; any part of this may have been done before."""
-    places = ledger.places
-    with failing(places.named):
-        if places.whole.exists():
-            places.check_free(may_replace=ledger.state.overwrite or ledger.state.since)
-            rename(places.whole, places.target)
-        elif not places.target.exists() or places.target.stat().st_size != summary.size:
-            raise ConfigurationError(f"{places.named} was changed before its export was at its end: {AGAIN}")
-        save(places.summary, summary)
-        ledger.discard()
-
-
-def commit_alone(places: ExportPaths, spool: Spool, *, overwrite: bool) -> None:
-    """The same without a state; a summary that is there is of an older file."""
-    with failing(places.named):
-        places.check_free(may_replace=overwrite)
-        remove(places.summary)
-        rename(places.whole, places.target)
+def commit_stream(paths: ExportPaths, spool: Spool, *, overwrite: bool) -> None:
+    """Rename the whole file of an export that has no state to the target."""
+    with raising_export_failed(paths.given):
+        paths.check_free(may_replace=overwrite)
+        # Before the rename: a manifest that exists describes the older file, and must never be beside the new one.
+        remove(paths.manifest)
+        rename(paths.whole, paths.target)
         spool.remove()

@@ -1,8 +1,8 @@
-"""The spool and the state of an export that can be resumed.
+"""What is durable of an export: its state and its manifest as files, and the journal that couples state and spool.
 
-The law: the state never covers more than what is on the disk in the spool, and never a batch of which the extraction's
-checkpoint does not know. It is noted what is covered before the next batch is appended, since the checkpoint covers a
-batch only when the next one is asked for.
+Invariant: a saved state never covers more than what the spool has on the disk, nor a batch that the extraction's
+checkpoint does not cover. The journal notes what is covered before the next batch is appended, because the checkpoint
+covers a batch only when the next one is requested.
 """
 
 import time
@@ -16,121 +16,107 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.files import ExportPaths, failing, remove, replace_file
-from amili_async.export.formats import Format
-from amili_async.export.records import encode
+from amili_async.export.files import ExportPaths, raising_export_failed, remove, replace_file
 from amili_async.export.spool import Spool
 from amili_async.extraction import Checkpoint
-from amili_async.models.json import decode_json
+from amili_async.models.json import decode_versioned
 
-VERSION = 1
-"""Of both files; another one is refused."""
+STATE_VERSION = 1
+"""Of both files; any other is rejected."""
+SAVE_EVERY = 0.25
+"""Seconds between two saves, at least: a killed export repeats what it wrote since the last one."""
 
-_ANEW = "begin anew with overwrite (--force)"
-AGAIN = f"go on with resume (--resume), or {_ANEW}"
-
-
-NOTHING = Raw(b"null")
-"""Stands for no checkpoint."""
+_START_AGAIN = "start again with overwrite (--force)"
+RESUME_OR_OVERWRITE = f"continue it with resume (--resume), or {_START_AGAIN}"
+EXPORT_AGAIN = "export it again with overwrite (--force) instead of since"
+NO_CHECKPOINT = Raw(b"null")
 
 
 class ExportSpec(Struct, frozen=True, kw_only=True):
-    """What must be the same for an export to go on, or for a file to be brought up to date."""
+    """What must not change between an export and the one that resumes it or brings its file up to date."""
 
     resource: str
-    """The API's path of it."""
+    """The API's path of the resource."""
     format: str
-    """The suffix of the file, which stands for its format."""
+    """The suffix of the file, which names its format."""
     fields: tuple[str, ...] | None
-    """The fields that were chosen; `None` for all of the record's."""
+    """The chosen fields; `None` for all of the record's."""
 
 
 class FinishedExport(Struct, frozen=True, kw_only=True):
-    """What a finished export says of itself."""
+    """What a finished export did, kept beside its file as `PATH.manifest.json`."""
 
-    version: int = VERSION
-    """Of this form."""
-    plan: ExportSpec
+    version: int = STATE_VERSION
+    """Of this document's form."""
+    spec: ExportSpec
     """What was exported."""
     rows: int
     """How many records are in the file."""
     size: int
-    """The bytes of the file, by which a change is noticed."""
+    """Bytes of the file, by which a later change is detected."""
     manifest: Raw
-    """The extraction's manifest: where the file was brought up to date, of the changes alone."""
+    """The extraction's manifest: of the changes alone, if the file was brought up to date."""
 
 
 class ExportState(Struct, frozen=True, kw_only=True):
-    """Where an unfinished export stands."""
+    """The state of an unfinished export, kept as `PATH.checkpoint.json`."""
 
-    version: int = VERSION
-    """Of this form."""
-    plan: ExportSpec
+    version: int = STATE_VERSION
+    """Of this document's form."""
+    spec: ExportSpec
     """What is being exported."""
     overwrite: bool
     """Whether the target may be replaced."""
     since: bool
-    """Whether the target is brought up to date, rather than made."""
+    """Whether the target is brought up to date, rather than written whole."""
     sweep: bool = False
-    """Whether rows that are gone are left out."""
-    length: int
-    """How many bytes of the spool the checkpoint covers."""
-    checkpoint: Raw = NOTHING
-    """The extraction's checkpoint; there in every state that was saved."""
+    """Whether deleted rows are left out."""
+    spool_length: int
+    """Bytes of the spool that the checkpoint covers."""
+    checkpoint: Raw = NO_CHECKPOINT
+    """The extraction's checkpoint; present in every state that was saved."""
     changed: int | None = None
-    """How many rows were new or had changed; told once the whole file is there, where it is brought up to date."""
+    """How many rows were new or had changed; known once the whole file is on the disk, if it is brought up to date."""
     finished: FinishedExport | None = None
-    """What is to be said of the file: there once it is whole and on the disk, be it under its name or beside it."""
+    """Present once the whole file is on the disk, under its own name or still beside the target."""
 
 
 T = TypeVar("T", ExportState, FinishedExport)
 
 
-class _Versioned(Struct):
-    version: int
+def save(path: Path, document: ExportState | FinishedExport) -> None:
+    """Replace the file: at any moment it holds the old document or this one."""
+    content = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    # A fixed name, so that the next save replaces what a killed one left. The lock of the spool excludes other exports.
+    replace_file(path, content, fresh=path.with_name(f"{path.name}.new"))
 
 
-def save(path: Path, state: ExportState | FinishedExport) -> None:
-    """Replace the file, so that it is the old one or this one at any moment."""
-    replace_file(path, msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
-
-
-def load(path: Path, form: type[T]) -> T | None:
-    """What was written down; `None` where nothing is, `ConfigurationError` where it is something else."""
+def load(path: Path, type_: type[T]) -> T | None:
+    """The document that was saved; `None` if there is no file, `ConfigurationError` if it holds something else."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    versioned = decode_json(content, _Versioned)
-    if versioned is not None and versioned.version != VERSION:
-        raise ConfigurationError(f"{path} was written by another version of amili-async: {_ANEW}")
-    written = decode_json(content, form)
-    if written is None:
-        what = "state of an unfinished export" if form is ExportState else "summary of an export"
-        raise ConfigurationError(f"{path} is not the {what}: {_ANEW}")
-    return written
+    what = "the state of an unfinished export" if type_ is ExportState else "the manifest of an export"
+    return decode_versioned(content, type_, version=STATE_VERSION, name=f"{path}", what=what, remedy=_START_AGAIN)
 
 
-def check_same(plan: ExportSpec, before: ExportSpec, *, what: Path) -> None:
-    """`ConfigurationError` says in what the export that is asked for differs from the one that *what* tells of."""
-    for name in plan.__struct_fields__:
-        if getattr(plan, name) != getattr(before, name):
+def check_spec(spec: ExportSpec, before: ExportSpec, *, what: Path) -> None:
+    """`ConfigurationError` that names the difference, if the requested export is not the one of the file *what*."""
+    for name in spec.__struct_fields__:
+        if getattr(spec, name) != getattr(before, name):
             raise ConfigurationError(
-                f"{what} is of another export: {name} was {_show(getattr(before, name))}, "
-                f"and is {_show(getattr(plan, name))} now"
+                f"{what} belongs to an export with {name}={_show(getattr(before, name))}, not "
+                f"{name}={_show(getattr(spec, name))}: request the same {name}, or {_START_AGAIN}"
             )
 
 
 def _show(value: str | tuple[str, ...] | None) -> str:
-    return "not chosen" if value is None else value if isinstance(value, str) else ",".join(value)
+    return "all" if value is None else value if isinstance(value, str) else ",".join(value)
 
 
-SAVE_EVERY = 0.25
-"""Seconds between two savings, at least: a killed export repeats what came since."""
-
-
-class Covered(Protocol):
-    """What an extraction tells of itself."""
+class Resumable(Protocol):
+    """What the journal reads of an extraction."""
 
     @property
     def checkpoint(self) -> Checkpoint: ...
@@ -139,75 +125,80 @@ class Covered(Protocol):
 
 
 class Journal:
-    """What has been written, and how much of it is covered."""
+    """The spool and the state of an export, kept consistent."""
 
-    def __init__(self, places: ExportPaths, spool: Spool, state: ExportState) -> None:
-        self.places = places
+    def __init__(self, paths: ExportPaths, spool: Spool, state: ExportState) -> None:
+        self.paths = paths
         self.spool = spool
         self.state = state
-        self._length = spool.length
-        self._taken = 0
+        self._covered_length = spool.length
+        self._covered_rows = 0
         self._save_at = 0.0
 
-    def cover(self, extraction: Covered) -> Checkpoint | None:
-        """Note that the extraction's checkpoint covers all that was appended; returns it where it is time to save."""
-        self._length, self._taken = self.spool.length, extraction.rows
+    def cover(self, extraction: Resumable) -> Checkpoint | None:
+        """Note that the extraction's checkpoint covers all that was appended; returns it if it is time to save."""
+        self._covered_length, self._covered_rows = self.spool.length, extraction.rows
         return extraction.checkpoint if time.monotonic() >= self._save_at else None
 
     @property
     def is_ahead(self) -> bool:
-        """Whether more is covered than was saved."""
-        return self._length > self.state.length
+        """Whether more is covered than the saved state covers."""
+        return self._covered_length > self.state.spool_length
 
-    def append(self, form: Format, records: Sequence[Any]) -> None:
-        """Add a batch, which waits in memory until it is written."""
-        self.spool.append(_key_of(records[0]), len(records), encode(form, records, path=self.places.named))
+    def append(self, records: Sequence[Any], payload: bytes) -> None:
+        """Add a batch and its payload, which waits in memory until it is written."""
+        self.spool.append(_key_of(records[0]), len(records), payload)
 
     def flush(self) -> None:
         """Write what waits in memory."""
-        with failing(self.places.named):
+        with raising_export_failed(self.paths.given):
             self.spool.flush()
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """See to it that what is covered would outlive this process."""
-        with failing(self.places.named):
+        """Make what is covered durable."""
+        with raising_export_failed(self.paths.given):
+            # The rows first: after a power failure between the two, the old state covers a part of the spool.
             self.spool.sync()
-            self._write(replace(self.state, length=self._length, checkpoint=Raw(checkpoint.to_json().encode())))
+            covered = Raw(checkpoint.to_json().encode())
+            self._write(replace(self.state, spool_length=self._covered_length, checkpoint=covered))
         self._save_at = time.monotonic() + SAVE_EVERY
 
-    def finish(self, summary: FinishedExport, *, changed: int | None) -> None:
+    def finish(self, finished: FinishedExport, *, changed: int | None) -> None:
         """Note that the whole file is on the disk."""
-        with failing(self.places.named):
-            self._write(replace(self.state, finished=summary, changed=changed))
+        with raising_export_failed(self.paths.given):
+            self._write(replace(self.state, finished=finished, changed=changed))
 
-    def leave(self, extraction: Covered) -> None:
-        """End early: keep what is covered, or nothing where there is nothing to keep; never fails."""
+    def suspend(self, extraction: Resumable) -> None:
+        """Keep what is covered of an export that failed, or remove all if nothing is; never raises."""
+        # The error that ended the export is raised, not one of these.
         with suppress(Exception):
-            if extraction.rows > self._taken:  # one more batch was asked for since
+            # The extraction counts a batch as taken when the next one is requested: what failed may be that request.
+            if extraction.rows > self._covered_rows:
                 self.cover(extraction)
-            self.spool.cut(self._length)
+            self.spool.cut(self._covered_length)
             if self.spool.rows:
                 self.save(extraction.checkpoint)
             else:
                 self.discard()
 
     def discard(self) -> None:
-        """Remove both."""
-        remove(self.places.state)
+        """Remove state and spool."""
+        # In this order: a spool without a state is cleared and begun, but a state without its spool lacks rows.
+        remove(self.paths.state)
         self.spool.remove()
 
     def _write(self, state: ExportState) -> None:
-        save(self.places.state, state)
+        save(self.paths.state, state)
         self.state = state
 
 
-def release(spool: Spool, places: ExportPaths) -> None:
-    """Leave what can be resumed, and nothing else; what is no longer ours is left alone."""
+def release(spool: Spool, paths: ExportPaths) -> None:
+    """Close the spool, and remove what cannot be resumed; after the lock was released, nothing is touched."""
     if not spool.is_open:
         return
-    with suppress(OSError):  # what went wrong first is what is told
-        if not places.state.exists():
-            remove(places.whole)
+    with suppress(OSError):  # the error that ended the export is raised, not this one
+        if not paths.state.exists():
+            remove(paths.whole)
             spool.remove()
     spool.close()
 

@@ -1,16 +1,17 @@
-"""The rows of an export that is under way: frames in one file, in the order in which they came.
+"""The rows of an unfinished export: frames in one file, in the order in which they arrived.
 
-The law: a spool is known by its length. What lies beyond the length that was last noted elsewhere, be it half a frame,
-is cut off when the spool is taken up again. Frames come out in the order of their keys, whatever order they came in.
-One process at a time: whoever has opened a spool holds its lock.
+Invariant: the length that is noted elsewhere decides what a spool holds. Bytes past it, such as half a frame, are cut
+off when the spool is reopened. Frames are read in the order of their keys, whatever order they arrived in. One process
+at a time has a spool open, and holds its lock.
 """
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct as Layout
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from msgspec import Struct
 
@@ -19,7 +20,7 @@ from amili_async.errors import ConfigurationError
 MAGIC = b"rows of an amili export, unfinished; version 1\n"
 KEY_SIZE = 12
 """Bytes of a key: as many as an ObjectId has."""
-MOST_WAITING = 2**20
+MAX_BUFFERED = 2**20
 """Bytes that wait in memory before they are written: a write for each page would cost as much as the page."""
 _HEADER = Layout(f">{KEY_SIZE}sII")
 
@@ -33,6 +34,10 @@ class Frame(Struct, frozen=True):
     """The bytes."""
 
 
+Frames: TypeAlias = Callable[[], Iterator[Frame]]
+"""All frames from the first on, each time that it is called."""
+
+
 class Spool:
     """One file of frames, open and locked."""
 
@@ -40,7 +45,7 @@ class Spool:
         self._path = path
         self._file = file
         self._index: list[tuple[bytes, int]] = []  # 10,000 for a million rows
-        self._waiting: list[bytes] = []
+        self._buffer: list[bytes] = []
         self._written = 0
         self.length = 0
         """Bytes, up to the end of the last whole frame."""
@@ -48,22 +53,24 @@ class Spool:
         """In all frames."""
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Remove all frames, and begin the file."""
         self._index.clear()
         self.rows = 0
         self.cut(0)
-        self._waiting.append(MAGIC)
+        self._buffer.append(MAGIC)
         self.length = len(MAGIC)
         self.flush()
 
-    def take_up(self, length: int) -> None:
-        """Go on with the frames in the first *length* bytes; `ConfigurationError` where they are not there."""
+    def reopen(self, length: int) -> None:
+        """Keep the frames in the first *length* bytes; `ConfigurationError` if the file does not have them."""
         size = self._file.seek(0, os.SEEK_END)
         self._file.seek(0)
         position, self.rows = len(MAGIC), 0
         self._index.clear()
         if size < length or self._file.read(len(MAGIC)) != MAGIC:
-            raise ConfigurationError(f"{self._path} lacks rows that it held: begin anew with overwrite (--force)")
+            raise ConfigurationError(
+                f"{self._path} lacks rows that its state covers: start again with overwrite (--force)"
+            )
         self._written = self.length = size
         while position < length:
             key, rows, payload = self._read_header(position)
@@ -74,7 +81,7 @@ class Spool:
 
     def append(self, key: bytes, rows: int, payload: bytes) -> None:
         """Add a frame, which waits in memory for the next `flush`."""
-        self._waiting += (_HEADER.pack(key, rows, len(payload)), payload)
+        self._buffer += (_HEADER.pack(key, rows, len(payload)), payload)
         self._index.append((key, self.length))
         self.rows += rows
         self.length += _HEADER.size + len(payload)
@@ -86,20 +93,21 @@ class Spool:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits in memory that it should be written."""
-        return self.length - self._written >= MOST_WAITING
+        """Whether enough waits in memory to be written."""
+        return self.length - self._written >= MAX_BUFFERED
 
     def flush(self) -> None:
-        """Write what waits in memory; where that fails, it still waits."""
+        """Write what waits in memory; if that fails, it still waits."""
+        # From the end of what was written whole: a flush that failed may have written a part of the buffer.
         self._file.seek(self._written)
-        rest = memoryview(b"".join(self._waiting))
-        while rest:  # a disk that is nearly full takes a part of it
+        rest = memoryview(b"".join(self._buffer))
+        while rest:  # write(2) may take a part, for instance while the disk fills up
             rest = rest[os.write(self._file.fileno(), rest) :]
         self._written = self.length
-        self._waiting.clear()
+        self._buffer.clear()
 
     def cut(self, length: int) -> None:
-        """Forget the frames past *length*."""
+        """Remove the frames past *length*."""
         self.flush()
         while self._index and self._index[-1][1] >= length:
             self.rows -= self._read_header(self._index.pop()[1])[1]
@@ -107,27 +115,29 @@ class Spool:
         self._written = self.length = length
 
     def sync(self) -> None:
-        """Wait until all frames are on the disk."""
+        """Bring all frames onto the disk."""
         self.flush()
         os.fsync(self._file.fileno())
 
     def frames(self) -> Iterator[Frame]:
         """All frames, ascending by key."""
         self.flush()
+        # Only the index is sorted: the ranges of an extraction never overlap, so that whole frames are in order.
         for _, position in sorted(self._index):
             _, rows, size = self._read_header(position)
             yield Frame(rows, self._file.read(size))
 
     def remove(self) -> None:
-        """Remove the file while it is still ours, and let go of it."""
+        """Remove the file if it is still ours, and close it."""
+        # Before the lock is released: afterwards the file may be the spool of another export.
         if not self.is_open:
             return
-        with suppress(PermissionError):  # some systems do not remove what is open
+        with suppress(PermissionError):  # Windows removes no open file
             self._path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """Let go of the file, and of the lock."""
+        """Close the file, which releases the lock."""
         self._file.close()
 
     def _read_header(self, position: int) -> tuple[bytes, int, int]:
@@ -137,20 +147,24 @@ class Spool:
 
 
 def open_spool(path: Path) -> Spool:
-    """The spool at *path*, made if it is not there, empty or not.
+    """The spool at *path*, created if it does not exist, with its frames not read yet.
 
-    `ConfigurationError` where another process has it, or where the file is none of ours; `OSError` where it cannot be.
+    `OSError` if it cannot be opened, also because another export has it open or the file is no spool.
     """
     while True:
+        # O_BINARY exists on Windows only, where a line end would otherwise become two bytes. The mode is the owner's
+        # alone: the rows are personal data, whatever the umask. Unbuffered, so that each write reaches the system.
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b", 0)
         try:
             _lock(file, path)
-            if not _is_still(path, file):  # its owner removed it between our two steps
+            # The owner of the lock may have removed the file after our open and before our lock: we would then write
+            # to a file without a name.
+            if not _is_current(path, file):
                 file.close()
                 continue
-            opening = file.read(len(MAGIC))
-            if not MAGIC.startswith(opening):
-                raise ConfigurationError(f"{path} is in the way: it is not an unfinished export")
+            start = file.read(len(MAGIC))
+            if not MAGIC.startswith(start):
+                raise FileExistsError(errno.EEXIST, f"{path} exists and is not the spool of an export: move it away")
         except BaseException:
             file.close()
             raise
@@ -160,15 +174,18 @@ def open_spool(path: Path) -> Spool:
 def _lock(file: BinaryIO, path: Path) -> None:
     try:
         import fcntl
-    except ImportError:  # pragma: no cover - there is none on Windows
+    except ImportError:  # pragma: no cover - Windows has none
         return
+    # flock, not a lock file: the system releases it however the process ends.
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ConfigurationError(f"{path} is being written by another export") from None
+        raise BlockingIOError(
+            errno.EWOULDBLOCK, f"{path} is being written by another export: wait until that has finished"
+        ) from None
 
 
-def _is_still(path: Path, file: BinaryIO) -> bool:
+def _is_current(path: Path, file: BinaryIO) -> bool:
     with suppress(FileNotFoundError):
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     return False

@@ -1,20 +1,23 @@
-"""Before the first request: whether an export may begin, or where it goes on."""
+"""Before the first request: whether an export may begin, or where an unfinished one continues.
+
+Invariant: an export first locks the spool, and only then reads or changes any other of its files.
+"""
 
 from contextlib import ExitStack
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.files import ExportPaths, refusing, remove
+from amili_async.export.files import ExportPaths, raising_export_failed, remove
 from amili_async.export.journal import (
-    AGAIN,
+    EXPORT_AGAIN,
+    RESUME_OR_OVERWRITE,
     ExportSpec,
     ExportState,
     FinishedExport,
     Journal,
-    check_same,
+    check_spec,
     load,
     release,
 )
@@ -22,116 +25,132 @@ from amili_async.export.spool import Spool, open_spool
 
 
 class ExportRequest(Struct, frozen=True, kw_only=True):
-    """What was asked for."""
+    """The export that the caller requests."""
 
-    places: ExportPaths
+    paths: ExportPaths
     """Where."""
-    plan: ExportSpec
+    spec: ExportSpec
     """What."""
     overwrite: bool
-    """Whether an existing target may be replaced, and an unfinished export be forgotten."""
+    """Whether an existing target may be replaced, and an unfinished export be discarded."""
     resume: bool
-    """Whether an unfinished export goes on."""
+    """Whether an unfinished export is continued."""
     since: bool
     """Whether an existing target is brought up to date."""
     sweep: bool
-    """Whether rows of it that are gone are left out."""
+    """Whether deleted rows are left out of it."""
 
 
-def open_alone(places: ExportPaths, opened: ExitStack, *, overwrite: bool) -> Spool:
-    """An empty spool for an export that cannot be resumed, let go with *opened*."""
-    with refusing(places.named):
-        spool = _open_spool(places, opened)
-        if places.state.exists() and not overwrite:
-            raise _unfinished(places.named)
-        places.check_free(may_replace=overwrite)
-        _clear(spool, places)
+def open_stream_spool(paths: ExportPaths, opened: ExitStack, *, overwrite: bool) -> Spool:
+    """An empty spool for an export that cannot be resumed; *opened* releases it."""
+    with raising_export_failed(paths.given):
+        spool = _open_spool(paths, opened)
+        if paths.state.exists() and not overwrite:
+            raise _unfinished(paths)
+        paths.check_free(may_replace=overwrite)
+        _clear(spool, paths)
         return spool
 
 
-def open_ledger(order: ExportRequest, opened: ExitStack) -> tuple[Journal, FinishedExport | None]:
-    """What is written from now on, and what the target holds already where it is brought up to date.
+def open_journal(request: ExportRequest, opened: ExitStack) -> tuple[Journal, FinishedExport | None]:
+    """The journal of the export, and the export that made the target if that is brought up to date.
 
-    The spool is let go with *opened*.
+    *opened* releases the spool.
     """
-    places = order.places
-    with refusing(places.named):
-        spool = _open_spool(places, opened)
-        if order.overwrite and not order.resume:
-            return _begin(order, spool)
-        before = load(places.state, ExportState)
+    paths = request.paths
+    with raising_export_failed(paths.given):
+        spool = _open_spool(paths, opened)
+        # Without a look at the state: it may be damaged, and overwriting is the remedy.
+        if request.overwrite and not request.resume:
+            return _begin(request, spool)
+        before = load(paths.state, ExportState)
         if before is None:
-            return _begin(order, spool)
-        if not order.resume:
-            raise _unfinished(places.named)
-        return _go_on(order, spool, before)
+            return _begin(request, spool)
+        if not request.resume:
+            raise _unfinished(paths)
+        return _resume(request, spool, before)
 
 
-def _open_spool(places: ExportPaths, opened: ExitStack) -> Spool:
-    spool = open_spool(places.spool)
-    opened.callback(release, spool, places)
+def _open_spool(paths: ExportPaths, opened: ExitStack) -> Spool:
+    spool = open_spool(paths.spool)
+    opened.callback(release, spool, paths)
     return spool
 
 
-def _begin(order: ExportRequest, spool: Spool) -> tuple[Journal, FinishedExport | None]:
-    base = _find_base(order)
-    order.places.check_free(may_replace=order.overwrite or base is not None)
-    _clear(spool, order.places)
-    plan = order.plan if base is None else base.plan
+def _begin(request: ExportRequest, spool: Spool) -> tuple[Journal, FinishedExport | None]:
+    base = _find_base(request)
+    request.paths.check_free(may_replace=request.overwrite or base is not None)
+    _clear(spool, request.paths)
     state = ExportState(
-        plan=plan, overwrite=order.overwrite, since=base is not None, sweep=order.sweep, length=spool.length
+        spec=request.spec if base is None else base.spec,
+        overwrite=request.overwrite,
+        since=base is not None,
+        sweep=request.sweep,
+        spool_length=spool.length,
     )
-    return Journal(order.places, spool, state), base
+    return Journal(request.paths, spool, state), base
 
 
-def _go_on(order: ExportRequest, spool: Spool, before: ExportState) -> tuple[Journal, FinishedExport | None]:
-    state = replace(before, overwrite=before.overwrite or order.overwrite)
-    if state.sweep != order.sweep:
-        asked = (
-            "leaves out what is gone: say sweep" if state.sweep else "does not look for what is gone: leave out sweep"
-        )
-        raise ConfigurationError(f"the unfinished export of {order.places.named} {asked} (--sweep)")
+def _resume(request: ExportRequest, spool: Spool, before: ExportState) -> tuple[Journal, FinishedExport | None]:
+    state = replace(before, overwrite=before.overwrite or request.overwrite)
+    _check_sweep(request, state)
     if state.finished is not None:
-        check_same(_filled(order, state), state.plan, what=order.places.state)
-        return Journal(order.places, spool, state), None
-    base = _find_base(order)
+        # Only the rename is left, and may be done: the target is then no base to compare with, and the spool is not
+        # needed.
+        check_spec(_complete_spec(request, state.spec), state.spec, what=request.paths.state)
+        return Journal(request.paths, spool, state), None
+    base = _find_base(request)
+    _check_since(request, state, base)
+    check_spec(_complete_spec(request, state.spec), state.spec, what=request.paths.state)
+    request.paths.check_free(may_replace=state.overwrite or state.since)
+    spool.reopen(state.spool_length)
+    return Journal(request.paths, spool, state), base
+
+
+def _check_sweep(request: ExportRequest, state: ExportState) -> None:
+    if state.sweep != request.sweep:
+        wanted = "leaves out deleted rows: resume it with" if state.sweep else "keeps deleted rows: resume it without"
+        raise ConfigurationError(f"the unfinished export of {request.paths.given} {wanted} sweep (--sweep)")
+
+
+def _check_since(request: ExportRequest, state: ExportState, base: FinishedExport | None) -> None:
+    # Compared with the base rather than with the option: without a file, `since` makes the whole file.
     if state.since != (base is not None):
-        asked = "brings the file up to date: say since" if state.since else "makes the whole file: leave out since"
-        raise ConfigurationError(f"the unfinished export of {order.places.named} {asked} (--since)")
-    check_same(_filled(order, state), state.plan, what=order.places.state)
-    order.places.check_free(may_replace=state.overwrite or state.since)
-    spool.take_up(state.length)
-    return Journal(order.places, spool, state), base
+        wanted = "brings the file up to date: resume it with" if state.since else "writes all rows: resume it without"
+        raise ConfigurationError(f"the unfinished export of {request.paths.given} {wanted} since (--since)")
 
 
-def _filled(order: ExportRequest, state: ExportState) -> ExportSpec:
-    """The plan of an order; bringing a file up to date may leave its fields unsaid."""
-    if order.since and order.plan.fields is None:
-        return replace(order.plan, fields=state.plan.fields)
-    return order.plan
+def _complete_spec(request: ExportRequest, before: ExportSpec) -> ExportSpec:
+    """The spec of a request; if it brings a file up to date and omits the fields, they are those of the file."""
+    if request.since and request.spec.fields is None:
+        return replace(request.spec, fields=before.fields)
+    return request.spec
 
 
-def _find_base(order: ExportRequest) -> FinishedExport | None:
-    """What the target holds, where it is there and is to be brought up to date."""
-    places = order.places
-    if not order.since or not places.target.exists():
+def _find_base(request: ExportRequest) -> FinishedExport | None:
+    """The export that made the target, if that exists and is to be brought up to date."""
+    paths = request.paths
+    if not request.since or not paths.target.exists():
         return None
-    base = load(places.summary, FinishedExport)
+    base = load(paths.manifest, FinishedExport)
     if base is None:
         raise ConfigurationError(
-            f"{places.named} cannot be brought up to date: {places.summary.name} is not beside it; export it anew"
+            f"{paths.given} cannot be brought up to date: {paths.manifest.name} is missing; {EXPORT_AGAIN}"
         )
-    plan = order.plan if order.plan.fields is not None else replace(order.plan, fields=base.plan.fields)
-    check_same(plan, base.plan, what=places.named)
-    if places.target.stat().st_size != base.size:
-        raise ConfigurationError(f"{places.named} was changed since its export, so it cannot be brought up to date")
+    check_spec(_complete_spec(request, base.spec), base.spec, what=paths.given)
+    # The size is a cheap test for a file that was edited; rows that do not ascend are detected by the merge.
+    if paths.target.stat().st_size != base.size:
+        raise ConfigurationError(
+            f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}"
+        )
     return base
 
 
-def _clear(spool: Spool, places: ExportPaths) -> None:
-    remove(places.state, places.whole)
+def _clear(spool: Spool, paths: ExportPaths) -> None:
+    # The state first: while it exists, the rows in the spool can be resumed.
+    remove(paths.state, paths.whole)
     spool.clear()
 
 
-def _unfinished(path: Path) -> ConfigurationError:
-    return ConfigurationError(f"{path} is an unfinished export: {AGAIN}")
+def _unfinished(paths: ExportPaths) -> ConfigurationError:
+    return ConfigurationError(f"{paths.given} is an unfinished export: {RESUME_OR_OVERWRITE}")

@@ -1,7 +1,7 @@
-"""Every record exactly once: extracting, resuming, and going on from where an earlier extraction ended."""
+"""Every record exactly once: extract, resume from a checkpoint, or continue from an earlier extraction."""
 
 from amili_async.extraction.checkpoint import Checkpoint, Manifest, Verdict
 from amili_async.extraction.extraction import Extraction
-from amili_async.extraction.planning import Plan
+from amili_async.extraction.source import Plan
 
 __all__ = ["Checkpoint", "Extraction", "Manifest", "Plan", "Verdict"]

@@ -1,6 +1,6 @@
-"""How far an extraction came, and what it did: as values that outlive the process.
+"""How far an extraction came, and what it did: values that outlive the process.
 
-The law: neither holds a filter value, a credential, or anything of a record but ids (hashed where they can be) and the
+Invariant: neither holds a filter value, a credential, or anything of a record but ids (hashed where possible) and the
 sums of its money.
 """
 
@@ -18,11 +18,12 @@ import msgspec
 from msgspec import Struct
 
 from amili_async.errors import ConfigurationError
-from amili_async.models.json import decode_json
+from amili_async.models.json import decode_versioned
 
-VERSION = 1
-"""Of both formats; another one is refused."""
-_MARK = 16
+CHECKPOINT_VERSION = 1
+"""Of the format of checkpoints and manifests; another one is rejected."""
+VERSION_HASH_LENGTH = 16
+"""Characters of a version hash: 12 bytes in base64, which needs no padding for a multiple of 3."""
 _ID = re.compile("[0-9a-f]{24}")
 
 _encoder = msgspec.json.Encoder(order="sorted", decimal_format="number")
@@ -32,157 +33,157 @@ class Verdict(StrEnum):
     """Whether an extraction has everything."""
 
     COMPLETE = "complete"
-    """Every row up to the bound, once; the server counted as many before and after, and nothing moved meanwhile."""
+    """Every row up to the bound, once; the server counted as many before and after, and nothing changed in between."""
     DRIFTED = "drifted"
-    """Every row that was there throughout, once; but rows came or went meanwhile, or the server sent some twice."""
+    """Every row that was present throughout, once; but rows were inserted or deleted, or the server sent duplicates."""
     PARTIAL = "partial"
-    """Rows are missing: it has not ended, or it has and brought fewer than the server counted, which only another
-    extraction can mend."""
+    """Rows are missing: the extraction is not finished, or it delivered fewer rows than the server counted, which only
+    a new extraction can repair."""
 
 
 class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: int = VERSION
+    version: int = CHECKPOINT_VERSION
     """Of the format."""
     resource: str
     """The API's path of the resource."""
     fingerprint: str
-    """Stands for resource and filter, without showing the filter's values."""
+    """A hash of resource and filter, which does not show the filter's values."""
     bound: datetime | None = None
-    """Rows whose ids were made later than this are left for the next time; `None` before the first answer."""
+    """Rows whose ids were made later than this are left for the next extraction; `None` before the first response."""
     since: datetime | None = None
-    """The bound of the extraction that this one goes on from; `None` where it goes on from none."""
+    """The bound of the earlier extraction (`since=`); `None` without one."""
     requests: int = 0
-    """Pages and counts that were answered; retries and tokens are not among them."""
+    """Pages and counts that were answered; retries and token requests are not counted."""
     rows: int = 0
-    """Records that the consumer took."""
-    known: int = 0
-    """Rows left out since the extraction before delivered them in this very version."""
-    doubled: int = 0
-    """Rows dropped since the server sent them twice on one page."""
-    has_moved: bool = False
+    """Records that the consumer has taken."""
+    already_delivered: int = 0
+    """Rows left out because the earlier extraction (`since=`) delivered them in the very same version."""
+    duplicates: int = 0
+    """Rows left out because the server sent them twice on one page."""
+    changed_during_scan: bool = False
     """Whether the server's counts changed between two pages of a range."""
-    before: int | None = None
-    """How many rows up to the bound the server counted at the start; `None` where it does not count."""
-    newer: int | None = None
-    """How many more there were at the start, past the bound."""
-    after: int | None = None
-    """How many rows up to the bound it counted at the end."""
+    count_before: int | None = None
+    """How many rows up to the bound the server counted at the start; `None` if it does not count."""
+    count_past_bound: int | None = None
+    """How many more rows there were at the start, past the bound."""
+    count_after: int | None = None
+    """How many rows up to the bound the server counted at the end."""
     sums: dict[str, Decimal | None] = {}
-    """For each money column the sum of the records taken; `None` where a value cannot be summed exactly."""
-    recent: str = ""
-    """A mark for each row changed shortly before the bound, by which the next extraction knows it again."""
+    """For each money column the sum of the records taken; `None` if a value cannot be summed exactly."""
+    recent_versions: str = ""
+    """Hashes of the versions (`_id`, `_etag`, `_updated`) of the rows that changed shortly before the bound, joined.
+
+    The next extraction (`since=`) recognises by them what was delivered already.
+    """
 
     @property
     def distinct(self) -> int:
-        """How many different ids were taken."""
-        return self.rows + self.known
+        """How many different ids were taken or left out as already delivered."""
+        return self.rows + self.already_delivered
 
     @property
-    def marks(self) -> frozenset[str]:
-        """The marks one by one."""
-        return frozenset(self.recent[place : place + _MARK] for place in range(0, len(self.recent), _MARK))
+    def version_hashes(self) -> frozenset[str]:
+        """The hashes in `recent_versions`, one by one."""
+        hashes, length = self.recent_versions, VERSION_HASH_LENGTH
+        return frozenset(hashes[place : place + length] for place in range(0, len(hashes), length))
 
     def to_json(self) -> str:
-        """As JSON, to be kept."""
+        """As JSON, for `from_json()`."""
         return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote; `ConfigurationError` for anything else, another version included."""
+        """Decode what `to_json()` returned; raises `ConfigurationError` for anything else, other versions included."""
         name = cls.__name__.lower()
-        versioned = decode_json(text, _Versioned)
-        if versioned is not None and versioned.version != VERSION:
-            raise ConfigurationError(
-                f"this {name} is of version {versioned.version}, and this release reads version {VERSION}: begin anew"
-            )
-        progress = decode_json(text, cls)
-        if progress is None:
-            raise ConfigurationError(f"this is not a {name} that amili_async wrote")
-        return progress
+        return decode_versioned(
+            text,
+            cls,
+            version=CHECKPOINT_VERSION,
+            name=f"this {name}",
+            what="one written by amili_async",
+            remedy="repeat the extraction",
+        )
 
 
 class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far the consumer of an extraction came: `extract(checkpoint=…)` goes on from there."""
+    """How far the consumer of an extraction came; `extract(checkpoint=…)` resumes from there."""
 
     ranges: tuple[tuple[str, str], ...] = ()
     """What is left: pairs of ids, the first excluded, the second included."""
     gaps: tuple[tuple[str, str], ...] = ()
-    """Where nothing should be left, but has to be looked once more; pairs likewise."""
+    """Ranges that should be empty but have to be rechecked: pairs likewise."""
     has_ended: bool = False
-    """Whether everything was fetched and counted; false as well while some of it is still to be taken."""
+    """Whether everything was fetched and counted; false too while some of it is still to be taken."""
 
     def __post_init__(self) -> None:
+        # Ranges that overlap would deliver rows twice; ids that are no ids would go into a filter unchecked.
         ids = [each for pair in sorted((*self.ranges, *self.gaps)) for each in pair]
         if ids != sorted(ids) or not all(map(_ID.fullmatch, ids)):
-            raise ValueError("Expected ranges of ids that ascend")
+            raise ValueError("ranges and gaps must be pairs of ids that ascend and do not overlap")
         if (self.bound is None and ids) or (self.bound is not None and self.bound.tzinfo is None):
-            raise ValueError("Expected a bound with a time zone where there are ranges")
+            raise ValueError("ranges and gaps need a bound, and the bound needs a time zone")
 
     @property
     def is_finished(self) -> bool:
-        """Whether everything was taken."""
+        """Whether the consumer has taken everything."""
         return self.has_ended and not (self.ranges or self.gaps)
 
 
 class Manifest(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an extraction did, and whether it has everything; `extract(since=…)` gets what changed after it."""
+    """What an extraction did, and whether it has everything; `extract(since=…)` delivers what changed after it."""
 
     filter: str
     """The filter without its values; empty for none."""
     is_finished: bool
-    """Whether everything was taken."""
+    """Whether the consumer has taken everything."""
     verdict: Verdict
-    """Whether it has everything."""
-
-
-class _Versioned(Struct):
-    version: int
+    """Whether the extraction has everything."""
 
 
 def make_manifest(checkpoint: Checkpoint, *, filter: str) -> Manifest:  # noqa: A002
-    """What a checkpoint says of the extraction, with the verdict."""
+    """The manifest of an extraction, by its checkpoint, with the verdict."""
     fields: dict[str, Any] = {name: getattr(checkpoint, name) for name in _Progress.__struct_fields__}
     return Manifest(**fields, filter=filter, is_finished=checkpoint.is_finished, verdict=verdict_of(checkpoint))
 
 
 def verdict_of(checkpoint: Checkpoint | Manifest) -> Verdict:
-    """The verdict on an extraction."""
-    counts = [count for count in (checkpoint.before, checkpoint.after) if count is not None]
+    """The verdict on an extraction, by its own counts and the server's."""
+    counts = [count for count in (checkpoint.count_before, checkpoint.count_after) if count is not None]
+    # The lower of the two: rows that were inserted or deleted in between may rightly be missing.
     if not checkpoint.is_finished or (counts and checkpoint.distinct < min(counts)):
         return Verdict.PARTIAL
-    if checkpoint.doubled or checkpoint.has_moved or any(count != checkpoint.distinct for count in counts):
-        return Verdict.DRIFTED
-    return Verdict.COMPLETE
+    has_changed = checkpoint.changed_during_scan or any(count != checkpoint.distinct for count in counts)
+    return Verdict.DRIFTED if checkpoint.duplicates or has_changed else Verdict.COMPLETE
 
 
 def fingerprint(resource: str, document: object) -> str:
-    """What stands for a resource and a filter in the API's JSON, whatever the order of its parts."""
+    """A hash of a resource and a filter in the API's JSON, independent of the order of its keys."""
     return blake2b(_encoder.encode([resource, document]), digest_size=16).hexdigest()
 
 
 def version_hash(key: Any) -> str | None:
-    """What stands for one version of one row; `None` where nothing tells its versions apart."""
+    """A hash of one version of one row; `None` if the row has no `_etag` to distinguish its versions."""
     if not isinstance(key.etag, str):
         return None
     version = f"{key.id} {key.etag} {key.updated}"
     return urlsafe_b64encode(blake2b(version.encode(), digest_size=12).digest()).decode()
 
 
-def find_recent(keys: Sequence[Any], oldest: datetime) -> list[str]:
-    """The marks of the rows that changed at *oldest* or later; a row that does not say when is not found by it."""
+def recent_version_hashes(keys: Sequence[Any], oldest: datetime) -> list[str]:
+    """The version hashes of the rows that changed at *oldest* or later; rows without a date are left out."""
     moments = [key.updated for key in keys]
-    with suppress(TypeError):  # absent or null somewhere
+    with suppress(TypeError):  # a date is missing: compare one by one
         if not moments or max(moments) < oldest:
             return []
-    marks = [version_hash(key) for key in keys if isinstance(key.updated, datetime) and key.updated >= oldest]
-    return [mark for mark in marks if mark is not None]
+    hashes = [version_hash(key) for key in keys if isinstance(key.updated, datetime) and key.updated >= oldest]
+    return [each for each in hashes if each is not None]
 
 
-def check_same(given: Checkpoint | Manifest, *, resource: str, fingerprint: str, what: str) -> None:
-    """`ConfigurationError` unless it is one, and belongs to this resource and filter."""
+def check_same_extraction(given: Checkpoint | Manifest, *, resource: str, fingerprint: str, what: str) -> None:
+    """Raise `ConfigurationError` unless *given* is a checkpoint or manifest of this resource and filter."""
     if not isinstance(given, _Progress):
-        raise ConfigurationError(f"the {what} is a {type(given).__name__}: from JSON, it is made by from_json()")
+        raise ConfigurationError(f"{what} is a {type(given).__name__}: decode its JSON with from_json()")
     if given.resource != resource:
-        raise ConfigurationError(f"the {what} belongs to {given.resource}, not to {resource}")
+        raise ConfigurationError(f"{what} belongs to {given.resource}, not to {resource}")
     if given.fingerprint != fingerprint:
-        raise ConfigurationError(f"the {what} belongs to an extraction with another filter: give the same one again")
+        raise ConfigurationError(f"{what} belongs to an extraction with another filter: give the same filter")

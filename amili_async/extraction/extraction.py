@@ -1,7 +1,7 @@
-"""What `extract()` returns: every record exactly once, although rows come, change and go meanwhile.
+"""What `extract()` returns: every record exactly once, even while rows are inserted, updated and deleted.
 
-The law: the checkpoint covers what the consumer has taken, neither more nor less; a record counts as taken when the
-next one is asked for. The bound is frozen before the first record is handed out.
+Invariant: the checkpoint covers exactly what the consumer has taken; a record counts as taken when the next one is
+requested. The bound is frozen before the first record is delivered.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -14,131 +14,136 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from amili_async._paging.partition import LOWEST, Span
+from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
-from amili_async.errors import AmiliError, ConfigurationError, ExtractionInterrupted
+from amili_async._wire.tasks import hide_contents
+from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, ExtractionInterrupted
 from amili_async.events import PageReceived
-from amili_async.extraction.checkpoint import Checkpoint, Manifest, find_recent, make_manifest, version_hash
+from amili_async.extraction.checkpoint import Checkpoint, Manifest, make_manifest, recent_version_hashes, version_hash
 from amili_async.extraction.source import SINCE_OVERLAP, Source, last_id
 from amili_async.extraction.sums import add_money
 
 T = TypeVar("T")
 
-_OVERTAKEN = "the extraction was closed, or another iteration of it has begun"
+_OVERTAKEN = "the extraction was closed, or another iteration of it began"
 
 
-class _Taken(Struct, Generic[T]):
-    """The batch that the consumer is at, and how far it came."""
+@hide_contents
+class _CurrentBatch(Struct, Generic[T]):
+    """The batch that the consumer is reading, and how far."""
 
     batch: Batch[T]
     items: tuple[T, ...]
+    """Its records, without those that were already delivered."""
     places: range | list[int]
+    """For each of *items* its place in the batch."""
     count: int = 0
+    """How many of *items* the consumer has taken."""
 
     def __repr__(self) -> str:
         return f"{self.count} of {self.batch!r}"
 
-    __rich_repr__ = None  # type: ignore[assignment]  # rich would show what repr hides
-
     @property
     def rows(self) -> int:
-        """How many rows of the batch were taken, those left out before the last of them included."""
+        """How many rows of the batch were taken, including those left out before the last of them."""
         return 0 if self.count == 0 else self.places[self.count - 1] + 1
 
 
 class Extraction(Generic[T]):
     """Every record that matches, exactly once, in no particular order. Nothing is sent until it is iterated.
 
-    It walks ranges of `_id`, several at once, up to a bound that is frozen at the start: ten seconds before the time of
-    the server or of this machine, whichever is earlier. Rows whose ids were made later are left for the next time.
+    It reads several ranges of `_id` at once, up to a bound that is frozen at the start: ten seconds before the time of
+    the server or of this machine, whichever is earlier. Rows whose ids were made later are left for the next
+    extraction.
 
-    A row that is there throughout comes exactly once; one that is deleted or made meanwhile comes once or not at all,
-    one that is changed meanwhile in one of its versions. It costs a request a page and a few more, at most two and one
-    per part: a count, a last look where a full page seemed to be the last, and what rows past the bound lead astray.
+    A row that is present throughout is delivered exactly once; one that is deleted or inserted concurrently once or not
+    at all; one that is updated concurrently in one of its versions. Cost: one request per page, plus at most two, plus
+    one per partition (a final count, and re-checks of ranges that ended on a full page).
 
-    Leaving early, by `break`, an exception or a cancellation, ends what is under way; iterating again goes on where
-    that was, and begins with the record in hand, which does not count as taken. Once the first page has come, an error
-    of the API becomes an `ExtractionInterrupted`, which carries the checkpoint; `__cause__` says whether another try
-    makes sense.
+    Leaving early, by `break`, an exception or a cancellation, cancels what is in flight. Iterating again resumes there,
+    beginning with the last record delivered, which does not count as taken. Once the first page has arrived, an error
+    of the API becomes an `ExtractionInterrupted`, which carries the checkpoint; its `__cause__.transient` is whether
+    another attempt makes sense. Raises `UnreadableResponse` if the server does not honour filters and sorting by `_id`.
     """
 
     def __init__(self, source: Source[T], *, start: Checkpoint) -> None:
         self._source = source
         self._base = start
-        self._walk: PartitionedScan[T] | None = None
-        self._taken: _Taken[T] | None = None
+        self._scan: PartitionedScan[T] | None = None
+        self._current: _CurrentBatch[T] | None = None
         self._pages = 0
-        self._recent = set(start.marks)
+        self._recent = set(start.version_hashes)
 
     def __repr__(self) -> str:
         return f"Extraction({self._source.path}, rows={self.rows}, total={self.total})"
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """How far the consumer came: covers each record before the one that it was handed last."""
-        base, walk, taken = self._base, self._walk, self._taken
-        if walk is None:
+        """How far the consumer came: each record before the last one delivered."""
+        base, scan, current = self._base, self._scan, self._current
+        if scan is None:
             return base
-        if taken is not None:
-            taken.batch.take(taken.rows)
-            base = self._add(base, taken, taken.rows)
-        ranges, gaps = walk.outstanding()
+        if current is not None:
+            current.batch.mark_consumed(current.rows)
+            base = self._add(base, current, current.rows)
+        ranges, gaps = scan.outstanding()
         return replace(
             base,
-            recent="".join(self._recent),
+            recent_versions="".join(self._recent),
             ranges=ranges,
             gaps=gaps,
-            **asdict(walk.findings),
+            **asdict(scan.stats),
         )
 
     @property
     def manifest(self) -> Manifest:
-        """What was done so far; its verdict is `partial` until everything was taken."""
+        """What was done so far; its verdict is `partial` until the consumer has taken everything."""
         return make_manifest(self.checkpoint, filter=self._source.filter)
 
     @property
     def rows(self) -> int:
-        """How many records were taken, those before the checkpoint that it began with included."""
-        return self._base.rows + (self._taken.count if self._taken is not None else 0)
+        """How many records were taken, including those before the checkpoint from which it was resumed."""
+        return self._base.rows + (self._current.count if self._current is not None else 0)
 
     @property
     def total(self) -> int | None:
         """How many rows match up to the bound, by the server's count at the start; `None` before it is known."""
-        return self._base.before if self._walk is None else self._walk.findings.before
+        return self._base.count_before if self._scan is None else self._scan.stats.count_before
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds that the request budget needs at least for the pages that are left; `None` where it can't be told."""
-        left = None if self._walk is None else self._walk.rows_left
+        """Seconds: the least that the rate limit needs for the pages that are left; `None` if it is not known."""
+        left = None if self._scan is None else self._scan.rows_left
         if left is None:
             return None
-        connection = self._source.connection
-        return connection.forecast(ceil(left / connection.page_size) + 1)
+        context = self._source.context
+        return context.forecast(ceil(left / context.page_size) + 1)
 
     async def __aiter__(self) -> AsyncGenerator[T, None]:
         async with aclosing(self._run()) as batches:
-            async for taken in batches:
-                for taken.count, record in enumerate(taken.items):  # noqa: B020 - the count is what was taken before
+            async for current in batches:
+                # The count is raised before each yield to the records before this one, which are then taken.
+                for current.count, record in enumerate(current.items):  # noqa: B020
                     yield record
-                    if self._taken is not taken:
-                        raise ConfigurationError(_OVERTAKEN)
-                taken.count = len(taken.items)
+                    if self._current is not current:
+                        raise ClientClosed(_OVERTAKEN)
+                current.count = len(current.items)
 
     async def batches(self) -> AsyncGenerator[tuple[T, ...], None]:
-        """The same records, those of a page at a time: each batch by `_id`, and no two interleave."""
+        """The same records, a page at a time: each batch sorted by `_id`; the ids of two batches do not interleave."""
         async with aclosing(self._run()) as batches:
-            async for taken in batches:
-                yield taken.items
-                taken.count = len(taken.items)
+            async for current in batches:
+                yield current.items
+                current.count = len(current.items)
 
     async def aclose(self) -> None:
-        """End the iteration that is under way; another one goes on where it was."""
-        walk = self._walk
-        if walk is not None:
-            self._base, self._taken, self._walk = self.checkpoint, None, None
-            self._source.connection.running.discard(walk)
-            await walk.aclose()
+        """Cancel the iteration that is running; another one resumes there."""
+        scan = self._scan
+        if scan is not None:
+            self._base, self._current, self._scan = self.checkpoint, None, None
+            self._source.context.running.discard(scan)
+            await scan.aclose()
 
     async def __aenter__(self) -> "Extraction[T]":
         return self
@@ -148,88 +153,90 @@ class Extraction(Generic[T]):
     ) -> None:
         await self.aclose()
 
-    async def _run(self) -> AsyncGenerator[_Taken[T], None]:
-        """The batches; when the next one is asked for, all of the one before has been taken."""
-        await self.aclose()  # one that was left without being closed
-        walk, bound = await self._begin()
-        if self._walk is not None:
-            raise ConfigurationError("the extraction is being iterated already: make another one with extract()")
-        self._walk, self._base = walk, replace(self._base, bound=bound)
-        self._source.connection.running.add(walk)
+    async def _run(self) -> AsyncGenerator[_CurrentBatch[T], None]:
+        """Yield the batches; when the next one is requested, all of the one before has been taken."""
+        await self.aclose()  # an earlier iteration that was left without closing its generator
+        scan, bound = await self._begin()
+        if self._scan is not None:
+            raise ConfigurationError("the extraction is already being iterated: make another one with extract()")
+        self._scan, self._base = scan, replace(self._base, bound=bound)
+        self._source.context.running.add(scan)
         try:
-            while (batch := await self._take(walk)) is not None:
-                taken = self._taken = self._open_batch(batch)
-                if taken.items:
-                    yield taken
-                if self._walk is not walk:
-                    raise ConfigurationError(_OVERTAKEN)
-                self._close_batch(taken)
+            while (batch := await self._next_batch(scan)) is not None:
+                current = self._current = self._open_batch(batch)
+                if current.items:
+                    yield current
+                # A second iteration, or aclose(), can have run while the consumer held the batch.
+                if self._scan is not scan:
+                    raise ClientClosed(_OVERTAKEN)
+                self._close_batch(current)
         finally:
-            if self._walk is walk:
+            if self._scan is scan:
                 await self.aclose()
 
     async def _begin(self) -> tuple[PartitionedScan[T], datetime]:
-        """A walk over what the checkpoint leaves; without one, the first page and the bound come first."""
+        """A scan over what the checkpoint leaves; without one, the first page is fetched and shows the bound."""
         base = self._base
         if base.bound is not None:
-            return self._make_walk(base.bound, base.ranges, base.gaps), base.bound
-        page, bound = await self._source.fetch_beginning()
-        walk = self._make_walk(bound, ((LOWEST, last_id(bound)),))
-        walk.begin_with(page, self._source.look_again, filters_ids=base.since is not None)
+            return self._make_scan(base.bound, base.ranges, base.gaps), base.bound
+        page, bound = await self._source.fetch_first_page()
+        scan = self._make_scan(bound, ((LOWEST_ID, last_id(bound)),))
+        scan.begin_with(page, self._source.fetch_again, filters_ids=base.since is not None)
         if base.since is not None and bound < base.since:
-            self._recent |= self._source.known  # the server's clock went back: what was known then still is
-        return walk, bound
+            # The server's clock was set back: what the earlier extraction delivered can lie past the new bound.
+            self._recent |= self._source.delivered_versions
+        return scan, bound
 
-    def _make_walk(self, bound: datetime, ranges: Sequence[Span], gaps: Sequence[Span] = ()) -> PartitionedScan[T]:
+    def _make_scan(self, bound: datetime, ranges: Sequence[Span], gaps: Sequence[Span] = ()) -> PartitionedScan[T]:
         base = self._base
-        findings = ScanStats(**{name: getattr(base, name) for name in ScanStats.__struct_fields__})
+        stats = ScanStats(**{name: getattr(base, name) for name in ScanStats.__struct_fields__})
         if not base.is_finished:
-            findings.after, findings.has_ended = None, False  # it ends, and is counted, anew
+            stats.count_after, stats.has_ended = None, False  # what is left is fetched, then counted again
         return PartitionedScan(
             self._source.fetch,
             ranges,
             gaps,
             end=last_id(bound),
-            width=self._source.width,
-            page_size=self._source.connection.page_size,
-            most_spans=self._source.most_spans,
-            findings=findings,
+            concurrency=self._source.concurrency,
+            page_size=self._source.context.page_size,
+            max_spans=self._source.max_spans,
+            stats=stats,
         )
 
-    async def _take(self, walk: PartitionedScan[T]) -> Batch[T] | None:
+    async def _next_batch(self, scan: PartitionedScan[T]) -> Batch[T] | None:
         try:
-            return await walk.take()
+            return await scan.next_batch()
         except RangeFilterIgnored:
-            raise  # there is nothing to go on from
+            raise  # resuming would not help: the server cannot be extracted from
         except AmiliError as error:
             raise ExtractionInterrupted(
                 f"the extraction of {self._source.path} was interrupted after {self.rows} records: {error}",
                 checkpoint=self.checkpoint,
             ) from error
 
-    def _open_batch(self, batch: Batch[T]) -> _Taken[T]:
-        page, known = batch.page, self._source.known
+    def _open_batch(self, batch: Batch[T]) -> _CurrentBatch[T]:
+        page, delivered = batch.page, self._source.delivered_versions
         self._pages += 1
-        if announce := self._source.connection.announce:
+        if announce := self._source.context.announce:
             announce(PageReceived(path=self._source.path, number=self._pages, items=len(page.items), total=self.total))
-        if not known:
-            return _Taken(batch=batch, items=page.items, places=range(len(page.items)))
-        places = [place for place, key in enumerate(page.keys) if version_hash(key) not in known]
-        return _Taken(batch=batch, items=tuple(page.items[place] for place in places), places=places)
+        if not delivered:
+            return _CurrentBatch(batch=batch, items=page.items, places=range(len(page.items)))
+        places = [place for place, key in enumerate(page.keys) if version_hash(key) not in delivered]
+        return _CurrentBatch(batch=batch, items=tuple(page.items[place] for place in places), places=places)
 
-    def _close_batch(self, taken: _Taken[T]) -> None:
-        taken.count, rows = len(taken.items), len(taken.batch.page.keys)
-        taken.batch.take(rows)
-        self._base, self._taken = self._add(self._base, taken, rows), None
+    def _close_batch(self, current: _CurrentBatch[T]) -> None:
+        current.count, rows = len(current.items), len(current.batch.page.keys)
+        current.batch.mark_consumed(rows)
+        self._base, self._current = self._add(self._base, current, rows), None
 
-    def _add(self, base: Checkpoint, taken: _Taken[T], rows: int) -> Checkpoint:
-        """What is known once the first *rows* of a batch have been taken too; the marks of recent ones are kept."""
-        items = taken.items[: taken.count]
+    def _add(self, base: Checkpoint, current: _CurrentBatch[T], rows: int) -> Checkpoint:
+        """The checkpoint with the first *rows* rows of a batch added; also keeps the hashes of recent versions."""
+        items = current.items[: current.count]
         if base.bound is not None:
-            self._recent.update(find_recent(taken.batch.page.keys[:rows], base.bound - SINCE_OVERLAP))
+            self._recent.update(recent_version_hashes(current.batch.page.keys[:rows], base.bound - SINCE_OVERLAP))
         return replace(
             base,
             rows=base.rows + len(items),
-            known=base.known + rows - len(items),
-            sums=add_money(base.sums, items, self._source.shape.record),
+            already_delivered=base.already_delivered + rows - len(items),
+            sums=add_money(base.sums, items, self._source.listing.record_type.record),
         )

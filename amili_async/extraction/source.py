@@ -1,144 +1,189 @@
-"""What is to be extracted, and how a page of it is fetched."""
+"""What an extraction reads, what it will cost, and how one page of it is fetched."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from math import floor
+from math import ceil, floor
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from amili_async._paging.partition import LOWEST, Span
+from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan_page import ScanPage
 from amili_async._wire.context import ClientContext, check_count
-from amili_async._wire.decoding import decoder_for
-from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, list_request, server_time
+from amili_async._wire.listing import Listing
+from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, server_time
+from amili_async.conditions import field, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
-from amili_async.extraction.checkpoint import Checkpoint, Manifest, Verdict, check_same, fingerprint, verdict_of
-from amili_async.filters import describe, filter_document
+from amili_async.extraction.checkpoint import (
+    Checkpoint,
+    Manifest,
+    Verdict,
+    check_same_extraction,
+    fingerprint,
+    verdict_of,
+)
+from amili_async.filters import describe
 from amili_async.models import Record
 from amili_async.models.record_type import RecordType
-from amili_async.policies import Priority
-from amili_async.query import Projection, Query, RangedQuery, encode_projection, field
+from amili_async.query import Projection, RangedQuery, encode_projection
 
 T = TypeVar("T")
 
 BOUND_LAG = timedelta(seconds=10)
-"""How long before the server's time the bound lies: a row made by then has been stored by now."""
+"""How long before the server's time the bound lies: rows whose ids were made before it have been stored by now."""
 SINCE_OVERLAP = timedelta(minutes=5)
-"""How far `since` looks back behind the bound: a row stamped before it may have been stored after it."""
+"""How far `since` looks back before the earlier bound: a row can be stored later than its `_updated`."""
+MAX_CLOCK_DIFFERENCE = 86_400.0
+"""Seconds: with a larger difference between the server's clock and ours, neither is believed."""
+PAGING_PARAMETERS_BYTES = 60
+"""Bytes of a request line besides path and query: `&page=…&max_results=…` and punctuation."""
 
-_FARTHEST_CLOCKS = 86_400.0
-_LONGEST_REST = 60  # what a request line has besides: page, page size, punctuation
 _KEYS = RecordType[Record](record=Record, wire=Record, projection=None)
 
 
-class Source(Struct, Generic[T], frozen=True, kw_only=True):
-    """What is to be extracted."""
+class Plan(Struct, frozen=True, kw_only=True):
+    """What an extraction will cost, if nothing changes and no other process uses the key."""
 
-    path: str
-    """The API's path of the resource."""
-    asked: RangedQuery
+    rows: int
+    """How many records match."""
+    requests: int
+    """At least: the pages, a request that shows that the server filters by `_id`, and a count; without token requests
+    and retries."""
+    seconds: float | None
+    """Until the last request can be sent, by the rate limit; `None` if a rate limiter of yours has no forecast."""
+    finish: datetime | None
+    """The earliest moment by this machine's clock, in UTC; the server's response times are not included."""
+
+
+def make_plan(rows: int, context: ClientContext) -> Plan:
+    """The plan for so many records."""
+    pages = max(1, ceil(rows / context.page_size))
+    # A list of one page needs one request more: only a request with a range shows that the server filters by `_id`.
+    requests = pages + (0 if rows == 0 else 2 if pages == 1 else 1)
+    seconds = context.forecast(requests)
+    now = datetime.fromtimestamp(context.clock.wall(), UTC)
+    return Plan(
+        rows=rows,
+        requests=requests,
+        seconds=seconds,
+        finish=None if seconds is None else now + timedelta(seconds=seconds),
+    )
+
+
+class Source(Struct, Generic[T], frozen=True, kw_only=True):
+    """The list, filter and fields that an extraction reads."""
+
+    listing: Listing[T]
+    """The list, decoded into what the caller gets."""
+    keys: Listing[Record]
+    """The same list, decoded into the ids, dates and etags of its records only."""
+    query: RangedQuery
     """The filter, `since` included, and the projection."""
-    counted: RangedQuery
-    """The same for a count, for which no field is needed."""
-    shape: RecordType[T]
-    """What the records are read into."""
+    count_query: RangedQuery
+    """The same filter for a count, which needs no fields."""
     filter: str
     """The caller's filter without its values."""
-    width: int
+    concurrency: int
     """Requests in flight at most."""
-    known: frozenset[str]
-    """Marks of the versions of rows that `since` delivered."""
-    connection: ClientContext
-    """What carries the requests."""
-
-    async def fetch_beginning(self) -> tuple[ScanPage[T], datetime]:
-        """The first page of all that match, and the bound that follows from the server's time."""
-        response = await self._call(self.asked.whole(), max_results=self.connection.page_size)
-        ours = self.connection.clock.wall()
-        theirs = server_time(response, default=ours)
-        if abs(theirs - ours) > _FARTHEST_CLOCKS:
-            raise UnreadableResponse(
-                f"GET /{self.path} was answered with a Date that is more than a day away from this machine's clock: "
-                "one of the two is wrong, so it cannot be told which records are too new",
-                request=f"GET /{self.path}",
-            )
-        # The earlier of the two: a bound that is too late would make `since` miss what is made until then.
-        return self._read(response), datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
-
-    async def look_again(self) -> ScanPage[T]:
-        """The first page of all that match by now."""
-        return (await self.fetch_beginning())[0]
-
-    async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> ScanPage[T]:
-        """A page of those whose ids lie in one of the spans; for a count only the first, without its record."""
-        asked = self.counted if is_count else self.asked
-        query = asked.between(*spans[0]) if len(spans) == 1 else asked.among(spans)
-        response = await self._call(query, page, max_results=1 if is_count else self.connection.page_size)
-        return self._read(response, is_count=is_count)  # which page it is, the ids on it show
+    delivered_versions: frozenset[str]
+    """Hashes of the versions of rows that the earlier extraction (`since=`) delivered."""
 
     @property
-    def most_spans(self) -> int:
+    def path(self) -> str:
+        """The API's path of the resource."""
+        return self.listing.path
+
+    @property
+    def context(self) -> ClientContext:
+        """Sends the requests."""
+        return self.listing.context
+
+    async def fetch_first_page(self) -> tuple[ScanPage[T], datetime]:
+        """The first page of the list, without a range, and the bound that follows from the server's time."""
+        response = await self.listing.send(self.query.whole(), page_size=self.context.page_size)
+        ours = self.context.clock.wall()
+        theirs = server_time(response, default=ours)
+        if abs(theirs - ours) > MAX_CLOCK_DIFFERENCE:
+            raise UnreadableResponse(
+                f"{self.listing.label}: the Date of the response differs from this machine's clock by more than a day: "
+                "one of the two is wrong, so it is not known which records are too new",
+                request=self.listing.label,
+            )
+        # The earlier of the two clocks: with a bound in the future, `since` would miss rows made until then.
+        return self._decode(response), datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
+
+    async def fetch_again(self) -> ScanPage[T]:
+        """The first page of the list, requested again."""
+        return (await self.fetch_first_page())[0]
+
+    async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> ScanPage[T]:
+        """One page of the rows in the spans, by `_id`; for a count only the first row, read for its identity."""
+        ranged = self.count_query if is_count else self.query
+        query = ranged.between(*spans[0]) if len(spans) == 1 else ranged.among(spans)
+        listing: Listing[Any] = self.keys if is_count else self.listing
+        response = await listing.send(query, page=page, page_size=1 if is_count else self.context.page_size)
+        return self._decode(response, is_count=is_count)
+
+    @property
+    def max_spans(self) -> int:
         """How many spans fit into one request line."""
-        empty = len(self.asked.among(((LOWEST, LOWEST),)).encoded)
-        each = len(self.asked.among(((LOWEST, LOWEST),) * 2).encoded) - empty
-        return max(1, 1 + (MAX_REQUEST_TARGET - len(self.path) - empty - _LONGEST_REST) // each)
+        empty = len(self.query.among(((LOWEST_ID, LOWEST_ID),)).encoded)
+        each = len(self.query.among(((LOWEST_ID, LOWEST_ID),) * 2).encoded) - empty
+        return max(1, 1 + (MAX_REQUEST_TARGET - len(self.path) - empty - PAGING_PARAMETERS_BYTES) // each)
 
-    async def _call(self, query: Query, page: int = 1, *, max_results: int) -> Response:
-        request = list_request(self.path, query, page=page, max_results=max_results, priority=Priority.BULK)
-        return await self.connection.call(request)
+    def _decode(self, response: Response, *, is_count: bool = False) -> ScanPage[T]:
+        """Decode a page; records of a caller's type are decoded a second time for their ids.
 
-    def _read(self, response: Response, *, is_count: bool = False) -> ScanPage[T]:
-        """Decode a page; records that need not know their id are read a second time for it."""
-        label = f"GET /{self.path}"
-        shape: RecordType[Any] = _KEYS if is_count else self.shape
-        size = self.connection.page_size
-        page = decoder_for(shape).read_page(response, request=label, number=None, size=size)
+        The page number is not checked: the ids show which rows the page has.
+        """
+        listing: Listing[Any] = self.keys if is_count else self.listing
+        page = listing.decode(response, page=None, page_size=self.context.page_size)
         keys = page.items
-        if not issubclass(shape.record, Record):
-            keys = decoder_for(_KEYS).read_page(response, request=label, number=None).items
+        if not issubclass(listing.record_type.record, Record):
+            keys = self.keys.decode(response, page=None).items
         return ScanPage(items=page.items, keys=keys, received=len(keys), max_results=page.max_results, total=page.total)
 
 
 def last_id(bound: datetime) -> str:
-    """The last id that can have been made by then."""
+    """The highest id that can have been made up to *bound*: an ObjectId begins with four bytes of seconds."""
     return f"{int(bound.timestamp()):08x}{'f' * 16}"
 
 
 def build_source(
-    path: str,
+    listing: Listing[T],
     document: Mapping[str, Any],
-    shape: RecordType[T],
-    connection: ClientContext,
     *,
     projection: Projection,
     since: Manifest | Checkpoint | None,
     parts: int | None,
 ) -> Source[T]:
-    """What matches the checked filter, since an earlier extraction if that is given."""
-    asked = document
-    if since is not None:
-        if not since.is_finished or since.bound is None:
-            raise ConfigurationError("the extraction to go on from has not ended: resume it first, with checkpoint=")
-        if verdict_of(since) is Verdict.PARTIAL:
-            raise ConfigurationError("the extraction to go on from lacks rows (its verdict is partial): extract anew")
-        # By its id where the API has no date of its change, or the id is ahead of it.
-        changed = (field("_updated") >= since.bound - SINCE_OVERLAP) | (field("_id") > last_id(since.bound))
-        asked = filter_document(changed & document if document else changed)
-    width = connection.concurrency if parts is None else min(connection.concurrency, check_count(parts, "parts"))
+    """The source for a checked filter; raises `ConfigurationError` for what does not belong together."""
+    filtered = document if since is None else _changed_since(document, since)
+    context = listing.context
+    fields = encode_projection(listing.record_type.projection or projection)
     source = Source(
-        path=path,
-        asked=RangedQuery(document=asked, projection=encode_projection(shape.projection or projection)),
-        counted=RangedQuery(document=asked, projection=encode_projection(("_id",))),
-        shape=shape,
+        listing=listing,
+        keys=Listing(listing.path, _KEYS, context),
+        query=RangedQuery(document=filtered, projection=fields),
+        count_query=RangedQuery(document=filtered, projection=encode_projection(("_id",))),
         filter=describe(document),
-        width=width,
-        known=frozenset() if since is None else since.marks,
-        connection=connection,
+        concurrency=context.concurrency if parts is None else min(context.concurrency, check_count(parts, "parts")),
+        delivered_versions=frozenset() if since is None else since.version_hashes,
     )
-    for query in (source.asked, source.counted):  # a filter that makes too long a request line is refused now
-        list_request(path, query.between(LOWEST, LOWEST), page=10**6)
+    for query in (source.query, source.count_query):
+        listing.check(query.between(LOWEST_ID, LOWEST_ID))
     return source
+
+
+def _changed_since(document: Mapping[str, Any], since: Manifest | Checkpoint) -> Mapping[str, Any]:
+    """The filter, limited to what was created or changed after an earlier extraction."""
+    if not since.is_finished or since.bound is None:
+        raise ConfigurationError("since= is an extraction that is not finished: resume it first, with checkpoint=")
+    if verdict_of(since) is Verdict.PARTIAL:
+        raise ConfigurationError("since= is an extraction that lacks rows (its verdict is partial): repeat it first")
+    # By `_id` too: a row may have no `_updated`, or one that is older than its id.
+    changed = (field("_updated") >= since.bound - SINCE_OVERLAP) | (field("_id") > last_id(since.bound))
+    return filter_document(changed & document if document else changed)
 
 
 def initial_checkpoint(
@@ -148,15 +193,15 @@ def initial_checkpoint(
     checkpoint: Checkpoint | None,
     since: Manifest | Checkpoint | None,
 ) -> Checkpoint:
-    """Where to begin; `ConfigurationError` for what does not belong together."""
+    """Where to begin; raises `ConfigurationError` for what does not belong together."""
     own = fingerprint(path, document)
     if isinstance(checkpoint, Manifest):
-        raise ConfigurationError("checkpoint= takes a Checkpoint: a Manifest tells of an extraction, for since=")
-    for given, what in ((checkpoint, "checkpoint"), (since, "extraction to go on from")):
+        raise ConfigurationError("checkpoint= must be a Checkpoint; a Manifest is for since=")
+    for given, what in ((checkpoint, "checkpoint="), (since, "since=")):
         if given is not None:
-            check_same(given, resource=path, fingerprint=own, what=what)
+            check_same_extraction(given, resource=path, fingerprint=own, what=what)
     bound = None if since is None else since.bound
     start = checkpoint or Checkpoint(resource=path, fingerprint=own, since=bound)
     if start.since != bound:
-        raise ConfigurationError("the checkpoint was made with another since: give the same one again")
+        raise ConfigurationError("checkpoint= was made with another since=: give the same one")
     return start

@@ -1,4 +1,4 @@
-"""The exact sum of each money column, kept while records pass by."""
+"""The exact sum of each money column, updated with each batch of records."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
@@ -9,15 +9,16 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from amili_async.models.fields import MONEY
+from amili_async.models.kinds import MONEY
 
+# Money is summed exactly or not at all: an inexact addition raises, and makes the column's sum None.
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 
 
 def add_money(sums: Mapping[str, Decimal | None], records: Sequence[Any], record: Any) -> dict[str, Decimal | None]:
-    """The sums with those of *records* added; `None` for a column with a value that cannot be summed exactly.
+    """The sums with *records* added; `None` for a column with a value that cannot be summed exactly.
 
-    The columns are those of the *record* type; of dicts, those that occur.
+    The columns are those of the *record* type; for dicts, those that occur.
     """
     added = dict(sums)
     with localcontext(_EXACT):
@@ -40,6 +41,7 @@ def _add(total: Decimal | None, values: list[Any]) -> Decimal | None:
         try:
             total = sum(values, total)
         except TypeError:
+            # A caller's own struct may have UNSET for what is absent; records of ours never do.
             total = sum((value for value in values if value is not None and value is not UNSET), total)
     except (TypeError, ArithmeticError):
         return None
@@ -48,7 +50,7 @@ def _add(total: Decimal | None, values: list[Any]) -> Decimal | None:
 
 @lru_cache(maxsize=256)
 def _columns_of(record: Any) -> tuple[tuple[str, Any], ...]:
-    """The API's names of the money columns, and what reads each; `None` for a dict."""
+    """The API's names of the money columns, each with the function that reads it; `None` for a dict."""
     if not issubclass(record, msgspec.Struct):
         return tuple((name, None) for name in MONEY)
     fields = msgspec.structs.fields(record)

@@ -1,26 +1,30 @@
-"""The records of the three resources, and the vocabularies of their fields."""
+"""The records of the three resources, and the known values of their fields."""
 
 from amili_async.models.creditor_payment import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.models.fields import (
     Article,
     CaseState,
+    Category,
     FinanceCategory,
+    Id,
+    Money,
     PaymentStatus,
     Record,
-    Timestamp,
-    format_date,
-    parse_date,
 )
 from amili_async.models.json import encode, to_document
 from amili_async.models.payout import Payout, PayoutSummary
 from amili_async.models.payout_specification import PayoutSpecification
+from amili_async.models.timestamps import Timestamp, format_date, parse_date
 
 __all__ = [
     "Article",
     "CaseState",
+    "Category",
     "CreatedPayment",
     "CreditorPayment",
     "FinanceCategory",
+    "Id",
+    "Money",
     "NewCreditorPayment",
     "PaymentStatus",
     "Payout",

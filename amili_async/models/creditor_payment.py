@@ -1,117 +1,109 @@
-"""A creditor payment: a debtor paid the creditor directly, and the creditor says so."""
+"""A creditor payment: a debtor paid the creditor directly, and the creditor reports it to Amili."""
 
 import secrets
 from datetime import datetime
 from decimal import Decimal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
-from amili_async.models.fields import (
-    Maybe,
-    Money,
-    PaymentStatus,
-    Record,
-    Timestamp,
-    check_id,
-    format_date,
-    is_like_a_date,
-    is_object_id,
-)
+from amili_async.models.fields import Category, Id, Money, PaymentStatus, Record, check_id, is_object_id
+from amili_async.models.timestamps import Timestamp, format_date, is_like_a_date
 
-LONGEST_REFERENCE = 255
-"""Characters of a reference or an invoice number: several dozens of them must fit into one request line."""
+MAX_REFERENCE_LENGTH = 255
+"""Characters of a reference or an invoice number: a look-up puts dozens of references into one request line."""
 
 
-class _Registered(Record, frozen=True, gc=False, kw_only=True):
-    """What the API tells of a payment that it has registered."""
+class _Registered(Record, frozen=True, kw_only=True):
+    """The fields that the API documents for the response to a registration and for a row of the list."""
 
-    request_status: Maybe[str] = field(name="_status", default=UNSET)
-    """`_status`: `OK` where the request as such was accepted."""
-    payment_status: Maybe[str] = field(name="_payment_status", default=UNSET)
-    """`_payment_status`: how far the registration got, such as `completed`."""
-    settled_amount: Maybe[Money] = UNSET
-    """How much was settled."""
-    status: Maybe[str] = UNSET
-    """How settling went; `PaymentStatus` has the known values."""
-    status_reason_locale: Maybe[str] = UNSET
+    request_status: Category | None = field(name="_status", default=None)
+    """`_status`: `OK` if the request was accepted."""
+    payment_status: Category | None = field(name="_payment_status", default=None)
+    """`_payment_status`: the state of the registration, such as `completed`."""
+    settled_amount: Money | None = None
+    """The amount that was settled."""
+    status: Category | None = None
+    """The result of settling; `PaymentStatus` has the known values."""
+    status_reason_locale: str | None = None
     """The locale key of the reason for that status."""
-    case_invoice_number: Maybe[str] = UNSET
+    case_invoice_number: str | None = None
     """The invoice number of the case, which need not be the one that was sent."""
-    case_reference_number: Maybe[str] = UNSET
+    case_reference_number: str | None = None
     """The reference number of the case."""
-    booking_date: Maybe[Timestamp] = UNSET
+    booking_date: Timestamp | None = None
     """When the payment was settled."""
 
 
-class CreatedPayment(_Registered, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """A payment that is registered, as far as the API told of it.
+class CreatedPayment(_Registered, frozen=True, kw_only=True):
+    """A registered payment, as returned by `create()`, `create_many()` and `find()`.
 
-    It can be registered and yet not settled as meant: `status` may be `warning` or `error`, and `status_reason_locale`
-    says why. `raise_for_status()` makes an error of that. One that was found has all that its row in the list has; of
-    one that was created the API tells less.
+    A registered payment is not always settled: `status` can be `warning` or `error`, with the reason in
+    `status_reason_locale`, and `raise_for_status()` raises for that. A payment that was found has all fields of its row
+    in the list; the response to a registration has fewer.
     """
 
-    creditor_payment_reference: Maybe[str] = UNSET
-    """The reference that it was sent with, be it yours or a generated one: by it the payment can be found again."""
+    creditor_payment_reference: str | None = None
+    """The reference that was sent, the caller's or a generated one: `find()` looks the payment up by it."""
     was_found: bool = False
-    """Whether it was found to be registered, after an answer that never came or in an earlier run, not created now."""
+    """Whether a look-up found it, after a lost response or in a later run; `False` if this call created it."""
 
     @property
     def is_completed(self) -> bool:
-        """Whether nothing that the API said of it differs from `completed`."""
-        said = {self.status, self.payment_status}
-        return said <= {PaymentStatus.COMPLETED, None, UNSET}
+        """Whether each status that the API states is `completed`."""
+        # `status` is optional in the response, and a 201 can carry `warning` or `error`.
+        return {self.status, self.payment_status} <= {PaymentStatus.COMPLETED, None}
 
     def raise_for_status(self) -> "CreatedPayment":
-        """Return the payment itself if it is completed; else raise `PaymentNotCompleted`.
+        """Return the payment itself if it is completed; otherwise raise `PaymentNotCompleted`.
 
-        A status that is neither documented nor `completed` counts as not completed.
+        An undocumented status counts as not completed.
         """
         if self.is_completed:
             return self
-        known = [said for said in (self.status, self.payment_status) if said in tuple(PaymentStatus)]
-        what = next((said for said in known if said != PaymentStatus.COMPLETED), "one that is not documented")
+        # An undocumented status is not quoted: errors show no contents of a record.
+        documented = [each for each in (self.status, self.payment_status) if each in tuple(PaymentStatus)]
+        status = next((each for each in documented if each != PaymentStatus.COMPLETED), "not a documented one")
         raise PaymentNotCompleted(
-            f"the payment is registered, but its status is {what}; .created says more. "
-            "Sent again it would be registered twice",
+            f"the payment is registered, but its status is {status}: see .created for the API's reason, and do not "
+            "send it again, since that would register it twice",
             created=self,
         )
 
 
-class CreditorPayment(_Registered, frozen=True, gc=False, kw_only=True):
+class CreditorPayment(_Registered, frozen=True, kw_only=True):
     """One row of `creditor--payments`."""
 
-    account: Maybe[str] = UNSET
+    account: Id | None = None
     """The account's id, set by the API."""
-    creditor: Maybe[str] = UNSET
+    creditor: Id | None = None
     """The creditor's id."""
-    case: Maybe[str] = UNSET
+    case: Id | None = None
     """The case's id."""
-    invoice_number: Maybe[str] = UNSET
+    invoice_number: str | None = None
     """The invoice number by which the case was found."""
-    currency: Maybe[str] = UNSET
+    currency: Category | None = None
     """`SEK`, the only one so far."""
-    amount: Maybe[Money] = UNSET
-    """What was paid."""
-    bank_transaction_date: Maybe[Timestamp] = UNSET
+    amount: Money | None = None
+    """The amount that was paid."""
+    bank_transaction_date: Timestamp | None = None
     """When the bank booked it."""
-    client_registration_date: Maybe[Timestamp] = UNSET
+    client_registration_date: Timestamp | None = None
     """When the creditor registered it."""
-    creditor_payment_reference: Maybe[str] = UNSET
+    creditor_payment_reference: str | None = None
     """The creditor's own reference."""
-    file_import_report: Maybe[str] = UNSET
-    """The id of the file import that it came from, set by the API."""
-    origin: Maybe[str] = UNSET
+    file_import_report: Id | None = None
+    """The id of the file import that created it, set by the API."""
+    origin: Category | None = None
     """Who registered it, such as `creditor_system`."""
 
 
-class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=False):
-    """A payment to register. What the API would refuse, or misread, is a `ConfigurationError` here.
+class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+    """A payment to register. A value that the API would reject or misread raises `ConfigurationError`.
 
-    `account` and `file_import_report` are missing on purpose: the API sets them. Two payments that are equal are the
-    same payment: keep the object (or its reference) until you know what became of it.
+    `account` and `file_import_report` are not accepted: the API sets them. Two equal objects are the same payment: keep
+    the object, or its reference, until its outcome is known.
     """
 
     creditor: str
@@ -120,33 +112,34 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
     """More than zero, at most two decimals; an `int` or `float` becomes the `Decimal` that it prints as."""
     bank_transaction_date: datetime
     """When the bank booked it: aware, whole seconds."""
-    case: str | UnsetType = UNSET
+    case: str | None = None
     """The case's id; either this or `invoice_number`."""
-    invoice_number: str | UnsetType = UNSET
-    """The invoice, by which the API finds the creditor's case; either this or `case`."""
+    invoice_number: str | None = None
+    """The invoice number by which the API finds the case; either this or `case`."""
     creditor_payment_reference: str = field(default_factory=lambda: f"auto-{secrets.token_hex(10)}")
-    """The creditor's own reference, by which the payment is found again; one that no other has is made where none is
-    given. It should be given where the payment may be put together anew, after a restart for example."""
-    client_registration_date: datetime | UnsetType = UNSET
-    """When the creditor registered it: aware, whole seconds; the API takes its own time where absent."""
-    currency: str = "SEK"
+    """The creditor's own reference, by which the payment is looked up; a unique one is generated by default. Give one
+    if the same payment can be constructed again, for example after a restart."""
+    client_registration_date: datetime | None = None
+    """When the creditor registered it: aware, whole seconds; the API uses its own time if absent."""
+    # Factories, because `omit_defaults` would not send a field that equals a plain default, and the API requires both.
+    currency: str = field(default_factory=lambda: "SEK")
     """Only `SEK` is supported."""
-    origin: str = "creditor_system"
+    origin: str = field(default_factory=lambda: "creditor_system")
     """Only `creditor_system` is supported."""
 
     def __post_init__(self) -> None:
-        if (self.case is UNSET) == (self.invoice_number is UNSET):
+        if (self.case is None) == (self.invoice_number is None):
             raise ConfigurationError("a payment needs exactly one of case and invoice_number")
         force_setattr(self, "creditor", check_id(self.creditor, what="creditor"))
-        if self.case is not UNSET:
+        if self.case is not None:
             force_setattr(self, "case", check_id(self.case, what="case"))
         force_setattr(self, "amount", _check_amount(self.amount))
-        for name in ("invoice_number", "creditor_payment_reference"):
-            if getattr(self, name) is not UNSET:
-                _check_text(getattr(self, name), name)
-        for name in ("bank_transaction_date", "client_registration_date"):
-            if getattr(self, name) is not UNSET:
-                _check_moment(getattr(self, name), name)
+        if self.invoice_number is not None:
+            _check_text(self.invoice_number, "invoice_number")
+        _check_text(self.creditor_payment_reference, "creditor_payment_reference")
+        _check_moment(self.bank_transaction_date, "bank_transaction_date")
+        if self.client_registration_date is not None:
+            _check_moment(self.client_registration_date, "client_registration_date")
         if self.currency != "SEK":
             raise ConfigurationError("currency must be 'SEK', the only one that the API supports")
         if self.origin != "creditor_system":
@@ -155,12 +148,15 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
 
 def _check_amount(amount: object) -> Decimal:
     if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal)):
-        raise ConfigurationError("amount must be a Decimal")
+        raise ConfigurationError("amount must be a Decimal, an int or a float")
+    # The shortest repr is what the caller wrote: Decimal(0.1) has 55 digits. numpy's floats override `__repr__`.
     exact = Decimal(float.__repr__(amount)) if isinstance(amount, float) else Decimal(amount)
     if not exact.is_finite():
-        raise ConfigurationError("amount must be a number, not NaN or infinite")
+        raise ConfigurationError("amount must be finite")
     if exact <= 0:
         raise ConfigurationError("amount must be more than zero")
+    # `adjusted` first: as_integer_ratio() of 1E+999999 would compute a million digits. A denominator that divides 100
+    # means at most two decimals, whatever zeros follow; unlike quantize() it is independent of the decimal context.
     if not -2 <= exact.adjusted() <= 12 or 100 % exact.as_integer_ratio()[1]:
         raise ConfigurationError("amount must have at most two decimals and thirteen digits before them")
     return exact
@@ -169,13 +165,14 @@ def _check_amount(amount: object) -> Decimal:
 def _check_text(text: object, name: str) -> None:
     if not isinstance(text, str) or not text.strip():
         raise ConfigurationError(f"{name} must be a text that is not blank")
-    if text != text.strip() or not text.isprintable() or len(text) > LONGEST_REFERENCE:
+    if text != text.strip() or not text.isprintable() or len(text) > MAX_REFERENCE_LENGTH:
         raise ConfigurationError(
-            f"{name} must have no blanks around it, only printable characters and plain blanks in it, and "
-            f"at most {LONGEST_REFERENCE} characters: else it may be stored in another form, and not be found again"
+            f"{name} must have no blanks around it, only printable characters in it, and at most "
+            f"{MAX_REFERENCE_LENGTH} characters: the API may store another text otherwise, which no look-up finds"
         )
+    # Eve parses such a text in a filter as an ObjectId or a date, which equals no stored text.
     if name == "creditor_payment_reference" and (is_object_id(text) or is_like_a_date(text)):
-        raise ConfigurationError(f"{name} looks like an id or a date to the API, which could not find it again")
+        raise ConfigurationError(f"{name} looks like an id or a date, which the API cannot look up: add a prefix to it")
 
 
 def _check_moment(moment: object, name: str) -> None:

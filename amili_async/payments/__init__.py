@@ -1,4 +1,4 @@
-"""Registering payments exactly once, one or many, and finding them again."""
+"""Register payments, one or many, each exactly once, and look them up."""
 
 from amili_async.payments.batch import PaymentOutcome
 from amili_async.payments.resource import CreditorPayments

@@ -1,8 +1,8 @@
-"""Registering a list of payments: outcomes in order, one per payment, and nothing registered twice by a second run.
+"""Register a list of payments: outcomes in order, one per payment, and no duplicate in a second run over the list.
 
-The law: what is registered already is found by its reference and not sent. So a payment whose reference cannot be
-looked up is not sent either, and nothing more is sent where the API does not show by its reference what it has just
-registered: a second run could not tell.
+Invariant: a payment that a second run could not find is not sent. References are looked up before anything is sent, and
+what is registered is not sent again. So a payment whose reference cannot be looked up is not sent, and after the first
+registration nothing more is sent until the API has shown that payment by its reference.
 """
 
 import asyncio
@@ -20,29 +20,30 @@ from amili_async.errors import ConfigurationError, PaymentNotSent, PaymentOutcom
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.models.json import encode_json
 from amili_async.payments.create import PaymentCreator, check_payment
-from amili_async.payments.lookup import PaymentLookup, find_same
+from amili_async.payments.lookup import PaymentLookup, match_payment
 
-MOST_AT_ONCE = 99
-"""References looked up by one request: one less than a page holds, so that a page is certainly all that there is."""
-LONGEST_LOOKUP = 6000
-"""Bytes of references in one request line, of some 8,000 in all."""
-MOST_UNKNOWN = 10
-"""Outcomes in a row that are unknown, after which nothing more is sent: each would have to be looked into."""
-LOOKAHEAD = 2
-"""Payments sent or waiting to be told of, per request in flight: what was sent should soon be known."""
+MAX_REFERENCES_PER_LOOKUP = 99
+"""One less than a page holds: with unique references, one page that is not full has all rows."""
+MAX_LOOKUP_BYTES = 6000
+"""Bytes of percent-encoded references in one request line; gateways reject lines of some 8,000."""
+MAX_CONSECUTIVE_UNKNOWN = 10
+"""Unknown outcomes in a row after which nothing more is sent: each of them has to be clarified by hand."""
+LOOKAHEAD_PER_REQUEST = 2
+"""Payments sent ahead of the consumer, per request in flight: few, since the outcome of each should soon be known."""
 
-_NO_TELLING = "so a second run could not tell whether it is registered"
+Known = Exception | CreatedPayment
+"""The outcome of a payment, as far as it is known: an error, or the registered payment."""
 
 
 class PaymentOutcome(Struct, frozen=True, gc=False, kw_only=True):
-    """What became of one payment of a list."""
+    """The outcome of one payment of a list."""
 
     payment: NewCreditorPayment
     """The very object that was given."""
     created: CreatedPayment | None = None
-    """The registered payment (`was_found`: it was registered before, or its answer got lost); `None` with an error."""
+    """The registered payment, with `was_found` if it was registered before or its response was lost; else `None`."""
     error: Exception | None = None
-    """Why it is not known to be registered; `None` where it is. Only after `PaymentOutcomeUnknown` it may be."""
+    """Why it is not known to be registered; otherwise `None`. Only a `PaymentOutcomeUnknown` may be registered."""
 
 
 class BatchRegistration:
@@ -52,157 +53,167 @@ class BatchRegistration:
         self,
         payments: Iterable[NewCreditorPayment],
         *,
-        registrar: PaymentCreator,
-        search: PaymentLookup,
-        connection: ClientContext,
+        creator: PaymentCreator,
+        lookup: PaymentLookup,
+        context: ClientContext,
         width: int,
-        patience: float,
+        lookup_timeout: float,
     ) -> None:
         self._source: Iterator[NewCreditorPayment] = iter(payments)
-        self._registrar = registrar
-        self._search = search
-        self._connection = connection
-        self._patience = patience
-        self._window = PrefetchWindow(lambda _: self._settle(*self._ready.popleft()), width=width)
-        self._window.last = 0
-        self._window.ahead = width * LOOKAHEAD
-        self._ready: deque[tuple[NewCreditorPayment, Exception | CreatedPayment | None]] = deque()
+        self._creator = creator
+        self._lookup = lookup
+        self._context = context
+        self._lookup_timeout = lookup_timeout
+        # The window keeps the order of outcomes: its page n is the outcome of the nth payment that was looked up.
+        self._window = PrefetchWindow(lambda _: self._settle(*self._ready.popleft()), concurrency=width)
+        self._window.last_page = 0
+        self._window.pages_ahead = width * LOOKAHEAD_PER_REQUEST
+        self._ready: deque[tuple[NewCreditorPayment, Known | None]] = deque()
         self._references: set[tuple[str, str]] = set()
         self._held_back: NewCreditorPayment | None = None
         self._looking_up: asyncio.Task[None] | None = None
-        self._is_over = False
-        self._failure: Exception | None = None
+        self._is_exhausted = False
+        self._source_error: Exception | None = None
         self._verifying = asyncio.Lock()
         self._lookup_works = False
         self._lookup_broken = False
         self._unknown_in_a_row = 0
 
     async def outcomes(self) -> AsyncGenerator[PaymentOutcome, None]:
-        """The outcomes in order; what the list itself raised comes after those of the payments before."""
-        self._connection.running.add(self)
+        """The outcomes in order; an error of the iterable itself is raised after those of the payments before it."""
+        self._context.running.add(self)
         try:
             while True:
-                self._look_ahead()
+                self._start_lookup()
                 outcome = await self._window.take()
                 if outcome is not None:
                     yield outcome
                 elif self._looking_up is not None:
+                    # `wait` does not raise what the look-up raised: `_start_lookup` does, in its next call.
                     await asyncio.wait((self._looking_up,))
                 else:
                     break
-            if self._failure is not None:
-                raise self._failure
+            if self._source_error is not None:
+                raise self._source_error
         finally:
-            self._connection.running.discard(self)
+            self._context.running.discard(self)
             await cancel_all((self,))
 
-    def end(self) -> list[asyncio.Task[Any]]:
-        """Cancel what is under way; returns the tasks that have yet to end."""
-        tasks: list[asyncio.Task[Any]] = list(self._window.end())
+    def cancel(self) -> list[asyncio.Task[Any]]:
+        """Cancel everything that is running and return its tasks that have not finished."""
+        tasks: list[asyncio.Task[Any]] = list(self._window.cancel())
         if self._looking_up is not None:
             self._looking_up.cancel()
             tasks.append(self._looking_up)
         return tasks
 
-    def _look_ahead(self) -> None:
-        """Look the next references up, beside the outcomes: what is known must not wait for that."""
+    def _start_lookup(self) -> None:
+        """Look up the next references in a task of its own, so that known outcomes are delivered concurrently."""
         if self._looking_up is not None and self._looking_up.done():
+            # `cancel()` of a client that is closing cancels it; the window then raises for this run.
             if not self._looking_up.cancelled():
                 self._looking_up.result()
             self._looking_up = None
-        if self._looking_up is None and not self._is_over and len(self._ready) < self._window.ahead:
-            self._looking_up = asyncio.get_running_loop().create_task(self._prepare(self._take_some()))
+        if self._looking_up is None and not self._is_exhausted and len(self._ready) < self._window.pages_ahead:
+            self._looking_up = asyncio.get_running_loop().create_task(self._look_up(self._take_batch()))
 
-    def _take_some(self) -> list[NewCreditorPayment]:
-        """The next payments, as many as can be looked up at once."""
-        taken: list[NewCreditorPayment] = []
-        room = LONGEST_LOOKUP
-        while len(taken) < MOST_AT_ONCE and (payment := self._held_back or self._take_next()) is not None:
+    def _take_batch(self) -> list[NewCreditorPayment]:
+        """The next payments of the list, as many as one request can look up."""
+        batch: list[NewCreditorPayment] = []
+        room = MAX_LOOKUP_BYTES
+        while len(batch) < MAX_REFERENCES_PER_LOOKUP and (payment := self._held_back or self._take_next()) is not None:
             self._held_back = None
+            # Three more bytes for the comma, which is percent-encoded too.
             room -= len(quote(encode_json(payment.creditor_payment_reference))) + 3
-            if room < 0 and taken:
+            if room < 0 and batch:
                 self._held_back = payment
                 break
-            taken.append(payment)
-        return taken
+            batch.append(payment)
+        return batch
 
     def _take_next(self) -> NewCreditorPayment | None:
         try:
             payment = next(self._source)
             check_payment(payment)
         except StopIteration:
-            self._is_over = True
-        except Exception as error:  # noqa: BLE001 - it is raised when the payments before it are settled
-            self._failure, self._is_over = error, True
+            self._is_exhausted = True
+        except Exception as error:  # noqa: BLE001 - raised by `outcomes` once the payments before it are settled
+            self._source_error, self._is_exhausted = error, True
         else:
             return payment
         return None
 
-    async def _prepare(self, payments: list[NewCreditorPayment]) -> None:
-        """Find out which of them are registered already, and let them have their turn."""
+    async def _look_up(self, batch: list[NewCreditorPayment]) -> None:
+        """Find which payments are registered, and release all of them to be settled."""
         rows: list[CreditorPayment] = []
         failure: Exception | None = None
         try:
-            rows = await self._search.find_all(payments) if payments else []
-        except Exception as error:  # noqa: BLE001 - it is told with each of them
+            rows = await self._lookup.find_by_reference(batch) if batch else []
+        except Exception as error:  # noqa: BLE001 - reported as the outcome of each payment of the batch
             failure = error
+        # A row that was found by its reference proves that look-ups work, so the first payment need not be sent alone.
         self._lookup_works |= bool(rows)
-        for payment in payments:
-            known: Exception | CreatedPayment | None
-            key = (payment.creditor, payment.creditor_payment_reference)
-            if key in self._references:
-                known = ConfigurationError(
-                    "an earlier payment of the list has the same creditor and creditor_payment_reference, by which a "
-                    "second run knows what is registered; nothing was sent"
-                )
-            elif failure is not None:
-                known = _not_sent(payment, f"its reference could not be looked up, {_NO_TELLING}", failure)
-            else:
-                try:
-                    known = find_same(rows, payment)
-                except ReferenceTaken as error:
-                    known = error
-            self._references.add(key)
-            self._ready.append((payment, known))
-        self._window.last = (self._window.last or 0) + len(payments)
+        self._ready.extend((payment, self._known_outcome(payment, rows, failure)) for payment in batch)
+        self._window.last_page = (self._window.last_page or 0) + len(batch)
         self._window.top_up()
 
-    async def _settle(self, payment: NewCreditorPayment, known: Exception | CreatedPayment | None) -> PaymentOutcome:
-        """Register it unless its outcome is known; the first one alone, until lookups have been seen to work."""
+    def _known_outcome(
+        self, payment: NewCreditorPayment, rows: list[CreditorPayment], failure: Exception | None
+    ) -> Known | None:
+        """The outcome that needs no request; `None` if the payment is to be sent."""
+        key = (payment.creditor, payment.creditor_payment_reference)
+        if key in self._references:
+            return ConfigurationError(
+                "an earlier payment of the list has the same creditor and creditor_payment_reference; nothing was "
+                "sent. Give each payment a reference of its own, by which a second run finds it"
+            )
+        self._references.add(key)
+        if failure is not None:
+            return _not_sent(payment, "its reference could not be looked up, so it may be registered already", failure)
+        try:
+            return match_payment(rows, payment)
+        except ReferenceTaken as error:
+            return error
+
+    async def _settle(self, payment: NewCreditorPayment, known: Known | None) -> PaymentOutcome:
+        """The outcome of a payment, which is sent unless it is known; until look-ups are verified, one at a time."""
         if known is None and not self._lookup_works:
+            # Sent one at a time: if payments are not found by their references, a second run would send each of them
+            # again, and then only one has been sent. Tasks that waited for the lock send without it, or not at all.
             async with self._verifying:
                 if not self._lookup_works:
-                    known = self._refuse(payment) or await self._register(payment)
-                    await self._prove(payment, known)
-        known = known or self._refuse(payment) or await self._register(payment)
+                    known = self._reason_not_to_send(payment) or await self._create(payment)
+                    await self._verify_lookup(payment, known)
+        known = known or self._reason_not_to_send(payment) or await self._create(payment)
         if isinstance(known, CreatedPayment):
             return PaymentOutcome(payment=payment, created=known)
         return PaymentOutcome(payment=payment, error=known)
 
-    def _refuse(self, payment: NewCreditorPayment) -> PaymentNotSent | None:
-        """Why nothing more is sent, if it is not."""
+    def _reason_not_to_send(self, payment: NewCreditorPayment) -> PaymentNotSent | None:
         if self._lookup_broken:
-            shows = "the API does not show by its reference what it has just registered"
-            return _not_sent(payment, f"{shows}, {_NO_TELLING}", None)
-        if self._unknown_in_a_row >= MOST_UNKNOWN:
-            return _not_sent(payment, f"the outcomes of the last {MOST_UNKNOWN} that were sent are unknown", None)
+            reason = (
+                "the API does not find by its reference the payment registered last, so a second run would not either"
+            )
+            return _not_sent(payment, reason, None)
+        if self._unknown_in_a_row >= MAX_CONSECUTIVE_UNKNOWN:
+            reason = f"the outcomes of the last {MAX_CONSECUTIVE_UNKNOWN} payments are unknown; find() them first"
+            return _not_sent(payment, reason, None)
         return None
 
-    async def _register(self, payment: NewCreditorPayment) -> Exception | CreatedPayment:
-        known: Exception | CreatedPayment
+    async def _create(self, payment: NewCreditorPayment) -> Known:
+        known: Known
         try:
-            known = await self._registrar.register(payment, patience=self._patience)
-        except Exception as error:  # noqa: BLE001 - one that fails does not keep the others from being told of
+            known = await self._creator.create(payment, lookup_timeout=self._lookup_timeout)
+        except Exception as error:  # noqa: BLE001 - it is the outcome of this payment, and does not end the others
             known = error
         self._unknown_in_a_row = self._unknown_in_a_row + 1 if isinstance(known, PaymentOutcomeUnknown) else 0
         return known
 
-    async def _prove(self, payment: NewCreditorPayment, created: Exception | CreatedPayment) -> None:
-        """See whether a payment that was just registered is found by its reference; a failed one proves nothing."""
-        if not isinstance(created, CreatedPayment):
-            return
-        self._lookup_works = await self._search.shows(payment, created.id)
-        self._lookup_broken = not self._lookup_works
+    async def _verify_lookup(self, payment: NewCreditorPayment, created: Known) -> None:
+        """Check whether a payment that was just registered is found by its reference; a failed one proves nothing."""
+        if isinstance(created, CreatedPayment):
+            self._lookup_works = await self._lookup.can_find(payment, created.id)
+            self._lookup_broken = not self._lookup_works
 
 
 def _not_sent(payment: NewCreditorPayment, reason: str, cause: Exception | None) -> PaymentNotSent:

@@ -1,6 +1,6 @@
-"""Asking the API which payments it has registered, by their references.
+"""Look registered payments up by their reference, and decide which of the rows found is a given payment.
 
-The law: a filter that the server does not honour is an error, never "there is none".
+Invariant: a server that ignores the filter is an error; it never counts as "not registered".
 """
 
 import asyncio
@@ -10,23 +10,112 @@ from datetime import datetime
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored
 from amili_async._wire.context import ClientContext
-from amili_async._wire.decoding import decoder_for
-from amili_async._wire.protocol import list_request, server_time
-from amili_async.errors import ConfigurationError, ReferenceTaken, RegisteredTwice
-from amili_async.filters import Condition
+from amili_async._wire.listing import Listing
+from amili_async._wire.protocol import server_time
+from amili_async.conditions import Condition, field
+from amili_async.errors import ClientClosed, ConfigurationError, ReferenceTaken, RegisteredTwice
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
-from amili_async.models.record_type import RecordType
-from amili_async.query import build_query, field
-from amili_async.resources import Resource
+from amili_async.models.record_type import record_type_of
+from amili_async.policies import Priority
+from amili_async.query import build_query
 
-MARGIN = 5.0
-"""Seconds by which the clocks behind the API may differ, the whole seconds of its dates included."""
+LOOKUP_TIMEOUT = 30.0
+"""Seconds for which a payment is looked up after an unknown outcome, unless a call specifies otherwise."""
+FIRST_LOOKUP_PAUSE = 0.25
+"""Seconds between the first two look-ups; each further pause is twice as long."""
+MAX_LOOKUP_PAUSE = 4.0
+"""Seconds between two look-ups at most."""
+CREATED_TOLERANCE = 5.0
+"""Seconds by which the clocks behind the API may differ, including the whole seconds of its dates."""
 
 Identity = tuple[object, ...]
+Rows = Sequence[CreditorPayment]
 
 
-def identify(payment: NewCreditorPayment) -> Identity:
-    """All by which the API's list can tell this payment from others."""
+class PaymentLookup:
+    """The look-ups of one client: each finds rows of `creditor--payments`."""
+
+    def __init__(self, path: str, context: ClientContext) -> None:
+        self._listing = Listing(path, record_type_of(CreditorPayment), context)
+        self._clock = context.clock
+
+    async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
+        """The registered payment that is this one; `None` if there is none.
+
+        Raises `RegisteredTwice` if several are, and `ReferenceTaken` if all with its reference differ from it.
+        """
+        return match_payment(await self.find_by_reference([payment]), payment)
+
+    async def find_by_reference(self, payments: Sequence[NewCreditorPayment]) -> list[CreditorPayment]:
+        """All rows with a reference of one of *payments*, of any creditor: a row need not state its creditor."""
+        references = {payment.creditor_payment_reference for payment in payments}
+        pager = KeysetPager(self._listing, _has_reference_of(payments))
+        found: list[CreditorPayment] = []
+        async with aclosing(pager.records()) as rows:
+            async for row in rows:
+                # A server that ignores the filter answers with other rows; the first one proves it.
+                if row.creditor_payment_reference not in references:
+                    raise filter_ignored(self._listing.path)
+                found.append(row)
+        return found
+
+    async def find_recent(self, payment: NewCreditorPayment, *, sent_at: float, known_ids: Collection[str]) -> Rows:
+        """The rows that match a payment and were created after it was sent, at *sent_at* by the client's clock.
+
+        One request, for the newest hundred rows with its creditor and reference.
+        """
+        condition = _has_reference_of([payment]) & (field("creditor") == payment.creditor)
+        response = await self._listing.send(build_query(condition, sort="-_id"), priority=Priority.SINGLE)
+        # `_created` is the server's time, so "since it was sent" is counted back from the server's own `Date` header:
+        # a wrong clock of this machine has no effect.
+        elapsed = self._clock.now() - sent_at
+        earliest = server_time(response, default=self._clock.wall()) - elapsed
+        return tuple(
+            row
+            for row in self._listing.decode(response).items
+            # A row known from another call is not this payment: a row need not state the case or invoice in which the
+            # two payments differ.
+            if not find_differences(row, payment) and was_created_since(row, earliest) and row.id not in known_ids
+        )
+
+    async def can_find(self, payment: NewCreditorPayment, payment_id: str) -> bool:
+        """Whether a payment that was just registered is found by its reference, in a row that matches it."""
+
+        async def find() -> Rows:
+            rows = await self.find_by_reference([payment])
+            return [row for row in rows if row.id == payment_id and not find_differences(row, payment)]
+
+        found, _ = await self.poll(find, lookup_timeout=LOOKUP_TIMEOUT)
+        return bool(found)
+
+    async def poll(self, find: Callable[[], Awaitable[Rows]], *, lookup_timeout: float) -> tuple[Rows, int]:
+        """Repeat a look-up until it finds rows or the time is over; returns the rows and the number of look-ups.
+
+        A registration can be committed after its response was lost, so one empty look-up proves nothing. A look-up that
+        fails counts as empty.
+        """
+        began, pause, lookups = self._clock.now(), FIRST_LOOKUP_PAUSE, 0
+        found: Rows = ()
+        # Two bounds: the timeout interrupts a look-up in real time, the condition of the loop counts by the client's
+        # clock, which tests run faster.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(lookup_timeout):
+                while not found and self._clock.now() - began < lookup_timeout:
+                    if lookups:
+                        await self._clock.sleep(pause)
+                        pause = min(2 * pause, MAX_LOOKUP_PAUSE)
+                    lookups += 1
+                    try:
+                        found = await find()
+                    except (ClientClosed, ConfigurationError):
+                        break  # the client is closed, by another task: no further request can be sent
+                    except Exception:  # noqa: BLE001, S112 - whatever fails, the outcome stays unknown
+                        continue
+        return found, lookups
+
+
+def identity_of(payment: NewCreditorPayment) -> Identity:
+    """All fields by which rows of the list can be distinguished; payments of one identity are one payment."""
     return (
         payment.creditor,
         payment.creditor_payment_reference,
@@ -37,145 +126,70 @@ def identify(payment: NewCreditorPayment) -> Identity:
     )
 
 
-def find_differences(row: CreditorPayment, payment: NewCreditorPayment) -> tuple[str, ...]:
-    """The names of the fields in which a registered payment is another one.
+def match_payment(rows: Iterable[CreditorPayment], payment: NewCreditorPayment) -> CreatedPayment | None:
+    """The row that is this payment; `None` if no row has its creditor and reference.
 
-    Creditor, case and invoice count only where the row tells of them: the API documents no creditor in what it shows,
-    finds the case by the invoice, and says that a case's own invoice number need not be the one that was sent.
+    Raises `RegisteredTwice` if several rows are, and `ReferenceTaken` if the rows with its reference differ from it.
+    """
+    differences = {
+        row.id: find_differences(row, payment)
+        for row in rows
+        if row.creditor_payment_reference == payment.creditor_payment_reference
+        and not _contradicts(row.creditor, payment.creditor)
+    }
+    same = [row for row in rows if differences.get(row.id) == ()]
+    if len(same) == 1:
+        return created_from(same[0])
+    if not differences:
+        return None
+    if same:
+        raise RegisteredTwice(
+            f"{len(same)} payments equal to this one are registered; nothing was sent. Have Amili cancel all but one: "
+            ".matches has their ids",
+            payment=payment,
+            matches=tuple(row.id for row in same),
+        )
+    names = ", ".join(sorted({name for differing in differences.values() for name in differing}))
+    raise ReferenceTaken(
+        f"the reference belongs to a registered payment of this creditor that differs from this one in {names}; "
+        "nothing was sent. Give this payment another reference: .matches has the ids of the registered ones",
+        payment=payment,
+        matches=tuple(differences),
+    )
+
+
+def find_differences(row: CreditorPayment, payment: NewCreditorPayment) -> tuple[str, ...]:
+    """The names of the fields in which a row is another payment; empty if it can be this one.
+
+    Creditor, case and invoice count only if the row states them: the API documents no `creditor` in its responses, and
+    finds the case by the invoice. The case's own `case_invoice_number` is not compared, since the API documents that it
+    need not be the number that was sent.
     """
     differing = ["creditor"] if _contradicts(row.creditor, payment.creditor) else []
     names = ("creditor_payment_reference", "amount", "bank_transaction_date")
     differing += [name for name in names if getattr(row, name) != getattr(payment, name)]
-    by = "case" if isinstance(payment.case, str) else "invoice_number"
+    by = "case" if payment.case is not None else "invoice_number"
     case = row.case.lower() if isinstance(row.case, str) else None
     if _contradicts(case if by == "case" else row.invoice_number, getattr(payment, by)):
         differing.append(by)
     return tuple(differing)
 
 
-def _contradicts(told: object, sent: object) -> bool:
-    return isinstance(told, str) and told != sent
+def _contradicts(stated: object, sent: object) -> bool:
+    return isinstance(stated, str) and stated != sent
 
 
-def was_made_since(row: CreditorPayment, earliest: float) -> bool:
-    """Whether a row was made no earlier than that, in seconds since 1970; by its id where it has no date."""
-    made = row.created.timestamp() if isinstance(row.created, datetime) else 0.0
-    return (made or float(int(row.id[:8], 16))) >= earliest - MARGIN
+def was_created_since(row: CreditorPayment, earliest: float) -> bool:
+    """Whether a row was created no earlier than that, in seconds since 1970."""
+    created = row.created.timestamp() if isinstance(row.created, datetime) else 0.0
+    # Eve reports 1 January 1970 for a document without a date; the first four bytes of an ObjectId are its time.
+    return (created or float(int(row.id[:8], 16))) >= earliest - CREATED_TOLERANCE
 
 
-def find_same(rows: Iterable[CreditorPayment], payment: NewCreditorPayment) -> CreatedPayment | None:
-    """The one among registered payments with its creditor and reference that is this payment; `None` without any.
-
-    `RegisteredTwice` where several are, `ReferenceTaken` where those that there are differ.
-    """
-    others = {
-        row.id: find_differences(row, payment)
-        for row in rows
-        if row.creditor_payment_reference == payment.creditor_payment_reference
-        and not _contradicts(row.creditor, payment.creditor)
-    }
-    same = [row for row in rows if others.get(row.id) == ()]
-    if len(same) == 1:
-        return describe_found(same[0])
-    if not others:
-        return None
-    if same:
-        what = f"{len(same)} payments with this creditor and reference, all just like this one, are registered"
-        ids = tuple(row.id for row in same)
-        raise RegisteredTwice(f"{what}; nothing was sent, and .matches has the ids", payment=payment, matches=ids)
-    names = ", ".join(sorted({name for differing in others.values() for name in differing}))
-    what = f"the reference belongs to a registered payment of this creditor that differs from this one in {names}"
-    raise ReferenceTaken(f"{what}; nothing was sent, and .matches has the ids", payment=payment, matches=tuple(others))
-
-
-def describe_found(row: CreditorPayment) -> CreatedPayment:
-    """A registered payment as `create()` gives it."""
-    told = {name: getattr(row, name) for name in CreatedPayment.__struct_fields__ if name != "was_found"}
-    return CreatedPayment(**told, was_found=True)
-
-
-_SHAPE = RecordType[CreditorPayment](record=CreditorPayment, wire=CreditorPayment, projection=None)
-
-
-FIRST_PAUSE = 0.25
-"""Seconds between the first two looks; each further pause is twice as long."""
-LONGEST_PAUSE = 4.0
-"""Seconds between two looks at most."""
-PATIENCE = 30.0
-"""Seconds for which a payment is looked for, unless a call says otherwise."""
-
-Rows = Sequence[CreditorPayment]
-
-
-class PaymentLookup:
-    """Finds registered payments."""
-
-    def __init__(self, payments: Resource[CreditorPayment], connection: ClientContext) -> None:
-        self._payments = payments
-        self._connection = connection
-
-    async def look_for(self, look: Callable[[], Awaitable[Rows]], *, patience: float) -> tuple[Rows, int]:
-        """Look until something is found, patience is over, or nothing can be sent any more.
-
-        Returns what was found, and how often it was looked. A look that fails has found nothing.
-        """
-        clock = self._connection.clock
-        began, pause, looks = clock.now(), FIRST_PAUSE, 0
-        found: Rows = ()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while not found and clock.now() - began < patience:
-                    if looks:
-                        await clock.sleep(pause)
-                        pause = min(2 * pause, LONGEST_PAUSE)
-                    looks += 1
-                    try:
-                        found = await look()
-                    except ConfigurationError:
-                        break  # the client was closed
-                    except Exception:  # noqa: BLE001, S112 - whatever hinders a look, the outcome stays as unknown as it was
-                        continue
-        return found, looks
-
-    async def shows(self, payment: NewCreditorPayment, payment_id: str) -> bool:
-        """Whether a payment that was just registered is found by its reference, in a row that is like it."""
-
-        async def look() -> Rows:
-            rows = await self.find_all([payment])
-            return [row for row in rows if row.id == payment_id and not find_differences(row, payment)]
-
-        found, _ = await self.look_for(look, patience=PATIENCE)
-        return bool(found)
-
-    async def find_recent(self, payment: NewCreditorPayment, *, started: float, known: Collection[str]) -> Rows:
-        """The payments like this one that were registered since *started* (by our clock), without the *known* ids.
-
-        One request, for the newest hundred with its creditor and reference. How long ago the try began is taken from
-        the time on the answer: a clock of ours that is wrong does no harm.
-        """
-        asked = build_query(_has_reference_of([payment]) & (field("creditor") == payment.creditor), sort="-_id")
-        request = list_request(self._payments.path, asked)
-        response = await self._connection.call(request)
-        clock = self._connection.clock
-        page = decoder_for(_SHAPE).read_page(response, request=request.label, number=1)
-        earliest = server_time(response, default=clock.wall()) - (clock.now() - started)
-        return tuple(
-            row
-            for row in page.items
-            if not find_differences(row, payment) and was_made_since(row, earliest) and row.id not in known
-        )
-
-    async def find_all(self, payments: Sequence[NewCreditorPayment]) -> list[CreditorPayment]:
-        """Every registered payment that has the reference of one of these, whoever its creditor is."""
-        asked = {payment.creditor_payment_reference for payment in payments}
-        walk = KeysetPager(self._payments.path, _SHAPE, _has_reference_of(payments), self._connection.call)
-        found: list[CreditorPayment] = []
-        async with aclosing(walk.records()) as rows:
-            async for row in rows:
-                if row.creditor_payment_reference not in asked:
-                    raise filter_ignored(self._payments.path)
-                found.append(row)
-        return found
+def created_from(row: CreditorPayment) -> CreatedPayment:
+    """A row of the list as `create()` returns it."""
+    fields = {name: getattr(row, name) for name in CreatedPayment.__struct_fields__ if name != "was_found"}
+    return CreatedPayment(**fields, was_found=True)
 
 
 def _has_reference_of(payments: Sequence[NewCreditorPayment]) -> Condition:

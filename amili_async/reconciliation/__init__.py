@@ -1,1 +1,1 @@
-"""Whether payouts are the sums of their specifications."""
+"""Reconcile payouts: check that each is the sum of its specifications."""

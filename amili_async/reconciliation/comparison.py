@@ -1,8 +1,8 @@
-"""Whether payouts are the sums of their specifications: pure, and exact to the last digit.
+"""Compare a payout with its specifications, exactly to the last digit; pure, without requests.
 
-The law: nothing is rounded, and nothing is assumed. A number that is missing on either side is a difference; a
-creditor, currency or category that is missing is not, since the API leaves such fields out at times: where the payout
-lacks one, its specifications are held to each other.
+Invariant: nothing is rounded, and nothing is assumed. A number that is missing on either side is a difference. A
+missing creditor, currency or category is not, since the API leaves these fields out of some responses; if the payout
+lacks one, its specifications are compared with each other.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,35 +16,22 @@ from amili_async.models import Payout
 
 COLUMNS = ("amount", "vat_amount", "total_amount")
 """The three sums."""
-NOISE = Decimal("0.0001")
-"""Kronor: a difference below a hundredth of an öre comes from adding floats, not from a booking."""
+NOISE_LIMIT = Decimal("0.0001")
+"""Kronor: a difference below a hundredth of an öre is a sum of floats, not a booking."""
 
-_MEASURE, _DIGITS = 100, 400
-"""Digits before the point, or zeros behind it, and digits in all, beyond which a number is no amount."""
-_EXACT = Context(prec=1000)
-"""Digits for any sum of amounts within that measure: nothing is ever rounded."""
-_ROUNDING = Context(prec=_DIGITS)
-_OWN = ("creditor", "currency", "finance_category")
+# JSON numbers are unbounded: adding 1E+999999 exactly would take a million digits. What exceeds these is no amount.
+_MAX_EXPONENT, _MAX_DIGITS = 100, 400
+_EXACT = Context(prec=1000)  # enough digits for any sum of such amounts, so that nothing is rounded
+_ROUNDING = Context(prec=_MAX_DIGITS)
+_SHARED = ("creditor", "currency", "finance_category")  # a payout and its specifications have the same
 
 
 class Specification(Protocol):
-    """What has to be known of a specification; `PayoutSpecification` fits, and so does a narrower type."""
+    """The fields of a specification that are compared; creditor, currency and finance_category only if it has them."""
 
     @property
     def id(self) -> str:
-        """Its `_id`."""
-
-    @property
-    def creditor(self) -> Any:
-        """The creditor's id."""
-
-    @property
-    def currency(self) -> Any:
-        """Its currency."""
-
-    @property
-    def finance_category(self) -> Any:
-        """Its category."""
+        """Its id."""
 
     @property
     def article(self) -> Any:
@@ -56,7 +43,7 @@ class Specification(Protocol):
 
     @property
     def vat_amount(self) -> Any:
-        """VAT."""
+        """The VAT."""
 
     @property
     def total_amount(self) -> Any:
@@ -64,10 +51,10 @@ class Specification(Protocol):
 
 
 class Sums(Struct, frozen=True, gc=False, kw_only=True):
-    """What some specifications come to."""
+    """The sums over some specifications."""
 
     count: int = 0
-    """How many there are."""
+    """Number of specifications."""
     amount: Decimal = Decimal(0)
     """Their sum without VAT."""
     vat_amount: Decimal = Decimal(0)
@@ -85,16 +72,17 @@ class Sums(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class DifferenceKind(StrEnum):
-    """What kind of thing is wrong."""
+    """The kinds of differences."""
 
     TOTAL = "total"
     """A total of the payout is not the sum over its specifications."""
     ARTICLE = "article"
-    """A number of the payout's summary is not what the specifications of that article come to."""
+    """A number in the payout's summary is not the sum over the specifications of that article."""
     ROW = "row"
     """A specification lacks an amount, or its `amount + vat_amount` is not its `total_amount`."""
     FOREIGN = "foreign"
-    """A specification has another creditor, currency or category than its payout, or the first one that has any."""
+    """A specification has another creditor, currency or category than its payout (or, if that states none, than the
+    first specification that states one)."""
     NO_SPECIFICATIONS = "no_specifications"
     """No specification names the payout."""
     NO_PAYOUT = "no_payout"
@@ -102,26 +90,26 @@ class DifferenceKind(StrEnum):
 
 
 class Difference(Struct, frozen=True, gc=False, kw_only=True):
-    """One thing that is wrong with a payout or its specifications."""
+    """One difference between a payout and its specifications."""
 
     kind: DifferenceKind
-    """What kind of thing."""
+    """The kind of difference."""
     payout: str
     """The payout's id."""
     specification: str | None = None
-    """The specification's id, where one is at fault."""
+    """The specification's id, if the difference is in one specification."""
     article: str | None = None
-    """The article; empty for specifications without one, `None` where the difference is about none."""
+    """The article; empty for specifications without one, `None` if the difference is not in an article."""
     field: str | None = None
-    """`count`, one of the three sums, `creditor`, `currency` or `finance_category`; `None` where it is about none."""
+    """`count`, one of the three sums, `creditor`, `currency` or `finance_category`; `None` if it is in no field."""
     stated: Decimal | int | str | None = None
-    """What the payout says (of a row: what its total says); `None` where it says nothing."""
+    """The payout's value (of a row: its total); `None` if it has none."""
     found: Decimal | int | str | None = None
-    """What its specifications say (of a row: `amount + vat_amount`); `None` where they say nothing."""
+    """The specifications' value (of a row: `amount + vat_amount`); `None` if they have none."""
 
     @property
     def gap(self) -> Decimal | int | None:
-        """How much more is stated than was found, exactly; `None` where one of the two is no number."""
+        """*stated* minus *found*, exactly; `None` unless both are numbers."""
         if isinstance(self.stated, int) and isinstance(self.found, int):
             return self.stated - self.found
         if not isinstance(self.stated, (int, Decimal)) or not isinstance(self.found, (int, Decimal)):
@@ -130,8 +118,8 @@ class Difference(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def is_noise(self) -> bool:
-        """Whether two amounts are less than a hundredth of an öre apart, as sums of floats are."""
-        return isinstance(self.gap, Decimal) and abs(self.gap) < NOISE
+        """Whether two amounts are less than a hundredth of an öre apart, as different sums of the same floats are."""
+        return isinstance(self.gap, Decimal) and abs(self.gap) < NOISE_LIMIT
 
 
 class Reconciliation(Struct, frozen=True, gc=False, kw_only=True):
@@ -140,35 +128,35 @@ class Reconciliation(Struct, frozen=True, gc=False, kw_only=True):
     payout_id: str
     """The payout's id."""
     payout: Payout | None
-    """The payout as it was compared; `None` where specifications name one that does not exist."""
+    """The payout that was compared; `None` if specifications name one that does not exist."""
     articles: dict[str, Sums]
-    """What its specifications come to, per article; those without an article under the empty name."""
+    """The sums over its specifications, per article; those without an article have the empty name."""
     differences: tuple[Difference, ...]
-    """Everything that is wrong; empty where all agrees."""
+    """All differences; empty if everything agrees."""
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs."""
+        """Whether there is no difference."""
         return not self.differences
 
     @property
     def sums(self) -> Sums:
-        """What all its specifications come to."""
+        """The sums over all its specifications."""
         return sum(self.articles.values(), Sums())
 
 
 class Tally:
-    """What is found out about one payout while its specifications pass by, each once; holds none of them."""
+    """A running comparison of one payout: specifications are added one by one, and none is kept."""
 
     def __init__(self, payout: Payout | None, payout_id: str) -> None:
         self._payout = payout
         self._payout_id = payout_id
-        self._own = {name: getattr(payout, name, None) for name in _OWN}
+        self._shared = {name: getattr(payout, name, None) for name in _SHARED}
         self._sums: dict[str, list[Any]] = {}
         self._differences: list[Difference] = []
 
     def add(self, row: Specification) -> None:
-        """Take in one specification; a missing amount counts as nothing, and is a difference of its row."""
+        """Add one specification; a missing amount counts as zero, and is a difference in its row."""
         article = row.article if isinstance(row.article, str) else ""
         amount, vat, total = _number(row.amount), _number(row.vat_amount), _number(row.total_amount)
         sums = self._sums.get(article)
@@ -182,17 +170,17 @@ class Tally:
         sums[3] = add(sums[3], total or 0)
         if summed is None or summed != total:
             self._note(DifferenceKind.ROW, row, "total_amount", stated=total, found=summed, article=article)
-        for name in _OWN:
-            stated, found = self._own[name], getattr(row, name)
+        for name in _SHARED:
+            stated, found = self._shared[name], getattr(row, name, None)
             if stated == found or not isinstance(found, str):
                 continue
             if isinstance(stated, str):
                 self._note(DifferenceKind.FOREIGN, row, name, stated=stated, found=found)
-            elif self._payout is not None:
-                self._own[name] = found
+            elif self._payout is not None:  # rows of an unknown payout need not belong together
+                self._shared[name] = found
 
     def finish(self) -> Reconciliation:
-        """Compare; what is wrong with the payout comes before what is wrong with single specifications."""
+        """The result; differences of the payout precede those of single specifications."""
         articles = {
             article: Sums(count=count, amount=amount, vat_amount=vat, total_amount=total)
             for article, (count, amount, vat, total) in sorted(self._sums.items())
@@ -201,7 +189,7 @@ class Tally:
             payout_id=self._payout_id,
             payout=self._payout,
             articles=articles,
-            differences=(*self._compare(articles), *sorted(self._differences, key=_place)),
+            differences=(*self._compare(articles), *sorted(self._differences, key=_sort_key)),
         )
 
     def _compare(self, articles: Mapping[str, Sums]) -> Iterator[Difference]:
@@ -227,7 +215,7 @@ def reconcile_payout(payout: Payout, specifications: Iterable[Specification]) ->
 
 
 def report_unknown_payout(payout_id: str, specifications: Iterable[Specification]) -> Reconciliation:
-    """What there is to say of specifications that name a payout which does not exist."""
+    """Sum up specifications that name a payout which does not exist."""
     return _tally(Tally(None, payout_id), specifications)
 
 
@@ -238,21 +226,21 @@ def _tally(tally: Tally, specifications: Iterable[Specification]) -> Reconciliat
 
 
 def _find_unequal(payout_id: str, article: str | None, stated: Any, summed: Sums) -> Iterator[Difference]:
-    """Each number that is stated otherwise than the specifications come to; a count only of an article."""
+    """Each stated number that differs from the sum; a payout states a count only per article."""
     kind = DifferenceKind.TOTAL if article is None else DifferenceKind.ARTICLE
     for name in COLUMNS if article is None else ("count", *COLUMNS):
-        said, found = _number(getattr(stated, name, None)), getattr(summed, name)
-        if said != found:
-            yield Difference(kind=kind, payout=payout_id, article=article, field=name, stated=said, found=found)
+        number, found = _number(getattr(stated, name, None)), getattr(summed, name)
+        if number != found:
+            yield Difference(kind=kind, payout=payout_id, article=article, field=name, stated=number, found=found)
 
 
-def _place(difference: Difference) -> tuple[str, str, str]:
+def _sort_key(difference: Difference) -> tuple[str, str, str]:
     return str(difference.specification), difference.kind, str(difference.field)
 
 
 def _number(value: Any) -> Any:
-    """A number as it is; `None` for what is absent, `null`, not a number, or beyond all measure."""
+    """The number unchanged; `None` for anything that is not a finite amount of a plausible size."""
     if isinstance(value, Decimal):
-        is_amount = value.is_finite() and (not value or abs(value.adjusted()) <= _MEASURE)
+        is_amount = value.is_finite() and (not value or abs(value.adjusted()) <= _MAX_EXPONENT)
         return value if is_amount and _ROUNDING.plus(value) == value else None
     return value if isinstance(value, int) else None

@@ -1,55 +1,52 @@
-"""Fetching what is compared: payouts in order of their ids, and the specifications of a hundred of them at once.
+"""Fetch what is compared: payouts in the order of their ids, and the specifications of a hundred payouts at a time.
 
-The law: lists are read on from the last id, so that what comes or goes meanwhile hides no row. What differs is fetched
-again some seconds later before it is told, since neither can payouts and specifications be read in one moment, nor need
-they be booked in one. A filter that the server does not honour is an error, never a difference.
+Invariant: a difference is reported only if it was found twice, some seconds apart, since payouts and specifications are
+neither read nor booked in one instant. Both lists are read by keyset pagination, so that concurrent inserts and deletes
+hide no row. A server that ignores a filter is an error, never a difference.
 """
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec import field as named
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored, is_last
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.context import ClientContext
+from amili_async._wire.listing import Listing
 from amili_async._wire.tasks import Redacted
+from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import UnreadableResponse
-from amili_async.filters import Condition, Where, filter_document
 from amili_async.models import Payout, PayoutSpecification
-from amili_async.models.fields import Maybe, Money, is_object_id
-from amili_async.models.record_type import RecordType, record_type_of
-from amili_async.query import field
+from amili_async.models.fields import Money, is_object_id
+from amili_async.models.record_type import record_type_of
 from amili_async.reconciliation.comparison import Reconciliation, Tally
 from amili_async.resources import Resource
 
-BATCH = 100
+PAYOUTS_PER_BATCH = 100
 """Payouts whose specifications are fetched together: their ids make a request line of some 4 kB."""
-IN_FLIGHT = 2
-"""Batches at work, each a request at a time: enough for the API's limit where an answer takes a second."""
-LOOKS = 4
-"""How often a payout that differs each time in another way is looked at again."""
+BATCHES_IN_FLIGHT = 2
+"""Batches compared concurrently, each by one request at a time: enough to use the API's limit at a latency of 1 s."""
+MAX_RECHECKS = 4
+"""Further comparisons of a payout whose differences change from one to the next."""
 RECHECK_DELAY = 5.0
-"""Seconds before what differs is looked at again: bookings that were under way have been completed by then."""
+"""Seconds before a payout with differences is compared again: a booking in progress is usually complete by then."""
 
 
-class _Line(Struct, frozen=True, gc=False, kw_only=True):
-    """What has to be known of a specification; only this travels."""
+class _SpecificationRow(Struct, frozen=True, gc=False, kw_only=True):
+    """The fields of a specification that are compared; they are the projection."""
 
     id: str = named(name="_id")
-    payout: Maybe[str] = UNSET
-    creditor: Maybe[str] = UNSET
-    currency: Maybe[str] = UNSET
-    finance_category: Maybe[str] = UNSET
-    article: Maybe[str] = UNSET
-    amount: Maybe[Money] = UNSET
-    vat_amount: Maybe[Money] = UNSET
-    total_amount: Maybe[Money] = UNSET
-
-
-_PAYOUT = RecordType[Payout](record=Payout, wire=Payout, projection=None)
+    payout: str | None = None
+    creditor: str | None = None
+    currency: str | None = None
+    finance_category: str | None = None
+    article: str | None = None
+    amount: Money | None = None
+    vat_amount: Money | None = None
+    total_amount: Money | None = None
 
 
 class _Batch(Struct, frozen=True):
@@ -57,8 +54,9 @@ class _Batch(Struct, frozen=True):
 
     payouts: tuple[Payout, ...]
     condition: Condition
-    asks_for: Callable[[str], bool]
-    """Whether specifications that name this payout fulfil the condition."""
+    """The filter of the specifications."""
+    covers: Callable[[str], bool]
+    """Whether specifications of the payout with this id match the condition."""
 
 
 class Reconciler:
@@ -70,119 +68,123 @@ class Reconciler:
         *,
         payouts: Resource[Payout],
         specifications: Resource[PayoutSpecification],
-        connection: ClientContext,
+        context: ClientContext,
     ) -> None:
         document = filter_document(where)
         self._where = Condition(document) if document else None
-        self._payouts = payouts
-        self._specifications = specifications
-        self._connection = connection
+        self._payouts = Listing(payouts.path, record_type_of(Payout), context)
+        rows = record_type_of(_SpecificationRow, is_projected=True)
+        self._specifications = Listing(specifications.path, rows, context)
+        self._context = context
         self._ready: deque[_Batch] = deque()
-        self._last: str | None = None
-        self._is_over = False
-        self._line = record_type_of(_Line, is_projected=True)
-        self._walk = KeysetPager(payouts.path, _PAYOUT, self._where, connection.call)
-        self._walk.ask("0" * 24)  # refuses what makes too long a request line
+        self._last_id: str | None = None
+        self._has_all_payouts = False
+        self._pager = KeysetPager(self._payouts, self._where)
 
     async def reconciliations(self) -> AsyncGenerator[Reconciliation, None]:
         """One for each payout, in the order of their ids."""
-        window = PrefetchWindow(lambda _: self._reconcile(self._ready.popleft()), width=IN_FLIGHT)
-        window.last = planned = 0
-        window.ahead = IN_FLIGHT
-        self._connection.running.add(window)
+        window = PrefetchWindow(lambda _: self._reconcile(self._ready.popleft()), concurrency=BATCHES_IN_FLIGHT)
+        window.last_page = planned = 0
+        window.pages_ahead = BATCHES_IN_FLIGHT
+        self._context.running.add(window)
         try:
             while True:
-                while not (self._is_over or self._ready):
+                while not (self._has_all_payouts or self._ready):
                     self._ready.extend(await self._fetch_batches())
                     planned += len(self._ready)
-                    window.last = planned
-                    window.top_up()
-                found = await window.take()
-                if found is None:
+                    window.last_page = planned
+                    window.top_up()  # starts batches, which leaves `_ready` empty until the window is full
+                compared = await window.take()
+                if compared is None:
                     break
-                for each in found.content:
-                    yield each
+                for reconciliation in compared.content:
+                    yield reconciliation
         finally:
-            self._connection.running.discard(window)
+            self._context.running.discard(window)
             await window.aclose()
 
     async def _fetch_batches(self) -> list[_Batch]:
-        """The next payouts by id, and, after the last of all, what is left of the specifications."""
-        before = self._last
-        page = await self._walk.read(before)
-        self._is_over = is_last(page)
+        """The next payouts by id, and after the last one the specifications that no batch has covered."""
+        before = self._last_id
+        page = await self._pager.read(before)
+        self._has_all_payouts = is_last(page)
         batches = []
         if page.items:
-            self._last = page.items[-1].id
-            batches.append(_among(page.items) if self._where is not None else _up_to(page.items, before))
-        if self._is_over and self._where is None:
-            batches.append(_beyond(self._last))
+            self._last_id = page.items[-1].id
+            # Without a filter a range of ids also covers specifications that name a payout which does not exist.
+            batches.append(_of_ids(page.items) if self._where is not None else _of_range(page.items, before))
+        if self._has_all_payouts and self._where is None:
+            batches.append(_of_rest(self._last_id))
         return batches
 
     async def _reconcile(self, batch: _Batch) -> Redacted[list[Reconciliation]]:
-        """Compare, and look again at what differs until it agrees, or differs twice in the same way."""
+        """Compare, and compare again what differs, until it agrees or differs twice in the same way."""
         found = {each.payout_id: each for each in await self._compare(batch)}
         doubtful = {payout_id for payout_id, each in found.items() if not each.agrees and is_object_id(payout_id)}
-        for _ in range(LOOKS):
+        for _ in range(MAX_RECHECKS):
             if not doubtful:
                 break
-            await self._connection.clock.sleep(RECHECK_DELAY)
-            again = {each.payout_id: each for each in await self._compare_again(sorted(doubtful))}
+            await self._context.clock.sleep(RECHECK_DELAY)
+            again = {each.payout_id: each for each in await self._compare_ids(sorted(doubtful))}
             for payout_id in doubtful - again.keys():
-                del found[payout_id]  # the payout is gone, or what named an unknown one
-            stable = {each for each in again if again[each].differences == found[each].differences}
+                del found[payout_id]  # the payout was deleted, or no specification names the unknown one any more
+            confirmed = {each for each in again if again[each].differences == found[each].differences}
             found |= again
-            doubtful = {each for each in again.keys() - stable if not again[each].agrees}
+            doubtful = {each for each in again.keys() - confirmed if not again[each].agrees}
         if not doubtful:
             return Redacted([found[payout_id] for payout_id in sorted(found)])
         raise UnreadableResponse(
-            f"{len(doubtful)} payouts differed in another way each of the {LOOKS + 1} times that they were looked at: "
-            "they are being booked on, so nothing can be told of them"
+            f"{len(doubtful)} payout{'' if len(doubtful) == 1 else 's'} changed between each of {MAX_RECHECKS + 1} "
+            "comparisons, so bookings are still in progress; try again later"
         )
 
-    async def _compare_again(self, ids: list[str]) -> list[Reconciliation]:
-        """What has become of these payouts, as far as they are still there."""
+    async def _compare_ids(self, ids: list[str]) -> list[Reconciliation]:
+        """Compare these payouts as they are stored at this moment; one that was deleted has no result."""
         found: list[Reconciliation] = []
-        for some in (ids[start : start + BATCH] for start in range(0, len(ids), BATCH)):
-            walk = KeysetPager(self._payouts.path, _PAYOUT, field("_id").is_in(some), self._connection.call)
-            async with aclosing(walk.records()) as payouts:
-                batch = _among(tuple([payout async for payout in payouts]), some)
+        # A batch by range can have any number of unknown payouts, more than one request line can hold.
+        for some in (ids[start : start + PAYOUTS_PER_BATCH] for start in range(0, len(ids), PAYOUTS_PER_BATCH)):
+            pager = KeysetPager(self._payouts, field("_id").is_in(some))
+            async with aclosing(pager.records()) as payouts:
+                batch = _of_ids(tuple([payout async for payout in payouts]), some)
             found += await self._compare(batch)
         return found
 
     async def _compare(self, batch: _Batch) -> list[Reconciliation]:
-        """Tally the specifications; those of a payout that is not there make one of their own."""
+        """Add each specification to its payout; those of a payout that does not exist make a result of their own."""
         tallies = {payout.id: Tally(payout, payout.id) for payout in batch.payouts}
-        walk = KeysetPager[_Line](self._specifications.path, self._line, batch.condition, self._connection.call)
-        async with aclosing(walk.records()) as lines:
-            async for line in lines:
-                payout_id = line.payout
-                if not isinstance(payout_id, str) or not batch.asks_for(payout_id):
+        pager = KeysetPager(self._specifications, batch.condition)
+        async with aclosing(pager.records()) as rows:
+            async for row in rows:
+                payout_id = row.payout
+                # Of a server that ignores the filter, each row would be a false difference.
+                if not isinstance(payout_id, str) or not batch.covers(payout_id):
                     raise filter_ignored(self._specifications.path)
                 if payout_id not in tallies:
                     tallies[payout_id] = Tally(None, payout_id)
-                tallies[payout_id].add(line)
-        return [each.finish() for each in tallies.values()]
+                tallies[payout_id].add(row)
+        return [tally.finish() for tally in tallies.values()]
 
 
-def _among(payouts: tuple[Payout, ...], ids: list[str] | None = None) -> _Batch:
+def _of_ids(payouts: tuple[Payout, ...], ids: list[str] | None = None) -> _Batch:
     """Specifications that name one of these payouts."""
     wanted = [payout.id for payout in payouts] if ids is None else ids
-    return _Batch(payouts=payouts, condition=field("payout").is_in(wanted), asks_for=frozenset(wanted).__contains__)
+    return _Batch(payouts=payouts, condition=field("payout").is_in(wanted), covers=frozenset(wanted).__contains__)
 
 
-def _up_to(payouts: tuple[Payout, ...], before: str | None) -> _Batch:
-    """Specifications that name one of these payouts, or one that would lie between them and does not exist."""
+def _of_range(payouts: tuple[Payout, ...], before: str | None) -> _Batch:
+    """Specifications that name one of these payouts, or an id between them that does not exist."""
     last, lowest = payouts[-1].id, before or ""
     condition = field("payout") <= last if before is None else (field("payout") > before) & (field("payout") <= last)
-    return _Batch(payouts=payouts, condition=condition, asks_for=lambda payout: lowest < payout <= last)
+    return _Batch(payouts=payouts, condition=condition, covers=lambda payout: lowest < payout <= last)
 
 
-def _beyond(last: str | None) -> _Batch:
-    """Specifications that name a payout behind all that exist, or something that is no id at all."""
+def _of_rest(last: str | None) -> _Batch:
+    """Specifications that name an id after the last payout, or a text that is no id."""
+    # MongoDB compares values of one type only: a text that is no ObjectId is neither above nor below one, so that
+    # `$gt` would miss it. `$not` matches everything that is not `$lte`; `$ne: null` leaves out those without a payout.
     rest = {"$ne": None} if last is None else {"$ne": None, "$not": {"$lte": last}}
     return _Batch(
         payouts=(),
         condition=Condition(filter_document({"payout": rest})),
-        asks_for=lambda payout: last is None or not is_object_id(payout) or payout > last,
+        covers=lambda payout: last is None or not is_object_id(payout) or payout > last,
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from amili_async import AmiliClient
-from amili_async._paging.offset import LOOKAHEAD
+from amili_async._paging.offset import PAGES_AHEAD_PER_REQUEST
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.protocol import Response, list_request
 from amili_async.events import Event
@@ -84,8 +84,8 @@ async def _fetch_unordered(fetch: Fetch, pages: int) -> None:
 
 
 async def _fetch_ordered(fetch: Fetch, pages: int) -> None:
-    window = PrefetchWindow(fetch, width=CONCURRENCY)
-    window.ahead, window.last = CONCURRENCY * LOOKAHEAD, pages
+    window = PrefetchWindow(fetch, concurrency=CONCURRENCY)
+    window.pages_ahead, window.last_page = CONCURRENCY * PAGES_AHEAD_PER_REQUEST, pages
     while await window.take() is not None:
         pass
     await window.aclose()

@@ -1,0 +1,1 @@
+"""Rules of the source itself: imports, names, words, sizes, types and the README."""

@@ -3,15 +3,18 @@
 import ast
 import importlib
 import inspect
+from collections import Counter
 from pathlib import Path
+from typing import get_type_hints
 
 import msgspec
-import pytest
 
 import amili_async
-from amili_async import errors, events
+from amili_async import AmiliError, Priority, Quota, RateLimiter, events
+from tests.architecture.public_face import INTERNAL_BASES, find_mentioned, find_public_values
+from tests.architecture.source import MODULES, PACKAGE, ROOT, TESTS, find_functions, parse
+from tests.support.errors import ERROR_CLASSES
 
-ROOT = Path(__file__).parents[2]
 LISTING = [
     "amili_async",
     "amili_async.export",
@@ -29,81 +32,144 @@ PROMISED = {
 """What the design promises of each; `auth` and the resources are attributes of the instance."""
 
 
-@pytest.mark.parametrize("name", LISTING)
-def test_all_is_what_is_importable_in_order(name: str) -> None:
-    """`__all__` is sorted (constants, classes, the rest), without repeats, and nothing in it is missing."""
-    module = importlib.import_module(name)
-    assert len(set(module.__all__)) == len(module.__all__)
-    assert all(hasattr(module, public) for public in module.__all__)
+def test_all_lists_each_importable_name_once() -> None:
+    """Each name in `__all__` exists, and none appears twice; ruff sorts them."""
+    for listing in LISTING:
+        module = importlib.import_module(listing)
+        assert [name for name, times in Counter(module.__all__).items() if times > 1] == []
+        assert [f"{listing}.{name}" for name in module.__all__ if not hasattr(module, name)] == []
 
 
 def test_the_package_exports_exactly_what_it_lists() -> None:
-    """No public name lies about in the package that `__all__` does not list, but for its own modules."""
+    """Every public name of the package is in `__all__`, but for its own modules."""
     public = {name for name, value in vars(amili_async).items() if not name.startswith("_")}
-    modules = {path.stem for path in Path(amili_async.__file__).parent.iterdir()}
+    modules = {path.stem for path in PACKAGE.iterdir()}
     assert public - modules == set(amili_async.__all__) - modules
 
 
-@pytest.mark.parametrize("name", PROMISED)
-def test_the_promised_names_exist(name: str) -> None:
-    """Users rely on these."""
-    kind = getattr(amili_async, name)
-    assert PROMISED[name] <= set(dir(kind)) | set(inspect.get_annotations(kind))
+def test_the_promised_names_exist() -> None:
+    """Users rely on these methods and attributes."""
+    missing = [
+        f"{name}.{attribute}"
+        for name, attributes in PROMISED.items()
+        for kind in (getattr(amili_async, name),)
+        for attribute in sorted(attributes - set(dir(kind)) - set(inspect.get_annotations(kind)))
+    ]
+    assert missing == []
 
 
-@pytest.mark.parametrize("name", amili_async.__all__)
-def test_every_public_name_is_documented(name: str) -> None:
-    """Each public class and function, and each of their public methods, has a docstring."""
+def test_each_name_in_a_public_signature_is_exported() -> None:
+    """A parameter, a result, a field or a base that has a type of this package has one that users can import."""
+    public = find_public_values()
+    mentioned = {
+        f"{label} mentions {origin}.{name}": getattr(importlib.import_module(origin), name)
+        for label, value in public.items()
+        for origin, name in find_mentioned(value)
+        if name not in INTERNAL_BASES
+    }
+    exported = {id(value) for value in public.values()}
+    assert [label for label, value in mentioned.items() if id(value) not in exported] == []
+
+
+def test_each_public_value_has_a_public_module() -> None:
+    """`help()`, tracebacks and pickles name no module with a leading underscore."""
+    modules = {label: str(getattr(value, "__module__", "")) for label, value in find_public_values().items()}
+    assert [label for label, module in modules.items() if "._" in f".{module}"] == []
+
+
+def test_a_rate_limiter_can_be_written_with_public_names() -> None:
+    """All types in the signatures of `RateLimiter` evaluate, and are those of `amili_async.policies`."""
+    hints = [get_type_hints(method) for name, method in vars(RateLimiter).items() if not name.startswith("_")]
+    used = {kind for hint in hints for kind in hint.values() if getattr(kind, "__module__", "") != "builtins"}
+    assert {Priority, Quota | None} <= used
+    assert {kind.__module__ for kind in (Priority, Quota, RateLimiter)} == {"amili_async.policies"}
+
+
+def find_undocumented(name: str) -> list[str]:
+    """A public class or function of the package without a docstring, and its public methods without one."""
     value = getattr(amili_async, name)
     if not (inspect.isclass(value) or inspect.isfunction(value)) or value.__module__ == "builtins":
-        return
-    assert inspect.getdoc(value)
-    for attribute, member in vars(value).items():
-        if not attribute.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
-            assert inspect.getdoc(member), f"{name}.{attribute}"
+        return []
+    members = {
+        f"{name}.{attribute}": member
+        for attribute, member in vars(value).items()
+        if not attribute.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
+    }
+    return [label for label, member in {name: value, **members}.items() if not inspect.getdoc(member)]
 
 
-LIBRARY = [path for path in sorted((ROOT / "amili_async").rglob("*.py")) if not {"cli", "sandbox"} & set(path.parts)]
+def test_every_public_name_is_documented() -> None:
+    """Each public class and function, and each of their public methods, has a docstring."""
+    assert [each for name in amili_async.__all__ for each in find_undocumented(name)] == []
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
-def test_every_public_field_carries_its_sentence(path: Path) -> None:
-    """A field of a public struct is followed by a docstring of its own."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and "Struct" in ast.unparse(node):
-            for field, after in zip(node.body, [*node.body[1:], None], strict=True):
-                is_field = isinstance(field, ast.AnnAssign) and any("Struct" in ast.unparse(b) for b in node.bases)
-                if is_field:
-                    assert isinstance(after, ast.Expr), f"{node.name}.{ast.unparse(field)} has no sentence"
+def test_every_class_and_function_of_a_module_is_documented() -> None:
+    """Each class and function of a module without a leading underscore has a docstring, in private folders too."""
+    silent = [
+        f"{module}.{node.name}"
+        for module, path in MODULES.items()
+        for node in parse(path).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
 
 
-def test_records_are_frozen_and_leave_the_collector_alone() -> None:
+def find_fields_without_sentence(path: Path) -> list[str]:
+    """The fields of public structs in a file that no string follows."""
+    structs = [
+        node
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and any("Struct" in ast.unparse(base) for base in node.bases)
+    ]
+    return [
+        f"{path.name}: {struct.name}.{ast.unparse(field)}"
+        for struct in structs
+        for field, after in zip(struct.body, [*struct.body[1:], None], strict=True)
+        if isinstance(field, ast.AnnAssign) and not isinstance(after, ast.Expr)
+    ]
+
+
+def test_every_public_field_has_its_sentence() -> None:
+    """A docstring of its own follows each field of a public struct."""
+    library = [path for path in MODULES.values() if not {"cli", "sandbox"} & set(path.parts)]
+    assert [each for path in library for each in find_fields_without_sentence(path)] == []
+
+
+def test_records_are_frozen() -> None:
     """Records, events and options are values."""
-    for module in (amili_async, events):
-        for value in vars(module).values():
-            if inspect.isclass(value) and issubclass(value, msgspec.Struct) and value is not msgspec.Struct:
-                assert value.__struct_config__.frozen, value
+    kinds = [
+        value
+        for module in (amili_async, events)
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, msgspec.Struct) and value is not msgspec.Struct
+    ]
+    assert [kind for kind in kinds if not kind.__struct_config__.frozen] == []
 
 
 def test_every_error_is_in_the_one_tree() -> None:
-    """`except AmiliError` catches all."""
-    for value in vars(errors).values():
-        if inspect.isclass(value) and value.__module__ == errors.__name__:
-            assert issubclass(value, errors.AmiliError)
+    """`except AmiliError` catches every error of the package."""
+    assert [kind for kind in ERROR_CLASSES if not issubclass(kind, AmiliError)] == []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda path: path.stem)
-def test_every_test_says_what_must_hold(path: Path) -> None:
+def test_every_test_states_what_must_hold() -> None:
     """Each test function opens with a sentence."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-            assert ast.get_docstring(node), f"{path.name}: {node.name}"
+    silent = [
+        f"{path.name}: {function.name}"
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for function in find_functions(path)
+        if function.name.startswith("test_") and not ast.get_docstring(function)
+    ]
+    assert silent == []
 
 
 def test_the_top_level_is_the_one_agreed_on() -> None:
-    """Nothing lies at the top of the repository but what belongs there."""
+    """The top of the repository holds the agreed files and folders, and nothing else."""
     allowed = {"pyproject.toml", "README.md", "CHANGELOG.md", "amili_async", "tests", "benchmarks"}
     built = {"build", "dist"}
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.suffix != ".egg-info"}
     assert found - built == allowed
-    assert (ROOT / "amili_async" / "py.typed").exists()
+    assert (PACKAGE / "py.typed").exists()

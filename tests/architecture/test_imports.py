@@ -1,24 +1,53 @@
 """The architecture: imports only go down, and each third-party library has its one place."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 
-import pytest
+from tests.architecture.source import MODULES, is_within, parse
 
-PACKAGE = Path(__file__).parents[2] / "amili_async"
+MOST_LINES = 260
+"""Lines of one file."""
 
 FLOORS = [
-    {"errors", "models.memo", "version"},
-    {"events", "policies", "models.fields", "_wire.clock", "_wire.tasks", "_paging.partition"},
-    {"models.record_type", "models.json", "observers", "_paging.prefetch", "_paging.scan_page", "_wire.sliding_window"},
-    {"_paging.scan_checks", "models.payout", "models.payout_specification", "models.creditor_payment"},
-    {"models", "filters", "_wire.rate_limiter", "_wire.token_provider", "_wire.retry", "_wire.error_responses"},
-    {"query", "reconciliation.comparison"},
+    {"errors", "version"},
+    {"events", "policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {
+        "auth",
+        "models.fields",
+        "models.record_type",
+        "models.json",
+        "observers",
+        "pages",
+        "_wire.announcer",
+        "_paging.prefetch",
+        "_paging.scan_page",
+        "_wire.quota",
+    },
+    {
+        "_wire.sliding_window",
+        "_paging.scan_checks",
+        "models.payout",
+        "models.payout_specification",
+        "models.creditor_payment",
+    },
+    {"models.kinds"},
+    {
+        "models",
+        "filters",
+        "_wire.rate_limiter",
+        "_wire.token_provider",
+        "_wire.retry",
+        "_wire.error_responses",
+    },
+    {"conditions", "reconciliation.comparison"},
+    {"query"},
     {"_wire.protocol"},
-    {"_wire.session", "_wire.decoding", "_wire.api_code"},
-    {"_wire.pipeline", "_paging.offset", "_paging.scan", "_paging.keyset", "_wire.context"},
-    {"streams", "extraction"},
+    {"_wire.session", "_wire.decoding", "_wire.api_code", "_wire.context"},
+    {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
+    {"streams", "extraction", "_paging.keyset"},
     {"resources"},
     {"payments", "reconciliation"},
     {"client", "export"},
@@ -26,7 +55,7 @@ FLOORS = [
     {"cli"},
     {"__main__"},
 ]
-"""A module may import from lower floors only; a folder that is named stands for all that is in it."""
+"""A module may import from lower floors only; the name of a folder means all modules in it."""
 
 ONE_FLOOR = ("cli", "export", "extraction", "payments")
 """Folders whose modules may import from each other."""
@@ -35,45 +64,41 @@ HOMES = {
     "aiohttp": {"_wire.session", "sandbox"},
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
-    "jwt": {"_wire.api_code", "sandbox"},
-    "cryptography": {"_wire.api_code", "sandbox"},
+    "jwt": {"auth", "_wire.api_code", "sandbox"},
+    "cryptography": {"auth", "sandbox"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "jinja2": {"cli"},
     "pyarrow": {"export"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
 }
-"""Which of our modules may know which library."""
+"""The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "pyarrow"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow"}
 """Libraries that `import amili_async` must not load."""
-
-MODULES = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip("."): path
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
-
-
-def find_home(module: str, homes: set[str]) -> bool:
-    return any(module == home or (home and module.startswith(f"{home}.")) for home in homes)
 
 
 def floor_of(module: str) -> int:
-    """The floor that names the module, or the folder it is in."""
+    """The floor that lists the module or its folder."""
     exact = [number for number, names in enumerate(FLOORS) if module in names]
-    return exact[0] if exact else next(n for n, names in enumerate(FLOORS) if find_home(module, names - {"models"}))
+    return exact[0] if exact else next(n for n, names in enumerate(FLOORS) if is_within(module, names - {"models"}))
 
 
-def find_imports(module: str, *, in_functions: bool = True) -> Iterator[str]:
-    """The modules that a module imports, as absolute names; what is only for type checkers does not count."""
-    tree = ast.parse(MODULES[module].read_text())
+@cache
+def find_imports(module: str) -> tuple[str, ...]:
+    """The modules that a module imports, as absolute names, without those that only type checkers import."""
+    return tuple(_walk_imports(module))
+
+
+def _walk_imports(module: str) -> Iterator[str]:
+    tree = parse(MODULES[module])
     package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
     skipped = {
         id(inner)
         for node in ast.walk(tree)
-        if (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-        or (not in_functions and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     for node in ast.walk(tree):
@@ -96,49 +121,64 @@ def ours(imported: str) -> str | None:
     return imported.removeprefix("amili_async.") if imported.startswith("amili_async.") else None
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if not find_home(name, {"sandbox"})])
-def test_imports_only_go_down(module: str) -> None:
-    """Each module imports from lower floors only, or from its own folder in one of those that stand on one floor."""
-    if module in {"_wire", "_paging"}:
-        assert list(find_imports(module)) == []
-        return
+CLIENT = [name for name in MODULES if not is_within(name, {"sandbox"})]
+"""Every module outside the sandbox."""
+
+
+def find_upward_imports(module: str) -> Iterator[str]:
+    """The modules that this one imports although they are not on a lower floor, nor in its own folder on one floor."""
     for imported in find_imports(module):
         target = ours(imported)
-        if target is None or (find_home(target, {"sandbox"}) and find_home(module, {"cli"})):
+        if target is None or (is_within(target, {"sandbox"}) and is_within(module, {"cli"})):
             continue
-        same_folder = any(find_home(module, {folder}) and find_home(target, {folder}) for folder in ONE_FLOOR)
-        assert same_folder or floor_of(target) < floor_of(module), f"{module} imports {target}, which is not below it"
+        is_in_folder = any(is_within(module, {folder}) and is_within(target, {folder}) for folder in ONE_FLOOR)
+        if not is_in_folder and floor_of(target) >= floor_of(module):
+            yield target
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if find_home(name, {"sandbox"})])
-def test_the_sandbox_is_an_island(module: str) -> None:
-    """The sandbox shares no code with the client: a mistake in one cannot hide in the other."""
-    for imported in find_imports(module):
-        target = ours(imported)
-        assert target is None or find_home(target, {"sandbox"})
+def test_imports_only_go_down() -> None:
+    """Each module imports from lower floors only, or from its own folder where that folder shares one floor."""
+    private_folders = {"_wire", "_paging"}
+    assert [name for name in private_folders if find_imports(name)] == []
+    upward = [
+        f"{name} imports {target}"
+        for name in CLIENT
+        if name not in private_folders
+        for target in find_upward_imports(name)
+    ]
+    assert upward == []
 
 
-@pytest.mark.parametrize("library", HOMES)
-def test_each_library_has_its_place(library: str) -> None:
-    """Only the modules named above know the library."""
-    users = {name for name in MODULES if library in {imported.split(".")[0] for imported in find_imports(name)}}
-    assert {name for name in users if not find_home(name, HOMES[library])} == set()
+def test_the_sandbox_is_an_island() -> None:
+    """The sandbox shares no code with the client, so that a mistake in one cannot hide in the other."""
+    targets = {
+        (name, ours(imported)) for name in MODULES if is_within(name, {"sandbox"}) for imported in find_imports(name)
+    }
+    assert [pair for pair in targets if pair[1] is not None and not is_within(pair[1], {"sandbox"})] == []
+
+
+def test_each_library_is_imported_in_one_place() -> None:
+    """Only the modules named in HOMES import the library."""
+    imports = {name: {imported.split(".")[0] for imported in find_imports(name)} for name in MODULES}
+    strays = [
+        f"{name} imports {library}"
+        for library, homes in HOMES.items()
+        for name, imported in imports.items()
+        if library in imported and not is_within(name, homes)
+    ]
+    assert strays == []
 
 
 def test_importing_the_package_loads_no_optional_or_slow_library() -> None:
-    """`import amili_async` costs aiohttp, msgspec and tenacity; the rest is loaded by the functions that need it."""
-    import subprocess
-    import sys
-
+    """`import amili_async` loads aiohttp, msgspec and tenacity; functions load the rest when they need it."""
     program = "import sys, amili_async; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "aiohttp" in loaded
     assert set(loaded) & LAZY == set()
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if not find_home(name, {"sandbox"})])
-def test_each_file_opens_with_a_sentence_and_answers_one_question(module: str) -> None:
-    """A docstring first; and no file so long that it must be answering two questions."""
-    text = MODULES[module].read_text()
-    assert (ast.get_docstring(ast.parse(text)) or "").strip()
-    assert text.count("\n") <= 260
+def test_each_file_opens_with_a_sentence_and_answers_one_question() -> None:
+    """Each module has a docstring, and none is so long that it answers two questions."""
+    undocumented = [name for name, path in MODULES.items() if not (ast.get_docstring(parse(path)) or "").strip()]
+    long = [name for name in CLIENT if MODULES[name].read_text().count("\n") > MOST_LINES]
+    assert (undocumented, long) == ([], [])

@@ -1,4 +1,4 @@
-"""The types as a type checker sees them: what must be inferred, and what must be refused."""
+"""The types that mypy infers, and the mistakes that it rejects."""
 
 import re
 from pathlib import Path
@@ -15,18 +15,18 @@ def check(path: Path) -> list[str]:
     return out.splitlines()
 
 
-def test_types_are_inferred_as_promised() -> None:
+def test_types_are_inferred_as_documented() -> None:
     """Every assert_type holds under mypy --strict."""
     assert check(FOLDER / "accepted.py") == []
 
 
-def test_mistakes_are_refused() -> None:
-    """Each marked line causes the error that it names, and no other line causes any."""
-    path = FOLDER / "refused.py"
+def test_mistakes_are_rejected() -> None:
+    """Each marked line causes the error that it names, and no other line causes one."""
+    path = FOLDER / "rejected.py"
     expected = {
         number: marked[1]
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if (marked := re.search(r"# refused: (\S+)", line))
+        if (marked := re.search(r"# rejected: (\S+)", line))
     }
     found = dict.fromkeys(expected, "")
     for line in check(path):
@@ -35,7 +35,7 @@ def test_mistakes_are_refused() -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("name", ["accepted.py", "refused.py"])
-def test_the_examples_are_there(name: str) -> None:
-    """An empty file would pass any check."""
+@pytest.mark.parametrize("name", ["accepted.py", "rejected.py"])
+def test_the_examples_exist(name: str) -> None:
+    """Neither file of examples is empty, which would pass any check."""
     assert len((FOLDER / name).read_text().splitlines()) > 15

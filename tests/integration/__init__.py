@@ -1,0 +1,1 @@
+"""Client, server and files together, on the sandbox."""

@@ -1,33 +1,24 @@
-"""What every journey starts from: a sandbox and a client on one clock that never makes anybody wait."""
+"""The fixtures of the integration tests: a sandbox and a client on one clock that never makes a caller wait."""
 
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from amili_async import AmiliClient, ApiCodeCredentials
 from amili_async.sandbox import Sandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock
-
-
-class StartSandbox(Protocol):
-    """Starts a sandbox that is closed after the test."""
-
-    async def __call__(self, **options: Any) -> Sandbox: ...
-
-
-class Connect(Protocol):
-    """Opens a client on a sandbox, closed after the test."""
-
-    async def __call__(self, sandbox: Sandbox, **options: Any) -> AmiliClient: ...
+from tests.support.hostile_scene import HostileScene
+from tests.support.starting import Connect, StartSandbox
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _can_be_interrupted() -> Iterator[None]:
-    """A shell lets what it runs in the background ignore Ctrl-C, and programs that are started there inherit it."""
+    """Undo that a shell makes its background jobs, and the programs that they start, ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -35,13 +26,20 @@ def _can_be_interrupted() -> Iterator[None]:
 
 @pytest.fixture
 def clock() -> HastyClock:
-    """One clock for both sides: the sandbox's windows and expiries move with the client's waits."""
+    """One clock for client and sandbox: windows and expiries of the sandbox advance with the waits of the client."""
     return HastyClock()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_key() -> Iterator[None]:
+    """Generate one private key for all sandboxes of the run."""
+    with internals.one_key():
+        yield
 
 
 @pytest.fixture
 async def resources() -> AsyncIterator[AsyncExitStack]:
-    """Closes what a test opened, the client before the sandbox, and holds the test to leaving nothing behind."""
+    """Closes what a test opened, the client before the sandbox, and checks that no task is left."""
     async with AsyncExitStack() as stack:
         yield stack
     await asyncio.sleep(0)
@@ -50,7 +48,7 @@ async def resources() -> AsyncIterator[AsyncExitStack]:
 
 @pytest.fixture
 def start_sandbox(clock: HastyClock, resources: AsyncExitStack) -> StartSandbox:
-    """A sandbox of few rows and without a rate limit, unless the test says otherwise."""
+    """Starts a sandbox with few rows and without a rate limit, unless the test sets other options."""
 
     async def start(**options: Any) -> Sandbox:
         few = {"payouts": 5, "specifications": 250, "payments": 5, "rate_limit": None, "clock": clock.wall}
@@ -61,19 +59,25 @@ def start_sandbox(clock: HastyClock, resources: AsyncExitStack) -> StartSandbox:
 
 @pytest.fixture
 def connect(clock: HastyClock, resources: AsyncExitStack) -> Connect:
-    """A client with the API's own way to a token and without a budget, unless the test says otherwise."""
+    """Connects a client with a private key and without a rate limit, unless the test sets other options."""
 
     async def open_client(sandbox: Sandbox, **options: Any) -> AmiliClient:
-        if "auth" not in options:
+        if options.get("auth") is None:
             options["auth"] = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-        client = AmiliClient(sandbox.url, **({"rate_limit": None, "clock": clock} | options))
+        client = AmiliClient(sandbox.url, **({"rate_limit": None, "_clock": clock} | options))
         return await resources.enter_async_context(client)
 
     return open_client
 
 
+@pytest.fixture
+def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyClock) -> HostileScene:
+    """A sandbox behind a hostile server, which the test opens."""
+    return HostileScene(resources, start_sandbox, clock)
+
+
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the machine's own AMILI_ variables from deciding a test."""
+    """Hide the AMILI_ variables of the machine from the tests."""
     for name in ("AMILI_BASE_URL", "AMILI_TOKEN", "AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""Export of a resource against the sandbox: what is in the file, how it goes on, and how it is kept in sync."""
+"""Export of a resource from the sandbox: what is in the file, how it is resumed, and how it is brought up to date."""
 
 import asyncio
 import csv
@@ -24,8 +24,9 @@ from amili_async.errors import (
 from amili_async.export import export, job, journal, spool
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support.clocks import settle
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
+from tests.support.starting import Connect, StartSandbox
 
 SUFFIXES = ["ndjson", "csv", "parquet"]
 MONEY = ("amount", "vat_amount", "total_amount")
@@ -39,13 +40,13 @@ async def sandbox(start_sandbox: StartSandbox) -> Sandbox:
 
 @pytest.fixture
 async def amili(sandbox: Sandbox, connect: Connect) -> AmiliClient:
-    """A client that asks for small pages, and does not try again."""
+    """A client that requests small pages, without retries."""
     return await connect(sandbox, page_size=20, concurrency=3, retry=RetryPolicy(attempts=1))
 
 
 @pytest.fixture
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder beside the test's own."""
+    """A directory beside the test's own."""
     return tmp_path_factory.mktemp("other")
 
 
@@ -54,7 +55,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of any format, as it has them."""
+    """The rows of a file of any format."""
     if path.suffix == ".parquet":
         return list(parquet.read_table(path).to_pylist())
     if path.suffix == ".csv":
@@ -72,14 +73,14 @@ def ids_of(sandbox: Sandbox) -> list[str]:
 
 
 async def export_whole(amili: AmiliClient, folder: Path, suffix: str, **options: Any) -> bytes:
-    """What an export that nothing interrupts makes."""
+    """The file of an export that is not interrupted."""
     path = folder / f"whole.{suffix}"
     await export(amili.payout_specifications, path, overwrite=True, **options)
     return path.read_bytes()
 
 
 def stop_after(rows: int) -> Callable[..., None]:
-    """Ends an export from within, once so many rows were written."""
+    """A callback that ends an export once so many rows were written."""
 
     def stop(so_far: int, *_: object) -> None:
         if so_far >= rows:
@@ -98,10 +99,10 @@ async def interrupt(amili: AmiliClient, path: Path, *, rows: int = 100, **option
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("name", ["payouts", "payout_specifications", "creditor_payments"])
-async def test_every_row_is_there_exactly(
+async def test_every_row_is_exported_exactly(
     name: str, suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """Each row of the server once, by `_id`; the sums of all money columns are the server's to the öre."""
+    """Each row of the server is in the file once, by `_id`, and the sums of all money columns equal the server's."""
     resource, path = getattr(amili, name), tmp_path / f"rows.{suffix}"
     exported = await export(resource, path)
     stored, written = sorted(sandbox.rows(resource.path), key=lambda row: row["_id"]), read_rows(path)
@@ -116,7 +117,7 @@ async def test_every_row_is_there_exactly(
 
 
 async def test_parquet_has_the_same_decimals_and_instants(amili: AmiliClient, tmp_path: Path) -> None:
-    """Read back with pyarrow, each value is the record's."""
+    """Each value that pyarrow reads is the record's."""
     path = tmp_path / "rows.parquet"
     await export(amili.payout_specifications, path)
     records = await amili.payout_specifications.stream().collect()
@@ -126,8 +127,10 @@ async def test_parquet_has_the_same_decimals_and_instants(amili: AmiliClient, tm
         assert row["_created"].tzinfo is not None
 
 
-async def test_rows_that_go_meanwhile_are_told(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """What was there throughout is in the file once, and the result says that something moved."""
+async def test_rows_deleted_during_the_export_are_reported(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """Rows present throughout are in the file once, and the result is marked as drifted."""
     path, ids = tmp_path / "rows.csv", ids_of(sandbox)
 
     def delete_some(rows: int, *_: object) -> None:
@@ -143,8 +146,8 @@ async def test_rows_that_go_meanwhile_are_told(sandbox: Sandbox, amili: AmiliCli
     assert read_ids(path) == sorted(set(read_ids(path)))
 
 
-async def test_digits_and_undocumented_fields_stay(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """Chosen fields may be ones that nobody documented; money has the digits with which it came."""
+async def test_digits_and_undocumented_fields_are_kept(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """Undocumented fields can be chosen, and money has the digits that the API sent."""
     first = ids_of(sandbox)[0]
     sandbox.update(SPECIFICATIONS, first, {"campaign": "sommar", "amount": Decimal("60.50")})
     path = tmp_path / "rows.csv"
@@ -153,8 +156,8 @@ async def test_digits_and_undocumented_fields_stay(sandbox: Sandbox, amili: Amil
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-async def test_no_row_at_all_makes_a_valid_file(suffix: str, amili: AmiliClient, tmp_path: Path) -> None:
-    """A table has its columns all the same."""
+async def test_a_file_without_rows_is_valid(suffix: str, amili: AmiliClient, tmp_path: Path) -> None:
+    """A table without rows has its columns."""
     path = tmp_path / f"rows.{suffix}"
     exported = await export(amili.payouts, path, where=field("amount") == 7)
     assert (exported.rows, read_rows(path)) == (0, [])
@@ -164,31 +167,33 @@ async def test_no_row_at_all_makes_a_valid_file(suffix: str, amili: AmiliClient,
         assert "summary" in parquet.read_schema(path).names
 
 
-async def test_progress_tells_rows_total_and_time(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
-    """The rows grow up to the total, and the time that the budget needs goes down."""
-    told: list[tuple[int, int | None, float | None]] = []
+async def test_progress_reports_rows_total_and_time(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    """The rows increase up to the total, and the time that the rate limit needs is known after each page."""
+    reported: list[tuple[int, int | None, float | None]] = []
     amili = await connect(sandbox, page_size=10, concurrency=1, rate_limit=RateLimit())
-    await export(amili.payout_specifications, tmp_path / "a.csv", on_progress=lambda *told_: told.append(told_))
-    rows, totals, left = zip(*told, strict=True)
+    await export(
+        amili.payout_specifications, tmp_path / "a.csv", on_progress=lambda *progress: reported.append(progress)
+    )
+    rows, totals, left = zip(*reported, strict=True)
     assert list(rows) == sorted(set(rows))
     assert (rows[-1], set(totals)) == (250, {250})
     assert all(seconds is not None for seconds in left)
 
 
-# Going on
+# Resuming
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("rows", [20, 100, 240])
-async def test_an_interrupted_export_goes_on(
+async def test_an_interrupted_export_is_resumed(
     rows: int, suffix: str, amili: AmiliClient, tmp_path: Path, other: Path
 ) -> None:
-    """What is there meanwhile is no whole file, and in the end it is the one that an uninterrupted run makes."""
+    """Until then there is no file under the name, and then it equals the file of an uninterrupted export."""
     path = tmp_path / f"rows.{suffix}"
     await interrupt(amili, path, rows=rows)
-    if rows > 20:  # the batch at hand does not count as taken
+    if rows > 20:  # the checkpoint does not cover the batch at hand
         assert names_in(tmp_path) == [f"{path.name}.checkpoint.json", f"{path.name}.part"]
-        with pytest.raises(ConfigurationError, match=r"is an unfinished export: go on with resume \(--resume\)"):
+        with pytest.raises(ConfigurationError, match=r"is an unfinished export: continue it with resume \(--resume\)"):
             await export(amili.payout_specifications, path)
     exported = await export(amili.payout_specifications, path, resume=True)
     assert (exported.rows, exported.manifest and exported.manifest.verdict) == (250, Verdict.COMPLETE)
@@ -196,8 +201,8 @@ async def test_an_interrupted_export_goes_on(
     assert names_in(tmp_path) == [path.name, f"{path.name}.manifest.json"]
 
 
-async def test_no_page_is_asked_for_twice(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """After a fault of the server, all that was written counts."""
+async def test_no_page_is_requested_twice(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """After a fault of the server the checkpoint covers all rows that were written."""
     path = tmp_path / "rows.csv"
     sandbox.fail(Fault.server_error(), times=None, path=SPECIFICATIONS, after=7)
     with pytest.raises(ExtractionInterrupted) as caught:
@@ -207,20 +212,20 @@ async def test_no_page_is_asked_for_twice(sandbox: Sandbox, amili: AmiliClient, 
     assert taken > 0
     state = json.loads((tmp_path / "rows.csv.checkpoint.json").read_text())
     assert state["checkpoint"]["rows"] == taken
-    told: list[int] = []
-    await export(amili.payout_specifications, path, resume=True, on_progress=lambda rows, *_: told.append(rows))
-    assert told[0] <= taken + 20
+    reported: list[int] = []
+    await export(amili.payout_specifications, path, resume=True, on_progress=lambda rows, *_: reported.append(rows))
+    assert reported[0] <= taken + 20
     assert read_ids(path) == ids_of(sandbox)
 
 
-async def test_a_cancelled_export_goes_on(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """Cancelled while it waits for the next page: the rows are kept."""
-    path, told = tmp_path / "rows.ndjson", asyncio.Event()
+async def test_a_cancelled_export_is_resumed(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """A cancellation while it waits for the next page keeps the rows."""
+    path, reported = tmp_path / "rows.ndjson", asyncio.Event()
     sandbox.fail(Fault(hang=True), times=None, path=SPECIFICATIONS, after=6)
     running = asyncio.ensure_future(
-        export(amili.payout_specifications, path, on_progress=lambda rows, *_: told.set() if rows >= 60 else None)
+        export(amili.payout_specifications, path, on_progress=lambda rows, *_: reported.set() if rows >= 60 else None)
     )
-    await told.wait()
+    await reported.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -229,16 +234,18 @@ async def test_a_cancelled_export_goes_on(sandbox: Sandbox, amili: AmiliClient, 
     assert read_ids(path) == ids_of(sandbox)
 
 
-async def test_nothing_is_left_where_nothing_was_taken(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """An export that ends before its first row is no unfinished one."""
+async def test_an_export_that_fails_before_its_first_row_leaves_nothing(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """An export that fails before its first row cannot be resumed, so no file is left."""
     sandbox.fail(Fault.server_error(), times=None)
     with pytest.raises(ServerFault):
         await export(amili.payout_specifications, tmp_path / "rows.csv")
     assert names_in(tmp_path) == []
 
 
-async def test_resume_begins_where_nothing_is_unfinished(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """The same command line does for both; an existing file is still not replaced."""
+async def test_resume_begins_if_nothing_is_unfinished(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """The same command line serves both; an existing file is still not replaced."""
     path = tmp_path / "rows.csv"
     await export(amili.payout_specifications, path, resume=True)
     assert read_ids(path) == ids_of(sandbox)
@@ -246,23 +253,23 @@ async def test_resume_begins_where_nothing_is_unfinished(sandbox: Sandbox, amili
         await export(amili.payout_specifications, path, resume=True)
 
 
-async def test_overwrite_begins_anew(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """What is unfinished is forgotten, and what is there is replaced, once the new file is whole."""
+async def test_overwrite_starts_again(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """An unfinished export is discarded, and the existing file is replaced once the new one is whole."""
     path = tmp_path / "rows.csv"
     path.write_text("old")
     await interrupt(amili, path, overwrite=True)
     assert path.read_text() == "old"
     sandbox.requests.clear()
-    told: list[int] = []
-    await export(amili.payout_specifications, path, overwrite=True, on_progress=lambda rows, *_: told.append(rows))
-    assert told[0] == 20
+    reported: list[int] = []
+    await export(amili.payout_specifications, path, overwrite=True, on_progress=lambda rows, *_: reported.append(rows))
+    assert reported[0] == 20
     assert read_ids(path) == ids_of(sandbox)
 
 
-async def test_a_resumed_export_may_replace_what_the_first_one_might(
+async def test_a_resumed_export_may_replace_what_the_interrupted_one_might(
     sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """Resuming needs no second leave to overwrite."""
+    """Resuming an export with overwrite does not need overwrite again."""
     path = tmp_path / "rows.csv"
     path.write_text("old")
     await interrupt(amili, path, overwrite=True)
@@ -270,63 +277,63 @@ async def test_a_resumed_export_may_replace_what_the_first_one_might(
     assert read_ids(path) == ids_of(sandbox)
 
 
-async def test_overwrite_needs_nothing_of_what_was(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """A state that cannot be read is told of, and is no obstacle to beginning anew."""
+async def test_overwrite_needs_no_readable_state(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """A state that cannot be read is rejected by resume, and discarded by overwrite."""
     path, state = tmp_path / "rows.csv", tmp_path / "rows.csv.checkpoint.json"
     await interrupt(amili, path)
-    for content, said in ((b'{"version":2}', "another version"), (b"{", "is not the state"), (None, "lacks rows")):
+    for content, message in ((b'{"version":2}', "has version 2"), (b"{", "is not the state"), (None, "lacks rows")):
         if content is None:
             await export(amili.payout_specifications, path, overwrite=True)
             await interrupt(amili, path, overwrite=True)
             (tmp_path / "rows.csv.part").write_bytes(b"")
         else:
             state.write_bytes(content)
-        with pytest.raises(ConfigurationError, match=rf"{said}.*begin anew with overwrite \(--force\)"):
+        with pytest.raises(ConfigurationError, match=rf"{message}.*start again with overwrite \(--force\)"):
             await export(amili.payout_specifications, path, resume=True)
     await export(amili.payout_specifications, path, overwrite=True)
     assert read_ids(path) == ids_of(sandbox)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"fields": ("_id", "amount")}, "fields was not chosen, and is _id,amount now"),
+        ({"fields": ("_id", "amount")}, "with fields=all, not fields=_id,amount"),
         ({"where": {"currency": "SEK"}}, "another filter"),
         ({"since": True}, None),
     ],
 )
-async def test_another_export_does_not_go_on(
-    options: dict[str, Any], said: str | None, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+async def test_an_export_is_not_resumed_with_other_options(
+    options: dict[str, Any], message: str | None, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """What differs is named before anything is asked; `since` without a file is the same as without it."""
+    """The option that differs is named before the first request; `since` without a file is no difference."""
     path = tmp_path / "rows.csv"
     await interrupt(amili, path)
     before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
-    await asyncio.sleep(0.02)  # requests that were under way arrive
+    await settle(300)  # until the requests in flight have arrived
     sandbox.requests.clear()
-    if said is None:
+    if message is None:
         assert (await export(amili.payout_specifications, path, resume=True, **options)).rows == 250
         return
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         await export(amili.payout_specifications, path, resume=True, **options)
     with pytest.raises(
-        ConfigurationError, match="resource was finance--payout-specifications, and is finance--payouts"
+        ConfigurationError, match="with resource=finance--payout-specifications, not resource=finance--payouts"
     ):
         await export(amili.payouts, path, resume=True)
     assert len(sandbox.requests) == 0
     assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)} == before
 
 
-# What goes wrong
+# Failures
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
 @pytest.mark.parametrize("calls", [1, 4])
-async def test_a_full_disk_is_named_and_can_be_emptied(
+async def test_an_export_is_resumed_after_a_full_disk(
     calls: int, call: str, suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
 ) -> None:
-    """While rows are written or the file is put together: what was written before stays, and goes on."""
+    """Rows written before the disk was full are kept, while rows arrive and while the file is committed."""
     path, original, done = tmp_path / f"rows.{suffix}", getattr(os, call), 0
 
     def fill_up(*arguments: Any) -> Any:
@@ -338,8 +345,8 @@ async def test_a_full_disk_is_named_and_can_be_emptied(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, call, fill_up)
-        patch.setattr(spool, "MOST_WAITING", 1)  # so that each page is written by itself
-        with pytest.raises((ExportFailed, ConfigurationError), match="cannot be written: No space left on device"):
+        patch.setattr(spool, "MAX_BUFFERED", 1)  # so that each page is written by itself
+        with pytest.raises(ExportFailed, match="cannot be written: No space left on device"):
             await export(amili.payout_specifications, path)
     whole = await export_whole(amili, other, suffix)
     assert path.name not in names_in(tmp_path) or path.read_bytes() == whole
@@ -348,12 +355,10 @@ async def test_a_full_disk_is_named_and_can_be_emptied(
 
 
 async def test_a_record_that_does_not_fit_is_named(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """An amount that Parquet cannot hold ends the export; once the row is mended, it goes on."""
+    """An amount that Parquet cannot hold ends the export, which can be resumed once the row is corrected."""
     path, wrong = tmp_path / "rows.parquet", ids_of(sandbox)[130]
     sandbox.update(SPECIFICATIONS, wrong, {"vat_amount": Decimal("0.1234567890123456789")})
-    with pytest.raises(
-        ExportFailed, match=f"record {wrong} cannot be put into it: vat_amount has more than 18"
-    ) as caught:
+    with pytest.raises(ExportFailed, match=f"record {wrong} cannot be written: vat_amount has more than 18") as caught:
         await export(amili.payout_specifications, path)
     assert (caught.value.record_id, caught.value.path) == (wrong, path)
     assert "12345" not in str(caught.value)
@@ -364,7 +369,7 @@ async def test_a_record_that_does_not_fit_is_named(sandbox: Sandbox, amili: Amil
 
 
 async def test_a_row_that_does_not_decode_is_named(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """The error has the row's id; what was written before it is kept."""
+    """The error has the row's id, and rows written before it are kept."""
     path, wrong = tmp_path / "rows.csv", ids_of(sandbox)[130]
     sandbox.update(SPECIFICATIONS, wrong, {"amount": [1]})
     with pytest.raises(ExtractionInterrupted, match=wrong):
@@ -375,7 +380,7 @@ async def test_a_row_that_does_not_decode_is_named(sandbox: Sandbox, amili: Amil
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("folder.csv", {}, "is a directory"),
         ("there.csv", {}, "exists already"),
@@ -383,27 +388,28 @@ async def test_a_row_that_does_not_decode_is_named(sandbox: Sandbox, amili: Amil
         ("a.xlsx", {}, "must end in"),
         ("a.csv", {"fields": ()}, "at least one field"),
         ("a.csv", {"where": {"$where": 1}}, "where"),
-        ("a.csv", {"sweep": True}, "sweep goes with since"),
-        ("there.csv", {"since": True}, r"there\.csv\.manifest\.json is not beside it"),
+        ("a.csv", {"sweep": True}, "sweep requires since"),
+        ("there.csv", {"since": True}, r"there\.csv\.manifest\.json is missing"),
     ],
 )
-async def test_what_cannot_be_is_refused_before_anything_is_asked(
-    name: str, options: dict[str, Any], said: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+async def test_an_impossible_export_is_rejected_before_the_first_request(
+    name: str, options: dict[str, Any], message: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """One sentence, no request, and nothing left behind."""
+    """The error names the reason, no request is sent, and no file is left or changed."""
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "there.csv").write_text("precious")
-    with pytest.raises(ConfigurationError, match=said):
+    error = ExportFailed if name == "missing/a.csv" else ConfigurationError
+    with pytest.raises(error, match=message):
         await export(amili.payouts, tmp_path / name, **options)
     assert len(sandbox.requests) == 0
     assert names_in(tmp_path) == ["folder.csv", "there.csv"]
     assert (tmp_path / "there.csv").read_text() == "precious"
 
 
-async def test_a_file_that_comes_to_be_meanwhile_is_not_replaced(
+async def test_a_file_created_during_the_export_is_not_replaced(
     sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """Somebody else's file stays, and so does what was written: it goes on once it may replace it."""
+    """The file of another process keeps its content, and the rows are kept until overwrite allows to replace it."""
     path = tmp_path / "rows.csv"
     with pytest.raises(ConfigurationError, match="exists already"):
         await export(amili.payout_specifications, path, on_progress=lambda *_: path.write_text("theirs"))
@@ -418,28 +424,30 @@ async def test_a_file_that_comes_to_be_meanwhile_is_not_replaced(
 
 
 async def test_two_exports_to_one_file_do_not_mix(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """The second one is refused, whatever it is allowed, and the first goes on to its end."""
-    path, refused = tmp_path / "rows.csv", []
+    """The second one fails whatever its options, and the first is finished."""
+    path, failed = tmp_path / "rows.csv", []
 
-    async def try_too(**options: Any) -> None:
-        with pytest.raises(ConfigurationError, match="is being written by another export"):
+    async def export_as_well(**options: Any) -> None:
+        with pytest.raises(ExportFailed, match="is being written by another export"):
             await export(amili.payout_specifications, path, **options)
-        refused.append(options)
+        failed.append(options)
 
     tasks: list[asyncio.Task[None]] = []
 
-    def meanwhile(rows: int, *_: object) -> None:
+    def start_others(rows: int, *_: object) -> None:
         if rows == 40:
-            tasks.extend(asyncio.ensure_future(try_too(**{name: True})) for name in ("resume", "overwrite", "since"))
+            tasks.extend(
+                asyncio.ensure_future(export_as_well(**{name: True})) for name in ("resume", "overwrite", "since")
+            )
 
-    await export(amili.payout_specifications, path, on_progress=meanwhile)
+    await export(amili.payout_specifications, path, on_progress=start_others)
     await asyncio.gather(*tasks)
-    assert len(refused) == 3
+    assert len(failed) == 3
     assert read_ids(path) == ids_of(sandbox)
 
 
 async def test_a_link_keeps_pointing_to_what_is_replaced(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """The file behind a symbolic link is replaced, the link is not; what lies beside lies beside the file."""
+    """The file behind a symbolic link is replaced, the link is not; spool and state are beside the file."""
     (tmp_path / "real").mkdir()
     real, link = tmp_path / "real" / "rows.csv", tmp_path / "link.csv"
     link.symlink_to(real)
@@ -450,11 +458,11 @@ async def test_a_link_keeps_pointing_to_what_is_replaced(sandbox: Sandbox, amili
     assert read_ids(real) == ids_of(sandbox)
 
 
-# In sync
+# Bringing a file up to date
 
 
 def change_rows(sandbox: Sandbox) -> None:
-    """Some rows change, one is made between two old ones, one at the very beginning, one in the end."""
+    """Change some rows, and insert one before all others, one between two and one after all others."""
     ids = ids_of(sandbox)
     now = datetime.now(UTC).replace(microsecond=0)
     for place in (0, 17, 18, 130, 249):
@@ -470,7 +478,7 @@ def change_rows(sandbox: Sandbox) -> None:
 async def test_a_file_is_brought_up_to_date(
     fields: tuple[str, ...] | None, suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
 ) -> None:
-    """It becomes the file that an export of all would make, for the price of what changed; again, nothing changes."""
+    """It equals the file of a whole export at the cost of the changes; a second time nothing changes."""
     path = tmp_path / f"rows.{suffix}"
     first = await export(amili.payout_specifications, path, fields=fields, since=True)
     assert (first.rows, first.changed) == (250, None)
@@ -486,10 +494,10 @@ async def test_a_file_is_brought_up_to_date(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-async def test_a_sweep_leaves_out_what_is_gone(
+async def test_a_sweep_leaves_out_deleted_rows(
     suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """Deleted rows stay in the file until it is swept, and so do rows that no longer match."""
+    """Deleted rows, and rows that the filter has stopped matching, stay in the file until a sweep."""
     path, ids = tmp_path / f"rows.{suffix}", ids_of(sandbox)
     await export(amili.payout_specifications, path, where={"creditor_name": {"$ne": "Gone AB"}})
     for place in (0, 17, 249):
@@ -507,7 +515,7 @@ async def test_a_sweep_leaves_out_what_is_gone(
 async def test_bringing_up_to_date_can_be_interrupted(
     suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
 ) -> None:
-    """The old file stays until the new one is whole; going on needs to be told that it is since."""
+    """The old file stays until the new one is whole, and resuming requires since."""
     path = tmp_path / f"rows.{suffix}"
     await export(amili.payout_specifications, path)
     old = path.read_bytes()
@@ -515,7 +523,7 @@ async def test_bringing_up_to_date_can_be_interrupted(
         sandbox.update(SPECIFICATIONS, row_id, {"creditor_name": "New AB"})
     await interrupt(amili, path, rows=60, since=True)
     assert path.read_bytes() == old
-    with pytest.raises(ConfigurationError, match="brings the file up to date: say since"):
+    with pytest.raises(ConfigurationError, match="brings the file up to date: resume it with since"):
         await export(amili.payout_specifications, path, resume=True)
     with pytest.raises(ConfigurationError, match="is an unfinished export"):
         await export(amili.payout_specifications, path, since=True)
@@ -524,10 +532,10 @@ async def test_bringing_up_to_date_can_be_interrupted(
     assert path.read_bytes() == await export_whole(amili, other, suffix)
 
 
-async def test_bringing_up_to_date_can_begin_anew(
+async def test_bringing_up_to_date_can_start_again(
     sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
 ) -> None:
-    """Overwrite forgets what is unfinished, not the file: it is still brought up to date from where it is."""
+    """Overwrite discards the unfinished export, not the file, which is still the base of the update."""
     path = tmp_path / "rows.csv"
     await export(amili.payout_specifications, path)
     for row_id in ids_of(sandbox)[::2]:
@@ -539,27 +547,27 @@ async def test_bringing_up_to_date_can_begin_anew(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-async def test_a_file_that_cannot_be_brought_up_to_date_is_refused(
+async def test_a_file_that_cannot_be_brought_up_to_date_is_rejected(
     suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """Another size, other fields, another filter, no `_id`, no summary: said before anything is asked."""
+    """Another size, other fields, another filter, no `_id`, no manifest: rejected before the first request."""
     path, bare = tmp_path / f"rows.{suffix}", tmp_path / f"bare.{suffix}"
     await export(amili.payout_specifications, path)
     await export(amili.payout_specifications, bare, fields=("amount",))
     sandbox.requests.clear()
 
-    async def refuse(path: Path, said: str, **options: Any) -> None:
-        with pytest.raises(ConfigurationError, match=said):
+    async def check_rejected(path: Path, message: str, **options: Any) -> None:
+        with pytest.raises(ConfigurationError, match=message):
             await export(amili.payout_specifications, path, since=True, **options)
 
-    await refuse(path, "fields was not chosen, and is _id now", fields=("_id",))
-    await refuse(path, "another filter", where={"currency": "SEK"})
-    await refuse(bare, "cannot be brought up to date: .*_id")
+    await check_rejected(path, "with fields=all, not fields=_id", fields=("_id",))
+    await check_rejected(path, "another filter", where={"currency": "SEK"})
+    await check_rejected(bare, "cannot be brought up to date: .*_id")
     with path.open("ab") as file:
         file.write(b"\n")
-    await refuse(path, "was changed since its export")
+    await check_rejected(path, "was changed since its export")
     (tmp_path / f"bare.{suffix}.manifest.json").write_text("{}")
-    await refuse(bare, "is not the summary of an export")
+    await check_rejected(bare, "is not the manifest of an export")
     assert len(sandbox.requests) == 0
     assert [name for name in names_in(tmp_path) if name.endswith((".part", ".checkpoint.json"))] == []
 
@@ -567,7 +575,7 @@ async def test_a_file_that_cannot_be_brought_up_to_date_is_refused(
 async def test_a_changed_file_of_the_same_size_is_not_merged(
     sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """Rows that somebody sorted otherwise are noticed, and the file stays as it is."""
+    """Rows in another order are detected, and the file keeps its content."""
     path = tmp_path / "rows.ndjson"
     await export(amili.payout_specifications, path)
     rows = path.read_bytes().splitlines(keepends=True)
@@ -577,10 +585,10 @@ async def test_a_changed_file_of_the_same_size_is_not_merged(
     assert path.read_bytes() == b"".join(reversed(rows))
 
 
-async def test_what_came_is_saved_while_nothing_comes(
+async def test_rows_are_saved_while_the_next_page_is_late(
     start_sandbox: StartSandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the budget pauses, the state covers every page that was written, whatever becomes of the process."""
+    """While no page arrives, the saved state covers every page that was written, even if the process is killed then."""
     monkeypatch.setattr(job, "SAVE_EVERY", 0.01)
     monkeypatch.setattr(journal, "SAVE_EVERY", 0.01)
     sandbox = await start_sandbox(specifications=2000)
@@ -598,7 +606,7 @@ async def test_what_came_is_saved_while_nothing_comes(
 
 
 async def test_a_file_keeps_its_mode(amili: AmiliClient, tmp_path: Path) -> None:
-    """Whoever could not read the old file cannot read the new one, nor what lies beside it meanwhile."""
+    """A user who could not read the old file can read neither the new one nor the spool."""
     path = tmp_path / "payouts.csv"
     modes: list[int] = []
     await export(amili.payouts, path)
@@ -615,32 +623,30 @@ async def test_a_file_keeps_its_mode(amili: AmiliClient, tmp_path: Path) -> None
     assert set(modes) == {0o600}
 
 
-async def test_sweeping_is_not_forgotten_on_the_way(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """An export that was begun with sweep goes on with it, or is refused with what to say."""
+async def test_an_export_with_sweep_is_resumed_with_sweep(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """An interrupted export with sweep is only resumed with sweep, and the error names the option."""
     path = tmp_path / "rows.csv"
     await export(amili.payout_specifications, path)
-    gone = ids_of(sandbox)[3]
+    deleted = ids_of(sandbox)[3]
     for row_id in ids_of(sandbox):
         sandbox.update(SPECIFICATIONS, row_id, {"article": "cost"})
-    sandbox.delete(SPECIFICATIONS, gone)
+    sandbox.delete(SPECIFICATIONS, deleted)
     sandbox.fail(Fault(status=403), path=SPECIFICATIONS, after=6, times=None)
     with pytest.raises(ExtractionInterrupted):
         await export(amili.payout_specifications, path, since=True, sweep=True)
     sandbox.stop_failing()
-    with pytest.raises(ConfigurationError, match=r"leaves out what is gone: say sweep \(--sweep\)"):
+    with pytest.raises(ConfigurationError, match=r"leaves out deleted rows: resume it with sweep \(--sweep\)"):
         await export(amili.payout_specifications, path, since=True, resume=True)
     await export(amili.payout_specifications, path, since=True, sweep=True, resume=True)
-    assert gone not in path.read_text()
+    assert deleted not in path.read_text()
 
 
-async def test_a_list_that_came_incompletely_becomes_no_file(
-    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
-) -> None:
-    """Fewer rows than the server counted: an error with the numbers, nothing left behind, and an old file as it was."""
+async def test_an_incomplete_list_becomes_no_file(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
+    """Fewer rows than the server counted raise an error with the numbers, and an old file keeps its content."""
     path = tmp_path / "rows.ndjson"
     await export(amili.payout_specifications, path)
     before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
     sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
-    with pytest.raises(UnreadableResponse, match=r"was not made: \d+ rows of .* came, but the API counted 250"):
+    with pytest.raises(UnreadableResponse, match=r"was not written: the API sent \d+ rows of .* but counted 250"):
         await export(amili.payout_specifications, path, overwrite=True)
     assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)} == before

@@ -1,4 +1,4 @@
-"""Extraction where something is out of the ordinary: clocks, ids, etags, filters, and how an iteration is left."""
+"""Extraction in unusual cases: wrong clocks, ids, missing etags, long filters, and iterations that are abandoned."""
 
 import asyncio
 from typing import Any
@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 
 from amili_async import field
-from amili_async.errors import ConfigurationError, ExtractionInterrupted, ServerFault, UnreadableResponse
+from amili_async.errors import ClientClosed, ConfigurationError, ExtractionInterrupted, ServerFault, UnreadableResponse
 from amili_async.extraction import Verdict
 from amili_async.sandbox import ReceivedRequest
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock
 from tests.support.rows import SPECIFICATIONS, count_pages, fill, make_id, make_row, spread_evenly
+from tests.support.starting import Connect, StartSandbox
 
 
-async def test_an_iteration_can_be_begun_again_at_once(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """After a break nobody has to close anything: the record in hand comes again, and then the rest."""
+async def test_an_iteration_can_be_restarted_at_once(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """After a break nothing has to be closed: the last record is delivered again, and then the rest."""
     sandbox = await start_sandbox(specifications=450)
     amili = await connect(sandbox)
     extraction = amili.payout_specifications.extract()
@@ -27,40 +28,38 @@ async def test_an_iteration_can_be_begun_again_at_once(start_sandbox: StartSandb
             taken.append(record.id)
     assert sorted(taken) == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
     assert extraction.manifest.verdict is Verdict.COMPLETE
-    assert amili._running == set()
+    assert internals.running_iterations(amili) == set()
 
 
-async def test_an_iteration_that_was_overtaken_is_told(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A second iteration goes on where the first was; the first hands out nothing more."""
+async def test_an_overtaken_iteration_raises(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A second iteration resumes where the first was; the first delivers nothing more and raises."""
     amili = await connect(await start_sandbox(specifications=450))
     extraction = amili.payout_specifications.extract()
     first = aiter(extraction)
     await anext(first)
     assert len([record async for record in extraction]) == 450
-    with pytest.raises(ConfigurationError, match="another iteration of it has begun"):
+    with pytest.raises(ClientClosed, match="another iteration of it began"):
         await anext(first)
 
 
-async def test_a_page_that_is_cancelled_from_outside_ends_it_loudly(
-    start_sandbox: StartSandbox, connect: Connect
-) -> None:
-    """Whoever cancels every task of the loop must not make an extraction look as if it were at its end."""
+async def test_a_page_that_is_cancelled_from_outside_raises(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Cancelling every task of the loop must not make an extraction look finished."""
     amili = await connect(await start_sandbox(specifications=2000, latency=0.01))
     extraction = amili.payout_specifications.extract()
 
-    async def take_and_cancel() -> None:
+    async def read_and_cancel() -> None:
         async for _ in extraction.batches():
             for task in asyncio.all_tasks():
                 if "PartitionedScan" in repr(task.get_coro()):
                     task.cancel()
 
     with pytest.raises(ExtractionInterrupted, match="cancelled from outside"):
-        await take_and_cancel()
+        await read_and_cancel()
     assert extraction.manifest.verdict is Verdict.PARTIAL
 
 
-async def test_a_count_that_fails_leaves_it_unfinished(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """All records came, but nobody has confirmed it; going on asks for the count alone."""
+async def test_a_failed_count_leaves_the_extraction_unfinished(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """All records were delivered, but no count confirms it; resuming requests the count alone."""
     sandbox = await start_sandbox(specifications=250)
     amili = await connect(sandbox)
     extraction = amili.payout_specifications.extract()
@@ -70,114 +69,113 @@ async def test_a_count_that_fails_leaves_it_unfinished(start_sandbox: StartSandb
 
     sandbox.override(page=fail_the_count)
     with pytest.raises(ExtractionInterrupted) as caught:
-        await take(extraction)
+        await read_all(extraction)
     assert isinstance(caught.value.__cause__, ServerFault)
     assert (extraction.rows, extraction.manifest.verdict) == (250, Verdict.PARTIAL)
     sandbox.override()
     pages = count_pages(sandbox)
-    assert await take(extraction) == []
+    assert await read_all(extraction) == []
     assert count_pages(sandbox) - pages == 1
     assert extraction.manifest.verdict is Verdict.COMPLETE
 
 
-async def take(extraction: Any) -> list[str]:
+async def read_all(extraction: Any) -> list[str]:
     return [record.id async for record in extraction]
 
 
-async def test_a_row_whose_id_is_ahead_of_its_change_is_not_forgotten(
+async def test_a_row_whose_id_is_ahead_of_its_change_is_not_lost(
     start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """Made with another clock, it is too new at first; once its time has come, `since` brings it."""
+    """An id made by a fast clock is past the bound at first; once it is older, `since` delivers its row."""
     sandbox = await start_sandbox(specifications=0)
     fill(sandbox, spread_evenly(20))
     amili = await connect(sandbox)
     early = make_id(int(clock.wall()) + 7200, 1)
     sandbox.insert(SPECIFICATIONS, make_row(early, _updated="Fri, 13 Jun 2025 08:00:00 GMT"))
     extraction = amili.payout_specifications.extract()
-    assert early not in await take(extraction)
-    assert extraction.manifest.newer == 1
+    assert early not in await read_all(extraction)
+    assert extraction.manifest.count_past_bound == 1
     for _ in range(2):
         await clock.move(3700)
         extraction = amili.payout_specifications.extract(since=extraction.manifest)
-        taken = await take(extraction)
+        taken = await read_all(extraction)
     assert taken == [early]
 
 
-async def test_a_change_without_an_etag_is_never_taken_for_known(
+async def test_a_change_without_an_etag_is_delivered_again(
     start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """Where nothing tells two versions apart, a row comes once too often rather than not at all."""
+    """If two versions cannot be distinguished, a row is delivered once too often rather than not at all."""
     sandbox = await start_sandbox(specifications=0)
     (row_id, *_) = fill(sandbox, [make_id(int(clock.wall()) - 60, 1)])
     amili = await connect(sandbox)
     sandbox.override(page=_leave_out_the_etags)
     extraction = amili.payout_specifications.extract()
-    assert await take(extraction) == [row_id]
+    assert await read_all(extraction) == [row_id]
     sandbox.update(SPECIFICATIONS, row_id, {"amount": 7})
-    assert await take(amili.payout_specifications.extract(since=extraction.manifest)) == [row_id]
+    assert await read_all(amili.payout_specifications.extract(since=extraction.manifest)) == [row_id]
 
 
 def _leave_out_the_etags(_: ReceivedRequest, page: dict[str, Any]) -> dict[str, Any]:
     return {**page, "_items": [{name: row[name] for name in row if name != "_etag"} for row in page["_items"]]}
 
 
-async def test_a_servers_clock_that_goes_back_brings_nothing_again(
+async def test_a_server_clock_that_is_set_back_repeats_nothing(
     start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """What was known before the step is still known after it."""
+    """Versions delivered before the clock was set back are recognised after it."""
     behind = [0.0]
     sandbox = await start_sandbox(specifications=0, clock=lambda: clock.wall() - behind[0])
     fill(sandbox, [make_id(int(clock.wall()) - 60, place) for place in range(20)])
     amili = await connect(sandbox, auth=sandbox.token())
     extraction = amili.payout_specifications.extract()
-    counts = [len(await take(extraction))]
+    counts = [len(await read_all(extraction))]
     for behind[0] in (600.0, 0.0):
         extraction = amili.payout_specifications.extract(since=extraction.manifest)
-        counts.append(len(await take(extraction)))
+        counts.append(len(await read_all(extraction)))
     assert counts == [20, 0, 0]
 
 
 async def test_many_rows_past_the_bound_are_no_drift(
     start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """Where a server makes rows faster than they are counted, what is older is still complete."""
+    """If rows are inserted faster than they are counted, the rows up to the bound are still complete."""
     sandbox = await start_sandbox(specifications=0)
     old = fill(sandbox, spread_evenly(450))
     fill(sandbox, [make_id(int(clock.wall()), place) for place in range(700)])
     amili = await connect(sandbox)
     extraction = amili.payout_specifications.extract()
-    assert sorted(await take(extraction)) == old
+    assert sorted(await read_all(extraction)) == old
     manifest = extraction.manifest
-    assert (manifest.newer, manifest.before, manifest.after, manifest.verdict) == (700, 450, 450, Verdict.COMPLETE)
+    assert (manifest.count_past_bound, manifest.count_before, manifest.count_after) == (700, 450, 450)
+    assert manifest.verdict is Verdict.COMPLETE
 
 
-async def test_sweeping_a_list_that_came_incompletely_names_nothing(
-    start_sandbox: StartSandbox, connect: Connect
-) -> None:
-    """A row that the server left out of a page need not be gone, so nothing is said to be."""
+async def test_a_sweep_of_an_incomplete_list_raises(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A row that the server left out of a page need not be gone, so no id is reported."""
     sandbox = await start_sandbox(specifications=0)
     ids = fill(sandbox, spread_evenly(250))
     amili = await connect(sandbox)
     assert await amili.payout_specifications.sweep([]) == frozenset()
     assert count_pages(sandbox) == 0
     sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
-    with pytest.raises(UnreadableResponse, match="cannot be told which are gone"):
+    with pytest.raises(UnreadableResponse, match="missing ids need not be gone"):
         await amili.payout_specifications.sweep(ids)
 
 
-async def test_a_filter_is_refused_at_once_or_never(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """However near to the longest request line, what extract() accepts can be brought to its end."""
+async def test_a_filter_that_is_too_long_raises_at_once_or_never(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Close to the longest request line, every filter that extract() accepts can be extracted to the end."""
     sandbox = await start_sandbox(specifications=0)
     fill(sandbox, spread_evenly(250))
     amili = await connect(sandbox)
-    refused = 0
+    rejected = 0
     for length in range(7480, 7760, 20):
         where = field("creditor_name") != "x" * length
         try:
             extraction = amili.payout_specifications.extract(where)
         except ConfigurationError:
-            refused += 1
+            rejected += 1
             continue
-        assert refused == 0
-        assert len(await take(extraction)) == 250
-    assert 0 < refused < 14
+        assert rejected == 0
+        assert len(await read_all(extraction)) == 250
+    assert 0 < rejected < 14

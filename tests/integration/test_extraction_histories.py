@@ -1,60 +1,63 @@
-"""Extraction while rows come, go and change between any two requests: every row that stays arrives exactly once."""
+"""Extraction while rows are inserted, deleted and changed between any two requests.
+
+Invariant: every row that stays is delivered exactly once.
+"""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_async import AmiliClient
 from amili_async._wire.clock import SystemClock
 from amili_async.extraction import Checkpoint, Extraction, Verdict
 from amili_async.sandbox import Fault, ReceivedRequest, Sandbox
+from tests.support.exhaustive import examples
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row
 
 NOW = 1_750_000_000
 PLACES = 160
 STEPS = (0, 1, 86_400)
 """Seconds from one place to the next: all in one second, side by side, or spread over months."""
-KINDS = ("insert", "delete", "update", "turn", "create")
+KINDS = ("insert", "delete", "update", "toggle", "create")
 CAPITAL = {"article": "capital"}
 
 
 class Line(msgspec.Struct, frozen=True):
-    """All that is looked at."""
+    """The only field that is read."""
 
     id: str
 
 
 @dataclass(frozen=True)
 class History:
-    """What the rows are at first, what happens to them, and how they are extracted meanwhile."""
+    """The rows at first, the changes to them, and how they are extracted concurrently."""
 
     presence: bytes
-    """A bit per place: whether a row is there at first."""
+    """A bit for each place: whether a row exists at first."""
     step: int
     changes: list[tuple[str, int]]
-    """Kinds, and the places that they are about, in turn."""
+    """Kinds and places of the changes, in order."""
     pace: int
     """How many changes happen before each request."""
     is_filtered: bool
     counts: bool
-    """Whether the server gives totals."""
+    """Whether the server reports totals."""
     page_size: int
     concurrency: int
     parts: int | None
     delays: list[int] = field(default_factory=list)
-    """Requests that are carried out later than those sent after them."""
+    """Requests that are executed later than those sent after them."""
     stops: list[tuple[int, bool]] = field(default_factory=list)
-    """After how many records the extraction is left each time, and whether it goes on from a checkpoint in JSON."""
+    """After how many records the extraction is left each time, and whether it resumes from a checkpoint in JSON."""
 
 
 CHANGE = st.tuples(st.sampled_from(KINDS), st.integers(0, PLACES - 1))
@@ -62,7 +65,7 @@ NO_STOPS: st.SearchStrategy[list[tuple[int, bool]]] = st.just([])
 
 
 def histories(*, stops: st.SearchStrategy[list[tuple[int, bool]]] = NO_STOPS) -> st.SearchStrategy[History]:
-    """Histories of up to some hundred rows and changes; many of them short, as shrinking likes them."""
+    """Histories of up to some hundred rows and changes; many of them short, so that they shrink well."""
     return st.builds(
         History,
         presence=st.binary(min_size=PLACES // 8, max_size=PLACES // 8) | st.binary(max_size=PLACES // 8),
@@ -79,22 +82,22 @@ def histories(*, stops: st.SearchStrategy[list[tuple[int, bool]]] = NO_STOPS) ->
     )
 
 
-class World:
-    """The rows of one history, and what became of them."""
+class ChangingRows:
+    """The rows of one history, and its changes."""
 
     def __init__(self, sandbox: Sandbox, history: History) -> None:
         self._sandbox = sandbox
         self._history = history
         self._changes = iter(history.changes)
         self.rows: dict[str, str] = {}
-        """The article of each row that is there."""
+        """The article of each existing row."""
         self.ever: set[str] = set()
         bits = int.from_bytes(history.presence)
         for place in range(PLACES):
             if bits >> place & 1:
                 self._insert(self._id_at(place))
         self.kept = {row_id for row_id, article in self.rows.items() if self._matches(article)}
-        """What was there, and matched, all the time."""
+        """The rows that existed, and matched, throughout."""
         for place in history.delays:
             sandbox.fail(Fault(delay=0.002), path=SPECIFICATIONS, after=place)
         sandbox.before_each_request(self._change)
@@ -139,22 +142,22 @@ class World:
     def _update(self, row_id: str) -> None:
         self._sandbox.update(SPECIFICATIONS, row_id, {"amount": len(self.rows)})
 
-    def _turn(self, row_id: str) -> None:
+    def _toggle(self, row_id: str) -> None:
         article = self.rows[row_id] = "fee" if self.rows[row_id] == "capital" else "capital"
         self._sandbox.update(SPECIFICATIONS, row_id, {"article": article})
         if not self._matches(article):
             self.kept.discard(row_id)
 
 
-class StandingClock(SystemClock):
-    """The server's own time, as the client's."""
+class FixedClock(SystemClock):
+    """The server's time as the client's."""
 
     def wall(self) -> float:
         return NOW
 
 
-class Stage:
-    """A server, a loop and connections for all histories, since making them takes longer than a history."""
+class SharedServer:
+    """A server, a loop and connections shared by all histories, since starting them takes longer than a history."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self.run = runner.run
@@ -176,18 +179,18 @@ class Stage:
             concurrency=history.concurrency,
             rate_limit=None,
             session=self.session,
-            clock=StandingClock(),
+            _clock=FixedClock(),
         )
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    """Where all histories play."""
+def server() -> Iterator[SharedServer]:
+    """Where all histories run_history."""
     with asyncio.Runner() as runner:
-        stage = Stage(runner)
-        stage.run(stage.open())
-        yield stage
-        stage.run(stage.aclose())
+        server = SharedServer(runner)
+        server.run(server.open())
+        yield server
+        server.run(server.aclose())
 
 
 def begin(amili: AmiliClient, history: History, checkpoint: Checkpoint | None = None) -> Extraction[Line]:
@@ -195,52 +198,52 @@ def begin(amili: AmiliClient, history: History, checkpoint: Checkpoint | None = 
     return amili.payout_specifications.extract(where, into=Line, parts=history.parts, checkpoint=checkpoint)
 
 
-async def take_batches(extraction: Extraction[Line]) -> list[list[str]]:
+async def read_batches(extraction: Extraction[Line]) -> list[list[str]]:
     async with aclosing(extraction.batches()) as batches:
         return [[line.id for line in batch] async for batch in batches]
 
 
-async def take_some(extraction: Extraction[Line], count: int) -> list[str]:
-    """The records taken before the extraction is left; the one in hand at that moment was not."""
-    taken: list[str] = []
+async def read_some(extraction: Extraction[Line], count: int) -> list[str]:
+    """The records delivered before the extraction is left; the current one at that moment is not among them."""
+    delivered: list[str] = []
     async with aclosing(aiter(extraction)) as records:
         async for line in records:
-            if len(taken) == count:
+            if len(delivered) == count:
                 break
-            taken.append(line.id)
-    return taken
+            delivered.append(line.id)
+    return delivered
 
 
-async def take_in_pieces(amili: AmiliClient, history: History) -> tuple[list[str], Extraction[Line]]:
-    extraction, taken = begin(amili, history), []
+async def read_in_pieces(amili: AmiliClient, history: History) -> tuple[list[str], Extraction[Line]]:
+    extraction, delivered = begin(amili, history), []
     for count, by_json in history.stops:
-        taken += await take_some(extraction, count)
+        delivered += await read_some(extraction, count)
         if by_json:
             checkpoint = Checkpoint.from_json(extraction.checkpoint.to_json())
             extraction = begin(amili, history, checkpoint)
-    for batch in await take_batches(extraction):
-        taken += batch
-    return taken, extraction
+    for batch in await read_batches(extraction):
+        delivered += batch
+    return delivered, extraction
 
 
-def check(taken: list[str], world: World) -> None:
-    """What must hold of every history."""
-    assert len(set(taken)) == len(taken), "delivered twice"
-    assert world.kept <= set(taken), "lost"
-    assert set(taken) <= world.ever, "made up"
-    assert all(row_id < make_id(NOW - 9, 0) for row_id in taken), "newer than the bound"
+def check(delivered: list[str], table: ChangingRows) -> None:
+    """Check what must hold of every history."""
+    assert len(set(delivered)) == len(delivered), "delivered twice"
+    assert table.kept <= set(delivered), "lost"
+    assert set(delivered) <= table.ever, "invented"
+    assert all(row_id < make_id(NOW - 9, 0) for row_id in delivered), "newer than the bound"
 
 
-def check_manifest(taken: list[str], extraction: Extraction[Line]) -> None:
+def check_manifest(delivered: list[str], extraction: Extraction[Line]) -> None:
     manifest = extraction.manifest
-    assert (manifest.rows, manifest.distinct, manifest.doubled) == (len(taken), len(taken), 0)
+    assert (manifest.rows, manifest.distinct, manifest.duplicates) == (len(delivered), len(delivered), 0)
     assert extraction.checkpoint.is_finished
 
 
 TOGGLED = History(
     presence=b")",
     step=0,
-    changes=[("insert", 0)] * 7 + [("turn", 2)] * 2,
+    changes=[("insert", 0)] * 7 + [("toggle", 2)] * 2,
     pace=2,
     is_filtered=True,
     counts=False,
@@ -248,60 +251,53 @@ TOGGLED = History(
     concurrency=2,
     parts=None,
 )
-"""Rows that match, do not match when they are counted, and match again when they are looked for."""
+"""Rows that match, do not match while they are counted, and match again while they are requested."""
 QUIET: dict[str, Any] = {"changes": [], "pace": 1, "is_filtered": False, "counts": True, "parts": None}
-THOROUGH = partial(
-    settings,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 
 
-@THOROUGH(max_examples=600)
+@examples(600, derandomize=True)
 @given(history=histories())
 @example(history=History(presence=b"\xff" * 20, step=0, page_size=3, concurrency=8, **QUIET))
 @example(history=TOGGLED)
-def test_every_row_that_stays_arrives_exactly_once(stage: Stage, history: History) -> None:
-    """Whatever is inserted, deleted and updated between any two requests, of what stays nothing is lost or doubled."""
+def test_every_row_that_stays_is_delivered_once(server: SharedServer, history: History) -> None:
+    """No row that stays is lost or repeated, whatever is inserted, deleted and updated between any two requests."""
 
-    async def play(world: World) -> None:
-        async with stage.connect(history) as amili:
+    async def run_history(table: ChangingRows) -> None:
+        async with server.connect(history) as amili:
             extraction = begin(amili, history)
-            batches = await take_batches(extraction)
-        taken = [row_id for batch in batches for row_id in batch]
-        check(taken, world)
-        check_manifest(taken, extraction)
+            batches = await read_batches(extraction)
+        delivered = [row_id for batch in batches for row_id in batch]
+        check(delivered, table)
+        check_manifest(delivered, extraction)
         assert all(batch == sorted(batch) for batch in batches)
         spans = sorted((batch[0], batch[-1]) for batch in batches)
         assert all(before[1] < after[0] for before, after in pairwise(spans)), "interleaved"
         if not history.changes:
             assert extraction.manifest.verdict is Verdict.COMPLETE
 
-    world = World(stage.sandbox, history)
+    table = ChangingRows(server.sandbox, history)
     try:
-        stage.run(play(world))
+        server.run(run_history(table))
     finally:
-        world.clear()
+        table.clear()
 
 
 STOPS = st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=4)
 
 
-@THOROUGH(max_examples=300)
+@examples(300, derandomize=True)
 @given(history=histories(stops=STOPS))
-def test_leaving_and_going_on_loses_and_doubles_nothing(stage: Stage, history: History) -> None:
-    """The same holds of what was taken before each leaving and what comes afterwards, with or without JSON between."""
+def test_leaving_and_resuming_loses_and_repeats_nothing(server: SharedServer, history: History) -> None:
+    """The same holds of the records before and after each interruption, with or without JSON in between."""
 
-    async def play(world: World) -> None:
-        async with stage.connect(history) as amili:
-            taken, extraction = await take_in_pieces(amili, history)
-        check(taken, world)
-        check_manifest(taken, extraction)
+    async def run_history(table: ChangingRows) -> None:
+        async with server.connect(history) as amili:
+            delivered, extraction = await read_in_pieces(amili, history)
+        check(delivered, table)
+        check_manifest(delivered, extraction)
 
-    world = World(stage.sandbox, history)
+    table = ChangingRows(server.sandbox, history)
     try:
-        stage.run(play(world))
+        server.run(run_history(table))
     finally:
-        world.clear()
+        table.clear()

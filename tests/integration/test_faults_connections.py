@@ -1,9 +1,8 @@
-"""Connections that lead elsewhere, are refused, or are kept too long, and what is sent on them.
+"""Redirected, rejected and stale connections, and what is sent on them.
 
-The law: a credential goes to the host that the caller named and to no other, and an answer belongs to one request.
+Invariant: a credential is sent only to the host that the caller named, and a response belongs to one request.
 """
 
-import asyncio
 import socket
 from contextlib import AsyncExitStack
 
@@ -13,81 +12,63 @@ import pytest
 from amili_async import RetryPolicy
 from amili_async.errors import ApiError, ConnectionFailed, PaymentOutcomeUnknown, TimedOut
 from amili_async.sandbox import Fault
-from tests.integration.conftest import Connect, StartSandbox
-from tests.support.clocks import HastyClock
+from tests.support.clocks import settle
+from tests.support.hostile_scene import ATTEMPTS, HostileScene
 from tests.support.hostile_server import HostileServer, redirect
-from tests.support.operations import (
-    CREATE,
-    EXTRACT,
-    GET,
-    PAYMENTS,
-    READING,
-    STREAM,
-    TOKEN_PATH,
-    WHOLE,
-    Fails,
-    Operation,
-    name_of,
-)
-from tests.support.sandbox_scene import TRIES, Scene
+from tests.support.operations import CREATE, EXTRACT, GET, READING, STREAM, TOKEN_PATH, WHOLE, Fails, Operation, name_of
+from tests.support.payments import PAYMENTS
+from tests.support.starting import Connect, StartSandbox
 
-
-@pytest.fixture
-def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyClock) -> Scene:
-    """To be opened by the test."""
-    return Scene(resources, start_sandbox, clock)
-
-
-# Elsewhere
+# Redirects
 
 
 @pytest.mark.parametrize("operation", [GET, STREAM, EXTRACT, CREATE], ids=name_of)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_nobody_is_sent_elsewhere(
-    status: int, operation: Operation, scene: Scene, resources: AsyncExitStack
+async def test_no_redirect_is_followed(
+    status: int, operation: Operation, scene: HostileScene, resources: AsyncExitStack
 ) -> None:
-    """A redirect to another host ends in an error; that host is never contacted, so the key stays here."""
+    """A redirect to another host raises; that host is never contacted, so it never receives the key."""
     await scene.open()
-    elsewhere = await resources.enter_async_context(HostileServer(scene.sandbox))
-    scene.server.plan(redirect(status, f"{elsewhere.url}/{operation.path}"), method=operation.method)
+    other = await resources.enter_async_context(HostileServer(scene.sandbox))
+    scene.server.plan(redirect(status, f"{other.url}/{operation.path}"), method=operation.method)
     within = PaymentOutcomeUnknown if operation is CREATE else None
     await scene.hold(operation, Fails(ApiError, {"status": status, "attempts": 1}, within=within))
-    assert elsewhere.connections == 0
+    assert other.connections == 0
     assert scene.sandbox.rows(PAYMENTS) == [] or operation is CREATE
 
 
 @pytest.mark.parametrize("operation", READING, ids=name_of)
-async def test_a_token_endpoint_elsewhere_is_not_asked(
-    operation: Operation, scene: Scene, resources: AsyncExitStack
+async def test_no_redirect_of_a_token_request_is_followed(
+    operation: Operation, scene: HostileScene, resources: AsyncExitStack
 ) -> None:
-    """Nor does the signed request for a token travel."""
-    await scene.open()
-    elsewhere = await resources.enter_async_context(HostileServer(scene.sandbox))
+    """The signed token request is not sent to another host either."""
+    await scene.open(uses_key=True)
+    other = await resources.enter_async_context(HostileServer(scene.sandbox))
     scene.sandbox.revoke_tokens()
-    scene.server.plan(redirect(307, f"{elsewhere.url}{TOKEN_PATH}"), path=TOKEN_PATH)
+    scene.server.plan(redirect(307, f"{other.url}{TOKEN_PATH}"), path=TOKEN_PATH)
     await scene.hold(operation, Fails(ApiError, {"status": 307, "attempts": 1, "request": f"GET {TOKEN_PATH}"}))
-    assert elsewhere.connections == 0
+    assert other.connections == 0
 
 
-# Before anything is sent
+# Before a request is sent
 
 
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-async def test_where_nobody_listens_nothing_was_sent(operation: Operation, scene: Scene) -> None:
-    """A refused connection is tried again, also for a payment, and is no unknown outcome."""
+async def test_a_refused_connection_sent_nothing(operation: Operation, scene: HostileScene) -> None:
+    """A refused connection is retried, also for a payment, whose outcome is certain."""
     await scene.open()
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    scene.lead_astray(address)
+    scene.redirect_client(address)
     await scene.hold(
-        operation, Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": TRIES})
+        operation, Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": ATTEMPTS})
     )
 
 
 @pytest.mark.parametrize("operation", [GET, CREATE], ids=name_of)
-async def test_a_host_that_does_not_take_the_connection(operation: Operation, scene: Scene) -> None:
-    """Where the connection cannot be made in time, nothing was sent."""
-    await scene.open(patience=0.1, retry=RetryPolicy(attempts=2))
+async def test_a_host_that_does_not_accept_the_connection(operation: Operation, scene: HostileScene) -> None:
+    """A connection that is not made in time sent nothing."""
+    await scene.open(time_passes=True, retry=RetryPolicy(attempts=2))
     full = socket.socket()
     waiting = [socket.socket() for _ in range(4)]
     try:
@@ -96,7 +77,7 @@ async def test_a_host_that_does_not_take_the_connection(operation: Operation, sc
         for each in waiting:
             each.setblocking(False)
             each.connect_ex(full.getsockname())
-        scene.lead_astray(f"http://127.0.0.1:{full.getsockname()[1]}")
+        scene.redirect_client(f"http://127.0.0.1:{full.getsockname()[1]}")
         await scene.hold(operation, Fails(TimedOut, {"was_sent": False, "was_not_processed": True, "attempts": 2}))
     finally:
         for each in [full, *waiting]:
@@ -104,16 +85,16 @@ async def test_a_host_that_does_not_take_the_connection(operation: Operation, sc
 
 
 @pytest.mark.parametrize("operation", [GET, CREATE], ids=name_of)
-async def test_a_server_that_does_not_speak_tls(operation: Operation, scene: Scene) -> None:
-    """No secret is sent to whoever cannot show a certificate."""
+async def test_a_server_that_does_not_speak_tls(operation: Operation, scene: HostileScene) -> None:
+    """No credential is sent to a server without a certificate."""
     await scene.open()
     scene.sandbox.requests.clear()
-    scene.lead_astray(scene.sandbox.url.replace("http:", "https:"))
-    ending = Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": TRIES})
+    scene.redirect_client(scene.sandbox.url.replace("http:", "https:"))
+    ending = Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": ATTEMPTS})
     await scene.hold(operation, ending)
 
 
-# Connections that are kept
+# Idle connections
 
 
 LATE_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -122,43 +103,41 @@ LATE_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Le
 @pytest.mark.parametrize("last_words", [b"", LATE_TIMEOUT], ids=["silently", "with a 408"])
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
 async def test_idle_connections_that_the_server_has_closed(
-    operation: Operation, last_words: bytes, scene: Scene
+    operation: Operation, last_words: bytes, scene: HostileScene
 ) -> None:
-    """They are not used again: nothing fails, and nothing is sent twice."""
+    """They are not reused: nothing fails, and nothing is sent twice."""
     await scene.open()
     await scene.hold(STREAM, WHOLE)
-    scene.server.asked.clear()
-    assert scene.server.say_unasked(last_words, then_close=True) >= 1
-    await asyncio.sleep(0.01)
+    scene.server.received.clear()
+    assert scene.server.send_unrequested(last_words, then_close=True) >= 1
+    await settle(100)
     await scene.hold(operation, WHOLE)
-    assert len({each.raw for each in scene.server.asked}) == len(scene.server.asked)
+    assert len({each.raw for each in scene.server.received}) == len(scene.server.received)
 
 
 @pytest.mark.parametrize("operation", READING, ids=name_of)
-async def test_connections_that_the_server_closes_in_the_moment_of_use(operation: Operation, scene: Scene) -> None:
-    """What reads is whole all the same."""
+async def test_connections_that_the_server_closes_as_they_are_reused(operation: Operation, scene: HostileScene) -> None:
+    """A read still delivers everything."""
     await scene.open()
     await scene.hold(STREAM, WHOLE)
-    scene.server.say_unasked(b"", then_close=True)
+    scene.server.send_unrequested(b"", then_close=True)
     await scene.hold(operation, WHOLE)
 
 
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-async def test_an_answer_that_nobody_asked_for_is_nobodys(operation: Operation, scene: Scene) -> None:
-    """What came on an idle connection is not taken for the answer to the next request."""
-    await scene.open()
+async def test_an_unrequested_response_is_ignored(operation: Operation, scene: HostileScene) -> None:
+    """Bytes received on an idle connection are not taken for the response to the next request."""
+    await scene.open(uses_key=True)
     false = b'{"_items": [], "_meta": {"page": 1, "max_results": 10, "total": 0}, "_id": "674dbeb208847b9501cc9138"}'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(false)
-    assert scene.server.say_unasked(head + false, then_close=False) == 1
-    await asyncio.sleep(0.01)
+    assert scene.server.send_unrequested(head + false, then_close=False) == 1
+    await settle(100)
     await scene.hold(operation, WHOLE)
     assert len(scene.sandbox.rows(PAYMENTS)) == (operation is CREATE)
 
 
-async def test_a_borrowed_session_keeps_what_its_owner_put_into_it(
-    start_sandbox: StartSandbox, connect: Connect
-) -> None:
-    """Its middlewares see each request once, and a reset is not followed by a request that nobody counted."""
+async def test_a_borrowed_session_keeps_its_middlewares(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """They receive each request once, and a reset is not followed by an uncounted request."""
     sandbox = await start_sandbox()
     seen: list[str] = []
 

@@ -1,22 +1,22 @@
-"""The fault matrix of contents: answers that are sound HTTP and JSON, and not what the API promises.
+"""The fault matrix of contents: responses that are valid HTTP and JSON, but not what the API documents.
 
-The law: what can be read in spite of it is read whole; a lie that would cost or double a row is an error that says so.
+Invariant: a defect that loses no row is tolerated; one that would lose or repeat a row raises an error.
 """
 
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pytest
 
 from amili_async.errors import ApiError, ExtractionInterrupted, UnreadableResponse
 from amili_async.sandbox import ReceivedRequest
-from tests.integration.conftest import StartSandbox
-from tests.support.clocks import HastyClock
-from tests.support.hostile_server import Asked, Exchange, Misdeed, TrueAnswer, do_then_say
+from tests.support.exhaustive import sampled
+from tests.support.hostile_scene import HostileScene
+from tests.support.hostile_server import Exchange, Misdeed, Received, TrueResponse, execute_then_send
 from tests.support.operations import (
     COUNT,
     EXTRACT,
@@ -34,27 +34,26 @@ from tests.support.operations import (
     Operation,
     name_of,
 )
-from tests.support.sandbox_scene import Scene
 
 LISTING = tuple(operation for operation in READING if operation is not GET)
 Spoil = Callable[[dict[str, Any]], Any]
 UNREADABLE = Fails(UnreadableResponse)
 HUGE = "9" * 4000
-"""A number of more digits than any float has, and fewer than Python refuses to read."""
+"""A number with more digits than any float, and few enough for Python to read."""
 LONGER = "9" * 10_000
 
 
 @dataclass(frozen=True)
-class Lie:
-    """What every page of the specifications becomes, and what comes of it."""
+class Defect:
+    """A change to every page of the specifications, and how operations end."""
 
     name: str
     spoil: Spoil
-    """Changes the decoded page, or gives another one."""
+    """Changes the decoded page, or returns another one."""
     endings: Mapping[str, Ending]
-    """How each operation ends; those that are not named: `*`."""
+    """How each operation ends by its name; `*` for all others."""
     swap: tuple[str, str] = ("", "")
-    """Replaced in the JSON: for numbers that Python does not write."""
+    """Replaced in the JSON, for numbers that Python does not write."""
 
     def ending(self, operation: Operation) -> Ending:
         """How the operation ends."""
@@ -88,136 +87,136 @@ def with_total(change: Callable[[int], Any]) -> Spoil:
 BAD: Mapping[str, Ending] = {"*": UNREADABLE}
 GOOD: Mapping[str, Ending] = {"*": WHOLE}
 NO_TOTAL: Mapping[str, Ending] = {"*": WHOLE, "count": UNREADABLE}
-"""Only a count cannot do without."""
+"""Only a count needs a total."""
 UNTYPED: Mapping[str, Ending] = {"*": WHOLE, "count": UNREADABLE}
-"""A record that is read as it is, without types, has no place for it."""
-SAID: Mapping[str, Ending] = {"*": WHOLE, "reconcile": UNREADABLE}
-"""A comparison wants to be sure that nothing is missing; whoever counts gets what the server says."""
+"""A count reads records without types, which rejects such a number."""
+AS_REPORTED: Mapping[str, Ending] = {"*": WHOLE, "reconcile": UNREADABLE}
+"""A reconciliation must be sure that no row is missing; a count returns what the server reports."""
 ITEMS = [
-    Lie("no _items", without("_items"), BAD),
-    Lie("_items null", with_items(None), BAD),
-    Lie("_items an object", with_items({"0": {}}), BAD),
-    Lie("_items a text", with_items("none"), BAD),
-    Lie("_items a number", with_items(0), BAD),
-    Lie("_items false", with_items(False), BAD),
-    Lie("_items of numbers", with_items([1, 2]), BAD),
-    Lie("_items of null", with_items([None]), BAD),
-    Lie("_items of lists", with_items([[]]), BAD),
-    Lie("_items of records without an id", with_items([{"amount": 1}]), {"*": UNREADABLE, "count": WHOLE}),
-    Lie("_items twice as a list", lambda page: [page, page], BAD),
-    Lie("a page in a page", lambda page: {"data": page}, BAD),
-    Lie("_status ERR", lambda page: {**page, "_status": "ERR"}, {"*": Fails(ApiError, {"status": 200, "attempts": 1})}),
-    Lie("more around it", lambda page: {**page, "_links": [{"a": None}], "_status": "OK", "x": {"y": [1.5]}}, GOOD),
+    Defect("no _items", without("_items"), BAD),
+    Defect("_items null", with_items(None), BAD),
+    Defect("_items an object", with_items({"0": {}}), BAD),
+    Defect("_items a text", with_items("none"), BAD),
+    Defect("_items a number", with_items(0), BAD),
+    Defect("_items false", with_items(False), BAD),
+    Defect("_items of numbers", with_items([1, 2]), BAD),
+    Defect("_items of null", with_items([None]), BAD),
+    Defect("_items of lists", with_items([[]]), BAD),
+    Defect("_items of records without an id", with_items([{"amount": 1}]), {"*": UNREADABLE, "count": WHOLE}),
+    Defect("_items twice as a list", lambda page: [page, page], BAD),
+    Defect("a page in a page", lambda page: {"data": page}, BAD),
+    Defect(
+        "_status ERR", lambda page: {**page, "_status": "ERR"}, {"*": Fails(ApiError, {"status": 200, "attempts": 1})}
+    ),
+    Defect("more around it", lambda page: {**page, "_links": [{"a": None}], "_status": "OK", "x": {"y": [1.5]}}, GOOD),
 ]
 RECORDS = [
-    Lie("an id that is null", with_first(_id=None), {"*": UNREADABLE, "count": WHOLE}),
-    Lie("an id that is a number", with_first(_id=5), {"*": UNREADABLE, "count": WHOLE}),
-    Lie("an amount that is a text", with_first(amount="much", total_amount="much"), {"*": UNREADABLE, "count": WHOLE}),
-    Lie("an amount that is a list", with_first(total_amount=[1]), {"*": UNREADABLE, "count": WHOLE}),
-    Lie(
+    Defect("an id that is null", with_first(_id=None), {"*": UNREADABLE, "count": WHOLE}),
+    Defect("an id that is a number", with_first(_id=5), {"*": UNREADABLE, "count": WHOLE}),
+    Defect(
+        "an amount that is a text", with_first(amount="much", total_amount="much"), {"*": UNREADABLE, "count": WHOLE}
+    ),
+    Defect("an amount that is a list", with_first(total_amount=[1]), {"*": UNREADABLE, "count": WHOLE}),
+    Defect(
         "a date of another calendar",
         with_first(booking_date="Fri, 31 Feb 2025 00:00:00 GMT"),
         {"*": UNREADABLE, "count": WHOLE, "reconcile": WHOLE},
     ),
-    Lie("a date that is a number", with_first(booking_date=5), {"*": UNREADABLE, "count": WHOLE, "reconcile": WHOLE}),
-    Lie("NaN", with_first(amount="@@"), BAD, swap=('"@@"', "NaN")),
-    Lie("Infinity", with_first(amount="@@"), BAD, swap=('"@@"', "-Infinity")),
-    Lie("a number with a leading zero", with_first(amount="@@"), BAD, swap=('"@@"', "00.5")),
-    Lie("a number of 10,000 digits in an unknown field", with_first(later="@@"), UNTYPED, swap=('"@@"', LONGER)),
+    Defect(
+        "a date that is a number", with_first(booking_date=5), {"*": UNREADABLE, "count": WHOLE, "reconcile": WHOLE}
+    ),
+    Defect("NaN", with_first(amount="@@"), BAD, swap=('"@@"', "NaN")),
+    Defect("Infinity", with_first(amount="@@"), BAD, swap=('"@@"', "-Infinity")),
+    Defect("a number with a leading zero", with_first(amount="@@"), BAD, swap=('"@@"', "00.5")),
+    Defect("a number of 10,000 digits in an unknown field", with_first(later="@@"), UNTYPED, swap=('"@@"', LONGER)),
 ]
 AMOUNTS = [
-    Lie("an amount of 1,000 digits", with_first(amount="@@"), GOOD, swap=('"@@"', "9" * 1000)),
-    Lie("an amount of 10,000 digits", with_first(amount="@@"), GOOD, swap=('"@@"', LONGER + ".5")),
-    Lie("an amount beyond all measure", with_first(amount="@@"), GOOD, swap=('"@@"', "1e999999999")),
-    Lie("an amount next to nothing", with_first(amount="@@"), GOOD, swap=('"@@"', "1e-999999999")),
+    Defect("an amount of 1,000 digits", with_first(amount="@@"), GOOD, swap=('"@@"', "9" * 1000)),
+    Defect("an amount of 10,000 digits", with_first(amount="@@"), GOOD, swap=('"@@"', LONGER + ".5")),
+    Defect("an amount beyond all measure", with_first(amount="@@"), GOOD, swap=('"@@"', "1e999999999")),
+    Defect("an amount next to nothing", with_first(amount="@@"), GOOD, swap=('"@@"', "1e-999999999")),
 ]
 TOTALS = [
-    Lie("no _meta", without("_meta"), NO_TOTAL),
-    Lie("_meta null", lambda page: {**page, "_meta": None}, NO_TOTAL),
-    Lie("_meta empty", lambda page: {**page, "_meta": {}}, NO_TOTAL),
-    Lie("_meta a text", lambda page: {**page, "_meta": "none"}, BAD),
-    Lie("_meta a list", lambda page: {**page, "_meta": []}, BAD),
-    Lie("no total", without_meta("total"), NO_TOTAL),
-    Lie("a total that is null", with_meta(total=None), NO_TOTAL),
-    Lie("a total that is a text", with_meta(total="70"), BAD),
-    Lie("a total that is a part", with_meta(total=70.5), BAD),
-    Lie("a total that is true", with_meta(total=True), BAD),
-    Lie("a negative total", with_meta(total=-1), BAD),
-    Lie("NaN as total", with_meta(total="@@"), BAD, swap=('"@@"', "NaN")),
-    Lie("a total too large by one", with_total(lambda total: total + 1), SAID),
-    Lie("a total too large by a thousand", with_total(lambda total: total + 1000), SAID),
-    Lie("a total of 10^18", with_total(lambda _: 10**18), SAID),
-    Lie("a total of 10^400", with_total(lambda _: 10**400), BAD),
-    Lie("a total of 4,000 digits", with_meta(total="@@"), BAD, swap=('"@@"', HUGE)),
-    Lie("a total of 10,000 digits", with_meta(total="@@"), BAD, swap=('"@@"', LONGER)),
-    Lie("a total too small by one", with_total(lambda total: max(0, total - 1)), SAID),
-    Lie("a total of one", with_total(lambda total: min(total, 1)), SAID),
-    Lie("a total of zero", with_total(lambda _: 0), SAID),
-    Lie("a total too small by five", with_total(lambda total: max(0, total - 5)), SAID),
+    Defect("no _meta", without("_meta"), NO_TOTAL),
+    Defect("_meta null", lambda page: {**page, "_meta": None}, NO_TOTAL),
+    Defect("_meta empty", lambda page: {**page, "_meta": {}}, NO_TOTAL),
+    Defect("_meta a text", lambda page: {**page, "_meta": "none"}, BAD),
+    Defect("_meta a list", lambda page: {**page, "_meta": []}, BAD),
+    Defect("no total", without_meta("total"), NO_TOTAL),
+    Defect("a total that is null", with_meta(total=None), NO_TOTAL),
+    Defect("a total that is a text", with_meta(total="70"), BAD),
+    Defect("a total that is a part", with_meta(total=70.5), BAD),
+    Defect("a total that is true", with_meta(total=True), BAD),
+    Defect("a negative total", with_meta(total=-1), BAD),
+    Defect("NaN as total", with_meta(total="@@"), BAD, swap=('"@@"', "NaN")),
+    Defect("a total too large by one", with_total(lambda total: total + 1), AS_REPORTED),
+    Defect("a total too large by a thousand", with_total(lambda total: total + 1000), AS_REPORTED),
+    Defect("a total of 10^18", with_total(lambda _: 10**18), AS_REPORTED),
+    Defect("a total of 10^400", with_total(lambda _: 10**400), BAD),
+    Defect("a total of 4,000 digits", with_meta(total="@@"), BAD, swap=('"@@"', HUGE)),
+    Defect("a total of 10,000 digits", with_meta(total="@@"), BAD, swap=('"@@"', LONGER)),
+    Defect("a total too small by one", with_total(lambda total: max(0, total - 1)), AS_REPORTED),
+    Defect("a total of one", with_total(lambda total: min(total, 1)), AS_REPORTED),
+    Defect("a total of zero", with_total(lambda _: 0), AS_REPORTED),
+    Defect("a total too small by five", with_total(lambda total: max(0, total - 5)), AS_REPORTED),
 ]
 SIZES = [
-    Lie("no size", without_meta("max_results"), GOOD),
-    Lie("a size of null", with_meta(max_results=None), GOOD),
-    Lie("a size of zero", with_meta(max_results=0), BAD),
-    Lie("a negative size", with_meta(max_results=-20), BAD),
-    Lie("a size that is a text", with_meta(max_results="20"), BAD),
-    Lie("a size too large", with_meta(max_results=1000), GOOD),
-    Lie("a size too large, and no total", lambda page: {**page, "_meta": {"max_results": 1000}}, NO_TOTAL),
-    Lie("a size too small", with_meta(max_results=3), GOOD),
-    Lie("a size too small, and no total", lambda page: {**page, "_meta": {"max_results": 3}}, NO_TOTAL),
-    Lie("a size of 10^400", with_meta(max_results=10**400), GOOD),
+    Defect("no size", without_meta("max_results"), GOOD),
+    Defect("a size of null", with_meta(max_results=None), GOOD),
+    Defect("a size of zero", with_meta(max_results=0), BAD),
+    Defect("a negative size", with_meta(max_results=-20), BAD),
+    Defect("a size that is a text", with_meta(max_results="20"), BAD),
+    Defect("a size too large", with_meta(max_results=1000), GOOD),
+    Defect("a size too large, and no total", lambda page: {**page, "_meta": {"max_results": 1000}}, NO_TOTAL),
+    Defect("a size too small", with_meta(max_results=3), GOOD),
+    Defect("a size too small, and no total", lambda page: {**page, "_meta": {"max_results": 3}}, NO_TOTAL),
+    Defect("a size of 10^400", with_meta(max_results=10**400), GOOD),
 ]
-LIES = [*ITEMS, *RECORDS, *AMOUNTS, *TOTALS, *SIZES]
+DEFECTS = [*ITEMS, *RECORDS, *AMOUNTS, *TOTALS, *SIZES]
 
 
-def tell(lie: Lie) -> Misdeed:
-    """The true page, spoiled."""
+def replace_page(defect: Defect) -> Misdeed:
+    """Apply the defect to the true page."""
 
-    def change(answer: TrueAnswer) -> bytes:
+    def change(answer: TrueResponse) -> bytes:
         if not answer.status.endswith(b"200 OK"):
             return answer.raw
-        body = json.dumps(lie.spoil(json.loads(answer.body))).replace(*lie.swap).encode()
+        body = json.dumps(defect.spoil(json.loads(answer.body))).replace(*defect.swap).encode()
         return answer.head(length=len(body)) + body
 
-    return do_then_say(change, then="stay")
+    return execute_then_send(change, then="stay")
 
 
-@pytest.fixture
-def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyClock) -> Scene:
-    """To be opened by the test."""
-    return Scene(resources, start_sandbox, clock)
+def is_detectable(defect: Defect, operation: Operation) -> bool:
+    """Whether the operation can detect the defect, or is affected by it.
 
-
-def is_told(lie: Lie, operation: Operation) -> bool:
-    """Whether it can be told at all that this is a lie, or matters.
-
-    Whoever counts gets what the server says. A stream ends with the page that brings the total, be it too small, since
-    one request more for each list is what it would cost to doubt it. Absurd amounts differ: see below.
+    A count returns what the server reports. A stream ends with the page that reaches the total, even one that is too
+    small, since a doubt would cost one more request for each list. Absurd amounts differ: see below.
     """
     return not (
-        (lie.endings is SAID and operation is COUNT)
-        or (lie.name == "a total too small by five" and operation is STREAM)
-        or (lie in AMOUNTS and operation is RECONCILE)
+        (defect.endings is AS_REPORTED and operation is COUNT)
+        or (defect.name == "a total too small by five" and operation is STREAM)
+        or (defect in AMOUNTS and operation is RECONCILE)
     )
 
 
-@pytest.mark.parametrize(
-    ("lie", "operation"),
-    [(lie, operation) for lie in LIES for operation in LISTING if is_told(lie, operation)],
+@sampled(
+    "defect, operation",
+    [(defect, operation) for defect, operation in product(DEFECTS, LISTING) if is_detectable(defect, operation)],
     ids=name_of,
 )
-async def test_a_page_that_is_not_as_promised(lie: Lie, operation: Operation, scene: Scene) -> None:
-    """Each lie, told on every page, ends as the table says; what is in a page is not asked for again."""
+async def test_a_defect_of_every_page(defect: Defect, operation: Operation, scene: HostileScene) -> None:
+    """Each defect on every page ends as the table states; the rows of a page are not requested again."""
     await scene.open()
-    scene.server.plan(tell(lie), times=None, path=f"/{SPECIFICATIONS}")
-    await scene.hold(operation, lie.ending(operation))
+    scene.server.plan(replace_page(defect), times=None, path=f"/{SPECIFICATIONS}")
+    await scene.hold(operation, defect.ending(operation))
 
 
-@pytest.mark.parametrize("lie", [lie for lie in LIES if lie.endings is BAD], ids=name_of)
-async def test_a_page_that_is_not_as_promised_ends_an_extraction_where_it_is(lie: Lie, scene: Scene) -> None:
-    """Told by one page only, it costs no row: the extraction goes on from its checkpoint."""
+@pytest.mark.parametrize("defect", [defect for defect in DEFECTS if defect.endings is BAD], ids=name_of)
+async def test_a_defect_of_one_page_ends_an_extraction_there(defect: Defect, scene: HostileScene) -> None:
+    """A defect of one page costs no row: the extraction resumes from its checkpoint."""
     await scene.open()
-    scene.server.plan(tell(lie), path=f"/{SPECIFICATIONS}", after=1)
+    scene.server.plan(replace_page(defect), path=f"/{SPECIFICATIONS}", after=1)
     await scene.hold(EXTRACT, Fails(UnreadableResponse, within=ExtractionInterrupted))
 
 
@@ -227,46 +226,46 @@ async def test_a_page_that_is_not_as_promised_ends_an_extraction_where_it_is(lie
     ids=["honestly", "without its number", "without a total", "without _meta"],
 )
 @pytest.mark.parametrize("operation", [STREAM, EXTRACT, RECONCILE], ids=name_of)
-async def test_a_page_repeated_for_ever(operation: Operation, spoil: Spoil, scene: Scene) -> None:
-    """A server that ignores the page number is found out before a row comes twice; whoever goes by ids needs none."""
+async def test_a_page_repeated_endlessly(operation: Operation, spoil: Spoil, scene: HostileScene) -> None:
+    """A server that ignores page numbers is detected before a row is repeated; keyset pagination needs none."""
     await scene.open()
     scene.sandbox.override(query=always_the_first)
-    scene.server.plan(tell(Lie("", spoil, {})), times=None, path=f"/{SPECIFICATIONS}")
+    scene.server.plan(replace_page(Defect("", spoil, {})), times=None, path=f"/{SPECIFICATIONS}")
     await scene.hold(operation, UNREADABLE if operation is STREAM else WHOLE)
 
 
-@pytest.mark.parametrize("lie", AMOUNTS, ids=name_of)
-async def test_amounts_without_measure_are_differences(lie: Lie, scene: Scene) -> None:
-    """A payout whose specifications sum up to something absurd does not agree, and no arithmetic fails."""
+@pytest.mark.parametrize("defect", AMOUNTS, ids=name_of)
+async def test_absurd_amounts_are_differences(defect: Defect, scene: HostileScene) -> None:
+    """A payout whose specifications sum up to an absurd amount does not agree, and no arithmetic fails."""
     await scene.open()
-    scene.server.plan(tell(lie), times=None, path=f"/{SPECIFICATIONS}")
+    scene.server.plan(replace_page(defect), times=None, path=f"/{SPECIFICATIONS}")
     async with asyncio.timeout(GUARD):
         found = [each async for each in scene.amili.reconcile()]
     assert [each.payout_id for each in found] == sorted(row["_id"] for row in scene.sandbox.rows(PAYOUTS))
     assert not all(each.agrees for each in found)
 
 
-async def test_another_page_than_the_one_asked_for(scene: Scene) -> None:
-    """A page that says that it is another is not handed out as the one asked for."""
+async def test_another_page_than_the_requested_one(scene: HostileScene) -> None:
+    """A page with another number than the requested one raises."""
     await scene.open()
     scene.sandbox.override(query=always_the_first)
     await scene.hold(PAGE, UNREADABLE)
 
 
-async def test_another_record_than_the_one_asked_for(scene: Scene) -> None:
-    """A record with another id is not handed out as the one asked for."""
+async def test_another_record_than_the_requested_one(scene: HostileScene) -> None:
+    """A record with another id than the requested one raises."""
     await scene.open()
     rows = sorted(row["_id"] for row in scene.sandbox.rows(SPECIFICATIONS))
 
     async def misbehave(exchange: Exchange) -> None:
-        raw = exchange.asked.raw.replace(rows[17].encode(), rows[18].encode())
-        exchange.asked = Asked("GET", exchange.asked.path, raw)
-        exchange.send((await exchange.carry_out()).raw)
+        raw = exchange.received.raw.replace(rows[17].encode(), rows[18].encode())
+        exchange.received = Received("GET", exchange.received.path, raw)
+        exchange.send((await exchange.execute()).raw)
 
     scene.server.plan(misbehave, path=f"/{SPECIFICATIONS}/")
     await scene.hold(GET, UNREADABLE)
 
 
 def always_the_first(request: ReceivedRequest) -> dict[str, str]:
-    """The query of a server that knows no page numbers."""
+    """The query as a server reads it that ignores page numbers."""
     return {**request.query, "page": "1"}

@@ -1,12 +1,13 @@
-"""The fault matrix of the way to a token, at the start and on the way, and of clocks that jump.
+"""The fault matrix of token requests, at the start and during an operation, and of clocks that jump.
 
-The law: what fails there is told as what failed, never as the outcome of the call that needed the token; a payment
-was not sent then.
+Invariant: an error of the token request is raised as such, never as the outcome of the call that needed the token; a
+payment was not sent then.
 """
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -25,15 +26,14 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, TokenRefreshed
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
-from tests.support.clocks import HastyClock
+from tests.support.clocks import HastyClock, PassingTime, settle
+from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
     EXTRACT,
     GET,
     GUARD,
     PAGE_SIZE,
-    PAYMENTS,
     READING,
     ROWS,
     SINGLE,
@@ -47,53 +47,55 @@ from tests.support.operations import (
     hold,
     name_of,
 )
+from tests.support.payments import PAYMENTS
+from tests.support.starting import Connect, StartSandbox
 
 HTML = "<!doctype html><title>Sorry</title><p>Please come back later."
 ALL = (GET, STREAM, EXTRACT, CREATE)
-TRIES = 3
+ATTEMPTS = 3
 REQUEST = f"GET {TOKEN_PATH}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the token endpoint answers, and what becomes of every operation."""
+    """A response of the token endpoint, and how every operation ends."""
 
     name: str
     fault: Fault
     kind: type[AmiliError] = AuthenticationError
-    told: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     """Attributes of the error."""
 
     @property
-    def always(self) -> Fails:
-        """How an operation ends while it lasts."""
+    def lasting(self) -> Fails:
+        """How an operation ends while the fault lasts."""
         if not issubclass(self.kind, ApiError | ConnectionFailed):
-            return Fails(self.kind, self.told)
-        tries = 1 if not self.kind.transient or self.told.get("retry_after", 0) > 120 else TRIES
-        return Fails(self.kind, {"request": REQUEST, "attempts": tries, **self.told})
+            return Fails(self.kind, self.attributes)
+        attempts = 1 if not self.kind.transient or self.attributes.get("retry_after", 0) > 120 else ATTEMPTS
+        return Fails(self.kind, {"request": REQUEST, "attempts": attempts, **self.attributes})
 
     @property
     def is_retried(self) -> bool:
-        """Whether it does no harm where it happens once."""
-        return self.always.told.get("attempts") == TRIES
+        """Whether the fault has no effect where it occurs once."""
+        return self.lasting.attributes.get("attempts") == ATTEMPTS
 
 
-def said(name: str, body: Any, **told: Any) -> Row:
-    """A good status with something that is no use."""
-    return Row(name, Fault(status=200, body=body), told=told)
+def unusable(name: str, body: Any, **attributes: Any) -> Row:
+    """A success status with an unusable body."""
+    return Row(name, Fault(status=200, body=body), attributes=attributes)
 
 
 ROWS_OF_TOKENS = [
     *(
-        Row(f"{status}", Fault(status=status), told={"status": status})
+        Row(f"{status}", Fault(status=status), attributes={"status": status})
         for status in (400, 401, 403, 404, 405, 409, 422)
     ),
-    Row("403 HTML", Fault(status=403, body=HTML), told={"status": 403}),
+    Row("403 HTML", Fault(status=403, body=HTML), attributes={"status": 403}),
     Row("402", Fault(status=402), ApiError, {"status": 402}),
     Row("304", Fault(status=304), ApiError, {"status": 304}),
     *(Row(f"{status}", Fault(status=status), ServerFault, {"status": status}) for status in (500, 501, 504, 599)),
     Row("502 HTML", Fault(status=502, body=HTML), ServerFault, {"status": 502}),
-    Row("503 for a while", Fault.unavailable(retry_after=3), ServerFault, {"status": 503}),
+    Row("503 with Retry-After", Fault.unavailable(retry_after=3), ServerFault, {"status": 503}),
     Row("429 in seconds", Fault.too_many_requests(retry_after=3), RateLimited, {"retry_after": 3.0}),
     Row("429 without a header", Fault.too_many_requests(), RateLimited, {"retry_after": 60.0}),
     Row("429 unreadable", Fault.too_many_requests(retry_after="soon"), RateLimited, {"retry_after": 60.0}),
@@ -101,27 +103,27 @@ ROWS_OF_TOKENS = [
     Row("reset before", Fault(reset="before"), ConnectionFailed),
     Row("reset after", Fault(reset="after"), ConnectionFailed),
     Row("cut", Fault(cut=7), ConnectionFailed),
-    said("HTML", HTML, status=200),
-    said("empty", b"", status=200),
-    said("null", "null"),
-    said("a list", []),
-    said("a number", "5"),
-    said("NaN", "NaN"),
-    said("10,000 digits", "9" * 10_000),
-    said("nested without end", "[" * 100_000),
-    said("no text", b'{"access_token": "\xff"}'),
-    said("ERR", {"_status": "ERR", "_error": {"code": 401}, "access_token": "x"}, status=401),
-    said("another name", {"key": "x"}),
-    said("a token that is empty", {"access_token": ""}),
-    said("a token that is blank", {"access_token": " \t"}),
-    said("a token that is null", {"access_token": None}),
-    said("a token that is a number", {"access_token": 5}),
-    said("a token in two lines", {"access_token": "a\r\nX-Evil: b"}),
-    said("a token that is no ASCII", {"access_token": "nyckel-å"}),
-    said("a token that nobody knows", {"access_token": "stranger", "expires_in": 600}, status=401),
-    said("expired", {"access_token": "x", "expires_in": 0}),
-    said("expired long since", {"access_token": "x", "expires_in": -1e9}),
-    said("expired by its date", {"access_token": "x", "expires_at": "Sun, 06 Nov 2022 08:49:37 GMT"}),
+    unusable("HTML", HTML, status=200),
+    unusable("empty", b"", status=200),
+    unusable("null", "null"),
+    unusable("a list", []),
+    unusable("a number", "5"),
+    unusable("NaN", "NaN"),
+    unusable("10,000 digits", "9" * 10_000),
+    unusable("nested endlessly", "[" * 100_000),
+    unusable("no text", b'{"access_token": "\xff"}'),
+    unusable("ERR", {"_status": "ERR", "_error": {"code": 401}, "access_token": "x"}, status=401),
+    unusable("another name", {"key": "x"}),
+    unusable("a token that is empty", {"access_token": ""}),
+    unusable("a token that is blank", {"access_token": " \t"}),
+    unusable("a token that is null", {"access_token": None}),
+    unusable("a token that is a number", {"access_token": 5}),
+    unusable("a token in two lines", {"access_token": "a\r\nX-Evil: b"}),
+    unusable("a token that is no ASCII", {"access_token": "nyckel-å"}),
+    unusable("an unknown token", {"access_token": "stranger", "expires_in": 600}, status=401),
+    unusable("expired", {"access_token": "x", "expires_in": 0}),
+    unusable("expired long since", {"access_token": "x", "expires_in": -1e9}),
+    unusable("expired by its date", {"access_token": "x", "expires_at": "Sun, 06 Nov 2022 08:49:37 GMT"}),
 ]
 LIFETIMES = ["null", '"soon"', '"NaN"', "1e308", "9" * 400, '"1e400"', "[600]", "true", '"600"', "0.5"]
 
@@ -129,66 +131,62 @@ LIFETIMES = ["null", '"soon"', '"NaN"', "1e308", "9" * 400, '"1e400"', "[600]", 
 async def open_scene(start: StartSandbox, connect: Connect, **options: Any) -> tuple[Sandbox, AmiliClient]:
     """A sandbox, and a client without a token."""
     sandbox = await start(**ROWS)
-    return sandbox, await connect(sandbox, page_size=PAGE_SIZE, retry=RetryPolicy(attempts=TRIES), **options)
+    return sandbox, await connect(sandbox, page_size=PAGE_SIZE, retry=RetryPolicy(attempts=ATTEMPTS), **options)
 
 
 def count_tokens(sandbox: Sandbox) -> int:
     return sum(request.path == TOKEN_PATH for request in sandbox.requests)
 
 
-@pytest.mark.parametrize("operation", ALL, ids=name_of)
-@pytest.mark.parametrize("row", ROWS_OF_TOKENS, ids=name_of)
-async def test_no_token_is_to_be_had(
+@sampled("row, operation", list(product(ROWS_OF_TOKENS, ALL)), ids=name_of)
+async def test_no_token_is_available(
     row: Row, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """The operation fails as the token did; nothing else was sent, and everything works once tokens come again."""
+    """The operation raises the error of the token request and sends nothing else; with a token it works."""
     sandbox, amili = await open_scene(start_sandbox, connect)
     sandbox.fail(row.fault, path=TOKEN_PATH, times=None)
-    asked: list[str] = []
+    requests: list[str] = []
 
     def stop() -> None:
-        asked.extend(request.path for request in sandbox.requests)
+        requests.extend(request.path for request in sandbox.requests)
         sandbox.stop_failing()
 
-    await hold(operation, row.always, amili=amili, sandbox=sandbox, clock=clock, stop_failing=stop)
-    if row.name == "a token that nobody knows":
-        assert (len(asked), asked.count(TOKEN_PATH)) == (4, 2)
+    await hold(operation, row.lasting, amili=amili, sandbox=sandbox, clock=clock, stop_failing=stop)
+    if row.name == "an unknown token":
+        assert (len(requests), requests.count(TOKEN_PATH)) == (4, 2)
     else:
-        assert asked == [TOKEN_PATH] * (TRIES if row.is_retried else 1)
+        assert requests == [TOKEN_PATH] * (ATTEMPTS if row.is_retried else 1)
 
 
-@pytest.mark.parametrize("operation", ALL, ids=name_of)
-@pytest.mark.parametrize("row", [row for row in ROWS_OF_TOKENS if row.is_retried], ids=name_of)
-async def test_a_token_comes_at_the_second_try(
+@sampled("row, operation", list(product([row for row in ROWS_OF_TOKENS if row.is_retried], ALL)), ids=name_of)
+async def test_a_token_is_available_at_the_second_attempt(
     row: Row, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """A passing fault costs one more request for the token."""
+    """A transient fault costs one more token request."""
     sandbox, amili = await open_scene(start_sandbox, connect)
     sandbox.fail(row.fault, path=TOKEN_PATH)
     await hold(operation, WHOLE, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
     assert count_tokens(sandbox) == 2
 
 
-@pytest.mark.parametrize("operation", [*WALKING, CREATE], ids=name_of)
-@pytest.mark.parametrize("row", ROWS_OF_TOKENS, ids=name_of)
-async def test_a_token_ends_and_no_other_is_to_be_had(
+@sampled("row, operation", list(product(ROWS_OF_TOKENS, [*WALKING, CREATE])), ids=name_of)
+async def test_a_token_expires_and_no_other_is_available(
     row: Row, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """On the way it ends a walk where it is; a payment that was refused for its token is not an unknown outcome."""
+    """An iteration ends where it is; the outcome of a payment rejected for its token is certain."""
     sandbox, amili = await open_scene(start_sandbox, connect)
     await amili.auth.get_valid_token()
     sandbox.fail(Fault(revoke=True), path=operation.path, after=0 if operation is CREATE else 2)
     sandbox.fail(row.fault, path=TOKEN_PATH, times=None)
-    ending = replace(row.always, within=ExtractionInterrupted if operation is EXTRACT else None)
+    ending = replace(row.lasting, within=ExtractionInterrupted if operation is EXTRACT else None)
     await hold(operation, ending, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
 
 
-@pytest.mark.parametrize("operation", ALL, ids=name_of)
-@pytest.mark.parametrize("lifetime", LIFETIMES)
-async def test_a_lifetime_that_makes_no_sense_does_no_harm(
+@sampled("lifetime, operation", list(product(LIFETIMES, ALL)), ids=name_of)
+async def test_a_meaningless_lifetime_has_no_effect(
     lifetime: str, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """The token is used, for as long as tokens are taken to live or until it is refused."""
+    """The token is used for the default lifetime, or until it is rejected."""
     sandbox, amili = await open_scene(start_sandbox, connect)
     body = f'{{"access_token": "{sandbox.token()}", "expires_in": {lifetime}}}'
     sandbox.fail(Fault(status=200, body=body), path=TOKEN_PATH)
@@ -196,16 +194,16 @@ async def test_a_lifetime_that_makes_no_sense_does_no_harm(
 
 
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-async def test_an_early_refresh_that_fails_harms_nobody(
+async def test_an_early_refresh_that_fails_has_no_effect(
     operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """While the old token lives, it does not matter that no new one is to be had."""
+    """While the old token is valid, an operation succeeds without a new one."""
     sandbox, amili = await open_scene(start_sandbox, connect)
     await amili.auth.get_valid_token()
-    clock._now += 550
+    clock.skip(550)
     sandbox.fail(Fault(status=401), path=TOKEN_PATH, times=None)
     await hold(operation, WHOLE, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
-    await asyncio.sleep(0.02)
+    await settle(300)
     assert count_tokens(sandbox) == 2
 
 
@@ -213,15 +211,22 @@ async def test_an_early_refresh_that_fails_harms_nobody(
 async def test_a_token_endpoint_that_hangs(
     operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """It times out as the token's request; a payment was not sent."""
-    sandbox, amili = await open_scene(start_sandbox, connect, timeout=0.1)
+    """The error names the token request, and a payment was not sent."""
+    sandbox, amili = await open_scene(start_sandbox, connect, timeout=5.0)
     sandbox.fail(Fault(hang=True), path=TOKEN_PATH, times=None)
-    ending = Fails(TimedOut, {"request": REQUEST, "attempts": TRIES})
-    await hold(operation, ending, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
+    time = PassingTime()
+
+    def stop_failing() -> None:
+        time.stop()
+        sandbox.stop_failing()
+
+    time.start()
+    ending = Fails(TimedOut, {"request": REQUEST, "attempts": ATTEMPTS})
+    await hold(operation, ending, amili=amili, sandbox=sandbox, clock=clock, stop_failing=stop_failing)
 
 
 async def test_callers_share_a_slow_token(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Thirty calls wait for one request; where it fails for good, each of them is told."""
+    """Thirty calls wait for one request; where it fails, each of them raises its error."""
     sandbox, amili = await open_scene(start_sandbox, connect)
     sandbox.fail(Fault(delay=0.05), path=TOKEN_PATH)
     async with asyncio.timeout(GUARD):
@@ -239,11 +244,11 @@ async def test_callers_share_a_slow_token(start_sandbox: StartSandbox, connect: 
 
 
 class WrongClock(HastyClock):
-    """The client's: its time of day can be set, as an administrator or a battery does."""
+    """A client's clock whose time of day can be set, as an administrator or an empty battery does."""
 
     def __init__(self, other: HastyClock) -> None:
         super().__init__()
-        self._started = other._started
+        self.epoch = other.epoch
         self.offset = 0.0
 
     def wall(self) -> float:
@@ -254,42 +259,39 @@ HOUR, DAY, YEARS = 3600.0, 86_400.0, 400_000_000.0
 JUMPS = [-YEARS, -2 * DAY, -HOUR, -60.0, 60.0, HOUR / 2, HOUR, 2 * DAY, YEARS]
 
 
-@pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-@pytest.mark.parametrize("jump", JUMPS)
-async def test_a_clock_that_jumps_while_nothing_is_asked(
+@sampled("jump, operation", list(product(JUMPS, [*READING, CREATE])), ids=name_of)
+async def test_a_clock_that_jumps_between_requests(
     jump: float, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """With a token in hand the time of day matters to an extraction only, which refuses to guess its bound."""
+    """With a token, only an extraction needs the time of day, and raises rather than guess its bound."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     await amili.auth.get_valid_token()
     ours.offset = jump
-    refuses = operation is EXTRACT and abs(jump) > DAY
-    await hold_with_jumps(operation, Fails(UnreadableResponse) if refuses else WHOLE, amili, sandbox, ours)
+    raises = operation is EXTRACT and abs(jump) > DAY
+    await hold_with_jumps(operation, Fails(UnreadableResponse) if raises else WHOLE, amili, sandbox, ours)
 
 
-@pytest.mark.parametrize("operation", ALL, ids=name_of)
-@pytest.mark.parametrize("jump", JUMPS)
+@sampled("jump, operation", list(product(JUMPS, ALL)), ids=name_of)
 async def test_a_wrong_clock_at_the_token(
     jump: float, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """A clock that is some minutes wrong does no harm; one that is more so makes a request that the API refuses."""
+    """A clock some minutes off has no effect; with a larger offset the API rejects the token request."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     ours.offset = jump
-    is_refused = not -600 < jump <= 3000
-    ending = Fails(AuthenticationError, {"status": 401}) if is_refused else WHOLE
+    is_rejected = not -600 < jump <= 3000
+    ending = Fails(AuthenticationError, {"status": 401}) if is_rejected else WHOLE
     await hold_with_jumps(operation, ending, amili, sandbox, ours)
 
 
-@pytest.mark.parametrize("operation", [*WALKING, CREATE], ids=name_of)
-@pytest.mark.parametrize("jump", JUMPS)
-async def test_a_clock_that_jumps_on_the_way(
+@sampled("jump, operation", list(product(JUMPS, [*WALKING, CREATE])), ids=name_of)
+async def test_a_clock_that_jumps_during_an_operation(
     jump: float, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """Waits that the server dates, and the search for a payment whose answer got lost, go by the server's clock."""
+    """Waits until a date, and the look-up of a payment whose response was lost, use the server's clock."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     await amili.auth.get_valid_token()
     served: list[str] = []
 
@@ -312,10 +314,10 @@ async def test_a_clock_that_jumps_on_the_way(
 async def hold_with_jumps(
     operation: Operation, ending: Ending, amili: AmiliClient, sandbox: Sandbox, ours: WrongClock
 ) -> None:
-    """Hold it, and set the clock right where that is what was wrong."""
+    """Check the ending, and set the clock right to remove the fault."""
 
     def set_right() -> None:
-        ours.offset = -4000.0  # the sandbox's clock stands still when ours is moved on
+        ours.offset = -4000.0  # the sandbox's clock does not move with the client's
 
     await hold(operation, ending, amili=amili, sandbox=sandbox, clock=ours, stop_failing=set_right)
 
@@ -324,10 +326,10 @@ async def hold_with_jumps(
 async def test_a_date_on_a_token_is_read_by_the_servers_clock(
     jump: float, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """A token that ends in ten minutes there ends in ten minutes here."""
+    """A token that expires in ten minutes of the server's clock expires in ten minutes of the client's."""
     events: list[Event] = []
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours, observers=[events.append])
+    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours, observers=[events.append])
     ours.offset = jump
     body = {"access_token": sandbox.token(), "expires_at": round(clock.wall()) + 600}
     sandbox.fail(Fault(status=200, body=body), path=TOKEN_PATH)
@@ -337,16 +339,16 @@ async def test_a_date_on_a_token_is_read_by_the_servers_clock(
 
 
 @pytest.mark.parametrize("operation", [*SINGLE, *WALKING, CREATE], ids=name_of)
-async def test_a_machine_that_slept(
+async def test_a_suspended_machine(
     operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """Hours pass between two requests: the token is renewed, and nothing else happens."""
+    """Hours pass between two requests: the token is refreshed, and nothing else changes."""
     sandbox, amili = await open_scene(start_sandbox, connect)
     await amili.auth.get_valid_token()
 
     def sleep(request: Any) -> None:
         sandbox.before_each_request(None)
-        clock._now += 8 * HOUR
+        clock.skip(8 * HOUR)
 
     sandbox.before_each_request(sleep)
     await amili.payouts.count()

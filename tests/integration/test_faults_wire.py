@@ -1,13 +1,13 @@
-"""The fault matrix on the wire: connections that break, hang or flood, and answers that are no HTTP, at every phase.
+"""The fault matrix on the wire: connections that break, hang or flood, and responses that are not HTTP, at every phase.
 
-The law is that of the other tables. What broke on the way is asked for again; a payment may have been registered by
-then, so it is looked for, and sent once.
+Invariant: a broken read is retried, as in the other tables; a payment may have been registered, so it is sent once and
+looked up.
 """
 
 import gzip
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -22,34 +22,21 @@ from amili_async.errors import (
     TimedOut,
     UnreadableResponse,
 )
-from tests.integration.conftest import StartSandbox
-from tests.support.clocks import HastyClock
+from tests.support.exhaustive import sampled
+from tests.support.hostile_scene import ATTEMPTS, HostileScene
 from tests.support.hostile_server import (
     Misdeed,
-    TrueAnswer,
-    do_then_say,
+    TrueResponse,
     drip,
+    execute_then_send,
     flood,
     make_bomb,
-    say,
+    send_raw,
     zip_wrongly,
 )
-from tests.support.operations import (
-    CREATE,
-    EXTRACT,
-    GET,
-    PAYMENTS,
-    WALKING,
-    WHOLE,
-    Ending,
-    Fails,
-    Operation,
-    name_of,
-)
-from tests.support.sandbox_scene import TRIES, Scene
+from tests.support.operations import CREATE, EXTRACT, GET, WALKING, WHOLE, Ending, Fails, Operation, name_of
+from tests.support.payments import PAYMENTS
 
-TIMEOUT = 0.2
-"""Seconds for one try where it is to hang; a try that takes so long for another reason is made again."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 BOMB = make_bomb(96 * 2**20)
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -58,45 +45,45 @@ NOTHING = b"Content-Length: 0\r\n\r\n"
 
 @dataclass(frozen=True)
 class Row:
-    """A misdeed, and how operations that meet it end."""
+    """A misdeed of the server, and how operations end that meet it."""
 
     name: str
     misdeed: Misdeed
     kind: type[AmiliError] | None
-    """The error of a reading operation that meets it for ever; `None`: it does no harm."""
+    """The error of a read while the misdeed lasts; `None`: it has no effect."""
     post: str = "found"
-    """What becomes of a payment: its outcome is `unknown`, it is `found`, or the answer can be used: `whole`."""
+    """The fate of a payment: of `unknown` outcome, `found`, or answered by a usable response: `whole`."""
 
     @property
     def is_retried(self) -> bool:
-        """Whether a reading operation that meets it once delivers everything."""
+        """Whether a read that meets the fault once delivers everything."""
         return self.kind is None or self.kind.transient
 
     @property
-    def always(self) -> Ending:
-        """How an operation ends that meets it for ever."""
+    def lasting(self) -> Ending:
+        """How an operation ends while the fault lasts."""
         if self.kind is None:
             return WHOLE
-        told: dict[str, Any] = {"was_not_processed": False}
+        attributes: dict[str, Any] = {"was_not_processed": False}
         if issubclass(self.kind, ApiError | ConnectionFailed):
-            told["attempts"] = TRIES if self.is_retried else 1
+            attributes["attempts"] = ATTEMPTS if self.is_retried else 1
         if issubclass(self.kind, ConnectionFailed):
-            told["was_sent"] = True
-        return Fails(self.kind, told)
+            attributes["was_sent"] = True
+        return Fails(self.kind, attributes)
 
 
-def harmless(name: str, change: Callable[[TrueAnswer], bytes], *, then: str = "stay") -> Row:
-    """An answer that is odd, and whole."""
-    return Row(name, do_then_say(change, then=then), WHOLE, post="whole")
+def harmless(name: str, change: Callable[[TrueResponse], bytes], *, then: str = "stay") -> Row:
+    """A response that is odd, and complete."""
+    return Row(name, execute_then_send(change, then=then), WHOLE, post="whole")
 
 
-def broken(name: str, change: Callable[[TrueAnswer], bytes], *, then: str = "close") -> Row:
-    """An answer that breaks off, or that no HTTP client can read."""
-    return Row(name, do_then_say(change, then=then), ConnectionFailed)
+def broken(name: str, change: Callable[[TrueResponse], bytes], *, then: str = "close") -> Row:
+    """A response that breaks off, or that no HTTP client can read."""
+    return Row(name, execute_then_send(change, then=then), ConnectionFailed)
 
 
 def unanswered(name: str, misdeed: Misdeed, kind: type[AmiliError] = ConnectionFailed) -> Row:
-    """The request is not carried out at all."""
+    """The request is not executed."""
     return Row(name, misdeed, kind, post="unknown")
 
 
@@ -107,7 +94,7 @@ def chunk(body: bytes) -> bytes:
 
 BREAKS = [
     unanswered("reset before a byte", lambda exchange: exchange.reset()),
-    unanswered("closed before a byte", say(b"")),
+    unanswered("closed before a byte", send_raw(b"")),
     broken("reset in the head", lambda true: true.raw[:20], then="reset"),
     broken("closed in the head", lambda true: true.raw[:20]),
     broken("reset after the head", lambda true: true.head(length=len(true.body)), then="reset"),
@@ -120,7 +107,11 @@ BREAKS = [
     broken("closed before the last chunk", lambda true: true.head(CHUNKED) + chunk(true.body)),
     harmless("in chunks", lambda true: true.head(CHUNKED) + chunk(true.body[:9]) + chunk(true.body[9:]) + b"0\r\n\r\n"),
     harmless("as long as the connection", lambda true: true.head() + true.body, then="close"),
-    Row("cut, as long as the connection", do_then_say(lambda true: true.head() + true.body[:-1]), UnreadableResponse),
+    Row(
+        "cut, as long as the connection",
+        execute_then_send(lambda true: true.head() + true.body[:-1]),
+        UnreadableResponse,
+    ),
     broken("a length that is too small", lambda true: true.head(length=len(true.body) - 7) + true.body, then="stay"),
     broken("two lengths", lambda true: true.head(b"Content-Length: 5", length=len(true.body)) + true.body),
     broken("a negative length", lambda true: true.head(b"Content-Length: -5") + true.body),
@@ -129,18 +120,18 @@ BREAKS = [
     broken("a chunk of no size", lambda true: true.head(CHUNKED) + b"zz\r\n" + true.body + b"0\r\n\r\n", then="stay"),
 ]
 NO_HTTP = [
-    unanswered("another protocol", say(b"SSH-2.0-OpenSSH_9.6\r\n")),
-    unanswered("zeros", say(bytes(400))),
-    unanswered("an alert of TLS", say(b"\x15\x03\x01\x00\x02\x02\x46")),
-    unanswered("a page without a head", say(b"<html>hello")),
-    unanswered("status 99", say(b"HTTP/1.1 99 Odd\r\n" + NOTHING)),
-    unanswered("status 2000", say(b"HTTP/1.1 2000 Odd\r\n" + NOTHING)),
-    unanswered("status 999", say(b"HTTP/1.1 999 Odd\r\n" + NOTHING), ServerFault),
-    unanswered("status 101", say(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nfoo"), ApiError),
-    unanswered("status 204", say(b"HTTP/1.1 204 Nothing\r\n\r\n"), UnreadableResponse),
+    unanswered("another protocol", send_raw(b"SSH-2.0-OpenSSH_9.6\r\n")),
+    unanswered("zeros", send_raw(bytes(400))),
+    unanswered("an alert of TLS", send_raw(b"\x15\x03\x01\x00\x02\x02\x46")),
+    unanswered("a page without a head", send_raw(b"<html>hello")),
+    unanswered("status 99", send_raw(b"HTTP/1.1 99 Odd\r\n" + NOTHING)),
+    unanswered("status 2000", send_raw(b"HTTP/1.1 2000 Odd\r\n" + NOTHING)),
+    unanswered("status 999", send_raw(b"HTTP/1.1 999 Odd\r\n" + NOTHING), ServerFault),
+    unanswered("status 101", send_raw(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nfoo"), ApiError),
+    unanswered("status 204", send_raw(b"HTTP/1.1 204 Nothing\r\n\r\n"), UnreadableResponse),
     harmless("100 before it", lambda true: b"HTTP/1.1 100 Continue\r\n\r\n" + true.raw),
     harmless("103 before it", lambda true: b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + true.raw),
-    unanswered("a header of 100 kB", say(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")),
+    unanswered("a header of 100 kB", send_raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")),
     broken("a header with a zero", lambda true: true.head(b"X: \0y", length=len(true.body)) + true.body),
     broken("a header without a colon", lambda true: true.head(b"nonsense", length=len(true.body)) + true.body),
     harmless("a header that is no text", lambda true: true.head(b"X: \xff", length=len(true.body)) + true.body),
@@ -177,51 +168,49 @@ ZIPPED = [
     Row("gzip with something behind it", zip_wrongly(lambda zipped: zipped + b"garbage"), ConnectionFailed),
     Row("gzip twice in a row", zip_wrongly(lambda zipped: zipped + zipped), UnreadableResponse),
     Row("gzip of gzip", zip_wrongly(gzip.compress), UnreadableResponse),
-    Row("gzip that is said to be brotli", zip_wrongly(lambda zipped: zipped, encoding=b"br"), ConnectionFailed),
-    Row("gzip that is said to be unheard of", zip_wrongly(lambda zipped: zipped, encoding=b"x-y"), UnreadableResponse),
+    Row("gzip declared as brotli", zip_wrongly(lambda zipped: zipped, encoding=b"br"), ConnectionFailed),
+    Row(
+        "gzip declared as an unknown encoding", zip_wrongly(lambda zipped: zipped, encoding=b"x-y"), UnreadableResponse
+    ),
     Row("a bomb of 96 MB", zip_wrongly(lambda _: BOMB), UnreadableResponse),
 ]
 HANGS = [
     unanswered("a hang before a byte", lambda exchange: exchange.hang(), TimedOut),
-    Row("a hang in the head", do_then_say(lambda true: true.raw[:20], then="hang"), TimedOut),
-    Row("a hang after the head", do_then_say(lambda true: true.head(length=len(true.body)), then="hang"), TimedOut),
-    Row("a hang in the body", do_then_say(lambda true: true.raw[:-20], then="hang"), TimedOut),
-    Row("a hang before the last chunk", do_then_say(lambda t: t.head(CHUNKED) + chunk(t.body), then="hang"), TimedOut),
+    Row("a hang in the head", execute_then_send(lambda true: true.raw[:20], then="hang"), TimedOut),
+    Row(
+        "a hang after the head", execute_then_send(lambda true: true.head(length=len(true.body)), then="hang"), TimedOut
+    ),
+    Row("a hang in the body", execute_then_send(lambda true: true.raw[:-20], then="hang"), TimedOut),
+    Row(
+        "a hang before the last chunk",
+        execute_then_send(lambda t: t.head(CHUNKED) + chunk(t.body), then="hang"),
+        TimedOut,
+    ),
     Row("a byte at a time", drip(0.004), TimedOut),
     unanswered("100 without end", flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), TimedOut),
 ]
 ALL = [*BREAKS, *NO_HTTP, *FLOODS, *ZIPPED, *HANGS]
 
 
-@pytest.fixture
-def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyClock) -> Scene:
-    """To be opened by the test."""
-    return Scene(resources, start_sandbox, clock)
-
-
-def patience_for(row: Row) -> float:
-    """Seconds for one try."""
-    return TIMEOUT if row.kind is TimedOut else 5.0
-
-
-@pytest.mark.parametrize("row", ALL, ids=name_of)
-async def test_for_ever_it_ends_in_the_named_error(row: Row, scene: Scene) -> None:
-    """A read is tried as often as the policy says and no more, then fails as stated; the client works afterwards."""
-    await scene.open(patience=patience_for(row))
+@sampled("row", [(row,) for row in ALL], ids=name_of)
+async def test_a_lasting_fault_raises_the_named_error(row: Row, scene: HostileScene) -> None:
+    """A read makes as many attempts as the policy allows, then raises; the client works afterwards."""
+    await scene.open(time_passes=row.kind is TimedOut)
     scene.server.plan(row.misdeed, times=None, path=f"/{GET.path}")
-    await scene.hold(GET, row.always)
-    assert (scene.asked_in_vain or scene.count(GET)) == (TRIES if row.kind is not None and row.is_retried else 1)
+    await scene.hold(GET, row.lasting)
+    assert (scene.requests_while_failing or scene.count(GET)) == (
+        ATTEMPTS if row.kind is not None and row.is_retried else 1
+    )
 
 
-@pytest.mark.parametrize("operation", WALKING, ids=name_of)
-@pytest.mark.parametrize("row", ALL, ids=name_of)
-async def test_one_bad_page_costs_a_retry_or_ends_the_walk_where_it_is(
-    row: Row, operation: Operation, scene: Scene
+@sampled("row, operation", list(product(ALL, WALKING)), ids=name_of)
+async def test_one_bad_page_costs_a_retry_or_ends_the_iteration_there(
+    row: Row, operation: Operation, scene: HostileScene
 ) -> None:
-    """What came before is a part of the truth, in order; an extraction goes on there and brings the rest once."""
-    await scene.open(patience=patience_for(row))
+    """Rows delivered before are correct and in order; an extraction resumes there and delivers the rest once."""
+    await scene.open(time_passes=row.kind is TimedOut)
     scene.server.plan(row.misdeed, path=f"/{operation.path}", after=2)
-    ending = row.always
+    ending = row.lasting
     if ending is None or row.is_retried:
         await scene.hold(operation, WHOLE)
     else:
@@ -229,9 +218,9 @@ async def test_one_bad_page_costs_a_retry_or_ends_the_walk_where_it_is(
 
 
 @pytest.mark.parametrize("row", ALL, ids=name_of)
-async def test_a_payment_is_sent_once_and_registered_once_at_most(row: Row, scene: Scene) -> None:
-    """Whatever broke, it may be registered: it is found, or its outcome is unknown."""
-    await scene.open(patience=patience_for(row))
+async def test_a_payment_is_sent_once_and_registered_once_at_most(row: Row, scene: HostileScene) -> None:
+    """A payment may be registered after any misdeed: it is found, or its outcome is unknown."""
+    await scene.open(time_passes=row.kind is TimedOut)
     scene.server.plan(row.misdeed, method="POST")
     unknown = None if row.kind is None else Fails(row.kind, within=PaymentOutcomeUnknown)
     await scene.hold(CREATE, unknown if row.post == "unknown" else WHOLE)

@@ -1,4 +1,4 @@
-"""Keeping in sync: what was created or changed since an earlier extraction comes once, and its state does not grow."""
+"""`since=` and sweep: changes after an earlier extraction are delivered once, and the manifest does not grow."""
 
 from collections.abc import Iterable
 from contextlib import aclosing
@@ -11,9 +11,9 @@ from amili_async import AmiliClient, field
 from amili_async.errors import ConfigurationError
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
 from amili_async.sandbox import Sandbox
-from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock
 from tests.support.rows import SPECIFICATIONS, count_pages, fill, make_id, make_row, spread_evenly
+from tests.support.starting import Connect, StartSandbox
 
 ROWS = 250
 
@@ -22,19 +22,19 @@ Version = tuple[str, str]
 """Id and etag."""
 
 
-async def take(extraction: Extraction[Any]) -> list[Version]:
+async def read_versions(extraction: Extraction[Any]) -> list[Version]:
     """The version of each record."""
     return [(record.id, record.etag) async for record in extraction]
 
 
 def versions(sandbox: Sandbox, ids: Iterable[str]) -> list[Version]:
-    """The versions of these rows as they are now, in order."""
+    """The current versions of these rows, in order."""
     wanted = set(ids)
     return sorted((row["_id"], row["_etag"]) for row in sandbox.rows(SPECIFICATIONS) if row["_id"] in wanted)
 
 
 class Follower:
-    """Somebody who extracts now and then what changed since the last time, keeping the manifest as text."""
+    """A consumer that repeatedly extracts what changed since its last manifest, which it keeps as text."""
 
     def __init__(self, amili: AmiliClient, where: Any = None) -> None:
         self._amili = amili
@@ -42,10 +42,10 @@ class Follower:
         self._kept: str | None = None
         self.latest: Manifest | None = None
 
-    async def look(self) -> list[Version]:
+    async def update(self) -> list[Version]:
         since = None if self._kept is None else Manifest.from_json(self._kept)
         extraction = self._amili.payout_specifications.extract(self._where, since=since)
-        taken = await take(extraction)
+        taken = await read_versions(extraction)
         self.latest = extraction.manifest
         self._kept = extraction.manifest.to_json()
         return sorted(taken)
@@ -57,29 +57,29 @@ class Follower:
 
 @pytest.fixture
 async def sandbox(start_sandbox: StartSandbox) -> Sandbox:
-    """Rows of the years before."""
+    """A sandbox with rows of the years before."""
     sandbox = await start_sandbox(specifications=0)
     fill(sandbox, spread_evenly(ROWS))
     return sandbox
 
 
 def insert_ago(sandbox: Sandbox, clock: HastyClock, seconds: float, place: int = 1) -> str:
-    """A row that is stored now and says that it was made so many seconds ago."""
+    """Insert a row now, dated so many seconds ago."""
     return sandbox.insert(SPECIFICATIONS, make_row(make_id(int(clock.wall() - seconds), place)))
 
 
 def update_ago(sandbox: Sandbox, clock: HastyClock, row_id: str, seconds: float, **changes: Any) -> None:
-    """A change that is stored now and says that it was made so many seconds ago."""
+    """Change a row now, dated so many seconds ago."""
     moment = datetime.fromtimestamp(int(clock.wall() - seconds), UTC)
     sandbox.update(SPECIFICATIONS, row_id, {"_updated": moment, **changes})
 
 
-async def test_what_was_created_or_changed_comes(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """New rows and changed ones come, once and as they are now; unchanged ones don't, and cost no request."""
+async def test_created_and_changed_rows_are_delivered(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
+    """New and changed rows are delivered once, as they are now; unchanged ones are not, and cost no request."""
     follower = Follower(await connect(sandbox))
-    assert len(await follower.look()) == ROWS
+    assert len(await follower.update()) == ROWS
     bound = follower.latest.bound if follower.latest else None
-    assert await follower.look() == []
+    assert await follower.update() == []
     await clock.move(3600)
     changed = [row["_id"] for row in sandbox.rows(SPECIFICATIONS)[10:200:17]]
     for row_id in changed:
@@ -87,7 +87,7 @@ async def test_what_was_created_or_changed_comes(sandbox: Sandbox, connect: Conn
     created = [sandbox.insert(SPECIFICATIONS, {"amount": place}) for place in range(3)]
     await clock.move(3600)
     sandbox.requests.clear()
-    assert await follower.look() == versions(sandbox, changed + created)
+    assert await follower.update() == versions(sandbox, changed + created)
     assert count_pages(sandbox) <= 2
     assert follower.latest is not None
     assert follower.latest.verdict is Verdict.COMPLETE
@@ -95,87 +95,87 @@ async def test_what_was_created_or_changed_comes(sandbox: Sandbox, connect: Conn
     assert bound is not None
     assert follower.latest.since >= bound
     await clock.move(3600)
-    assert await follower.look() == []
+    assert await follower.update() == []
 
 
-async def test_what_was_delivered_comes_again_only_if_it_changed(
+async def test_a_delivered_row_is_delivered_again_only_if_it_changed(
     sandbox: Sandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """Rows changed shortly before the bound are looked at again, and left out unless their version is another."""
+    """Rows changed shortly before the bound are fetched again, and left out unless their version changed."""
     follower = Follower(await connect(sandbox))
     ids = [row["_id"] for row in sandbox.rows(SPECIFICATIONS)]
     await clock.move(3600)
     for row_id in ids[:20]:
         update_ago(sandbox, clock, row_id, 60, amount=1)
-    assert len(await follower.look()) == ROWS
+    assert len(await follower.update()) == ROWS
     await clock.move(120)
-    assert await follower.look() == []
+    assert await follower.update() == []
     assert follower.latest is not None
-    assert (follower.latest.rows, follower.latest.known, follower.latest.distinct) == (0, 20, 20)
+    assert (follower.latest.rows, follower.latest.already_delivered, follower.latest.distinct) == (0, 20, 20)
     assert follower.latest.verdict is Verdict.COMPLETE
     for row_id in ids[:5]:
         sandbox.update(SPECIFICATIONS, row_id, {"amount": 2})
     await clock.move(20)
-    assert await follower.look() == versions(sandbox, ids[:5])
-    assert (follower.latest.rows, follower.latest.known) == (5, 15)
+    assert await follower.update() == versions(sandbox, ids[:5])
+    assert (follower.latest.rows, follower.latest.already_delivered) == (5, 15)
     await clock.move(20)
-    assert await follower.look() == []
+    assert await follower.update() == []
 
 
 async def test_rows_stored_late_are_found(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """A row stored after an extraction, though dated up to five minutes before its bound, comes with the next one."""
+    """A row stored after an extraction, but dated up to five minutes before its bound, is delivered by the next."""
     follower = Follower(await connect(sandbox))
     await clock.move(3600)
     on_time = insert_ago(sandbox, clock, 200, place=5)
-    assert len(await follower.look()) == ROWS + 1
+    assert len(await follower.update()) == ROWS + 1
     late = [insert_ago(sandbox, clock, seconds) for seconds in (11, 60, 300)]
     await clock.move(30)
-    assert await follower.look() == versions(sandbox, late)
+    assert await follower.update() == versions(sandbox, late)
     later = insert_ago(sandbox, clock, 250, place=9)
     await clock.move(30)
-    assert await follower.look() == versions(sandbox, [later])
+    assert await follower.update() == versions(sandbox, [later])
     assert on_time not in late
 
 
 async def test_changes_around_the_bound_are_not_lost(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """Each version that lasts is delivered, however close to the moments of looking it was made."""
+    """Each version that lasts is delivered, even if it was made close to an extraction."""
     follower = Follower(await connect(sandbox))
-    held = dict(await follower.look())
+    held = dict(await follower.update())
     ids = sorted(held)
     for number in range(40):
         sandbox.update(SPECIFICATIONS, ids[number], {"amount": number})
         sandbox.insert(SPECIFICATIONS, {"amount": number})
         await clock.move(number % 13)
-        held |= dict(await follower.look())
+        held |= dict(await follower.update())
         await clock.move(number % 7)
     await clock.move(60)
-    held |= dict(await follower.look())
+    held |= dict(await follower.update())
     assert sorted(held.items()) == versions(sandbox, (row["_id"] for row in sandbox.rows(SPECIFICATIONS)))
     assert len(held) == ROWS + 40
 
 
 async def test_a_version_is_delivered_once(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """Looking often brings no version twice."""
+    """Frequent extractions deliver no version twice."""
     follower = Follower(await connect(sandbox))
-    seen = await follower.look()
+    seen = await follower.update()
     ids = sorted(row_id for row_id, _ in seen)
     for number in range(30):
         sandbox.update(SPECIFICATIONS, ids[number % 9], {"amount": number})
         sandbox.insert(SPECIFICATIONS, {"amount": number})
         await clock.move(17)
-        seen += await follower.look()
+        seen += await follower.update()
     assert len(set(seen)) == len(seen)
 
 
-async def test_what_is_kept_does_not_grow(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """After many rounds the manifest is as large as after a few: it knows the rows of the last five minutes only."""
+async def test_the_manifest_does_not_grow(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
+    """After many rounds the manifest is as large as after a few: it has the versions of the last five minutes only."""
     follower = Follower(await connect(sandbox))
     await clock.move(3600)
     sizes = []
     for number in range(40):
         for place in range(5):
             insert_ago(sandbox, clock, 40 + place, place=number * 10 + place)
-        await follower.look()
+        await follower.update()
         sizes.append(follower.size)
         await clock.move(100)
     settled = sizes[10]
@@ -183,29 +183,29 @@ async def test_what_is_kept_does_not_grow(sandbox: Sandbox, connect: Connect, cl
     assert settled <= 3000
 
 
-async def test_a_checkpoint_will_do_for_a_manifest(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """An extraction that has ended can be gone on from by its checkpoint too; one that has not is refused."""
+async def test_since_accepts_a_finished_checkpoint(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
+    """The checkpoint of a finished extraction can replace its manifest; that of an unfinished one raises."""
     amili = await connect(sandbox)
     first = amili.payout_specifications.extract()
     async with aclosing(first.batches()) as batches:
         await anext(batches)
         unfinished = (first.checkpoint, first.manifest)
     for each in unfinished:
-        with pytest.raises(ConfigurationError, match="not ended"):
+        with pytest.raises(ConfigurationError, match="not finished"):
             amili.payout_specifications.extract(since=each)
-    await take(first)
+    await read_versions(first)
     await clock.move(600)
     created = sandbox.insert(SPECIFICATIONS, {"amount": 1})
     await clock.move(60)
     kept = Checkpoint.from_json(first.checkpoint.to_json())
-    assert [each for each, _ in await take(amili.payout_specifications.extract(since=kept))] == [created]
+    assert [each for each, _ in await read_versions(amili.payout_specifications.extract(since=kept))] == [created]
 
 
 async def test_an_incremental_extraction_can_be_resumed(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """With both, since and checkpoint, it goes on; with one of them alone, or another, it is refused."""
+    """With both since and checkpoint it resumes; with one of them alone, or another, it raises."""
     amili = await connect(sandbox, page_size=10)
     first = amili.payout_specifications.extract()
-    await take(first)
+    await read_versions(first)
     since = first.manifest
     await clock.move(3600)
     changed = [row["_id"] for row in sandbox.rows(SPECIFICATIONS)[:95]]
@@ -221,7 +221,7 @@ async def test_an_incremental_extraction_can_be_resumed(sandbox: Sandbox, connec
             taken.append((record.id, record.etag))
     checkpoint = Checkpoint.from_json(second.checkpoint.to_json())
     rest = amili.payout_specifications.extract(since=since, checkpoint=checkpoint)
-    assert sorted(taken + await take(rest)) == versions(sandbox, changed)
+    assert sorted(taken + await read_versions(rest)) == versions(sandbox, changed)
     assert rest.manifest.verdict is Verdict.COMPLETE
     assert rest.manifest.since == since.bound
     with pytest.raises(ConfigurationError, match="since"):
@@ -229,14 +229,14 @@ async def test_an_incremental_extraction_can_be_resumed(sandbox: Sandbox, connec
     with pytest.raises(ConfigurationError, match="since"):
         amili.payout_specifications.extract(checkpoint=checkpoint, since=rest.manifest)
     await clock.move(60)
-    assert await take(amili.payout_specifications.extract(since=rest.manifest)) == []
+    assert await read_versions(amili.payout_specifications.extract(since=rest.manifest)) == []
 
 
-async def test_since_something_else_is_refused(sandbox: Sandbox, connect: Connect) -> None:
-    """The manifest of another filter or resource cannot be gone on from; nothing is sent."""
+async def test_since_of_another_filter_or_resource_raises(sandbox: Sandbox, connect: Connect) -> None:
+    """The manifest of another filter or resource raises, and nothing is sent."""
     amili = await connect(sandbox)
     extraction = amili.payout_specifications.extract(field("article") == "capital")
-    await take(extraction)
+    await read_versions(extraction)
     sandbox.requests.clear()
     for where in (None, field("article") == "reminder"):
         with pytest.raises(ConfigurationError, match="filter"):
@@ -246,21 +246,21 @@ async def test_since_something_else_is_refused(sandbox: Sandbox, connect: Connec
     assert sandbox.requests == []
 
 
-async def test_a_filter_is_kept(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """With a filter, of what was created or changed only that comes which matches it now."""
+async def test_since_keeps_the_filter(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
+    """Of the created and changed rows, only those that match the filter now are delivered."""
     follower = Follower(await connect(sandbox), field("article") == "capital")
-    ids = sorted(row_id for row_id, _ in await follower.look())
+    ids = sorted(row_id for row_id, _ in await follower.update())
     await clock.move(3600)
     sandbox.update(SPECIFICATIONS, ids[0], {"amount": 1})
     sandbox.update(SPECIFICATIONS, ids[1], {"article": "reminder"})
     created = sandbox.insert(SPECIFICATIONS, {"article": "capital"})
     sandbox.insert(SPECIFICATIONS, {"article": "reminder"})
     await clock.move(60)
-    assert await follower.look() == versions(sandbox, [ids[0], created])
+    assert await follower.update() == versions(sandbox, [ids[0], created])
 
 
 async def test_a_sweep_finds_what_is_gone(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """Deleted rows, and those that no longer match, are found for a request per hundred rows."""
+    """Deleted rows, and those that no longer match, are found with one request per hundred rows."""
     amili = await connect(sandbox)
     ids = sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
     where = field("article") == "capital"
@@ -278,8 +278,8 @@ async def test_a_sweep_finds_what_is_gone(sandbox: Sandbox, connect: Connect, cl
         await amili.payout_specifications.sweep(["no id"])
 
 
-async def test_a_sweep_does_not_judge_what_is_new(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """A row made within the last ten seconds may not be visible yet: it is not called gone, whether it is or not."""
+async def test_a_sweep_leaves_out_new_ids(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
+    """A row made within the last ten seconds may not be visible yet, so its id is never reported as gone."""
     amili = await connect(sandbox)
     fresh = sandbox.insert(SPECIFICATIONS, {"amount": 1})
     missing = make_id(int(clock.wall()), 77)
@@ -288,37 +288,37 @@ async def test_a_sweep_does_not_judge_what_is_new(sandbox: Sandbox, connect: Con
     assert await amili.payout_specifications.sweep([fresh, missing]) == {missing}
 
 
-async def test_a_plan_tells_the_cost(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
-    """For one request a plan gives rows, requests, seconds and the moment of the end, and the plan holds."""
+async def test_a_plan_has_the_cost(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
+    """For one request a plan has rows, requests, seconds and the time of finishing, and the extraction keeps to it."""
     amili = await connect(sandbox)
     sandbox.requests.clear()
     plan = await amili.payout_specifications.plan(field("article") == "capital")
     assert count_pages(sandbox) <= 2
     assert plan.rows == ROWS
     sandbox.requests.clear()
-    await take(amili.payout_specifications.extract(field("article") == "capital"))
+    await read_versions(amili.payout_specifications.extract(field("article") == "capital"))
     assert plan.requests <= count_pages(sandbox) <= plan.requests + 10
     assert plan.finish is not None
     assert plan.finish.tzinfo is UTC
 
 
-async def test_what_cannot_be_gone_on_from_is_refused(sandbox: Sandbox, connect: Connect) -> None:
-    """An extraction that lacks rows, one that has not ended, or something else altogether: the error says which."""
+async def test_since_and_checkpoint_of_the_wrong_kind_raise(sandbox: Sandbox, connect: Connect) -> None:
+    """An incomplete or unfinished extraction, or a value of another type: the error states which."""
     amili = await connect(sandbox)
     sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
     lacking = amili.payout_specifications.extract()
-    await take(lacking)
+    await read_versions(lacking)
     sandbox.override()
     since: Any
-    for since, says in (
+    for since, message in (
         (lacking.manifest, "lacks rows"),
         (lacking.checkpoint, "lacks rows"),
-        (amili.payout_specifications.extract().manifest, "has not ended"),
+        (amili.payout_specifications.extract().manifest, "is not finished"),
         (lacking.manifest.to_json(), "is a str"),
     ):
-        with pytest.raises(ConfigurationError, match=says):
+        with pytest.raises(ConfigurationError, match=message):
             amili.payout_specifications.extract(since=since)
     checkpoint: Any
-    for checkpoint, says in ((lacking.manifest, "takes a Checkpoint"), ("x", "is a str")):
-        with pytest.raises(ConfigurationError, match=says):
+    for checkpoint, message in ((lacking.manifest, "must be a Checkpoint"), ("x", "is a str")):
+        with pytest.raises(ConfigurationError, match=message):
             amili.payout_specifications.extract(checkpoint=checkpoint)

@@ -1,4 +1,4 @@
-"""`amili pay`, as somebody at a terminal and a script meet it: nothing is registered twice, and nothing is lost."""
+"""`amili pay`: nothing is registered twice, and no outcome is lost."""
 
 import asyncio
 import csv
@@ -20,12 +20,15 @@ import typer
 from typer.testing import CliRunner, Result
 
 from amili_async import AmiliClient
-from amili_async.cli import sources
-from amili_async.cli.paying import AGAIN, LATER, MOST_FAULTS, register_payments
+from amili_async.cli import connect
+from amili_async.cli.commands.pay import MAX_FAULTS, RUN_AGAIN, WAIT_AND_RUN_AGAIN, _confirm, register_payments
+from amili_async.cli.payment_csv import PaymentRow, parse_payment
+from amili_async.models import NewCreditorPayment
 from amili_async.sandbox import Fault, Sandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock
 
-COMMAND = "import typer; from amili_async.cli.paying import register_payments as pay; typer.run(pay)"
+COMMAND = "import typer; from amili_async.cli.commands.pay import register_payments as pay; typer.run(pay)"
 PAY = (sys.executable, "-c", COMMAND)
 PAYMENTS = "creditor--payments"
 CREDITOR = "674dbeb208847b9501cc9138"
@@ -33,7 +36,7 @@ CASE = "68678eda88b9226bb78d7169"
 BARE = ("--creditor", CREDITOR, "--case", CASE, "--amount", "100.50", "--bank-date", "2025-07-04")
 ONE = (*BARE, "--reference", "PAY [b]1")
 NOT_REACHED = {"AMILI_BASE_URL": "http://127.0.0.1:9", "AMILI_TOKEN": "hemlig-6f2d"}
-"""An API at which nobody answers."""
+"""An API that accepts no connection."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command()(register_payments)
@@ -43,18 +46,18 @@ Pay = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """Without a payment, and without a rate limit."""
+    """Without payments and without a rate limit."""
     async with Sandbox(payouts=0, specifications=0, payments=0, rate_limit=None) as started:
         yield started
 
 
 @pytest.fixture
 def pay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pay:
-    """Runs the command in this process, on the sandbox unless the environment names an API; nobody ever waits."""
+    """Runs the command in this process, on the sandbox unless the environment names an API; waits take no time."""
 
     async def run(*arguments: str, stdin: bytes | None = None, width: int = 80, **environment: str) -> Result:
-        hasty = partial(AmiliClient.from_env, clock=HastyClock(), rate_limit=None)
-        monkeypatch.setattr(sources, "AmiliClient", SimpleNamespace(from_env=hasty))
+        hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)
+        monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
         variables = {"COLUMNS": str(width)} | (environment or access(sandbox))
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=stdin, env=variables)
 
@@ -97,11 +100,11 @@ def count_posts(sandbox: Sandbox) -> int:
 
 
 def references(sandbox: Sandbox) -> list[str]:
-    """Those that are registered, in order of their names."""
+    """The references of registered payments, sorted."""
     return sorted(row["creditor_payment_reference"] for row in sandbox.rows(PAYMENTS))
 
 
-def refuse_once(sandbox: Sandbox, *, after: int, words: str = "is closed") -> None:
+def reject_once(sandbox: Sandbox, *, after: int, words: str = "is closed") -> None:
     issues = {"_status": "ERR", "_issues": {"case": words}, "_error": {"code": 422, "message": "Insertion failure"}}
     sandbox.fail(Fault(status=422, body=issues), method="POST", after=after)
 
@@ -112,7 +115,7 @@ def decode(result: Result) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def started(sandbox: Sandbox, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command in a process of its own, gone after the test."""
+    """The command in its own process, killed after the test."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *(*PAY, *arguments),
@@ -130,7 +133,7 @@ async def started(sandbox: Sandbox, *arguments: str) -> AsyncIterator[asyncio.su
 
 
 async def test_a_file_is_registered_and_a_second_run_registers_nothing(file: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """Thirty payments, each once, exactly as the file has them; the second time they are found."""
+    """Each payment once, with the exact values of the file; the second run finds them."""
     result = await pay(str(file))
     assert (result.exit_code, result.stdout, result.stderr) == (
         0,
@@ -145,32 +148,32 @@ async def test_a_file_is_registered_and_a_second_run_registers_nothing(file: Pat
         assert row["bank_transaction_date"] == "Fri, 04 Jul 2025 00:00:00 GMT"
         assert (row.get("case"), row.get("invoice_number")) == ((None, f"INV-{number}") if number % 3 else (CASE, None))
     again = await pay(str(file))
-    assert (again.exit_code, again.stdout) == (0, f"30 payments: 30 found registered already ({sandbox.url})\n")
+    assert (again.exit_code, again.stdout) == (0, f"30 payments: 30 already registered ({sandbox.url})\n")
     assert len(sandbox.rows(PAYMENTS)) == count_posts(sandbox) == 30
 
 
-async def test_a_file_that_grew_is_registered_as_far_as_it_is_new(file: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """Also where it comes through standard input."""
+async def test_only_new_payments_of_a_grown_file_are_registered(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """The file is read from standard input."""
     whole = await asyncio.to_thread(file.read_bytes)
     part = b"".join(whole.splitlines(keepends=True)[:11])
     assert (await pay("-", stdin=part)).stdout == f"10 payments: 10 registered ({sandbox.url})\n"
     result = await pay("-", stdin=whole)
-    told = f"30 payments: 20 registered, 10 found registered already ({sandbox.url})\n"
-    assert (result.exit_code, result.stdout) == (0, told)
+    summary = f"30 payments: 20 registered, 10 already registered ({sandbox.url})\n"
+    assert (result.exit_code, result.stdout) == (0, summary)
     assert references(sandbox) == [f"PAY-{number:04}" for number in range(30)]
 
 
 async def test_json_is_a_document_per_outcome(file: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """In the order of the file, with its lines; stdout holds nothing else, and the count is on stderr."""
-    refuse_once(sandbox, after=4)
+    """In the order of the file, with its lines; stdout holds nothing else, and stderr has the summary."""
+    reject_once(sandbox, after=4)
     result = await pay(str(file), "--json", "--concurrency", "1")
-    assert (result.exit_code, result.stderr) == (1, f"amili: 30 payments: 29 registered, 1 refused ({sandbox.url})\n")
+    assert (result.exit_code, result.stderr) == (1, f"amili: 30 payments: 29 registered, 1 rejected ({sandbox.url})\n")
     lines = decode(result)
     assert [line["line"] for line in lines] == list(range(2, 32))
     assert [line["creditor_payment_reference"] for line in lines] == [f"PAY-{number:04}" for number in range(30)]
-    (refused,) = [line for line in lines if line["outcome"] != "registered"]
-    assert (refused["line"], refused["outcome"], refused["id"]) == (6, "refused", None)
-    assert refused["error"] == "case: is closed"
+    (rejected,) = [line for line in lines if line["outcome"] != "registered"]
+    assert (rejected["line"], rejected["outcome"], rejected["id"]) == (6, "rejected", None)
+    assert rejected["error"] == "case: is closed"
     ids = {row["creditor_payment_reference"]: row["_id"] for row in sandbox.rows(PAYMENTS)}
     assert {line["creditor_payment_reference"]: line["id"] for line in lines if line["id"]} == ids
     found = decode(await pay(str(file), "--json"))
@@ -178,50 +181,50 @@ async def test_json_is_a_document_per_outcome(file: Path, sandbox: Sandbox, pay:
     assert (found[0]["status"], found[0]["settled_amount"], found[0]["error"]) == ("completed", "1.50", None)
 
 
-async def test_a_refused_payment_is_named_with_the_fields(file: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """Line, reference, field, what the server said and what to do; the others are registered; exit code 1."""
-    refuse_once(sandbox, after=7, words="is \x1b[31m[red]closed")
+async def test_a_rejected_payment_is_shown_with_its_fields(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """Line, reference, field, the server's words and what to do; the others are registered; exit code 1."""
+    reject_once(sandbox, after=7, words="is \x1b[31m[red]closed")
     result = await pay(str(file), "--concurrency", "1")
     assert (result.exit_code, result.stderr, len(sandbox.rows(PAYMENTS))) == (1, "", 29)
-    assert "Refused: certainly not registered. Correct it and run the same command again." in result.stdout
+    assert "Rejected: not registered. Correct it and run the same command again." in result.stdout
     assert re.search(r"^ +9  PAY-0007 +8\.50  case: is \\x1b\[31m\[red\]closed *$", result.stdout, re.MULTILINE)
-    assert result.stdout.endswith(f"\n30 payments: 29 registered, 1 refused ({sandbox.url})\n")
+    assert result.stdout.endswith(f"\n30 payments: 29 registered, 1 rejected ({sandbox.url})\n")
     assert "PAY-0008" not in result.stdout
-    assert (await pay(str(file))).stdout == f"30 payments: 1 registered, 29 found registered already ({sandbox.url})\n"
+    assert (await pay(str(file))).stdout == f"30 payments: 1 registered, 29 already registered ({sandbox.url})\n"
 
 
-async def test_a_lost_answer_is_found(file: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """The payment is registered and looked up, and not sent again."""
+async def test_a_payment_whose_answer_is_lost_is_found(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """It is registered, looked up, and not sent again."""
     sandbox.fail(Fault(reset="after"), method="POST", after=3)
     result = await pay(str(file))
     assert (result.exit_code, count_posts(sandbox)) == (0, 30)
-    assert result.stdout == f"30 payments: 29 registered, 1 found registered already ({sandbox.url})\n"
+    assert result.stdout == f"30 payments: 29 registered, 1 already registered ({sandbox.url})\n"
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
 async def test_an_unknown_outcome_is_exit_code_3(form: tuple[str, ...], file: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """It is not sent again, and the advice is to run the same command again, which settles it; it outdoes a refusal."""
+    """It is not sent again; the advice is to run the same command again, which settles it. It outweighs a rejection."""
     sandbox.fail(Fault(reset="before"), method="POST", after=3)
-    refuse_once(sandbox, after=5)
+    reject_once(sandbox, after=5)
     result = await pay(str(file), "--concurrency", "1", *form)
     assert (result.exit_code, count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (3, 30, 28)
-    assert result.stderr.endswith(f"amili: {LATER}\n")
+    assert result.stderr.endswith(f"amili: {WAIT_AND_RUN_AGAIN}\n")
     if form:
         unknown = decode(result)[3]
         assert (unknown["line"], unknown["outcome"], unknown["id"]) == (5, "unknown", None)
-        assert unknown["error"].startswith("no usable answer came (POST /creditor--payments")
+        assert unknown["error"].startswith("no usable answer (POST /creditor--payments")
     else:
-        assert result.stdout.startswith("Unknown: may be registered, or not. Run the same command again some minutes")
-        assert re.search(r"^ +5  PAY-0003 +4\.50  no usable answer came", result.stdout, re.MULTILINE)
-        assert result.stdout.endswith(f"\n30 payments: 28 registered, 1 unknown, 1 refused ({sandbox.url})\n")
-    assert (await pay(str(file))).stdout == f"30 payments: 2 registered, 28 found registered already ({sandbox.url})\n"
+        assert result.stdout.startswith("Unknown: it may be registered. Wait some minutes, then run the same command")
+        assert re.search(r"^ +5  PAY-0003 +4\.50  no usable answer", result.stdout, re.MULTILINE)
+        assert result.stdout.endswith(f"\n30 payments: 28 registered, 1 unknown, 1 rejected ({sandbox.url})\n")
+    assert (await pay(str(file))).stdout == f"30 payments: 2 registered, 28 already registered ({sandbox.url})\n"
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
 async def test_an_api_that_cannot_be_reached_is_exit_code_3(form: tuple[str, ...], file: Path, pay: Pay) -> None:
-    """Nothing was sent, which is said of each; the token is not shown."""
+    """Each payment is reported as not sent; the token is not printed."""
     result = await pay(str(file), *form, **NOT_REACHED)
-    assert (result.exit_code, result.stderr.endswith(f"amili: {AGAIN}\n")) == (3, True)
+    assert (result.exit_code, result.stderr.endswith(f"amili: {RUN_AGAIN}\n")) == (3, True)
     if form:
         assert {line["outcome"] for line in decode(result)} == {"not_sent"}
     else:
@@ -231,33 +234,33 @@ async def test_an_api_that_cannot_be_reached_is_exit_code_3(form: tuple[str, ...
     assert "hemlig" not in result.output
 
 
-async def test_a_taken_reference_is_not_sent(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """The registered payment differs: it is named by its id, and the exit code is 1."""
+async def test_a_payment_with_a_taken_reference_is_not_sent(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """The id of the registered payment is shown, and the exit code is 1."""
     file = write(tmp_path / "one.csv", make_row(0))
     await pay(str(file))
     result = await pay(str(write(file, make_row(0, amount="7"))), width=120)
     assert (result.exit_code, count_posts(sandbox)) == (1, 1)
-    assert "With a reference that is taken: not sent." in result.stdout
+    assert "With a taken reference: not sent." in result.stdout
     assert "differs from this one in amount" in " ".join(result.stdout.split())
     assert sandbox.rows(PAYMENTS)[0]["_id"] in result.stdout
 
 
-async def test_a_payment_that_is_not_completed_is_prominent(file: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """With its status, the reason and its id, which steer no terminal; the exit code is 1, each time it is asked."""
+async def test_a_payment_that_is_not_completed_is_shown_first(file: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """With its status, reason and id as printable text; the exit code is 1 in each run."""
     await pay(str(file))
     row = next(row for row in sandbox.rows(PAYMENTS) if row["creditor_payment_reference"] == "PAY-0004")
     changes = {"status": "warning", "status_reason_locale": "payment.\x1b[5mpartly", "settled_amount": 3}
     sandbox.update(PAYMENTS, row["_id"], changes)
     result = await pay(str(file), width=120)
     assert result.exit_code == 1
-    assert result.stdout.startswith("Registered, but not completed: Look into these")
-    says = rf"^ +6  PAY-0004 +5\.50  warning: payment\.\\x1b\[5mpartly; 3\.00 settled; its id is {row['_id']} *$"
-    assert re.search(says, result.stdout, re.MULTILINE)
+    assert result.stdout.startswith("Registered, but not completed: check these")
+    line = rf"^ +6  PAY-0004 +5\.50  warning: payment\.\\x1b\[5mpartly; 3\.00 settled; id {row['_id']} *$"
+    assert re.search(line, result.stdout, re.MULTILINE)
     assert result.stdout.endswith(
-        f"30 payments: 29 found registered already, 1 registered, but not completed ({sandbox.url})\n"
+        f"30 payments: 29 already registered, 1 registered, but not completed ({sandbox.url})\n"
     )
-    line = decode(await pay(str(file), "--json"))[4]
-    assert (line["outcome"], line["status"], line["status_reason_locale"]) == (
+    document = decode(await pay(str(file), "--json"))[4]
+    assert (document["outcome"], document["status"], document["status_reason_locale"]) == (
         "found",
         "warning",
         "payment.\x1b[5mpartly",
@@ -265,23 +268,23 @@ async def test_a_payment_that_is_not_completed_is_prominent(file: Path, sandbox:
 
 
 async def test_one_payment_from_options(sandbox: Sandbox, pay: Pay) -> None:
-    """With a reference of its own, running the command twice registers it once; its id is shown."""
+    """Two runs with the same reference register it once; its id is shown."""
     options = (*ONE, "--registered", "2025-07-05T10:00:00+02:00")
     result = await pay(*options)
     (row,) = sandbox.rows(PAYMENTS)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"completed; its id is {row['_id']}\n1 payment: 1 registered ({sandbox.url})\n"
+    assert result.stdout == f"completed; id {row['_id']}\n1 payment: 1 registered ({sandbox.url})\n"
     assert (row["creditor_payment_reference"], f"{row['amount']}", row["case"]) == ("PAY [b]1", "100.50", CASE)
     assert row["client_registration_date"] == "Sat, 05 Jul 2025 08:00:00 GMT"
     again = await pay(*options)
-    told = f"1 payment: 1 found registered already ({sandbox.url})"
-    assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, told)
+    summary = f"1 payment: 1 already registered ({sandbox.url})"
+    assert (again.exit_code, again.stdout.splitlines()[-1]) == (0, summary)
     assert row["_id"] in again.stdout
     assert count_posts(sandbox) == 1
 
 
 async def test_a_dry_run_sends_nothing(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """It shows every payment and the total, and needs no credentials; what is hostile is shown harmlessly."""
+    """It shows every payment and the total, needs no credentials, and obeys no markup of the file."""
     rows = [make_row(0), make_row(1, creditor_payment_reference="[red]:smile:", amount="1000")]
     path = str(write(tmp_path / "payments.csv", *rows))
     result = await pay(path, "--dry-run", width=120, AMILI_BASE_URL=sandbox.url)
@@ -290,9 +293,9 @@ async def test_a_dry_run_sends_nothing(tmp_path: Path, sandbox: Sandbox, pay: Pa
         ["2", "PAY-0000", CREDITOR, CASE, "2025-07-04", "1.50"],
         ["3", "[red]:smile:", CREDITOR, "INV-1", "2025-07-04", "1,000.00"],
     ]
-    assert result.stdout.endswith("\n2 payments, 1,001.50 SEK in all; nothing was sent\n")
+    assert result.stdout.endswith("\n2 payments, 1,001.50 SEK in total; nothing was sent\n")
     one = await pay(*ONE, "--dry-run", width=120, AMILI_BASE_URL=sandbox.url)
-    assert (one.exit_code, "1 payment, 100.50 SEK in all; nothing was sent" in one.stdout) == (0, True)
+    assert (one.exit_code, "1 payment, 100.50 SEK in total; nothing was sent" in one.stdout) == (0, True)
     assert len(sandbox.requests) == 0
 
 
@@ -300,33 +303,33 @@ async def test_a_dry_run_sends_nothing(tmp_path: Path, sandbox: Sandbox, pay: Pa
 async def test_a_faulty_file_sends_nothing_and_names_every_fault(
     mode: tuple[str, ...], tmp_path: Path, sandbox: Sandbox, pay: Pay
 ) -> None:
-    """A line for each up to twenty, with the number of the rest, and none of the values; exit code 2."""
+    """One line for each of the first twenty, the number of the others, and no values; exit code 2."""
     rows = [make_row(number, amount="hemlig,50" if number % 2 else "1") for number in range(100)]
     result = await pay(str(write(tmp_path / "payments.csv", *rows)), *mode)
     assert (result.exit_code, result.stdout, len(sandbox.requests)) == (2, "", 0)
-    *told, rest = result.stderr.splitlines()
-    assert len(told) == MOST_FAULTS == 20
-    assert all(line.startswith(f"amili: line {3 + 2 * n}: amount must be digits") for n, line in enumerate(told))
-    assert rest == "amili: and 30 more"
+    *faults, rest = result.stderr.splitlines()
+    assert len(faults) == MAX_FAULTS == 20
+    assert all(line.startswith(f"amili: line {3 + 2 * n}: amount must be digits") for n, line in enumerate(faults))
+    assert rest == "amili: and 30 more faults"
     assert "hemlig" not in result.stderr
 
 
-@pytest.mark.parametrize("count", [MOST_FAULTS, MOST_FAULTS + 1])
-async def test_more_are_counted_only_where_there_are_more(count: int, tmp_path: Path, pay: Pay) -> None:
-    """Twenty faults are twenty lines."""
-    rows = [make_row(number, amount="x") for number in range(count)]
-    result = await pay(str(write(tmp_path / "payments.csv", *rows)))
-    assert result.stderr.count("\n") == count
-    assert ("amili: and 1 more\n" in result.stderr) == (count > MOST_FAULTS)
+async def test_only_further_faults_are_counted(tmp_path: Path, pay: Pay) -> None:
+    """Twenty faults are twenty lines without a count."""
+    for count in (MAX_FAULTS, MAX_FAULTS + 1):
+        rows = [make_row(number, amount="x") for number in range(count)]
+        result = await pay(str(write(tmp_path / "payments.csv", *rows)))
+        assert result.stderr.count("\n") == count
+        assert ("amili: and 1 more fault\n" in result.stderr) == (count > MAX_FAULTS)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "sentences"),
     [
-        ((), ["give either a csv FILE, or --creditor, --amount and the like of one payment"]),
-        (("a.csv", "--amount", "1"), ["give either a csv FILE or the options of one payment, not both"]),
+        ((), ["give a CSV FILE, or one payment by --creditor, --amount and so on (see --help)"]),
+        (("a.csv", "--amount", "1"), ["FILE and the options of one payment cannot be combined"]),
         (("/missing/a.csv",), ["/missing/a.csv cannot be read: No such file or directory"]),
-        (("/missing/a.csv", "--dry-run", "--json"), ["--dry-run and --json cannot go together"]),
+        (("/missing/a.csv", "--dry-run", "--json"), ["--dry-run and --json cannot be combined"]),
         (
             ("--amount", "hemlig,5", "--case", "hemlig", "--invoice-number", "1"),
             [
@@ -334,31 +337,31 @@ async def test_more_are_counted_only_where_there_are_more(count: int, tmp_path: 
                 "--amount: amount must be digits",
                 "--creditor: creditor is missing",
                 "--bank-date: bank_transaction_date is missing",
-                "--reference: creditor_payment_reference is missing: by it a second run knows",
+                "--reference: creditor_payment_reference is missing; a second run finds registered payments by it",
                 "--case or --invoice-number: a payment needs exactly one",
             ],
         ),
-        (BARE, ["--reference: creditor_payment_reference is missing: by it a second run knows"]),
-        ((*BARE, "--reference", " x"), ["--reference: creditor_payment_reference has blanks around it"]),
+        (BARE, ["--reference: creditor_payment_reference is missing; a second run finds registered payments by it"]),
+        ((*BARE, "--reference", " x"), ["--reference: creditor_payment_reference begins or ends with a blank"]),
         ((*ONE, "--registered", "now"), ["--registered: client_registration_date must be a day"]),
         (ONE, ["AMILI_TOKEN is not set"]),
     ],
 )
 async def test_a_mistake_of_the_caller_is_exit_code_2(
-    arguments: tuple[str, ...], says: list[str], sandbox: Sandbox, pay: Pay
+    arguments: tuple[str, ...], sentences: list[str], sandbox: Sandbox, pay: Pay
 ) -> None:
-    """All that is wrong is told, without the values, and nothing is sent."""
+    """Each fault is a line without the value, and nothing is sent."""
     result = await pay(*arguments, AMILI_BASE_URL=sandbox.url)
     assert (result.exit_code, result.stdout, len(sandbox.requests)) == (2, "", 0)
     lines = result.stderr.splitlines()
-    assert len(lines) == len(says)
-    for line, begins in zip(lines, says, strict=True):
+    assert len(lines) == len(sentences)
+    for line, begins in zip(lines, sentences, strict=True):
         assert line.startswith(f"amili: {begins}")
     assert "hemlig" not in result.stderr
 
 
-async def test_a_file_without_payments_is_no_failure(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
-    """Nothing is sent, and no credentials are asked for."""
+async def test_a_file_without_payments_is_no_error(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """Nothing is sent, and no credentials are needed."""
     path = str(write(tmp_path / "payments.csv"))
     result = await pay(path, AMILI_BASE_URL=sandbox.url)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "no payments\n", "")
@@ -367,47 +370,46 @@ async def test_a_file_without_payments_is_no_failure(tmp_path: Path, sandbox: Sa
 
 
 async def test_the_sandbox_needs_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As elsewhere."""
+    """And registers the payments there."""
     path = write(tmp_path / "payments.csv", make_row(0), make_row(1))
     result = await asyncio.to_thread(CliRunner().invoke, app, [str(path), "--sandbox"])
-    assert (result.exit_code, result.stdout) == (0, "2 payments: 2 registered (made-up records)\n")
+    assert (result.exit_code, result.stdout) == (0, "2 payments: 2 registered (generated records)\n")
 
 
 @pytest.mark.parametrize(
-    ("sent", "code", "says"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    ("sent", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 @pytest.mark.parametrize("form", [(), ("--json",)])
-async def test_a_stopped_run_tells_what_it_knew(
-    form: tuple[str, ...], sent: int, code: int, says: str, tmp_path: Path, sandbox: Sandbox
+async def test_a_stopped_run_reports_what_is_known(
+    form: tuple[str, ...], sent: int, code: int, word: str, tmp_path: Path, sandbox: Sandbox, pay: Pay
 ) -> None:
-    """What is known of the first payments is printed, and the advice; the next run registers what is left."""
+    """The known outcomes are printed with advice; the next run registers the other payments."""
     path = str(write(tmp_path / "payments.csv", *(make_row(number) for number in range(4))))
-    refuse_once(sandbox, after=1)
+    reject_once(sandbox, after=1)
     sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
     async with started(sandbox, path, "--concurrency", "1", *form) as process:
         async with asyncio.timeout(20):
-            while count_posts(sandbox) < 3:  # noqa: ASYNC110 - the sandbox has no event for that
+            while count_posts(sandbox) < 3:  # noqa: ASYNC110 - the sandbox has no event for it
                 await asyncio.sleep(0.01)
         process.send_signal(sent)
         out, err = await process.communicate()
-    counted = f"4 payments: 1 registered, 1 refused; what became of 2 is not known ({sandbox.url})"
+    counted = f"4 payments: 1 registered, 1 rejected; the outcome of 2 is unknown ({sandbox.url})"
     assert process.returncode == code
     if form:
-        assert [json.loads(line)["outcome"] for line in out.splitlines()] == ["registered", "refused"]
-        assert err.decode() == f"amili: {counted}\namili: {says}; {LATER}\n"
+        assert [json.loads(line)["outcome"] for line in out.splitlines()] == ["registered", "rejected"]
+        assert err.decode() == f"amili: {counted}\namili: {word}; {WAIT_AND_RUN_AGAIN}\n"
     else:
         assert re.search(r"^ +3  PAY-0001 +2\.50  case: is closed *$", out.decode(), re.MULTILINE)
         assert out.decode().endswith(f"\n{counted}\n")
-        assert err.decode() == f"amili: {says}; {LATER}\n"
+        assert err.decode() == f"amili: {word}; {WAIT_AND_RUN_AGAIN}\n"
     sandbox.stop_failing()
-    async with started(sandbox, path) as process:
-        out, _ = await process.communicate()
-    told = f"4 payments: 3 registered, 1 found registered already ({sandbox.url})\n"
-    assert (process.returncode, out.decode()) == (0, told)
+    again = await pay(path)
+    summary = f"4 payments: 3 registered, 1 already registered ({sandbox.url})\n"
+    assert (again.exit_code, again.stdout) == (0, summary)
 
 
-async def test_each_outcome_is_written_when_it_is_known(tmp_path: Path, sandbox: Sandbox) -> None:
-    """The first line is there while the second payment hangs."""
+async def test_each_outcome_is_written_at_once(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The first line is written while the second payment hangs."""
     path = str(write(tmp_path / "payments.csv", make_row(0), make_row(1)))
     sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
     async with started(sandbox, path, "--json") as process, asyncio.timeout(20):
@@ -416,23 +418,23 @@ async def test_each_outcome_is_written_when_it_is_known(tmp_path: Path, sandbox:
         assert process.returncode is None
 
 
-async def test_a_reader_who_leaves_stops_it_with_advice(tmp_path: Path, sandbox: Sandbox) -> None:
-    """Without a record of what happens nothing more is sent, and that is no success."""
+async def test_a_closed_pipe_stops_the_run_with_advice(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Nothing is sent whose outcome cannot be written, and the exit code is 3."""
     path = str(write(tmp_path / "payments.csv", *(make_row(number) for number in range(6))))
     async with started(sandbox, path, "--json", "--concurrency", "1") as process:
         assert process.stdout is not None
-        process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
+        internals.close_stdout(process)
         assert process.stderr is not None
-        told = (await process.stderr.read()).decode()
+        err = (await process.stderr.read()).decode()
         assert await process.wait() == 3
-    assert told.splitlines()[-1] == f"amili: the outcomes cannot be written: Broken pipe; {LATER}"
-    assert "Traceback" not in told
+    assert err.splitlines()[-1] == f"amili: the outcomes cannot be written: Broken pipe; {WAIT_AND_RUN_AGAIN}"
+    assert "Traceback" not in err
     assert count_posts(sandbox) < 6
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-async def test_a_report_that_cannot_be_written_is_no_success(tmp_path: Path, sandbox: Sandbox) -> None:
-    """Everything was sent, but nobody was told."""
+async def test_a_report_that_cannot_be_written_is_exit_code_3(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Although every payment was sent."""
     path = str(write(tmp_path / "payments.csv", make_row(0)))
     with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230 - nothing is waited for
         process = await asyncio.create_subprocess_exec(
@@ -440,56 +442,71 @@ async def test_a_report_that_cannot_be_written_is_no_success(tmp_path: Path, san
         )
         _, err = await process.communicate()
     assert process.returncode == 3
-    assert err.decode() == f"amili: the outcomes cannot be written: No space left on device; {LATER}\n"
+    assert err.decode() == f"amili: the outcomes cannot be written: No space left on device; {WAIT_AND_RUN_AGAIN}\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
 @pytest.mark.parametrize(
-    ("options", "answer", "code", "registered"),
-    [((), b"y\n", 0, 2), ((), b"n\n", 1, 0), ((), b"\n", 1, 0), ((), b"\x04", 1, 0), (("--yes",), b"n\n", 0, 2)],
+    ("options", "answer", "code", "registered"), [((), b"y\n", 0, 2), ((), b"n\n", 1, 0), (("--yes",), b"n\n", 0, 2)]
 )
-async def test_on_a_terminal_it_asks(
+async def test_a_terminal_is_asked_to_confirm(
     options: tuple[str, ...], answer: bytes, code: int, registered: int, tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    """How many payments, and how much in all; only a yes registers them."""
+    """The question has the number of payments and their sum; only a yes registers them."""
     path = str(write(tmp_path / "payments.csv", make_row(0), make_row(1, amount="1234")))
     process, text = await at_terminal(sandbox, answer, path, *options)
     assert (process.returncode, len(sandbox.rows(PAYMENTS))) == (code, registered)
-    assert (f"Register 2 payments, 1,235.50 SEK in all ({sandbox.url})? [y/N] " in text) == (not options)
+    assert (f"Register 2 payments, 1,235.50 SEK in total ({sandbox.url})? [y/N] " in text) == (not options)
     assert ("2 payments: 2 registered" in text) == (registered == 2)
     assert ("amili: nothing was sent" in text) == (registered == 0)
 
 
+def test_only_a_yes_confirms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty line and the end of input are a no; without a terminal or without payments there is no question."""
+    payment = parse_payment(make_row(0))
+    assert isinstance(payment, NewCreditorPayment)
+    rows = (PaymentRow(payment=payment),)
+    for answer, is_confirmed in (("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)):
+        terminal = io.StringIO(answer)
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stdin", terminal)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        assert _confirm(rows, "https://api.example") == is_confirmed
+        assert _confirm((), "https://api.example")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert _confirm(rows, "https://api.example")
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
-async def test_a_dry_run_asks_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
-    """There is nothing to agree to."""
+async def test_a_dry_run_has_no_question(tmp_path: Path, sandbox: Sandbox) -> None:
+    """It prints the plan."""
     process, text = await at_terminal(sandbox, b"n\n", str(write(tmp_path / "payments.csv", make_row(0))), "--dry-run")
     assert (process.returncode, len(sandbox.requests), "[y/N]" in text) == (0, 0, False)
-    assert "1 payment, 1.50 SEK in all; nothing was sent" in text
+    assert "1 payment, 1.50 SEK in total; nothing was sent" in text
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
-async def test_json_at_a_terminal_has_no_bar(tmp_path: Path, sandbox: Sandbox) -> None:
-    """Which would run into the lines; a table comes after one."""
+async def test_json_at_a_terminal_has_no_progress_bar(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The bar would collide with the lines; a table is printed after it."""
     path = str(write(tmp_path / "payments.csv", make_row(0)))
     _, text = await at_terminal(sandbox, b"", path, "--yes", "--json")
-    line, conclusion = text.splitlines()
+    line, summary = text.splitlines()
     assert json.loads(line)["outcome"] == "registered"
-    assert conclusion == f"amili: 1 payment: 1 registered ({sandbox.url})"
+    assert summary == f"amili: 1 payment: 1 registered ({sandbox.url})"
     _, text = await at_terminal(sandbox, b"", path, "--yes")
-    assert "1 of 1 rows" in text
+    assert "1 of 1 row" in text
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
 async def test_an_interrupted_question_sends_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
-    """Ctrl-C has its own exit code there, too."""
+    """Ctrl-C at the question has its exit code."""
     process, text = await at_terminal(sandbox, b"\x03", str(write(tmp_path / "payments.csv", make_row(0))))
     assert (process.returncode, len(sandbox.requests)) == (130, 0)
     assert "amili: interrupted; nothing was sent" in text
 
 
 async def at_terminal(sandbox: Sandbox, typed: bytes, *arguments: str) -> tuple[asyncio.subprocess.Process, str]:
-    """The command at a terminal of its own, at which somebody types once it asks; what it showed."""
+    """Run the command at its own terminal and type *typed* at its question; the process and what it printed."""
     ours, theirs = os.openpty()
     program = f"import os, fcntl, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); {COMMAND}"
     environment = os.environ | access(sandbox) | {"TERM": "xterm", "COLUMNS": "100"}
@@ -498,7 +515,7 @@ async def at_terminal(sandbox: Sandbox, typed: bytes, *arguments: str) -> tuple[
     )
     os.close(theirs)
     shown = b""
-    with suppress(OSError):  # which is how Linux says that the other side is closed
+    with suppress(OSError):  # Linux reports EIO when the other side is closed
         while part := await asyncio.to_thread(os.read, ours, 4096):
             if b"[y/N] " not in shown and b"[y/N] " in shown + part:
                 os.write(ours, typed)

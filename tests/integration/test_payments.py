@@ -1,4 +1,4 @@
-"""Registering payments against the sandbox: what is sent, what is refused, and what is never sent twice."""
+"""Registration of payments against the sandbox: what is sent, what is rejected, and what is never sent twice."""
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable
@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from amili_async import AmiliClient, NewCreditorPayment, PaymentOutcome
+from amili_async import AmiliClient, PaymentOutcome
 from amili_async.errors import (
     AuthenticationError,
+    ClientClosed,
     ConfigurationError,
     ConnectionFailed,
     PaymentNotCompleted,
@@ -23,22 +24,12 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, PaymentRegistered
 from amili_async.sandbox import Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
-from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support import internals
+from tests.support.leaving_early import WAYS, hold_a_while
+from tests.support.payments import CASE, CREDITOR, PAYMENTS, make_payment
+from tests.support.starting import Connect, StartSandbox
 
-PAYMENTS = "creditor--payments"
 TOKEN_PATH = "/authenticates/api-code"
-
-
-def make_payment(**changes: Any) -> NewCreditorPayment:
-    fields: dict[str, Any] = {
-        "creditor": "674dbeb208847b9501cc9138",
-        "case": "68678eda88b9226bb78d7169",
-        "amount": Decimal("100.50"),
-        "bank_transaction_date": datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC),
-        "creditor_payment_reference": "PAY-REF-001",
-    }
-    return NewCreditorPayment(**(fields | changes))
 
 
 def count_posts(sandbox: Sandbox) -> int:
@@ -46,7 +37,7 @@ def count_posts(sandbox: Sandbox) -> int:
 
 
 async def test_a_payment_is_registered_and_can_be_read_back(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """What was sent is what the API's list shows, exact to the öre."""
+    """The API's list has the payment that was sent, exact to the öre."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     created = await amili.creditor_payments.create(make_payment())
@@ -57,10 +48,10 @@ async def test_a_payment_is_registered_and_can_be_read_back(start_sandbox: Start
     assert payment.creditor_payment_reference == "PAY-REF-001"
     sent = msgspec.json.decode(next(request.body for request in sandbox.requests if request.method == "POST"))
     assert sent == {
-        "creditor": "674dbeb208847b9501cc9138",
+        "creditor": CREDITOR,
         "amount": 100.5,
         "bank_transaction_date": "Fri, 04 Jul 2025 16:20:41 GMT",
-        "case": "68678eda88b9226bb78d7169",
+        "case": CASE,
         "creditor_payment_reference": "PAY-REF-001",
         "currency": "SEK",
         "origin": "creditor_system",
@@ -68,15 +59,15 @@ async def test_a_payment_is_registered_and_can_be_read_back(start_sandbox: Start
 
 
 async def test_a_payment_by_invoice_number_is_registered(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """The invoice number takes the place of the case."""
+    """The invoice number is sent instead of the case."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
-    created = await amili.creditor_payments.create(make_payment(case=msgspec.UNSET, invoice_number="INV-2025-0001"))
+    created = await amili.creditor_payments.create(make_payment(case=None, invoice_number="INV-2025-0001"))
     assert (await amili.creditor_payments.get(created.id)).invoice_number == "INV-2025-0001"
 
 
-async def test_fields_that_the_api_refuses_are_named(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A 422 names the fields in its text and keeps the server's words on the error."""
+async def test_fields_that_the_api_rejects_are_named(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The error of a 422 names the fields in its text and has the server's messages as an attribute."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     body = {"_status": "ERR", "_issues": {"case": "is closed"}, "_error": {"code": 422, "message": "Insertion failure"}}
@@ -100,10 +91,10 @@ async def test_fields_that_the_api_refuses_are_named(start_sandbox: StartSandbox
     ],
     ids=["reset before", "reset after", "cut", "503", "500 after", "HTML", "no id"],
 )
-async def test_an_unknown_outcome_is_looked_into_and_never_sent_again(
+async def test_a_payment_with_an_unknown_outcome_is_looked_up_and_never_sent_again(
     fault: Fault, is_registered: int, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """After a failure that may have come too late there is one POST: the payment is found, or its outcome unknown."""
+    """After a failure of which the server may have processed the request there is one POST, and a look-up."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     sandbox.fail(fault, method="POST")
@@ -121,19 +112,19 @@ async def test_an_unknown_outcome_is_looked_into_and_never_sent_again(
     assert (count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (1, is_registered)
 
 
-async def test_a_payment_that_hangs_ends_as_unknown(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A timeout while waiting for the answer leaves the outcome unknown."""
+async def test_a_timeout_of_the_response_is_an_unknown_outcome(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A payment that was sent and has no response in time raises `PaymentOutcomeUnknown`."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox, timeout=0.05)
     await amili.auth.get_valid_token()
     sandbox.fail(Fault(hang=True), method="POST")
     with pytest.raises(PaymentOutcomeUnknown):
-        await amili.creditor_payments.create(make_payment(), patience=0.2)
+        await amili.creditor_payments.create(make_payment(), lookup_timeout=0.2)
     assert count_posts(sandbox) == 1
 
 
-async def test_a_429_is_tried_again_since_the_server_did_nothing(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Refused by the rate limit, the payment is sent once more, and stands once in the end."""
+async def test_a_429_is_retried_since_the_server_did_nothing(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Rejected by the rate limit, the payment is sent once more, and registered once."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     sandbox.fail(Fault.too_many_requests(), method="POST")
@@ -144,7 +135,7 @@ async def test_a_429_is_tried_again_since_the_server_did_nothing(start_sandbox: 
 async def test_a_revoked_token_costs_a_refresh_and_one_registration(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """A 401 did nothing: with a new token the payment is sent once more, and stands once in the end."""
+    """After a 401 the payment is sent once more with a new token, and registered once."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     await amili.auth.get_valid_token()
@@ -166,7 +157,7 @@ async def test_a_revoked_token_costs_a_refresh_and_one_registration(
 async def test_a_failure_to_get_a_token_is_not_an_unknown_outcome(
     fault: Fault, error: type[Exception], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Where the token could not be had the payment was not sent, and the error says what failed instead."""
+    """Without a token the payment is not sent, and the error is that of the token exchange."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     sandbox.fail(fault, times=None, path=TOKEN_PATH)
@@ -175,8 +166,8 @@ async def test_a_failure_to_get_a_token_is_not_an_unknown_outcome(
     assert count_posts(sandbox) == 0
 
 
-async def test_no_connection_is_no_unknown_outcome(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Where nobody listens nothing was sent."""
+async def test_a_failed_connection_is_not_an_unknown_outcome(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """If no connection can be made, nothing is sent."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox, auth="token")
     await sandbox.aclose()
@@ -187,13 +178,14 @@ async def test_no_connection_is_no_unknown_outcome(start_sandbox: StartSandbox, 
 
 
 async def test_a_list_is_registered_once_however_often_it_is_run(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Concurrently, in order, one outcome each; the second run finds all, for a request a hundred."""
-    sandbox = await start_sandbox(payments=0, latency=0.002)
+    """Outcomes are in order, one each; the second run finds all, with one request per hundred."""
+    sandbox = await start_sandbox(payments=0)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox)
     payments = [make_payment(creditor_payment_reference=f"REF-{n}", amount=n + 1) for n in range(250)]
     first = [outcome async for outcome in amili.creditor_payments.create_many(payments, concurrency=8)]
     assert [outcome.payment for outcome in first] == payments
-    assert sandbox.most_in_flight in {8, 9}  # the next look-up runs beside them
+    assert sandbox.most_in_flight in {8, 9}  # the next look-up runs concurrently
     sandbox.requests.clear()
     second = [outcome async for outcome in amili.creditor_payments.create_many(payments)]
     assert len(sandbox.requests) == 3
@@ -204,11 +196,11 @@ async def test_a_list_is_registered_once_however_often_it_is_run(start_sandbox: 
     assert len(sandbox.rows(PAYMENTS)) == 250
 
 
-@pytest.mark.parametrize("leave", [leave_by_breaking, leave_by_an_exception, leave_by_cancellation])
+@pytest.mark.parametrize("leave", WAYS)
 async def test_leaving_a_list_early_leaves_nothing_behind(
     leave: Callable[[AsyncIterable[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Nothing more is sent, no task is left (the fixture sees to it), and the next run settles what was under way."""
+    """Nothing more is sent, no task is left (the fixture asserts it), and the next run settles what was in flight."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     payments = [make_payment(creditor_payment_reference=f"REF-{n}") for n in range(100)]
@@ -221,22 +213,22 @@ async def test_leaving_a_list_early_leaves_nothing_behind(
 
 
 async def test_a_closed_client_ends_a_list(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Whoever waits for an outcome while the client is closed gets an error, not silence."""
+    """Iterating over outcomes of a closed client raises."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     payments = [make_payment(creditor_payment_reference=f"REF-{n}") for n in range(100)]
     outcomes = amili.creditor_payments.create_many(payments)
     assert (await anext(outcomes)).created
     await amili.aclose()
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await anext(outcomes)
 
 
-@pytest.mark.parametrize("options", [{"concurrency": 0}, {"patience": -1}, {"payments": 5}])
+@pytest.mark.parametrize("options", [{"concurrency": 0}, {"lookup_timeout": -1}, {"payments": 5}])
 async def test_a_list_is_checked_at_the_call(
     options: dict[str, Any], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Bad options are refused before anything is sent, and before the first outcome is asked for."""
+    """Bad options raise before anything is sent, and before the first outcome is awaited."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     with pytest.raises(ConfigurationError):
@@ -244,24 +236,24 @@ async def test_a_list_is_checked_at_the_call(
     assert list(sandbox.requests) == []
 
 
-async def test_a_warning_in_a_201_cannot_be_overlooked(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """The status and its reason are on the payment, the observers hear of it, and raise_for_status raises."""
-    heard: list[Event] = []
+async def test_a_warning_in_a_201_is_visible(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The status and its reason are on the payment, observers receive it, and `raise_for_status` raises."""
+    events: list[Event] = []
     sandbox = await start_sandbox(payments=0)
-    amili = await connect(sandbox, observers=[heard.append])
+    amili = await connect(sandbox, observers=[events.append])
     body = {"_id": "0" * 24, "_status": "OK", "status": "warning", "status_reason_locale": "creditor_payment.overpaid"}
     sandbox.fail(Fault(status=201, body=body, carried_out=True), method="POST")
     created = await amili.creditor_payments.create(make_payment())
     assert (created.status, created.status_reason_locale) == ("warning", "creditor_payment.overpaid")
     with pytest.raises(PaymentNotCompleted):
         created.raise_for_status()
-    assert [event.status for event in heard if isinstance(event, PaymentRegistered)] == ["warning"]
+    assert [event.status for event in events if isinstance(event, PaymentRegistered)] == ["warning"]
 
 
-async def test_what_two_processes_registered_at_once_comes_to_light(
+async def test_payments_registered_twice_by_two_processes_are_reported(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Nothing prevents it, as documented; the next run registers nothing, and names both of those that are double."""
+    """Two concurrent runs can register twice, as documented; the next run sends nothing, and has the ids of both."""
     sandbox = await start_sandbox(payments=0, latency=0.002)
     payments = [make_payment(creditor_payment_reference=f"REF-{n}") for n in range(30)]
     clients = [await connect(sandbox), await connect(sandbox)]
@@ -274,7 +266,7 @@ async def test_what_two_processes_registered_at_once_comes_to_light(
     rows: dict[str, list[str]] = {}
     for row in sandbox.rows(PAYMENTS):
         rows.setdefault(row["creditor_payment_reference"], []).append(row["_id"])
-    assert {len(ids) for ids in rows.values()} >= {2}  # both looked before either sent
+    assert {len(ids) for ids in rows.values()} >= {2}  # both looked up before either sent
     sandbox.requests.clear()
     for outcome in await run(clients[0]):
         ids = rows[outcome.payment.creditor_payment_reference]

@@ -1,7 +1,6 @@
-"""Reconciliation against the sandbox: what is planted is found, nothing else is, and at what price."""
+"""Reconciliation against the sandbox: planted differences are found, no others are, and the number of requests."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterable, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -10,14 +9,14 @@ from urllib.parse import urlencode
 import pytest
 
 from amili_async import AmiliClient, Reconciliation, field
-from amili_async.errors import ConfigurationError, ServerFault, UnreadableResponse
-from amili_async.filters import Where
-from amili_async.reconciliation.run import IN_FLIGHT
+from amili_async.conditions import Where
+from amili_async.errors import ClientClosed, ConfigurationError, ServerFault, UnreadableResponse
+from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support import internals
 from tests.support.clocks import HastyClock, settle
-from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
 from tests.support.planted_differences import (
     CATEGORIES,
     FAULTS,
@@ -32,12 +31,13 @@ from tests.support.planted_differences import (
     priced,
     sum_up,
 )
+from tests.support.starting import Connect, StartSandbox
 
 ONE = "6776478033d4049c0400dd72"
 
 
 async def reconcile(amili: AmiliClient, where: Where = None) -> list[Reconciliation]:
-    """All of them, after having seen that each payout comes once, in order, and says whether it exists."""
+    """All reconciliations, after asserting that each payout has one, in order, and that it states whether it exists."""
     found = [each async for each in amili.reconcile(where)]
     ids = [each.payout_id for each in found]
     assert ids == sorted(set(ids))
@@ -48,8 +48,8 @@ async def reconcile(amili: AmiliClient, where: Where = None) -> list[Reconciliat
     return found
 
 
-def tell(found: list[Reconciliation]) -> dict[str, set[Finding]]:
-    """What differs, by payout, without the numbers."""
+def differences_by_payout(found: list[Reconciliation]) -> dict[str, set[Finding]]:
+    """The differences by payout, without the numbers."""
     return {
         each.payout_id: {(one.kind, one.article, one.field, one.specification) for one in each.differences}
         for each in found
@@ -58,30 +58,30 @@ def tell(found: list[Reconciliation]) -> dict[str, set[Finding]]:
 
 
 def lists(sandbox: Sandbox, *resources: str) -> list[Any]:
-    """The lists that were asked for, of one resource or of both: everything but the token."""
+    """The requests for lists, of one resource or of both: all but those for tokens."""
     paths = {f"/{resource}" for resource in resources or (PAYOUTS, SPECIFICATIONS)}
     return [request for request in sandbox.requests if request.path in paths]
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
-async def test_made_up_books_agree(seed: int, start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Every payout of an untouched sandbox comes once, with the count and sums that it states, and agrees."""
+async def test_an_untouched_sandbox_agrees(seed: int, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Every payout has one reconciliation, with the count and sums that it states, and agrees."""
     sandbox = await start_sandbox(seed=seed, payouts=130, specifications=900)
     found = await reconcile(await connect(sandbox))
-    assert tell(found) == {}
+    assert differences_by_payout(found) == {}
     stored = sorted(sandbox.rows(PAYOUTS), key=lambda row: row["_id"])
     assert [each.payout_id for each in found] == [row["_id"] for row in stored]
     assert [each.sums.total_amount for each in found] == [row["total_amount"] for row in stored]
     assert sum(each.sums.count for each in found) == sum("payout" in row for row in sandbox.rows(SPECIFICATIONS))
 
 
-async def test_the_default_sandbox_costs_a_request_for_a_hundred_specifications(
+async def test_the_default_sandbox_costs_one_request_per_hundred_specifications(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """50 payouts with 5,000 specifications, some of which await a payout: at most 52 requests and the token."""
+    """50 payouts with 5,000 specifications, some without a payout: at most 52 requests and one for the token."""
     sandbox = await start_sandbox(payouts=50, specifications=5000)
     found = await reconcile(await connect(sandbox))
-    assert (len(found), tell(found)) == (50, {})
+    assert (len(found), differences_by_payout(found)) == (50, {})
     assert len(lists(sandbox)) <= 52
     assert len(sandbox.requests) == len(lists(sandbox)) + 1
 
@@ -89,19 +89,19 @@ async def test_the_default_sandbox_costs_a_request_for_a_hundred_specifications(
 async def test_a_thousand_payouts_cost_less_than_a_hundred_requests(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """With 5,000 specifications, and however many payouts there are no request line grows beyond 8,000 bytes."""
+    """With 5,000 specifications; no request line is longer than 8,000 bytes."""
     sandbox = await start_sandbox(payouts=1000, specifications=5000)
     found = await reconcile(await connect(sandbox))
-    assert (len(found), tell(found)) == (1000, {})
+    assert (len(found), differences_by_payout(found)) == (1000, {})
     assert len(lists(sandbox)) < 100
-    assert len(lists(sandbox, PAYOUTS)) == 11  # the last one brings nothing, and nothing is looked at twice
+    assert len(lists(sandbox, PAYOUTS)) == 11  # the last one is empty, and nothing is compared twice
     assert longest_line(sandbox) < 8000
 
 
-async def test_looking_again_at_everything_makes_no_long_request_lines(
+async def test_comparing_everything_again_makes_no_long_request_lines(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Where each payout is wrong, all are asked for again a hundred at a time, and so are hundreds of unknown ones."""
+    """If each payout differs, all are requested again a hundred at a time, and so are hundreds of unknown ones."""
     sandbox = await start_sandbox(payouts=250, specifications=2500)
     amili = await connect(sandbox)
     known = [each.payout_id for each in await reconcile(amili)]
@@ -115,7 +115,7 @@ async def test_looking_again_at_everything_makes_no_long_request_lines(
     for payout_id in (*unknown, *(f"f{place:023x}" for place in range(230))):
         sandbox.insert(SPECIFICATIONS, {"article": "cost", **priced(100, 25), "payout": payout_id})
     found = await reconcile(amili)
-    assert len(tell(found)) == len(found) == 250 + 120 + 7 + 230
+    assert len(differences_by_payout(found)) == len(found) == 250 + 120 + 7 + 230
     assert len(lists(sandbox)) <= 2 * once + 30
     assert longest_line(sandbox) < 8000
 
@@ -126,12 +126,12 @@ def longest_line(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.parametrize("payouts", [1, 99, 100, 101, 200, 230])
-async def test_odd_but_exact_books_agree(payouts: int, start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Credit notes, zeros, a hundred million, integers beside floats, unknown articles, several creditors."""
+async def test_unusual_but_exact_amounts_agree(payouts: int, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Credit notes, zeros, a hundred million, integers next to floats, unknown articles, several creditors."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=payouts)
     found = await reconcile(await connect(sandbox))
-    assert tell(found) == {}
+    assert differences_by_payout(found) == {}
     assert [each.payout_id for each in found] == books.ids
 
 
@@ -139,7 +139,7 @@ async def test_odd_but_exact_books_agree(payouts: int, start_sandbox: StartSandb
 async def test_each_planted_fault_is_found_where_it_is(
     fault: str, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Exactly what it makes wrong on exactly the payouts that it concerns; the others come, and agree."""
+    """The fault makes exactly its differences on exactly its payouts; all others agree."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox)
     FAULTS[fault](books)
@@ -147,7 +147,7 @@ async def test_each_planted_fault_is_found_where_it_is(
 
 
 async def test_all_planted_faults_are_found_together(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """No fault hides another, on whichever of several hundreds they are."""
+    """No fault hides another, in any batch."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=230)
     for plant in FAULTS.values():
@@ -159,19 +159,19 @@ async def test_all_planted_faults_are_found_together(start_sandbox: StartSandbox
 async def test_faults_at_the_edges_of_a_hundred_are_found(
     place: int, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """The first and the last payout of a request are compared as all others are."""
+    """The first and the last payout of a batch are compared like all others."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=230)
     books.sandbox.delete(SPECIFICATIONS, books.rows(books.ids[place])[-1]["_id"])
     name_unknown_payout(books, f"{int(books.ids[place], 16) + 1:024x}")
-    found = tell(await reconcile(await connect(sandbox)))
+    found = differences_by_payout(await reconcile(await connect(sandbox)))
     assert set(found) == {books.ids[place], *books.findings}
 
 
 async def check_findings(books: PlantedBooks, amili: AmiliClient) -> None:
-    """Exactly what was planted is found, payout by payout, and as noise only what is noise."""
+    """Assert that exactly the planted differences are found, and that only float noise is marked as noise."""
     found = await reconcile(amili)
-    assert tell(found) == books.findings
+    assert differences_by_payout(found) == books.findings
     assert [each.payout_id for each in found] == sorted({*books.ids, *books.findings})
     differing = [each for each in found if not each.agrees]
     assert {each.payout_id for each in differing if all(one.is_noise for one in each.differences)} == books.noisy
@@ -180,10 +180,10 @@ async def check_findings(books: PlantedBooks, amili: AmiliClient) -> None:
     ]
 
 
-async def test_specifications_of_unknown_payouts_come_one_for_a_payout(
+async def test_specifications_of_an_unknown_payout_make_one_reconciliation(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Two rows of the same unknown payout make one reconciliation with what they come to, also among no payouts."""
+    """All rows of the same unknown payout are summed in one reconciliation, also without any payout."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     for unknown, rows in ((ONE, 2), ("0" * 24, 1), ("f" * 24, 130)):
         for _ in range(rows):
@@ -197,18 +197,18 @@ async def test_specifications_of_unknown_payouts_come_one_for_a_payout(
     assert [each.payout for each in found] == [None, None, None]
 
 
-async def test_a_payout_that_is_no_id_is_found_too(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Whatever text a specification has for a payout's id, it is not passed over."""
+async def test_a_payout_that_is_no_id_is_found(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A specification with any text as its payout is found."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox)
     for unknown in ("", "capital", "0", "~"):
         name_unknown_payout(books, unknown)
-    found = tell([each async for each in (await connect(sandbox)).reconcile()])
+    found = differences_by_payout([each async for each in (await connect(sandbox)).reconcile()])
     assert found == books.findings
 
 
 async def test_a_filter_chooses_the_payouts(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Only what matches is compared, in whatever form the filter is; unknown payouts are not looked for."""
+    """Only matching payouts are compared, for a condition and a mapping; unknown payouts are not reported."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=230)
     for plant in (name_unknown_payouts, drop_row, drop_row, drop_row, drop_row, *FAULTS.values()):
@@ -228,20 +228,20 @@ async def test_a_filter_chooses_the_payouts(start_sandbox: StartSandbox, connect
 
 
 def once(callback: Callable[[], object], *, path: str, after: int = 0) -> Callable[[Any], None]:
-    """For `before_each_request`: does something a single time, right before a list of this resource is answered."""
+    """A hook that calls *callback* once, before the list of this resource that follows *after* others is answered."""
     left = [after]
 
-    def meanwhile(request: Any) -> None:
+    def change(request: Any) -> None:
         if request.path == f"/{path}":
             left[0] -= 1
             if left[0] == -1:
                 callback()
 
-    return meanwhile
+    return change
 
 
 def book_one_more(books: PlantedBooks, payout_id: str) -> None:
-    """A specification is added to a payout, and the payout brought up to date, in the same moment."""
+    """Add a specification to a payout and update the payout, in the same instant."""
     own = {name: books.payout(payout_id)[name] for name in ("creditor", "currency", "finance_category")}
     row = {"article": "cost", **own, **priced("99.5", "24.5"), "payout": payout_id}
     books.sandbox.insert(SPECIFICATIONS, row)
@@ -252,7 +252,7 @@ def book_one_more(books: PlantedBooks, payout_id: str) -> None:
 async def test_a_booking_between_two_requests_is_no_difference(
     after: int, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """What was booked after the payouts were read, or between two pages, is compared a second time."""
+    """A booking after the payouts were read, or between two pages, is compared a second time."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=40)
     drop_row(books)
@@ -267,52 +267,57 @@ async def test_a_booking_between_two_requests_is_no_difference(
     sandbox.before_each_request(once(book, path=SPECIFICATIONS, after=after))
     found = await reconcile(amili)
     assert happened
-    assert tell(found) == books.findings
+    assert differences_by_payout(found) == books.findings
     (both,) = [each for each in found if each.payout_id == busy]
     assert both.payout is not None
     assert both.sums.total_amount == both.payout.total_amount == books.payout(busy)["total_amount"]
 
 
-async def test_a_payout_is_looked_at_until_it_holds_still(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """One that differs each time in another way is no difference yet; one that differs twice alike is."""
+async def test_a_payout_is_compared_until_its_differences_repeat(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Differences that change between two comparisons are not reported; those found twice are."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=5)
     drop_row(books)
     busy = next(each for each in books.ids if each not in books.findings)
-    asked: list[Any] = []
+    requested: list[Any] = []
 
-    def meanwhile(request: Any) -> None:
+    def change(request: Any) -> None:
         if request.path == f"/{SPECIFICATIONS}" and "$not" not in request.query["where"]:
-            asked.append(request)
-            if len(asked) <= 3:
+            requested.append(request)
+            if len(requested) <= 3:
                 book_one_more(books, busy)
 
-    sandbox.before_each_request(meanwhile)
-    assert tell(await reconcile(await connect(sandbox))) == books.findings
-    assert len(asked) == 4
+    sandbox.before_each_request(change)
+    assert differences_by_payout(await reconcile(await connect(sandbox))) == books.findings
+    assert len(requested) == 4
 
 
-async def test_a_payout_that_never_holds_still_is_no_difference(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Where it is booked on before each page is answered, that is the error, and nothing wrong is told."""
+async def test_a_payout_whose_differences_keep_changing_is_an_error(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A payout that is booked before each response raises, and no false difference is reported."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=40)
 
-    def meanwhile(request: Any) -> None:
+    def change(request: Any) -> None:
         if request.path == f"/{SPECIFICATIONS}":
             book_one_more(books, books.ids[0])
 
-    sandbox.before_each_request(meanwhile)
-    told: list[Reconciliation] = []
-    with pytest.raises(UnreadableResponse, match="being booked on"):
-        await take_all((await connect(sandbox)).reconcile(), told)
-    assert tell(told) == {}
+    sandbox.before_each_request(change)
+    delivered: list[Reconciliation] = []
+    with pytest.raises(
+        UnreadableResponse,
+        match="1 payout changed between each of 5 comparisons, so bookings are still in progress; try",
+    ):
+        await take_all((await connect(sandbox)).reconcile(), delivered)
+    assert differences_by_payout(delivered) == {}
 
 
 @pytest.mark.parametrize("seconds", [0.3, 4.0])
 async def test_a_booking_that_takes_some_seconds_is_no_difference(
     seconds: float, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """A payout is made, and its rows get its id a little later: that is no payout without specifications."""
+    """A payout whose rows get its id a little later is not reported as one without specifications."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=5)
     busy = books.ids[2]
@@ -327,11 +332,11 @@ async def test_a_booking_that_takes_some_seconds_is_no_difference(
                 sandbox.update(SPECIFICATIONS, row["_id"], {"payout": busy})
 
     sandbox.before_each_request(assign)
-    assert tell(await reconcile(await connect(sandbox))) == {}
+    assert differences_by_payout(await reconcile(await connect(sandbox))) == {}
 
 
-async def test_rows_that_change_places_hide_no_fault(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """One row leaves and another comes between two pages, so that the number of rows stands still."""
+async def test_rows_that_replace_each_other_hide_no_fault(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """One row is removed and another inserted between two pages, so that the number of rows stays the same."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     rows = [priced(1, 0) | {"article": "cost"} for _ in range(250)]
     wrong, other = f"{1:024x}", f"{2:024x}"
@@ -351,10 +356,10 @@ async def test_rows_that_change_places_hide_no_fault(start_sandbox: StartSandbox
     assert (found.payout_id, found.sums.count) == (wrong, 250)
 
 
-async def test_payouts_that_come_and_go_meanwhile_are_no_difference(
+async def test_payouts_inserted_and_deleted_concurrently_are_no_difference(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """One that is deleted with its rows is not told; one that is made with its rows is, as it now is."""
+    """A payout deleted with its rows is not reported; one inserted with its rows is, and agrees."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=150)
     new = [f"{int(books.ids[place], 16) + 1:024x}" for place in (3, 120, 149)]
@@ -370,24 +375,26 @@ async def test_payouts_that_come_and_go_meanwhile_are_no_difference(
 
     sandbox.before_each_request(once(come_and_go, path=SPECIFICATIONS))
     found = await reconcile(await connect(sandbox))
-    assert tell(found) == {}
+    assert differences_by_payout(found) == {}
     ids = {each.payout_id for each in found}
     assert ids == {*books.ids, *new} - {books.ids[7]}
     assert all(each.payout is not None for each in found)
 
 
-async def test_a_payout_that_loses_its_rows_meanwhile_is_told(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """What is wrong in the second look too is wrong, though it was right when the payouts were read."""
+async def test_a_payout_that_loses_a_row_concurrently_is_reported(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A difference in the second comparison too is reported, although the payout agreed when it was read."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox)
     sandbox.before_each_request(once(lambda: drop_row(books), path=SPECIFICATIONS))
     found = await reconcile(await connect(sandbox))
     assert len(books.findings) == 1
-    assert tell(found) == books.findings
+    assert differences_by_payout(found) == books.findings
 
 
 def disregard(path: str, parameter: str, holding: str) -> Callable[[Any], dict[str, str]]:
-    """For `sandbox.override`: what was asked for, but for a parameter of one resource's lists that holds this text."""
+    """A hook that returns the query without a parameter of one resource's lists if it contains *holding*."""
 
     def falsify(request: Any) -> dict[str, str]:
         query = dict(request.query)
@@ -416,7 +423,7 @@ EVERY = {"finance_category": {"$ne": "no such"}}
         (PAYOUTS, "sort", "", EVERY),
     ],
 )
-async def test_a_server_that_disregards_filter_or_order_is_no_difference(
+async def test_a_server_that_ignores_filter_or_sort_makes_no_difference(
     path: str,
     parameter: str,
     holding: str,
@@ -425,34 +432,34 @@ async def test_a_server_that_disregards_filter_or_order_is_no_difference(
     start_sandbox: StartSandbox,
     connect: Connect,
 ) -> None:
-    """It ends in an error, or does no harm, but never tells what may be wrong; even where each row has a payout."""
+    """It raises, or has no effect, but never makes a false difference, even if each row has a payout."""
     sandbox = await start_sandbox(payouts=payouts, specifications=900)
     for row in sandbox.rows(SPECIFICATIONS):
         if "payout" not in row:
             sandbox.delete(SPECIFICATIONS, row["_id"])
     amili = await connect(sandbox)
     sandbox.override(query=disregard(path, parameter, holding))
-    told: list[Reconciliation] = []
+    delivered: list[Reconciliation] = []
     if payouts < 100 and holding == "$gt":
-        await take_all(amili.reconcile(where), told)  # all were asked for at once
-        assert len(told) == payouts
+        await take_all(amili.reconcile(where), delivered)  # all were requested for at once
+        assert len(delivered) == payouts
     else:
         with pytest.raises(UnreadableResponse) as caught:
-            await take_all(amili.reconcile(where), told)
+            await take_all(amili.reconcile(where), delivered)
         assert path in str(caught.value)
         assert not [row for row in sandbox.rows(PAYOUTS) if row["_id"] in str(caught.value)]
-    assert tell(told) == {}
-    assert len({each.payout_id for each in told}) == len(told)
+    assert differences_by_payout(delivered) == {}
+    assert len({each.payout_id for each in delivered}) == len(delivered)
 
 
-async def take_all(found: AsyncIterable[Reconciliation], told: list[Reconciliation]) -> None:
-    """Keep what comes, also where an error comes after it."""
+async def take_all(found: AsyncIterable[Reconciliation], delivered: list[Reconciliation]) -> None:
+    """Append the reconciliations, those before an error too."""
     async for each in found:
-        told.append(each)  # noqa: PERF401 - a comprehension would lose them
+        delivered.append(each)  # noqa: PERF401 - a comprehension would lose them
 
 
-async def test_a_server_with_smaller_pages_is_read_all_the_same(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """One that gives twenty rows, whatever it is asked for, is asked more often, and nothing is passed over."""
+async def test_a_server_with_smaller_pages_is_read_completely(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A server with pages of twenty rows gets more requests, and no row is skipped."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=230)
     for plant in FAULTS.values():
@@ -461,71 +468,41 @@ async def test_a_server_with_smaller_pages_is_read_all_the_same(start_sandbox: S
     await check_findings(books, await connect(sandbox))
 
 
-async def test_a_server_that_fails_for_good_ends_it(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """What came until then was right; the error is the server's own, and what fails once is only tried again."""
+async def test_a_server_that_fails_permanently_ends_it(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The reconciliations before it are right; the error is the server's, and a single failure is retried."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=230)
     amili = await connect(sandbox)
     for trouble in (ServerTrouble.unavailable(), ServerTrouble.too_many_requests(), ServerTrouble(reset="after")):
         sandbox.fail(trouble, path=SPECIFICATIONS, after=3)
     assert [each.payout_id for each in await reconcile(amili)] == books.ids
-    asked = len(lists(sandbox, SPECIFICATIONS))
-    sandbox.fail(ServerTrouble.unavailable(), times=None, path=SPECIFICATIONS, after=asked - 6)
-    told: list[Reconciliation] = []
+    requested = len(lists(sandbox, SPECIFICATIONS))
+    sandbox.fail(ServerTrouble.unavailable(), times=None, path=SPECIFICATIONS, after=requested - 6)
+    delivered: list[Reconciliation] = []
     with pytest.raises(ServerFault):
-        await take_all(amili.reconcile(), told)
-    assert [each.payout_id for each in told] == books.ids[: len(told)]
-    assert 0 < len(told) < 230
-    assert tell(told) == {}
+        await take_all(amili.reconcile(), delivered)
+    assert [each.payout_id for each in delivered] == books.ids[: len(delivered)]
+    assert 0 < len(delivered) < 230
+    assert differences_by_payout(delivered) == {}
 
 
-async def leave_by_closing(found: AsyncIterable[Any], amili: AmiliClient) -> None:
-    reconciliations: Any = found
-    await anext(reconciliations)
-    await reconciliations.aclose()
-
-
-async def leave_by_closing_the_client(found: AsyncIterable[Any], amili: AmiliClient) -> None:
-    reconciliations: Any = found
-    first = await anext(reconciliations)
-    await amili.aclose()
-    told = [first]
-    with pytest.raises(ConfigurationError, match="closed"):
-        await take_all(reconciliations, told)
-    assert len(told) <= 100  # what was compared already may still come
-    await amili.open()
-
-
-@pytest.mark.parametrize(
-    "leave",
-    [
-        leave_by_breaking,
-        leave_by_an_exception,
-        leave_by_cancellation,
-        leave_by_closing,
-        leave_by_closing_the_client,
-    ],
-)
+@pytest.mark.parametrize("leave", WAYS)
 async def test_leaving_early_leaves_nothing_behind(
     leave: Callable[[AsyncIterable[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """No task and no open request remains, not everything was asked for, and the client still works."""
-    sandbox = await start_sandbox(payouts=700, specifications=4000, latency=0.02)
+    """No task and no open request remains, not everything was requested, and the client still works."""
+    sandbox = await start_sandbox(payouts=700, specifications=4000)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox, concurrency=2)
     await amili.auth.get_valid_token()
     await leave(amili.reconcile(), amili)
-    gc.collect()
-    await settle()
-    assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
-    assert amili._running == set()
-    await asyncio.sleep(0.05)
-    assert sandbox.in_flight == 0
+    await assert_nothing_is_left(amili, sandbox)
     assert 0 < len(lists(sandbox)) < 40
     assert await amili.payouts.count() == 700
 
 
 def server_tasks() -> set[asyncio.Task[Any]]:
-    """What the sandbox itself has running: one task a connection."""
+    """The tasks of the sandbox itself: one per connection."""
     return {task for task in asyncio.all_tasks() if "RequestHandler" in repr(task)}
 
 
@@ -534,7 +511,7 @@ def server_tasks() -> set[asyncio.Task[Any]]:
 async def test_waiting_for_an_answer_can_be_ended(
     resource: str, way: str, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """While the server is silent, a cancellation ends it, and so does closing the client; nothing stays in flight."""
+    """While the server does not respond, a cancellation or closing the client ends it; no request stays in flight."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     sandbox.fail(ServerTrouble(hang=True), times=None, path=resource)
@@ -545,34 +522,34 @@ async def test_waiting_for_an_answer_can_be_ended(
         waiting.cancel()
     else:
         await amili.aclose()
-    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ConfigurationError):
+    with pytest.raises(asyncio.CancelledError if way == "cancelled" else ClientClosed):
         await waiting
-    assert amili._running == set()
+    assert internals.running_iterations(amili) == set()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
     async with asyncio.timeout(10):
         while sandbox.in_flight:  # noqa: ASYNC110 - nor for that
             await asyncio.sleep(0.001)
 
 
-async def test_a_slow_reader_is_not_run_away_from(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Whoever stops at the first payout of many has a few hundred fetched, and no more however long it waits."""
+async def test_a_slow_consumer_limits_the_fetching(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A consumer that pauses at the first payout of many has a few hundred fetched, however long it pauses."""
     sandbox = await start_sandbox(payouts=1000, specifications=4000)
     amili = await connect(sandbox)
     found = amili.reconcile()
     await anext(found)
-    await asyncio.sleep(0.1)
-    assert len(lists(sandbox, PAYOUTS)) <= IN_FLIGHT + 2
+    await settle(500)
+    assert len(lists(sandbox, PAYOUTS)) <= BATCHES_IN_FLIGHT + 2
     assert len([each async for each in found]) == 999
 
 
-async def test_nothing_is_sent_before_it_is_asked_for(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """The call alone costs nothing, and two runs at once do not disturb each other."""
+async def test_nothing_is_sent_before_the_iteration(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The call alone sends nothing, and two concurrent runs are independent."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=120)
     misstate_total("amount")(books)
     amili = await connect(sandbox)
     first, second = amili.reconcile(), amili.reconcile()
-    await asyncio.sleep(0.02)
+    await settle(100)
     assert list(sandbox.requests) == []
     both = [pair async for pair in zip_async(first, second)]
     assert [one for one, _ in both] == [other for _, other in both] == await reconcile(amili)
@@ -592,8 +569,8 @@ async def zip_async(first: AsyncIterable[Any], second: Any) -> Any:
         5,
     ],
 )
-async def test_a_bad_filter_is_refused_at_the_call(where: Any, start_sandbox: StartSandbox, connect: Connect) -> None:
-    """What cannot work, and what makes too long a request line, is refused before anything is sent."""
+async def test_a_bad_filter_is_rejected_at_the_call(where: Any, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """An invalid filter, and one with too long a request line, raises before anything is sent."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     with pytest.raises(ConfigurationError):
@@ -601,8 +578,10 @@ async def test_a_bad_filter_is_refused_at_the_call(where: Any, start_sandbox: St
     assert list(sandbox.requests) == []
 
 
-async def test_a_filter_that_is_nearly_too_long_works_to_the_end(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """What is not refused at the call is not refused at the second hundred either."""
+async def test_a_filter_of_nearly_the_maximum_length_works_to_the_end(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A filter that is accepted at the call is accepted with the range of the second batch too."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=230)
     amili = await connect(sandbox)
@@ -620,8 +599,8 @@ async def test_a_filter_that_is_nearly_too_long_works_to_the_end(start_sandbox: 
     assert [each.payout_id for each in await reconcile(amili, where)] == books.ids
 
 
-async def test_a_closed_client_says_so(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Iterating after the client was closed is an error, not silence."""
+async def test_a_closed_client_raises(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Iterating after the client was closed raises."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     found = amili.reconcile()

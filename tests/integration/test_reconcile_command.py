@@ -1,4 +1,4 @@
-"""`amili reconcile`, as somebody at a terminal and a script meet it."""
+"""`amili reconcile`: its table, rows and page, its exit codes, and signals."""
 
 import asyncio
 import csv
@@ -16,19 +16,21 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from amili_async.cli import sources
+from amili_async.cli import connect
 from amili_async.cli.app import app
-from amili_async.reconciliation import run as reconciling
+from amili_async.reconciliation import run
 from amili_async.sandbox import Fault, Sandbox
+from tests.support import internals
 
 RECONCILE = (sys.executable, "-m", "amili_async", "reconcile")
+HASTY = "from amili_async.reconciliation import run; run.RECHECK_DELAY = 0; from amili_async.cli import main; main()"
 PAYOUTS = "finance--payouts"
 SPECIFICATIONS = "finance--payout-specifications"
 UNKNOWN = "f" * 24
 MANY = 350
-"""Payouts enough for the fourth page of them to be asked for after the first hundred were handed on."""
+"""Enough payouts for the fourth page to be requested after the first hundred were delivered."""
 NOT_REACHED = {"AMILI_BASE_URL": "http://127.0.0.1:9", "AMILI_TOKEN": "hemlig-6f2d"}
-"""An API at which nobody answers."""
+"""An API that accepts no connection."""
 
 Prepare = Callable[[Sandbox], None]
 Given = Callable[..., list[Sandbox]]
@@ -36,7 +38,7 @@ Given = Callable[..., list[Sandbox]]
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Given:
-    """Makes the sandbox of `--sandbox` one of few rows, to which something has happened."""
+    """Replaces the sandbox of `--sandbox` by a small one, prepared by the test."""
 
     def give(*prepare: Prepare, payouts: int = 6, specifications: int = 60) -> list[Sandbox]:
         started: list[Sandbox] = []
@@ -52,8 +54,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
                 for step in prepare:
                     step(self)
 
-        monkeypatch.setattr(sources, "Sandbox", Prepared)
-        monkeypatch.setattr(reconciling, "RECHECK_DELAY", 0.0)
+        monkeypatch.setattr(connect, "Sandbox", Prepared)
+        monkeypatch.setattr(run, "RECHECK_DELAY", 0.0)
         return started
 
     return give
@@ -66,19 +68,19 @@ def reconcile(*arguments: str, **environment: str) -> Result:
 
 
 def overstate(sandbox: Sandbox) -> None:
-    """The third payout says an öre more than its specifications."""
+    """Let the third payout state an öre more than its specifications."""
     row = sandbox.rows(PAYOUTS)[2]
     sandbox.update(PAYOUTS, row["_id"], {"total_amount": row["total_amount"] + Decimal("0.01")})
 
 
 def orphan(sandbox: Sandbox) -> None:
-    """A specification that awaited a payout names one that does not exist."""
+    """Let a specification without a payout name one that does not exist."""
     row = next(row for row in sandbox.rows(SPECIFICATIONS) if row.get("payout") is None)
     sandbox.update(SPECIFICATIONS, row["_id"], {"payout": UNKNOWN})
 
 
 def fill(sandbox: Sandbox, count: int = MANY) -> None:
-    """Payouts of one specification each."""
+    """Insert payouts of one specification each."""
     own = {"amount": Decimal("100.5"), "vat_amount": Decimal(25), "total_amount": Decimal("125.5"), "currency": "SEK"}
     for number in range(1, count + 1):
         payout_id = f"{number:024x}"
@@ -92,10 +94,10 @@ def third(sandbox: Sandbox) -> str:
     return payout_id
 
 
-def assert_one_sentence(result: Result, code: int, says: str) -> None:
+def assert_one_sentence(result: Result, code: int, pattern: str) -> None:
     assert result.exit_code == code
     assert re.fullmatch(r"amili: [^\n]*\n", result.stderr), result.stderr
-    assert re.search(says, result.stderr)
+    assert re.search(pattern, result.stderr)
     assert "hemlig" not in result.output
 
 
@@ -104,12 +106,12 @@ def names_in(folder: Path) -> list[str]:
 
 
 def access(sandbox: Sandbox) -> dict[str, str]:
-    """The environment of a command that uses a sandbox, and that buffers what it prints."""
+    """The environment of a command that uses *sandbox* and buffers its output."""
     return os.environ | {"AMILI_BASE_URL": sandbox.url, "AMILI_TOKEN": sandbox.token(), "PYTHONUNBUFFERED": ""}
 
 
-def test_when_all_agrees_it_is_one_line(given: Given) -> None:
-    """All payouts of the sandbox are folded, nothing is named, and the exit code is 0."""
+def test_agreeing_payouts_are_one_line(given: Given) -> None:
+    """No payout is named, and the exit code is 0."""
     (started, result) = given(), reconcile()
     assert (result.exit_code, result.stderr) == (0, "")
     rows = started[0].rows(PAYOUTS)
@@ -121,7 +123,7 @@ def test_when_all_agrees_it_is_one_line(given: Given) -> None:
 
 
 def test_a_differing_payout_is_shown_in_full(given: Given) -> None:
-    """With its id and both numbers; the others are folded; the exit code is 1."""
+    """With its id and both numbers; the others are one line; the exit code is 1."""
     started, result = given(overstate), reconcile()
     assert (result.exit_code, result.stderr) == (1, "")
     stated = Decimal(started[0].rows(PAYOUTS)[2]["total_amount"])
@@ -132,19 +134,19 @@ def test_a_differing_payout_is_shown_in_full(given: Given) -> None:
 
 
 def test_specifications_of_a_payout_that_does_not_exist_differ(given: Given) -> None:
-    """All payouts agree, and yet the exit code is 1; a filter leaves the others out."""
+    """The exit code is 1 although all payouts agree; with a filter such specifications are ignored."""
     given(orphan)
     result = reconcile()
     assert result.exit_code == 1
     assert f"\n{UNKNOWN}\nthis payout does not exist, but 1 specification names it" in result.stdout
-    assert "all reconciled; 1 payout that specifications name does not exist\n" in result.stdout
+    assert "all reconciled; 1 payout named by specifications does not exist\n" in result.stdout
     filtered = reconcile("--where", '{"currency": "SEK"}')
     assert filtered.exit_code == 0
     assert UNKNOWN not in filtered.stdout
 
 
-def test_where_chooses_the_payouts(given: Given) -> None:
-    """The API's own filter with ISO dates; what is wrong elsewhere is nothing against those that it chooses."""
+def test_where_selects_the_payouts(given: Given) -> None:
+    """The filter accepts ISO dates; a payout outside of it cannot change the exit code."""
     started = given(overstate)
     where = '{"finance_category": "capital", "_created": {"$gt": "2025-01-03"}}'
     result = reconcile("--where", where, "--json", "--quiet")
@@ -154,8 +156,8 @@ def test_where_chooses_the_payouts(given: Given) -> None:
     assert len(capital) == 2
 
 
-def test_nothing_that_matches_is_all_right(given: Given) -> None:
-    """In each form: two words, no line, or the header alone."""
+def test_no_payout_is_no_error(given: Given) -> None:
+    """The output is two words, no line, or the header alone."""
     given()
     where = ("--where", '{"currency": "EUR"}')
     assert (reconcile(*where).exit_code, reconcile(*where).stdout) == (0, "no payouts\n")
@@ -165,13 +167,12 @@ def test_nothing_that_matches_is_all_right(given: Given) -> None:
     assert as_csv.stdout.startswith("payout,payout_reference,")
 
 
-@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
-def test_quiet_says_nothing_when_all_is_well(form: tuple[str, ...], given: Given) -> None:
-    """No table and no sentence; rows that were asked for are there, and what differs is told nevertheless."""
+@pytest.mark.parametrize(("form", "lines"), [((), 0), (("--json",), 6), (("--csv",), 7)])
+def test_quiet_prints_nothing_unless_something_differs(form: tuple[str, ...], lines: int, given: Given) -> None:
+    """Neither a table nor a summary; the requested rows are written all the same."""
     given()
     result = reconcile("--quiet", *form)
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert len(result.stdout.splitlines()) == {(): 0, ("--json",): 6, ("--csv",): 7}[form]
+    assert (result.exit_code, result.stderr, len(result.stdout.splitlines())) == (0, "", lines)
     given(overstate)
     result = reconcile("--quiet", *form)
     assert result.exit_code == 1
@@ -179,7 +180,7 @@ def test_quiet_says_nothing_when_all_is_well(form: tuple[str, ...], given: Given
 
 
 def test_json_is_a_document_per_payout(given: Given) -> None:
-    """In order of their ids, and with what the API said to the digit; stdout holds nothing else."""
+    """In the order of ids, with the API's exact digits; stdout holds nothing else."""
     started, result = given(overstate, orphan), reconcile("--json")
     assert result.exit_code == 1
     rows = [json.loads(line, parse_float=str) for line in result.stdout.splitlines()]
@@ -193,8 +194,8 @@ def test_json_is_a_document_per_payout(given: Given) -> None:
         assert row["agrees"] == (row["payout"] != third(started[0])) == (not row["differences"])
         assert sum(article["count"] for article in row["articles"].values()) == row["specifications"] > 0
     assert [each["kind"] for each in rows[-1]["differences"]] == ["no_payout"]
-    says = r"amili: 6 payouts, \d\d specifications: 5 reconciled, 1 differs; 1 payout .* does not exist\n"
-    assert re.fullmatch(says, result.stderr)
+    summary = r"amili: 6 payouts, \d\d specifications: 5 reconciled, 1 differs; 1 payout .* does not exist\n"
+    assert re.fullmatch(summary, result.stderr)
 
 
 def test_csv_is_a_row_per_payout(given: Given) -> None:
@@ -206,29 +207,26 @@ def test_csv_is_a_row_per_payout(given: Given) -> None:
     (wrong,) = [row for row in rows if row["agrees"] == "false"]
     assert wrong["payout"] == third(started[0])
     assert Decimal(wrong["stated_total_amount"]) - Decimal(wrong["found_total_amount"]) == Decimal("0.01")
-    assert re.match(r"total_amount is [\d,.]+, but its specifications come to", wrong["differences_in_words"])
+    assert re.match(r"total_amount is [\d,.]+, but its specifications add up to", wrong["differences_in_words"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (("--json", "--csv"), "--json and --csv cannot go together"),
+def test_a_mistake_of_the_caller_is_one_sentence_and_exit_code_2() -> None:
+    """It is found before any request, and the error holds no value of the filter."""
+    for arguments, pattern in (
+        (("--json", "--csv"), "--json and --csv cannot be combined"),
         (("--where", '{"hemlig'), "--where is not valid JSON"),
-        (("--where", '{"amount": {"$near": "hemlig"}}'), "no operator"),
+        (("--where", '{"amount": {"$near": "hemlig"}}'), "unknown operator"),
         (("--html", "/missing/a.html"), "/missing/a.html cannot be written: No such file"),
         (("--html", "/"), "/ is a directory"),
         (("--html", os.devnull), "is not a file"),
-    ],
-)
-def test_a_mistake_of_the_caller_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...], says: str) -> None:
-    """It is told before anything is asked of the API, without what was compared with."""
-    result = reconcile(*arguments, **NOT_REACHED)
-    assert_one_sentence(result, 2, says)
-    assert result.stdout == ""
+    ):
+        result = reconcile(*arguments, **NOT_REACHED)
+        assert_one_sentence(result, 2, pattern)
+        assert result.stdout == ""
 
 
-def test_progress_alone_is_worth_counting_the_payouts(given: Given) -> None:
-    """With --quiet the API is not asked how many there are."""
+def test_only_the_progress_counts_the_payouts(given: Given) -> None:
+    """--quiet saves that request."""
     started = given()
     reconcile()
     reconcile("--quiet")
@@ -238,8 +236,8 @@ def test_progress_alone_is_worth_counting_the_payouts(given: Given) -> None:
 
 
 @pytest.mark.parametrize("form", ["--json", "--csv", "--html"])
-def test_what_was_written_stays_when_the_api_fails(form: str, given: Given, tmp_path: Path) -> None:
-    """The first payouts are there as whole rows, and the exit code is 3; of a page there is nothing."""
+def test_written_rows_remain_when_the_api_fails(form: str, given: Given, tmp_path: Path) -> None:
+    """Rows are complete, the exit code is 3, and an old page remains unchanged."""
     given(fill, lambda sandbox: sandbox.fail(Fault(status=403), path=PAYOUTS, after=3), payouts=0, specifications=0)
     page = tmp_path / "page.html"
     page.write_text("the old one")
@@ -254,8 +252,8 @@ def test_what_was_written_stays_when_the_api_fails(form: str, given: Given, tmp_
     assert (names_in(tmp_path), page.read_text()) == (["page.html"], "the old one")
 
 
-def test_what_differs_is_told_although_the_api_fails_later(given: Given) -> None:
-    """The table is of what was compared until then, and says so; the exit code is that of the failure."""
+def test_differing_payouts_are_shown_although_the_api_fails_later(given: Given) -> None:
+    """The table is marked as unfinished; the exit code is that of the failure."""
 
     def spoil(sandbox: Sandbox) -> None:
         fill(sandbox)
@@ -271,50 +269,50 @@ def test_what_differs_is_told_although_the_api_fails_later(given: Given) -> None
     assert "403" in failure
 
 
-async def leave_early(sandbox: Sandbox, *options: str) -> tuple[int, bytes]:
-    """Read the first few bytes of the rows and leave; the exit code, and what stderr says."""
+async def close_early(sandbox: Sandbox, *options: str) -> tuple[int, bytes]:
+    """Read the first bytes of the rows and close the pipe; the exit code and stderr."""
     pipe = asyncio.subprocess.PIPE
-    command = (*RECONCILE, "--json", *options)
+    command = (sys.executable, "-c", HASTY, "reconcile", "--json", *options)
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=access(sandbox), limit=1024)
     assert process.stdout is not None
     assert process.stderr is not None
     assert (await process.stdout.read(10)).startswith(b'{"payout":')
-    process.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
-    told = await process.stderr.read()
-    return await process.wait(), told
+    internals.close_stdout(process)
+    err = await process.stderr.read()
+    return await process.wait(), err
 
 
-async def test_a_reader_who_leaves_does_not_hide_the_verdict(tmp_path: Path) -> None:
-    """The exit code is 1 where something differs, and the page is made all the same."""
+async def test_a_closed_pipe_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    """It is 1 where something differs, and the page is written all the same."""
     page = tmp_path / "page.html"
     async with Sandbox(payouts=0, specifications=0, rate_limit=None) as sandbox:
         fill(sandbox)
         overstate(sandbox)
-        assert await leave_early(sandbox, "--html", str(page)) == (1, b"")
-    assert "1 of 350 payouts differs" in page.read_text()
+        assert await close_early(sandbox, "--html", str(page)) == (1, b"")
+    assert "349 reconciled, 1 differs" in page.read_text()
 
 
-def test_a_server_that_does_not_count_is_compared_all_the_same(given: Given) -> None:
-    """The count is only for the progress."""
+def test_a_missing_count_does_not_prevent_the_comparison(given: Given) -> None:
+    """Only the progress needs it."""
 
-    def count_no_more(sandbox: Sandbox) -> None:
+    def omit_total(sandbox: Sandbox) -> None:
         sandbox.override(page=lambda _, page: {**page, "_meta": {"max_results": page["_meta"]["max_results"]}})
 
-    given(count_no_more)
+    given(omit_total)
     result = reconcile()
     assert (result.exit_code, result.stdout.splitlines()[-1].endswith("all reconciled")) == (0, True)
 
 
-def test_an_api_that_refuses_leaves_stdout_empty(given: Given) -> None:
-    """Not even a header is written before the first row, and the exit code is 3."""
+def test_an_api_error_leaves_stdout_empty(given: Given) -> None:
+    """The header is written with the first row, so not even it is there; the exit code is 3."""
     given(lambda sandbox: sandbox.fail(Fault(status=403), path=PAYOUTS))
     result = reconcile("--csv")
     assert_one_sentence(result, 3, "403")
     assert result.stdout == ""
 
 
-def test_a_page_is_made_and_replaced(given: Given, tmp_path: Path) -> None:
-    """It is whole, names what differs, leaves nothing beside it, and the table is printed as usual."""
+def test_a_page_is_written_and_replaced(given: Given, tmp_path: Path) -> None:
+    """It names what differs, keeps the old page's permissions and leaves no other file; the table is printed, too."""
     started = given(overstate, orphan)
     page = tmp_path / "page.html"
     page.write_text("the old one")
@@ -331,8 +329,8 @@ def test_a_page_is_made_and_replaced(given: Given, tmp_path: Path) -> None:
     assert page.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_page_may_come_with_rows(given: Given, tmp_path: Path) -> None:
-    """Also when all agrees and --quiet says nothing."""
+def test_a_page_can_accompany_rows(given: Given, tmp_path: Path) -> None:
+    """Also with --quiet, and when everything agrees."""
     given()
     page = tmp_path / "page.html"
     result = reconcile("--html", str(page), "--json", "--quiet")
@@ -340,8 +338,8 @@ def test_a_page_may_come_with_rows(given: Given, tmp_path: Path) -> None:
     assert "</html>" in page.read_text(encoding="utf-8")
 
 
-def test_a_link_stays_a_link(given: Given, tmp_path: Path) -> None:
-    """The page that it points to is replaced."""
+def test_a_link_remains_a_link(given: Given, tmp_path: Path) -> None:
+    """The page that it links to is replaced."""
     given()
     page, link = tmp_path / "page.html", tmp_path / "latest.html"
     page.write_text("the old one")
@@ -352,12 +350,12 @@ def test_a_link_stays_a_link(given: Given, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "code", "says"), [(signal.SIGINT, 130, b"interrupted"), (signal.SIGTERM, 143, b"terminated")]
+    ("sent", "code", "word"), [(signal.SIGINT, 130, b"interrupted"), (signal.SIGTERM, 143, b"terminated")]
 )
-async def test_a_stopped_command_keeps_its_rows(sent: int, code: int, says: bytes, tmp_path: Path) -> None:
-    """Its own exit code and one sentence; a row is there as soon as it is known, and the old page is untouched.
+async def test_a_stopped_command_keeps_its_rows(sent: int, code: int, word: bytes, tmp_path: Path) -> None:
+    """A row is written as soon as it is known, the exit code is the signal's, and an old page remains unchanged.
 
-    What is still missing is whether other specifications name a payout that does not exist.
+    The request that hangs looks for specifications of payouts that do not exist.
     """
     page = tmp_path / "page.html"
     page.write_text("the old one")
@@ -380,22 +378,22 @@ async def test_a_stopped_command_keeps_its_rows(sent: int, code: int, says: byte
             if process.returncode is None:
                 process.kill()
     assert (process.returncode, rest) == (code, b"")
-    assert re.fullmatch(rb"amili: %b\n" % says, err), err
+    assert re.fullmatch(rb"amili: %b\n" % word, err), err
     assert json.loads(line)["agrees"] is True
     assert (names_in(tmp_path), page.read_text()) == (["page.html"], "the old one")
 
 
-async def test_a_reader_who_leaves_ends_it_in_silence() -> None:
+async def test_a_closed_pipe_ends_it_silently() -> None:
     """As in `amili reconcile --json | head -1`, with more rows than a pipe holds."""
     async with Sandbox(payouts=0, specifications=0, rate_limit=None) as sandbox:
         fill(sandbox)
-        assert await leave_early(sandbox) == (0, b"")
+        assert await close_early(sandbox) == (0, b"")
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
 @pytest.mark.parametrize("form", [(), ("--json",)])
-async def test_on_a_terminal_no_bar_runs_into_the_rows(form: tuple[str, ...]) -> None:
-    """Rows come without a progress bar, since they show the progress; the table comes after one."""
+async def test_a_terminal_with_rows_has_no_progress_bar(form: tuple[str, ...]) -> None:
+    """The bar would collide with them; the table is printed after it."""
     async with Sandbox(payouts=6, specifications=60, rate_limit=None) as sandbox:
         ours, theirs = os.openpty()
         environment = access(sandbox) | {"TERM": "xterm", "COLUMNS": "120"}

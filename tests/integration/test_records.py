@@ -7,20 +7,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import UNSET
 
 from amili_async import AmiliClient, Resource, field
+from amili_async.conditions import Where
 from amili_async.errors import BadRequest, ConfigurationError, NotFound, UnreadableResponse
-from amili_async.filters import Where
 from amili_async.models import to_document
 from amili_async.sandbox import Fault
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support.starting import Connect, StartSandbox
 
 MISSING = "0" * 24
 
 
 class Total(msgspec.Struct):
-    """What a caller asks for."""
+    """A caller's struct."""
 
     total_amount: Decimal
 
@@ -30,7 +29,7 @@ class Nothing(msgspec.Struct):
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True):
-    """A struct that can never be filled: the API always sends more."""
+    """A struct that cannot be decoded: the API always sends more fields."""
 
     total_amount: Decimal
 
@@ -38,7 +37,7 @@ class Strict(msgspec.Struct, forbid_unknown_fields=True):
 async def test_every_row_of_every_resource_survives_decoding_and_encoding(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """What is read and written back is what the server has, but for fields that nobody documented."""
+    """A record encodes to what the server has, without undocumented fields and those that are null."""
     sandbox = await start_sandbox(specifications=1000, payments=40)
     amili = await connect(sandbox)
     resources: dict[str, Resource[Any]] = {
@@ -53,12 +52,12 @@ async def test_every_row_of_every_resource_survives_decoding_and_encoding(
         for record in records:
             documented = {each.encode_name for each in msgspec.structs.fields(type(record))}
             assert to_document(record) == {
-                name: rows[record.id][name] for name in rows[record.id] if name in documented
+                name: value for name, value in rows[record.id].items() if name in documented and value is not None
             }
 
 
-async def test_get_brings_one_record_with_upper_case_ids_too(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """An id works however it is spelt: the API's paths know only lower case."""
+async def test_get_accepts_ids_in_upper_case(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """An id may be in upper case, although the API's paths accept lower case only."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     row = sandbox.rows("finance--payouts")[0]
@@ -67,31 +66,34 @@ async def test_get_brings_one_record_with_upper_case_ids_too(start_sandbox: Star
     assert sandbox.requests[-1].path == f"/finance--payouts/{row['_id']}"
 
 
-async def test_get_with_a_projection_leaves_the_rest_unset(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Fields that were not asked for are UNSET, which is neither None nor zero."""
+async def test_get_with_a_projection_leaves_the_other_fields_none(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Fields outside the projection are `None`; those that Eve adds are always present."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     payout = await amili.payouts.get(sandbox.rows("finance--payouts")[0]["_id"], projection=["amount"])
     assert isinstance(payout.amount, Decimal)
-    assert payout.total_amount is UNSET
-    assert payout.created is not UNSET
+    assert payout.total_amount is None
+    assert payout.created is not None
 
 
 async def test_a_missing_record_is_not_found(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """404 has its own error, which names the request."""
+    """A 404 raises `NotFound`, which names the request."""
     amili = await connect(await start_sandbox())
-    with pytest.raises(NotFound, match=f"GET /finance--payouts/{MISSING} was answered with 404"):
+    with pytest.raises(NotFound, match=f"GET /finance--payouts/{MISSING} returned 404"):
         await amili.payouts.get(MISSING)
 
 
 async def test_pages_and_counts(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A page has its number, size and total; one past the end is empty; a count is one request."""
+    """A page has number, size, total and has_next; one past the last is empty; a count is one request."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     page = await amili.payout_specifications.page(2, page_size=60, sort="-amount")
     assert (len(page.items), page.number, page.max_results, page.total) == (60, 2, 60, 250)
+    assert page.has_next
     beyond = await amili.payout_specifications.page(99)
-    assert (beyond.items, beyond.total) == ((), 250)
+    assert (beyond.items, beyond.total, beyond.has_next) == ((), 250, False)
     sandbox.requests.clear()
     expected = sum(row.get("article") == "capital" for row in sandbox.rows("finance--payout-specifications"))
     assert await amili.payout_specifications.count(field("article") == "capital") == expected
@@ -99,15 +101,15 @@ async def test_pages_and_counts(start_sandbox: StartSandbox, connect: Connect) -
 
 
 async def test_a_count_needs_a_total(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Where the server keeps the total to itself there is no count, and no guess either."""
+    """If the server reports no total, count() raises instead of guessing."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     sandbox.fail(Fault(status=200, body={"_items": [{"_id": MISSING}]}), path="finance--payouts")
-    with pytest.raises(UnreadableResponse, match="without a total"):
+    with pytest.raises(UnreadableResponse, match="has no total"):
         await amili.payouts.count()
 
 
-async def test_conditions_select_what_they_say(start_sandbox: StartSandbox, connect: Connect) -> None:
+async def test_conditions_select_what_they_mean(start_sandbox: StartSandbox, connect: Connect) -> None:
     """Conditions of every kind, as objects and as plain mappings, select what the same rule selects in Python."""
     sandbox = await start_sandbox(specifications=400)
     amili = await connect(sandbox)
@@ -123,7 +125,7 @@ async def test_conditions_select_what_they_say(start_sandbox: StartSandbox, conn
             field("booking_date").between(date(2025, 2, 1), date(2025, 4, 1)),
             lambda r: bool(r.booking_date) and start <= r.booking_date < end,
         ),
-        (field("payout").exists(False), lambda r: r.payout is UNSET),
+        (field("payout").exists(False), lambda r: r.payout is None),
         (field("state").is_in(["reminder", "enforcement"]), lambda r: r.state in ("reminder", "enforcement")),
         (field("references.case") == case, lambda r: bool(r.references) and r.references.get("case") == case),
         (
@@ -167,10 +169,10 @@ async def test_conditions_select_what_they_say(start_sandbox: StartSandbox, conn
         lambda amili: amili.creditor_payments.create({"amount": 5}),
     ],
 )
-async def test_bad_input_is_refused_before_anything_is_sent(
+async def test_wrong_arguments_raise_before_anything_is_sent(
     call: Callable[[AmiliClient], Awaitable[Any]], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Each mistake is a ConfigurationError, and the server sees nothing of it, not even a token request."""
+    """Each mistake raises `ConfigurationError`, and the server receives nothing, not even a token request."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     with pytest.raises(ConfigurationError):
@@ -178,19 +180,21 @@ async def test_bad_input_is_refused_before_anything_is_sent(
     assert sandbox.requests == []
 
 
-async def test_what_only_the_server_can_refuse_is_a_clear_error(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A 400 says which request, not what was in it."""
+async def test_what_only_the_server_can_reject_raises_with_the_request(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A 400 raises an error that names the request, and shows nothing of the query."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     sandbox.fail(Fault(status=400), path="finance--payouts")
     with pytest.raises(BadRequest) as caught:
         await amili.payouts.page(where={"payout_reference": "s3cret"})
-    assert "GET /finance--payouts was answered with 400" in str(caught.value)
+    assert "GET /finance--payouts returned 400" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 
-async def test_a_client_that_is_not_open_says_so(start_sandbox: StartSandbox) -> None:
-    """Before open and after close, a call names the mend."""
+async def test_a_client_that_is_not_open_raises_with_the_remedy(start_sandbox: StartSandbox) -> None:
+    """Before open and after close, the error of a call states what to do."""
     sandbox = await start_sandbox()
     client = AmiliClient(sandbox.url, auth="token")
     with pytest.raises(ConfigurationError, match="async with AmiliClient"):

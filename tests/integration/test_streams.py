@@ -1,9 +1,7 @@
 """Streaming against the sandbox: requests made, order, concurrency, leaving early."""
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,12 +10,14 @@ import msgspec
 import pytest
 
 from amili_async import AmiliClient, PayoutSpecification, RateLimit, Stream, Timestamp, field
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ClientClosed
 from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
-from tests.integration.conftest import Connect, StartSandbox
+from tests.support import internals
 from tests.support.clocks import settle
-from tests.support.leaving_early import leave_by_an_exception, leave_by_breaking, leave_by_cancellation
+from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
+from tests.support.operations import GUARD
+from tests.support.starting import Connect, StartSandbox
 
 SPECIFICATIONS = "finance--payout-specifications"
 
@@ -29,7 +29,7 @@ def count_pages(sandbox: Sandbox) -> int:
 async def test_five_thousand_records_cost_fifty_requests_and_one_for_the_token(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """A whole stream is one request a page and one token, nothing more, and brings every row once."""
+    """A whole stream costs one request per page and one token request, and delivers every row once."""
     sandbox = await start_sandbox(specifications=5000)
     amili = await connect(sandbox)
     ids = [record.id async for record in amili.payout_specifications.stream()]
@@ -37,8 +37,8 @@ async def test_five_thousand_records_cost_fifty_requests_and_one_for_the_token(
     assert ids == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
 
 
-async def test_records_come_in_the_order_asked_for(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Two sort keys, one of them descending, hold across the page boundaries, and ties are broken by id."""
+async def test_records_are_delivered_in_the_order_of_the_sort(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Two sort keys, one of them descending, hold across pages, and ties are broken by id."""
     sandbox = await start_sandbox(specifications=1000)
     amili = await connect(sandbox)
     stream = amili.payout_specifications.stream(sort="-booking_date,article", page_size=17)
@@ -52,14 +52,17 @@ async def test_records_come_in_the_order_asked_for(start_sandbox: StartSandbox, 
 
 async def test_never_more_in_flight_than_the_concurrency(start_sandbox: StartSandbox, connect: Connect) -> None:
     """With concurrency=8 the server never has more than eight requests open, and does have eight."""
-    sandbox = await start_sandbox(specifications=5000, latency=0.01)
+    sandbox = await start_sandbox(specifications=5000)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox)
     await amili.payout_specifications.stream(concurrency=8).collect()
     assert sandbox.most_in_flight == 8
 
 
-async def test_the_default_budget_never_earns_a_429(start_sandbox: StartSandbox, connect: Connect, clock: Any) -> None:
-    """A server that enforces 100 a minute and 10 a second has nothing to refuse in 250 pages."""
+async def test_the_default_rate_limit_never_causes_a_429(
+    start_sandbox: StartSandbox, connect: Connect, clock: Any
+) -> None:
+    """A server that enforces 100 requests a minute and 10 a second rejects none of 250 pages."""
     sandbox = await start_sandbox(specifications=5000, rate_limit=AMILI_LIMITS)
     amili = await connect(sandbox, rate_limit=RateLimit())
     began = clock.now()
@@ -73,18 +76,18 @@ async def test_the_default_budget_never_earns_a_429(start_sandbox: StartSandbox,
 async def test_breaking_at_the_first_record_costs_at_most_three_pages(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Whoever looks at one record does not burn the budget."""
+    """A consumer that takes one record does not use up the rate limit."""
     sandbox = await start_sandbox(specifications=5000)
     amili = await connect(sandbox)
     async for record in amili.payout_specifications.stream():
-        await asyncio.sleep(0.05)
+        await settle(500)
         assert record.id
         break
     assert count_pages(sandbox) <= 3
 
 
 async def test_max_items_costs_only_the_pages_it_needs(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """150 records are two pages; five are one short one."""
+    """150 records cost two pages; five cost one short page."""
     sandbox = await start_sandbox(specifications=5000)
     amili = await connect(sandbox)
     assert len([record async for record in amili.payout_specifications.stream(max_items=150)]) == 150
@@ -94,8 +97,8 @@ async def test_max_items_costs_only_the_pages_it_needs(start_sandbox: StartSandb
     assert [request.query["max_results"] for request in sandbox.requests] == ["5"]
 
 
-async def test_first_asks_for_one_record(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """first() is one request for one record, and None where nothing matches."""
+async def test_first_requests_one_record(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """first() is one request for one record, and returns `None` if nothing matches."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     stream = amili.payout_specifications.stream(sort="-created")
@@ -107,32 +110,19 @@ async def test_first_asks_for_one_record(start_sandbox: StartSandbox, connect: C
 
 
 async def test_nothing_is_sent_before_iteration(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Making a stream costs nothing."""
+    """Creating a stream sends nothing."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     amili.payout_specifications.stream()
-    await asyncio.sleep(0.01)
+    await settle(100)
     assert sandbox.requests == []
-
-
-async def leave_while_waiting_for_a_page(stream: Stream[Any], amili: AmiliClient) -> None:
-    task = asyncio.create_task(stream.collect())
-    await asyncio.sleep(0.02)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def leave_by_closing_the_iterator(stream: Stream[Any], amili: AmiliClient) -> None:
-    async with aclosing(stream.pages()) as pages:
-        await anext(pages)
 
 
 async def leave_by_closing_the_stream(stream: Stream[Any], amili: AmiliClient) -> None:
     async with stream:
         pages = stream.pages()
         await anext(pages)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await anext(pages)
 
 
@@ -146,76 +136,51 @@ async def leave_by_closing_the_stream_and_being_cancelled(stream: Stream[Any], a
     with pytest.raises(asyncio.CancelledError):
         await closing
     for pages in iterations:
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ClientClosed):
             await anext(pages)
 
 
-async def leave_by_closing_the_client(stream: Stream[Any], amili: AmiliClient) -> None:
-    pages = stream.pages()
-    await anext(pages)
-    await amili.aclose()
-    assert not [task for task in asyncio.all_tasks() if "_fetch" in repr(task)]
-    with pytest.raises(ConfigurationError, match="the stream, or its client, was closed"):
-        await anext(pages)
-    await amili.open()
-
-
-@pytest.mark.parametrize(
-    "leave",
-    [
-        leave_by_breaking,
-        leave_by_an_exception,
-        leave_by_cancellation,
-        leave_while_waiting_for_a_page,
-        leave_by_closing_the_iterator,
-        leave_by_closing_the_stream,
-        leave_by_closing_the_stream_and_being_cancelled,
-        leave_by_closing_the_client,
-    ],
-)
+@pytest.mark.parametrize("leave", [*WAYS, leave_by_closing_the_stream, leave_by_closing_the_stream_and_being_cancelled])
 async def test_leaving_early_leaves_nothing_behind(
     leave: Callable[[Stream[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """However a stream is left, no task, no open request and no warning remains, and the client still works."""
-    sandbox = await start_sandbox(specifications=5000, latency=0.01)
+    """In every way of leaving, no task, no open request and no warning remains, and the client still works."""
+    sandbox = await start_sandbox(specifications=5000)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox)
     await amili.auth.get_valid_token()
     stream = amili.payout_specifications.stream()
     await leave(stream, amili)
     assert count_pages(sandbox) >= 1
-    gc.collect()
-    await settle()
-    assert not [task for task in asyncio.all_tasks() if "_fetch" in repr(task)]
-    assert amili._running == set()
-    await asyncio.sleep(0.03)
-    assert sandbox.in_flight == 0
+    await assert_nothing_is_left(amili, sandbox)
     assert await amili.payouts.count() == 5
 
 
 async def test_a_token_revoked_with_eight_pages_in_flight_costs_one_refresh(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Eight rejected pages share one new token, and every row still arrives once and in order."""
-    sandbox = await start_sandbox(specifications=5000, latency=0.01)
+    """Eight rejected pages share one new token, and every row is still delivered once and in order."""
+    sandbox = await start_sandbox(specifications=5000)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox, concurrency=8)
     ids = []
     async for record in amili.payout_specifications.stream():
         ids.append(record.id)
         if len(ids) == 1500:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(GUARD):
                 while sandbox.in_flight < 8:  # noqa: ASYNC110 - a server has no event for that
                     await asyncio.sleep(0)
             sandbox.revoke_tokens()
-    refused = sum(request.status == 401 for request in sandbox.requests)
+    rejected = sum(request.status == 401 for request in sandbox.requests)
     tokens = sum(request.path == "/authenticates/api-code" for request in sandbox.requests)
-    assert refused == 8
+    assert rejected == 8
     assert tokens == 2
-    assert len(sandbox.requests) == 50 + 2 + refused
+    assert len(sandbox.requests) == 50 + 2 + rejected
     assert ids == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
 
 
-async def test_a_page_that_fails_now_and_then_is_fetched_again(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A reset, a cut body, a 503 and a 429 in the middle of a stream lose nothing and double nothing."""
+async def test_a_page_that_fails_is_requested_again(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A reset, a truncated body, a 503 and a 429 during a stream lose and repeat no row."""
     sandbox = await start_sandbox(specifications=1000)
     amili = await connect(sandbox)
     for place, fault in enumerate(
@@ -226,8 +191,8 @@ async def test_a_page_that_fails_now_and_then_is_fetched_again(start_sandbox: St
     assert ids == sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
 
 
-async def test_rows_that_come_while_paging_are_noticed(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A row inserted before the reader's place shifts the pages: the stream says so, and how it noticed."""
+async def test_rows_inserted_while_paging_are_drift(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A row inserted on an earlier page shifts the later ones: the stream has drifted, and the event has the reason."""
     events: list[Event] = []
     sandbox = await start_sandbox(specifications=500)
     amili = await connect(sandbox, observers=[events.append])
@@ -241,8 +206,8 @@ async def test_rows_that_come_while_paging_are_noticed(start_sandbox: StartSandb
     ]
 
 
-async def test_a_quiet_stream_has_not_drifted(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Where nothing changes, nothing is said; pages are told to observers as they are consumed."""
+async def test_a_stream_of_unchanged_rows_has_not_drifted(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Without changes no drift is reported; observers get an event for each page as it is consumed."""
     events: list[Event] = []
     sandbox = await start_sandbox()
     amili = await connect(sandbox, observers=[events.append])
@@ -256,7 +221,7 @@ async def test_a_quiet_stream_has_not_drifted(start_sandbox: StartSandbox, conne
 
 
 class Line(msgspec.Struct):
-    """What a report needs of a specification."""
+    """The fields of a specification that a report needs."""
 
     id: str
     total_amount: Decimal
@@ -264,14 +229,14 @@ class Line(msgspec.Struct):
 
 
 class FastLine(msgspec.Struct, frozen=True):
-    """The same, in the form that is decoded directly."""
+    """The same fields, in a struct that is decoded directly."""
 
     total_amount: Decimal
     booking_date: Timestamp | None = None
 
 
 async def test_into_makes_the_fields_the_projection(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Only the struct's fields are asked for, and the records are exactly of that type."""
+    """Only the fields of the struct are requested, and the records are of exactly that type."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     full = await amili.payout_specifications.stream().collect()
@@ -290,8 +255,8 @@ async def test_into_makes_the_fields_the_projection(start_sandbox: StartSandbox,
     assert [line.booking_date for line in fast] == [line.booking_date for line in lines]
 
 
-async def test_into_dict_shows_every_field_with_exact_money(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A dict has the API's own names, unknown fields too, and no float in it."""
+async def test_into_dict_has_every_field_with_exact_money(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A dict has the API's own names, unknown fields included, and contains no float."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     records: list[dict[str, Any]] = await amili.payout_specifications.stream(into=dict).collect()
@@ -301,7 +266,7 @@ async def test_into_dict_shows_every_field_with_exact_money(start_sandbox: Start
     assert sorted(sandbox.rows(SPECIFICATIONS), key=lambda row: str(row["_id"])) == records
 
 
-async def test_two_iterations_are_two_walks(start_sandbox: StartSandbox, connect: Connect) -> None:
+async def test_each_iteration_begins_at_the_first_page(start_sandbox: StartSandbox, connect: Connect) -> None:
     """A stream can be iterated again, and from two tasks at once, each from its first page."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
@@ -312,7 +277,7 @@ async def test_two_iterations_are_two_walks(start_sandbox: StartSandbox, connect
 
 
 async def test_one_payouts_specifications_add_up(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """payouts.specifications gives those of that payout, by record or by id, and takes further conditions."""
+    """payouts.specifications takes a payout or its id, and further conditions, and delivers its specifications."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     payout = await amili.payouts.stream().first()

@@ -1,4 +1,4 @@
-"""Ways to a token against the sandbox's token endpoint, which verifies what it gets."""
+"""All ways to a token, with the sandbox's token endpoint, which verifies the JWT."""
 
 import asyncio
 
@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from amili_async import AmiliClient, ApiCodeCredentials, Token
 from amili_async.errors import AuthenticationError, ConnectionFailed, UnreadableResponse
 from amili_async.sandbox import Fault
-from tests.integration.conftest import Connect, StartSandbox
 from tests.support.clocks import HastyClock
+from tests.support.starting import Connect, StartSandbox
 
 TOKEN_PATH = "/authenticates/api-code"
 
@@ -50,8 +50,8 @@ async def test_every_algorithm_of_the_api_works(
     assert [request.path for request in sandbox.requests] == [TOKEN_PATH, "/finance--payouts"]
 
 
-async def test_refused_credentials_are_an_authentication_error(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A key that is not registered is refused once, not again and again, and nothing of it is shown."""
+async def test_rejected_credentials_are_an_authentication_error(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A key that is not registered is not retried, and the error shows nothing of it."""
     sandbox = await start_sandbox()
     stranger, _ = pem_pair(ec.generate_private_key(ec.SECP256R1()))
     amili = await connect(sandbox, auth=ApiCodeCredentials("code-9921", stranger))
@@ -63,19 +63,19 @@ async def test_refused_credentials_are_an_authentication_error(start_sandbox: St
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-async def test_any_refusal_of_the_token_endpoint_is_an_authentication_error(
+async def test_any_rejection_by_the_token_endpoint_is_an_authentication_error(
     status: int, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """Whatever status refuses the JWT, the caller learns that it was the credentials."""
+    """Whatever the status, the error is about the credentials."""
     sandbox = await start_sandbox()
     sandbox.fail(Fault(status=status), path=TOKEN_PATH)
     amili = await connect(sandbox)
-    with pytest.raises(AuthenticationError, match=f"refused with {status}"):
+    with pytest.raises(AuthenticationError, match=f"rejected with {status}"):
         await amili.payouts.count()
 
 
 async def test_a_fixed_token_works_until_it_is_revoked(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """With a str there is no token request, and no way on after a 401."""
+    """With a str there is no token request, and a 401 is an error."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox, auth=sandbox.token())
     assert await amili.payouts.count() == 5
@@ -85,8 +85,8 @@ async def test_a_fixed_token_works_until_it_is_revoked(start_sandbox: StartSandb
     assert [request.path for request in sandbox.requests] == ["/finance--payouts"] * 2
 
 
-async def test_a_function_can_be_the_source(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """An async function that returns a Token is asked again after a 401."""
+async def test_a_function_can_be_the_token_source(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """An async function that returns a Token is called again after a 401."""
     sandbox = await start_sandbox()
     calls = []
 
@@ -104,17 +104,17 @@ async def test_a_function_can_be_the_source(start_sandbox: StartSandbox, connect
 async def test_an_expired_token_is_replaced_before_it_is_used(
     start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """Time passing costs a refresh, but no 401."""
+    """An expired token causes a refresh, but no 401."""
     sandbox = await start_sandbox(token_lifetime=600)
     amili = await connect(sandbox)
     await amili.payouts.count()
-    clock._now += 601
+    clock.skip(601)
     await amili.payouts.count()
     assert [request.status for request in sandbox.requests] == [200] * 4
 
 
-async def test_a_token_endpoint_that_fails_once_is_asked_again(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A 503 and a reset on the way to a token are retried like any GET."""
+async def test_a_token_request_is_retried(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A 503 and a reset are retried as for any GET."""
     sandbox = await start_sandbox()
     sandbox.fail(Fault.unavailable(), path=TOKEN_PATH)
     sandbox.fail(Fault(reset="before"), path=TOKEN_PATH)
@@ -125,10 +125,10 @@ async def test_a_token_endpoint_that_fails_once_is_asked_again(start_sandbox: St
 @pytest.mark.parametrize(
     "body", ["", "<html>welcome</html>", "{}", '{"access_token": ""}', '{"access_token": 5}', "[]", '{"_status": "OK"}']
 )
-async def test_an_answer_without_a_token_is_an_authentication_error(
+async def test_a_response_without_a_token_is_an_authentication_error(
     body: str, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """It says which fields were looked for."""
+    """The error names the fields that could have held it."""
     sandbox = await start_sandbox()
     sandbox.fail(Fault(status=200, body=body), path=TOKEN_PATH)
     amili = await connect(sandbox)
@@ -136,8 +136,8 @@ async def test_an_answer_without_a_token_is_an_authentication_error(
         await amili.payouts.count()
 
 
-async def test_get_valid_token_gives_the_token_itself(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """client.auth.get_valid_token() is what the API's guide calls for, and costs one request once."""
+async def test_get_valid_token_returns_the_token_itself(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """client.auth.get_valid_token() is the call of the API's guide, and causes one request in all."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox)
     tokens = await asyncio.gather(*(amili.auth.get_valid_token() for _ in range(20)))
@@ -158,14 +158,12 @@ async def test_credentials_from_the_environment(
     key_file.write_text(sandbox.private_key)
     by_code = {"AMILI_API_CODE": sandbox.api_code, "AMILI_PRIVATE_KEY_FILE": str(key_file)}
     for variables in ({"AMILI_TOKEN": sandbox.token()}, by_code):
-        async with AmiliClient.from_env({"AMILI_BASE_URL": sandbox.url, **variables}, clock=clock) as amili:
+        async with AmiliClient.from_env({"AMILI_BASE_URL": sandbox.url, **variables}, _clock=clock) as amili:
             assert await amili.payouts.count() == 5
 
 
-async def test_a_redirecting_token_endpoint_does_not_take_the_jwt_along(
-    start_sandbox: StartSandbox, connect: Connect
-) -> None:
-    """A redirect is an error, and the other host is never asked."""
+async def test_a_redirect_of_the_token_endpoint_is_not_followed(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A redirect is an error, and the JWT is not sent to the other host."""
     sandbox, elsewhere = await start_sandbox(), await start_sandbox()
     sandbox.fail(Fault(status=302, body="", headers={"Location": f"{elsewhere.url}{TOKEN_PATH}"}), path=TOKEN_PATH)
     amili = await connect(sandbox)

@@ -1,4 +1,4 @@
-"""Any filter, as it travels, selects on the server just the rows that a simple evaluator selects from the same tree."""
+"""Any filter selects on the server exactly the rows that a simple evaluator selects by the same tree."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,13 +8,14 @@ from email.utils import format_datetime
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async import Condition, field
 from amili_async._wire.protocol import list_request
 from amili_async.query import build_query
 from amili_async.sandbox.store import Collection
+from tests.support.exhaustive import examples
 
 Row: TypeAlias = dict[str, Any]
 Holds: TypeAlias = Callable[[Row], bool]
@@ -46,7 +47,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def values_of(row: Row, name: str) -> list[Any]:
-    """What a comparison may meet: the elements of a list, and else the one value there is."""
+    """The values that a comparison applies to: the elements of a list, or the one value."""
     held = row[name]
     return held if isinstance(held, list) else [] if held in (ABSENT, None) else [held]
 
@@ -65,8 +66,8 @@ def compares(name: str, operator: str, limit: Any) -> Holds:
     return lambda row: any(COMPARISONS[operator](held, limit) for held in values_of(row, name))
 
 
-def as_said(value: Any) -> st.SearchStrategy[Any]:
-    """Ways in which a caller may write one and the same value."""
+def spellings_of(value: Any) -> st.SearchStrategy[Any]:
+    """The ways in which a caller can write a value."""
     if isinstance(value, datetime):
         east = timezone(timedelta(hours=9, minutes=30))
         ways: list[Any] = [value, value.astimezone(east), format_datetime(value, usegmt=True)]
@@ -80,35 +81,35 @@ def as_said(value: Any) -> st.SearchStrategy[Any]:
 
 @st.composite
 def comparisons(draw: st.DrawFn) -> Filter:
-    """One field compared in one of the ways that field() or a mapping has."""
+    """One field, compared in one of the ways of field() or of a mapping."""
     name = draw(st.sampled_from(sorted(POOLS)))
     pool = POOLS[name]
     value = draw(st.sampled_from(pool))
-    said = draw(as_said(value))
+    spelled = draw(spellings_of(value))
     some = draw(st.lists(st.sampled_from(pool), max_size=3))
-    said_of_some = [draw(as_said(each)) for each in some]
-    asked = field(name)
+    some_spelled = [draw(spellings_of(each)) for each in some]
+    written = field(name)
     among = lambda row: any(held in some for held in values_of(row, name))  # noqa: E731 - one of a table of them
     low, high = sorted(draw(st.lists(st.sampled_from(pool), min_size=2, max_size=2)))
     ways: list[Filter] = [
-        (asked == said, is_equal(name, value)),
-        (asked != said, negated(is_equal(name, value))),
-        ({name: said}, is_equal(name, value)),
-        ({name: {"$eq": said}}, is_equal(name, value)),
-        ({name: {"$not": {"$eq": said}}}, negated(is_equal(name, value))),
-        (asked == None, is_equal(name, None)),  # noqa: E711 - a condition
-        (asked != None, negated(is_equal(name, None))),  # noqa: E711 - likewise
-        (asked.is_in(said_of_some), among),
-        (asked.not_in(said_of_some), negated(among)),
-        (asked.exists(), lambda row: row[name] is not ABSENT),
-        (asked.exists(False), lambda row: row[name] is ABSENT),
+        (written == spelled, is_equal(name, value)),
+        (written != spelled, negated(is_equal(name, value))),
+        ({name: spelled}, is_equal(name, value)),
+        ({name: {"$eq": spelled}}, is_equal(name, value)),
+        ({name: {"$not": {"$eq": spelled}}}, negated(is_equal(name, value))),
+        (written == None, is_equal(name, None)),  # noqa: E711 - a condition
+        (written != None, negated(is_equal(name, None))),  # noqa: E711 - a condition
+        (written.is_in(some_spelled), among),
+        (written.not_in(some_spelled), negated(among)),
+        (written.exists(), lambda row: row[name] is not ABSENT),
+        (written.exists(False), lambda row: row[name] is ABSENT),
     ]
     if not isinstance(value, bool):
         ways += [
-            (asked < said, compares(name, "$lt", value)),
-            (asked <= said, compares(name, "$lte", value)),
-            (asked > said, compares(name, "$gt", value)),
-            (asked >= said, compares(name, "$gte", value)),
+            (written < spelled, compares(name, "$lt", value)),
+            (written <= spelled, compares(name, "$lte", value)),
+            (written > spelled, compares(name, "$gt", value)),
+            (written >= spelled, compares(name, "$gte", value)),
             (
                 {name: {"$gt": low, "$lte": high}},
                 lambda row: compares(name, "$gt", low)(row) and compares(name, "$lte", high)(row),
@@ -116,7 +117,7 @@ def comparisons(draw: st.DrawFn) -> Filter:
         ]
         if low < high:
             within = lambda row: compares(name, "$gte", low)(row) and compares(name, "$lt", high)(row)  # noqa: E731
-            ways.append((asked.between(low, high), within))
+            ways.append((written.between(low, high), within))
     if name == "invoice_numbers":
         ways += [
             ({name: {"$all": some}}, lambda row: bool(some) and all(each in values_of(row, name) for each in some)),
@@ -129,7 +130,7 @@ def comparisons(draw: st.DrawFn) -> Filter:
 
 
 def combine(inner: st.SearchStrategy[Filter]) -> st.SearchStrategy[Filter]:
-    """Filters made of filters, by operators or written out."""
+    """Filters of filters, by operators or as mappings."""
 
     def together(parts: list[Filter]) -> st.SearchStrategy[Filter]:
         documents = [each.document if isinstance(each, Condition) else each for each, _ in parts]
@@ -182,11 +183,11 @@ def as_document(row: Row, number: int) -> Row:
     return document
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(filters, st.lists(rows(), min_size=1, max_size=12))
-def test_a_filter_selects_what_it_says(asked: Filter, table: list[Row]) -> None:
-    """Through checking, JSON and the URL and back, the server makes of a filter what its author meant."""
-    where, holds = asked
+def test_a_filter_selects_what_it_means(written: Filter, table: list[Row]) -> None:
+    """After the check, JSON and the URL, the server selects what the author of the filter meant."""
+    where, holds = written
     target = list_request("finance--payouts", build_query(where)).target
     parameters = dict(parse_qsl(urlsplit(target).query, strict_parsing=True, keep_blank_values=True))
     documents = [as_document(row, number) for number, row in enumerate(table)]
@@ -196,11 +197,11 @@ def test_a_filter_selects_what_it_says(asked: Filter, table: list[Row]) -> None:
     assert json.loads(parameters["where"])
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(filters)
-def test_a_filter_says_the_same_once_more(asked: Filter) -> None:
-    """A filter that was checked can be given again, as a condition or as a mapping, and travels the same."""
-    where, _ = asked
+def test_a_checked_filter_can_be_used_again(written: Filter) -> None:
+    """A checked filter can be passed again, as a condition or as a mapping, and is encoded the same."""
+    where, _ = written
     query = build_query(where)
     document = json.loads(query.where, parse_float=Decimal)
     assert json.loads(build_query(document).where, parse_float=Decimal) == document

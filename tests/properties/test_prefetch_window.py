@@ -1,14 +1,15 @@
-"""The ordered window under any order of answers, failures, takes, cancellations and closings."""
+"""The prefetch window under any order of responses, failures, takes, cancellations and closings."""
 
 import asyncio
 from typing import Any, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async.errors import ConfigurationError, ServerFault
+from amili_async.errors import ClientClosed, ServerFault
 from tests.support.clocks import settle
+from tests.support.exhaustive import examples
 
 Operation: TypeAlias = tuple[Any, ...]
 
@@ -27,13 +28,13 @@ operations = st.lists(
 ends = st.sampled_from(["drain", "close", "cancel", "close while taking", "cancel with the result"])
 
 
-class World:
-    """A window, the fetches that it has under way, and the consumer that takes from it."""
+class WindowModel:
+    """A window, its fetches in flight, and the consumer that takes from it."""
 
-    def __init__(self, width: int, ahead: int, last: int | None) -> None:
-        self.window: PrefetchWindow[int] = PrefetchWindow(self._fetch, width=width)
-        self.window.ahead, self.window.last = ahead, last
-        self.width = width
+    def __init__(self, concurrency: int, pages_ahead: int, last: int | None) -> None:
+        self.window: PrefetchWindow[int] = PrefetchWindow(self._fetch, concurrency=concurrency)
+        self.window.pages_ahead, self.window.last_page = pages_ahead, last
+        self.concurrency = concurrency
         self.open: dict[int, asyncio.Future[int]] = {}
         self.started: list[int] = []
         self.failed: set[int] = set()
@@ -45,9 +46,9 @@ class World:
     async def _fetch(self, number: int) -> int:
         self.started.append(number)
         self.open[number] = asyncio.get_running_loop().create_future()
-        assert len(self.open) <= self.width, "more in flight than the width"
-        assert number - len(self.taken) <= self.window.ahead + 1, "farther ahead than allowed"
-        assert self.window.last is None or number <= self.window.last, "beyond the last page"
+        assert len(self.open) <= self.concurrency, "more in flight than the concurrency"
+        assert number - len(self.taken) <= self.window.pages_ahead + 1, "farther ahead than allowed"
+        assert self.window.last_page is None or number <= self.window.last_page, "beyond the last page"
         try:
             return await self.open[number]
         finally:
@@ -77,32 +78,32 @@ class World:
             self.failed.add(number)
             self.open[number].set_exception(ServerFault("down", status=503))
         elif what == "raise ahead":
-            self.window.ahead += details[0]
+            self.window.pages_ahead += details[0]
         await settle(6)
         assert self.taken == list(range(1, len(self.taken) + 1)), "out of order"
-        assert self.started == sorted(set(self.started)), "fetched twice, or out of turn"
-        assert self.error is None or len(self.taken) + 1 in self.failed, "a failure that came before its turn"
+        assert self.started == sorted(set(self.started)), "fetched twice, or out of order"
+        assert self.error is None or len(self.taken) + 1 in self.failed, "a failure that was raised out of order"
 
     def _finish(self, number: int) -> None:
         if not self.open[number].done():
             self.open[number].set_result(number)
 
     async def end(self, how: str) -> None:
-        """Leave in one of the ways in which it is left; nothing may stay behind."""
+        """Leave the window in one way; nothing may stay behind."""
         if how == "drain":
-            for _ in range(3 * (self.window.last or 0) + 9):
+            for _ in range(3 * (self.window.last_page or 0) + 9):
                 await self.do("finish several")
                 await self.do("take")
-            expected = min(self.failed, default=(self.window.last or 0) + 1) - 1
-            if self.window.last is not None:
+            expected = min(self.failed, default=(self.window.last_page or 0) + 1) - 1
+            if self.window.last_page is not None:
                 assert len(self.taken) == expected
                 assert self.has_ended == (not self.failed)
         else:
             await self._leave(how)
         await self.window.aclose()
-        if self.consumer is not None:  # who waited while it was closed is told so
+        if self.consumer is not None:  # a consumer that waited while it was closed raises
             (end,) = await asyncio.gather(self.consumer, return_exceptions=True)
-            assert end is None or isinstance(end, ConfigurationError | asyncio.CancelledError)
+            assert end is None or isinstance(end, ClientClosed | asyncio.CancelledError)
         assert asyncio.all_tasks() - {asyncio.current_task()} == set()
         assert self.open == {}
 
@@ -118,20 +119,20 @@ class World:
         else:
             consumer.cancel()
         (end,) = await asyncio.gather(consumer, return_exceptions=True)
-        assert isinstance(end, ConfigurationError if how == "close while taking" else asyncio.CancelledError)
+        assert isinstance(end, ClientClosed if how == "close while taking" else asyncio.CancelledError)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.integers(1, 4), st.integers(1, 9), st.none() | st.integers(0, 15), operations, ends)
-def test_pages_come_in_order_and_nothing_stays_behind(
-    width: int, ahead: int, last: int | None, history: list[Operation], how: str
+def test_pages_are_delivered_in_order_and_nothing_stays_behind(
+    concurrency: int, pages_ahead: int, last: int | None, history: list[Operation], how: str
 ) -> None:
-    """Width and ahead are kept, each failure comes in its turn, and at the end there is no task."""
+    """The limits hold, each failure is raised in order, and no task is left."""
 
     async def run() -> None:
-        world = World(width, ahead, last)
+        model = WindowModel(concurrency, pages_ahead, last)
         for operation in history:
-            await world.do(*operation)
-        await world.end(how)
+            await model.do(*operation)
+        await model.end(how)
 
     asyncio.run(run())

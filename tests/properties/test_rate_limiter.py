@@ -1,18 +1,19 @@
-"""No schedule of calls, answers, cancellations and clock steps puts too many requests into any window of the server's.
+"""No schedule of calls, responses, cancellations and clock steps puts too many requests into a window of the server.
 
-The server is a model of its own: it notes when each request reaches it, which is at any moment between the turn and the
-answer, and counts backwards from there.
+The server is a model that notes when each request reaches it, at any moment between the permit and the response, and
+counts backwards from there.
 """
 
 import asyncio
 from typing import Any, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support.clocks import MovedClock, settle
+from tests.support.exhaustive import examples
 
 PER_SECOND, PER_MINUTE = 2, 5
 Operation: TypeAlias = tuple[Any, ...]
@@ -25,7 +26,7 @@ others = st.builds(
     reset_in=st.floats(0, 70),
 )
 quotas = st.sampled_from([None, "true", "true", "true"]) | others
-"""What an answer says: nothing, the truth about the minute, or something about another count."""
+"""What a response reports: nothing, the truth about the minute, or another count."""
 operations = st.lists(
     st.one_of(
         st.tuples(st.just("call"), st.sampled_from(Priority)),
@@ -46,30 +47,30 @@ operations = st.lists(
 
 
 class Caller:
-    """One call: it waits for its turn, is on its way, reaches the server, is answered."""
+    """One call: it waits for a permit, is in flight, reaches the server, gets a response."""
 
     def __init__(self, priority: Priority, number: int) -> None:
         self.place = (priority, number)
         self.task: asyncio.Task[None] | None = None
         self.truth: Quota | None = None
-        """What the server's count of the minute was when this one reached it."""
+        """The server's count of the minute when this call reached it."""
 
 
-class World:
-    """A budget, its callers, and the server that they send to."""
+class LimiterModel:
+    """A rate limiter, its callers, and the server that they send to."""
 
     def __init__(self) -> None:
         self.clock = MovedClock()
-        self.budget = SlidingWindowLimiter(RateLimit(per_second=PER_SECOND, per_minute=PER_MINUTE), clock=self.clock)
+        self.limiter = SlidingWindowLimiter(RateLimit(per_second=PER_SECOND, per_minute=PER_MINUTE), clock=self.clock)
         self.waiting: list[Caller] = []
-        self.on_the_way: list[Caller] = []
+        self.in_flight: list[Caller] = []
         self.reached: list[Caller] = []
         self.seen: list[float] = []
-        self.silent_until = 0.0
+        self.paused_until = 0.0
         self.calls = self.served = self.left = 0
 
     async def do(self, what: str, *details: Any) -> None:
-        """One operation; afterwards everything that can run has run."""
+        """Run one operation, and every task that it makes runnable."""
         await getattr(self, what.replace(" ", "_"))(*details)
         await settle(4)
 
@@ -80,17 +81,17 @@ class World:
         caller.task = asyncio.create_task(self._wait(caller))
 
     async def _wait(self, caller: Caller) -> None:
-        await self.budget.acquire(caller.place[0])
+        await self.limiter.acquire(caller.place[0])
         self.waiting.remove(caller)
-        assert all(caller.place < other.place for other in self.waiting), "somebody was overtaken"
-        assert self.clock.now() >= self.silent_until, "sent although the server had asked for silence"
-        self.on_the_way.append(caller)
+        assert all(caller.place < other.place for other in self.waiting), "a caller was overtaken"
+        assert self.clock.now() >= self.paused_until, "sent during a pause that the server demanded"
+        self.in_flight.append(caller)
         self.served += 1
 
     async def reach(self, number: int) -> None:
         """A request reaches the server."""
-        if number < len(self.on_the_way):
-            self._receive(self.on_the_way.pop(number))
+        if number < len(self.in_flight):
+            self._receive(self.in_flight.pop(number))
 
     def _receive(self, caller: Caller) -> None:
         now = self.clock.now()
@@ -101,19 +102,19 @@ class World:
         assert len(minute) <= PER_MINUTE, "too many in a minute"
         caller.truth = Quota(limit=PER_MINUTE, remaining=PER_MINUTE - len(minute), reset_in=minute[0] + 60.0 - now)
 
-    async def answer(self, number: int, has_gone: bool = True, said: Quota | str | None = None) -> None:
-        """One is answered; it may have reached the server only now."""
-        if has_gone and self.on_the_way:
-            self._receive(self.on_the_way.pop(number % len(self.on_the_way)))
+    async def answer(self, number: int, is_sent: bool = True, report: Quota | str | None = None) -> None:
+        """A call gets its response; its request may reach the server only now."""
+        if is_sent and self.in_flight:
+            self._receive(self.in_flight.pop(number % len(self.in_flight)))
         if self.reached:
             caller = self.reached.pop(number % len(self.reached))
-            self.budget.on_response(caller.truth if isinstance(said, str) else said)
+            self.limiter.on_response(caller.truth if isinstance(report, str) else report)
 
     async def release_unused(self, number: int) -> None:
-        """One has not been sent after all."""
-        if number < len(self.on_the_way):
-            self.on_the_way.pop(number)
-            self.budget.release_unused()
+        """A caller releases its permit unused."""
+        if number < len(self.in_flight):
+            self.in_flight.pop(number)
+            self.limiter.release_unused()
 
     async def cancel(self, number: int) -> None:
         if number < len(self.waiting):
@@ -123,43 +124,43 @@ class World:
             self.left += 1
 
     async def answer_and_cancel(self, number: int, other: int) -> None:
-        """The turn that an answer makes free goes to somebody who is cancelled in the same step."""
+        """The permit that a response frees is given to a caller that is cancelled in the same step."""
         await self.answer(number)
         await self.cancel(other)
 
     async def pause(self, seconds: float | None) -> None:
-        self.silent_until = max(self.silent_until, self.clock.now() + self.budget.on_rate_limited(seconds))
+        self.paused_until = max(self.paused_until, self.clock.now() + self.limiter.on_rate_limited(seconds))
 
     async def move(self, seconds: float) -> None:
         await self.clock.move(seconds)
 
     async def sleep_through(self, seconds: float) -> None:
-        """The machine is suspended: time goes on, and timers are late."""
-        self.clock._now += seconds
+        """The machine is suspended: time passes, and timers are late."""
+        self.clock.skip(seconds)
         await self.clock.move(0)
 
     async def end(self) -> None:
-        """All that are left get their turn, answered one by one, within a time that their number bounds."""
+        """Every waiter gets a permit within a time that the number of waiters bounds."""
         for _ in range(4 * (len(self.waiting) + 3)):
-            while self.on_the_way or self.reached:
+            while self.in_flight or self.reached:
                 await self.do("answer", 0)
             await self.clock.move(61.0)
-        assert not self.waiting, "somebody starved"
+        assert not self.waiting, "a caller starved"
         assert self.served + self.left == self.calls
-        while self.on_the_way or self.reached:
+        while self.in_flight or self.reached:
             await self.do("answer", 0)
-        assert (self.budget._in_flight, self.budget._waiting()) == (0, [])
+        assert (self.limiter.in_flight, self.limiter.waiting) == (0, 0)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(operations)
 def test_no_schedule_exceeds_a_window_or_starves_a_caller(schedule: list[Operation]) -> None:
     """In any order of events, windows and gate hold, priorities keep their order, and every waiter gets a permit."""
 
     async def run() -> None:
-        world = World()
+        model = LimiterModel()
         for operation in schedule:
-            await world.do(*operation)
-        await world.end()
+            await model.do(*operation)
+        await model.end()
 
     asyncio.run(run())

@@ -1,35 +1,36 @@
-"""No server that tells its count, of whatever kind, is ever sent more than it allows, though its word frees our slots.
+"""No server that reports its count is sent more than it allows, although its reports free permits early.
 
-Answers come in any order and late, and some are lost.
+Responses arrive late and in any order, and some are lost.
 """
 
 import asyncio
 from math import floor
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support.clocks import JumpingLoop
+from tests.support.exhaustive import examples
 
 LIMIT = 4
 PERIOD = 60.0
 
 
-class TellingServer:
-    """Refuses the fifth request of a minute; *phase* says where its clock stands, if it counts by the clock."""
+class ReportingServer:
+    """Rejects the fifth request of a minute; *phase* is the offset of its clock, if it counts by the clock."""
 
     def __init__(self, kind: str, phase: float) -> None:
         self.kind = kind
         self.phase = phase
         self.seen: list[float] = []
-        self.refused = 0
+        self.rejected = 0
 
     def receive(self, now: float) -> Quota:
         self.seen.append(now)
         counted = self._find_counted(now)
-        self.refused += len(counted) > LIMIT
+        self.rejected += len(counted) > LIMIT
         reset_in = counted[0] + PERIOD - now if self.kind == "sliding" else PERIOD - (now + self.phase) % PERIOD
         return Quota(limit=LIMIT, remaining=max(0, LIMIT - len(counted)), reset_in=reset_in)
 
@@ -49,29 +50,29 @@ calls = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(kinds, st.floats(0, PERIOD), calls)
-def test_no_server_that_tells_its_count_is_sent_too_many(
+def test_no_server_that_reports_its_count_is_sent_too_many(
     kind: str, phase: float, schedule: list[tuple[float, float, float, int]]
 ) -> None:
-    """Whether it counts by its clock or slides: whatever the order of the answers, and if some are lost."""
-    server = TellingServer(kind, phase)
+    """Clock-aligned or sliding, whatever the order of the responses, and although some are lost."""
+    server = ReportingServer(kind, phase)
 
-    async def call(budget: SlidingWindowLimiter, there: float, back: float, luck: int) -> None:
-        await budget.acquire(Priority.BULK)
+    async def call(limiter: SlidingWindowLimiter, there: float, back: float, luck: int) -> None:
+        await limiter.acquire(Priority.BULK)
         await asyncio.sleep(there)
         quota = server.receive(asyncio.get_running_loop().time())
         await asyncio.sleep(back)
-        budget.on_response(None if luck == 0 else quota)
+        limiter.on_response(None if luck == 0 else quota)
 
     async def run() -> None:
-        budget = SlidingWindowLimiter(RateLimit(per_second=50, per_minute=LIMIT))
+        limiter = SlidingWindowLimiter(RateLimit(per_second=50, per_minute=LIMIT))
         async with asyncio.TaskGroup() as tasks:
             for gap, there, back, luck in schedule:
                 await asyncio.sleep(gap)
-                tasks.create_task(call(budget, there, back, luck))
+                tasks.create_task(call(limiter, there, back, luck))
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(run())
-    assert server.refused == 0
+    assert server.rejected == 0
     assert len(server.seen) == len(schedule)

@@ -1,22 +1,24 @@
-"""The token keeper under any interleaving: never two fetches at once, never a token that was rejected before."""
+"""The token provider under any interleaving: one fetch at a time, and never a token that was rejected before."""
 
 import asyncio
 from typing import Any, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_async._wire.token_provider import CachedToken, Token, TokenProvider
-from amili_async.errors import ConfigurationError, ServerFault
-from amili_async.events import Announcer
+from amili_async._wire.announcer import Announcer
+from amili_async._wire.token_provider import CachedToken, TokenProvider
+from amili_async.auth import Token
+from amili_async.errors import ClientClosed, ServerFault
 from tests.support.clocks import MovedClock, settle
+from tests.support.exhaustive import examples
 
 Operation: TypeAlias = tuple[Any, ...]
 
 operations = st.lists(
     st.one_of(
-        st.tuples(st.just("ask")),
-        st.tuples(st.just("ask")),
+        st.tuples(st.just("call")),
+        st.tuples(st.just("call")),
         st.tuples(st.just("reject"), st.integers(0, 5)),
         st.tuples(st.just("reject"), st.integers(0, 5)),
         st.tuples(st.just("cancel"), st.integers(0, 9)),
@@ -33,53 +35,53 @@ operations = st.lists(
 )
 
 
-class World:
-    """A keeper, its source, and those who call."""
+class ProviderModel:
+    """A provider, its source, and its callers."""
 
     def __init__(self) -> None:
         self.clock = MovedClock()
-        self.keeper = TokenProvider(self._fetch, clock=self.clock, announce=Announcer())
+        self.provider = TokenProvider(self._fetch, clock=self.clock, announce=Announcer())
         self.fetching: list[asyncio.Future[Token]] = []
         self.given = 0
         self.rejected: set[str] = set()
-        self.held: list[CachedToken] = []
+        self.tokens: list[CachedToken] = []
         self.callers: list[asyncio.Task[None]] = []
 
     async def _fetch(self) -> Token:
-        assert not self.fetching, "two fetches at once"
+        assert not self.fetching, "two concurrent fetches"
         self.fetching.append(asyncio.get_running_loop().create_future())
         try:
             return await self.fetching[0]
         finally:
             self.fetching.clear()
 
-    async def _call(self, rejected: CachedToken | None) -> None:
+    async def _get_token(self, rejected: CachedToken | None) -> None:
         before = set(self.rejected)
-        token = await self.keeper.token(rejected=rejected)
-        assert token.value not in before, "a rejected token was handed out again"
-        assert token.expires_at is None or token.expires_at > self.clock.now(), "a token past its end"
-        self.held.append(token)
+        token = await self.provider.get(rejected=rejected)
+        assert token.value not in before, "a rejected token was returned again"
+        assert token.expires_at is None or token.expires_at > self.clock.now(), "an expired token"
+        self.tokens.append(token)
 
     async def do(self, what: str, *details: Any) -> None:
-        """One operation, or two in one step; afterwards everything that can run has run."""
+        """Run one operation, or two in one step, and every task that they make runnable."""
         for each in what.split(" and "):
             getattr(self, f"_{each.replace(' ', '_')}")(*details)
         if what == "close":
-            await self.keeper.aclose()
+            await self.provider.aclose()
         elif what == "move":
             await self.clock.move(*details)
         await settle(6)
 
     def _start(self, rejected: CachedToken | None) -> None:
-        self.callers.append(asyncio.create_task(self._call(rejected)))
+        self.callers.append(asyncio.create_task(self._get_token(rejected)))
 
-    def _ask(self) -> None:
+    def _call(self) -> None:
         self._start(None)
 
     def _reject(self, number: int) -> None:
-        """The server refuses a token that somebody holds: one of the latest, late or early."""
-        if self.held:
-            rejected = self.held[-1 - number % len(self.held)]
+        """The server rejects a token that a caller holds: one of the latest, late or early."""
+        if self.tokens:
+            rejected = self.tokens[-1 - number % len(self.tokens)]
             self.rejected.add(rejected.value)
             self._start(rejected)
 
@@ -109,31 +111,31 @@ class World:
         """See `do`."""
 
     async def end(self) -> None:
-        """Once the source answers, whoever still waits gets a token, and so does the next."""
+        """Once the source responds, every waiting caller gets a token, and so does the next."""
         for _ in range(3):
             await self.do("give", 1000.0)
-        assert all(caller.done() for caller in self.callers), "somebody waits for ever"
+        assert all(caller.done() for caller in self.callers), "a caller waits forever"
         for caller in self.callers:
             error = None if caller.cancelled() else caller.exception()
-            assert error is None or isinstance(error, (ServerFault, ConfigurationError)), error
+            assert error is None or isinstance(error, (ServerFault, ClientClosed)), error
         self._start(None)
         await settle(6)
         await self.do("give", 1000.0)
         assert self.callers[-1].done()
         assert self.callers[-1].exception() is None
-        await self.keeper.aclose()
+        await self.provider.aclose()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(operations)
 def test_one_fetch_at_a_time_and_no_rejected_token(history: list[Operation]) -> None:
-    """Calls, rejections, cancellations and failures in any order: one fetch, no token that was known to be refused."""
+    """Calls, rejections, cancellations and failures in any order: one fetch, and no token known to be rejected."""
 
     async def run() -> None:
-        world = World()
+        model = ProviderModel()
         for operation in history:
-            await world.do(*operation)
-        await world.end()
+            await model.do(*operation)
+        await model.end()
 
     asyncio.run(run())

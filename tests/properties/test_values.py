@@ -1,4 +1,4 @@
-"""Dates and money, there and back, over everything that they can be."""
+"""Dates and amounts survive encoding and decoding, over their whole range."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import msgspec
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment
@@ -14,6 +14,7 @@ from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
 from amili_async.models import PayoutSpecification, encode, format_date, parse_date
 from amili_async.models.record_type import record_type_of
+from tests.support.exhaustive import examples
 
 ID = "507f1f77bcf86cd799439099"
 SPECIFICATIONS = RecordDecoder(record_type_of(PayoutSpecification))
@@ -27,7 +28,7 @@ amounts = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{
 
 
 def in_zone(moment: datetime, zone: timezone) -> datetime:
-    """The same instant as somebody else writes it, where their calendar has it."""
+    """The same instant in another zone, where the calendar has it."""
     try:
         return moment.astimezone(zone)
     except OverflowError:
@@ -44,13 +45,13 @@ def read_one(**fields: bytes) -> PayoutSpecification:
     return record
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(seconds)
 @example(FIRST)
 @example(LAST)
 @example(datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC))
-def test_a_date_goes_both_ways(moment: datetime) -> None:
-    """Written as the standard library writes it, and read back to the same instant, in a record too."""
+def test_a_date_round_trips(moment: datetime) -> None:
+    """A date is written as the standard library writes it, and read back to the same instant, in a record too."""
     text = format_date(moment)
     assert text == format_datetime(moment.astimezone(UTC), usegmt=True)
     assert parse_date(text) == moment
@@ -60,14 +61,14 @@ def test_a_date_goes_both_ways(moment: datetime) -> None:
     assert msgspec.json.decode(encode(record))["booking_date"] == text
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(amounts)
 @example("1064")
 @example("1064.0")
 @example("-0")
 @example("1E-400")
 def test_an_amount_is_exact_to_the_digit(text: str) -> None:
-    """What stands in the JSON is what the record holds, digits and all, and what is written again."""
+    """The record holds the amount of the JSON, with all its digits, and writes it again."""
     amount = read_one(amount=text.encode()).amount
     assert isinstance(amount, Decimal)
     assert is_same(amount, Decimal(text))
@@ -77,14 +78,14 @@ def test_an_amount_is_exact_to_the_digit(text: str) -> None:
 
 
 def is_same(amount: Decimal, other: Decimal) -> bool:
-    """Whether two are equal and have the same digits; the sign of a zero is not one."""
+    """Whether two amounts are equal and have the same digits; the sign of a zero does not count."""
     return amount == other and amount.as_tuple()[1:] == other.as_tuple()[1:]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.decimals(min_value=Decimal("0.01"), max_value=10**9, places=2))
-def test_a_payment_is_sent_with_its_very_amount(amount: Decimal) -> None:
-    """The body holds a number, and its digits are those of the caller."""
+def test_a_payment_is_sent_with_its_exact_amount(amount: Decimal) -> None:
+    """The body contains a number with the digits of the caller."""
     fields: dict[str, Any] = {"creditor": ID, "case": ID, "bank_transaction_date": datetime(2025, 7, 4, tzinfo=UTC)}
     body = encode(NewCreditorPayment(**fields, amount=amount))
     assert Decimal(bytes(msgspec.json.decode(body, type=dict[str, msgspec.Raw])["amount"]).decode()) == amount

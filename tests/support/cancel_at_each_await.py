@@ -1,7 +1,7 @@
-"""Cancelling a call at the nth point at which it, or a task that it started, waits for something.
+"""Cancel a call at its nth suspension, or that of a task it started.
 
-The call's task and all that come of it run in a coroutine of ours that sees each suspension; the sandbox's do not,
-although they share the loop.
+A wrapping coroutine runs the call's task and all tasks that it starts, and sees each suspension. The tasks of the
+sandbox are not wrapped, although they share the loop.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ _stepper: ContextVar["Stepper | None"] = ContextVar("_stepper", default=None)
 
 
 class Moment(StrEnum):
-    """When the cancellation arrives."""
+    """The moment of the cancellation."""
 
     WAITING = "while waiting"
     WITH_RESULT = "with the result"
@@ -30,31 +30,31 @@ class Stepper:
         self._steps = 0
         self._task: asyncio.Task[Any] | None = None
         self.was_cancelled = False
-        """Whether the call was still under way when it was cancelled."""
+        """Whether the call was still running when it was cancelled."""
 
     @property
     def was_reached(self) -> bool:
-        """Whether the call waited as often as that."""
+        """Whether the call was suspended that many times."""
         return self._steps >= self._at
 
     async def run(self, call: Coroutine[Any, Any, Any]) -> BaseException | None:
-        """Run the call in a task of its own; returns what it raised."""
+        """Run the call in its own task and return what it raised."""
         asyncio.get_running_loop().set_task_factory(_make_task)
         outer = _stepper.set(self)
         self._task = asyncio.create_task(call)
         _stepper.reset(outer)
         await asyncio.wait((self._task,))
-        task, self._task = self._task, None  # with it would live what the call had in hand
+        task, self._task = self._task, None  # a reference to the task would keep the objects of the call alive
         return asyncio.CancelledError() if task.cancelled() else task.exception()
 
     def note(self, awaited: Any, task: asyncio.Task[Any] | None) -> None:
-        """A task of the call is about to wait for something."""
+        """Count a suspension of one of the call's tasks."""
         if self._task is None:
             return
         self._steps += 1
         if self._steps == self._at:
             if self._moment is Moment.WITH_RESULT and asyncio.isfuture(awaited):
-                awaited.add_done_callback(lambda _: self._cancel())  # before that which wakes the task
+                awaited.add_done_callback(lambda _: self._cancel())  # runs before the callback that wakes the task
             else:
                 asyncio.get_running_loop().call_soon(self._cancel)
         elif self._moment is Moment.TWICE and self.was_cancelled and task is self._task:
@@ -67,7 +67,7 @@ class Stepper:
 
 
 class _Steps(Coroutine[Any, Any, Any]):
-    """A coroutine that tells when it waits."""
+    """A coroutine that reports each suspension."""
 
     def __init__(self, inner: Coroutine[Any, Any, Any], stepper: Stepper) -> None:
         self._inner = inner
@@ -81,7 +81,7 @@ class _Steps(Coroutine[Any, Any, Any]):
         try:
             return self._note(self._inner.throw(*error))
         finally:
-            del error  # its traceback holds this frame: what the call had in hand would live on
+            del error  # its traceback holds this frame, which would keep the objects of the call alive
 
     def close(self) -> None:
         self._inner.close()

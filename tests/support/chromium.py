@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its own protocol: opens a page at a width and says what is seen of it."""
+"""A headless Chromium, driven over the DevTools protocol: opens a page at a width and evaluates expressions in it."""
 
 import asyncio
 import re
@@ -23,17 +23,17 @@ class Tab:
         self._numbers = count(1)
         self._session: str | None = None
         self.requested: list[str] = []
-        """Every URL that was asked for."""
+        """Every requested URL."""
 
-    async def begin(self) -> None:
-        """Make the tab."""
+    async def create(self) -> None:
+        """Create the tab."""
         target = (await self.do("Target.createTarget", url="about:blank"))["targetId"]
         self._session = (await self.do("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
         await self.do("Network.enable")
         await self.do("Page.enable")
 
     async def open(self, path: Path, *, width: int, dark: bool = False) -> None:
-        """Show a file on a screen so many pixels wide, and wait until it stands there."""
+        """Load a file on a screen *width* pixels wide."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.do("Emulation.setEmulatedMedia", features=[scheme])
         await self.do(
@@ -41,17 +41,17 @@ class Tab:
         )
         await self.do("Page.navigate", url=path.as_uri())
         async with asyncio.timeout(20):
-            while await self.ask("document.readyState + location.protocol") != "completefile:":  # noqa: ASYNC110 - nobody tells
+            while await self.evaluate("document.readyState + location.protocol") != "completefile:":  # noqa: ASYNC110 - no event covers both
                 await asyncio.sleep(0.02)
 
-    async def ask(self, expression: str) -> Any:
+    async def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page."""
         answer = await self.do("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     async def do(self, method: str, **parameters: Any) -> Any:
-        """Send a command and wait for its answer."""
+        """Send a command and return its result."""
         number = next(self._numbers)
         session = {} if self._session is None else {"sessionId": self._session}
         await self._socket.send_json({"id": number, "method": method, "params": parameters, **session})
@@ -65,7 +65,7 @@ class Tab:
 
 @asynccontextmanager
 async def open_browser(profile: Path) -> AsyncIterator[Tab]:
-    """A browser with a fresh profile and one tab; `AssertionError` where none is installed."""
+    """A browser with an empty profile and one tab; `AssertionError` where none is installed."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert program is not None, "these tests need Chromium: apt-get install chromium"
     process = await asyncio.create_subprocess_exec(
@@ -75,10 +75,10 @@ async def open_browser(profile: Path) -> AsyncIterator[Tab]:
     try:
         async with asyncio.timeout(60):
             while (found := LISTENING.search(await process.stderr.readline())) is None:
-                assert not process.stderr.at_eof(), "the browser ended"
+                assert not process.stderr.at_eof(), "the browser exited"
         async with aiohttp.ClientSession() as session, session.ws_connect(found[1].decode(), max_msg_size=0) as socket:
             tab = Tab(socket)
-            await tab.begin()
+            await tab.create()
             yield tab
     finally:
         with suppress(ProcessLookupError):

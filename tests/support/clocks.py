@@ -1,4 +1,4 @@
-"""Clocks for tests: one that the test moves, one that jumps to whatever is waited for, and a loop of that kind."""
+"""Clocks for tests: one that the test advances, one that never makes a caller wait, and loops whose time jumps."""
 
 import asyncio
 import heapq
@@ -17,11 +17,11 @@ class _Timer:
 
 
 class MovedClock:
-    """Time stands still until the test moves it."""
+    """Time does not pass until the test advances it."""
 
     def __init__(self) -> None:
         self._now = 1000.0
-        self._started = time.time() - self._now
+        self.epoch = time.time() - self._now
         self._timers: list[tuple[float, int, _Timer]] = []
         self._order = count()
 
@@ -29,7 +29,12 @@ class MovedClock:
         return self._now
 
     def wall(self) -> float:
-        return self._started + self._now
+        return self.epoch + self._now
+
+    @property
+    def timers(self) -> list[Any]:
+        """The timers that are set and not cancelled."""
+        return [timer for *_, timer in self._timers if timer.callback is not None]
 
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.get_running_loop().create_future()
@@ -41,8 +46,12 @@ class MovedClock:
         heapq.heappush(self._timers, (self._now + seconds, next(self._order), timer))
         return timer
 
+    def skip(self, seconds: float) -> None:
+        """Move on without running any timer, as a machine does that was suspended."""
+        self._now += seconds
+
     async def move(self, seconds: float) -> None:
-        """Move on, stopping at each timer on the way to let whoever it wakes run."""
+        """Move on, and at each timer before that moment let the tasks that it wakes run."""
         end = self._now + seconds
         await settle()
         while self._timers and self._timers[0][0] <= end:
@@ -54,7 +63,7 @@ class MovedClock:
 
 
 class HastyClock(MovedClock):
-    """Whoever waits is woken a millisecond later, and by then it is as late as was to be waited for."""
+    """A sleeper wakes after a millisecond of real time; for it, all of its time has passed."""
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Any:
         due = self._now + seconds
@@ -76,15 +85,48 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         scheduled: Any = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
+        while scheduled and scheduled[0]._cancelled:  # noqa: SLF001 - asyncio counts cancelled timers
+            heapq.heappop(scheduled)._scheduled = False  # noqa: SLF001 - and marks those it has removed
             self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
         if not self._ready and scheduled:  # type: ignore[attr-defined]
-            self._jumped = max(self._jumped, scheduled[0]._when)
+            self._jumped = max(self._jumped, scheduled[0]._when)  # noqa: SLF001 - a handle shows its time only so
         super()._run_once()  # type: ignore[misc]
 
 
+class PassingTime:
+    """Lets a loop's time pass by its iterations, so that a timeout expires without real waiting.
+
+    Client and server share the loop, and an exchange takes some thirty iterations. A timeout of five seconds takes five
+    hundred: it expires because the server is silent, never because the machine is busy.
+    """
+
+    ROUNDS = 100
+    """Iterations of the loop for each second."""
+
+    def __init__(self) -> None:
+        self._passing: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; a second start does nothing."""
+        if self._passing is None:
+            self._passing = asyncio.get_running_loop().create_task(self._pass())
+
+    def stop(self) -> None:
+        """Time passes at its real pace from here on."""
+        if self._passing is not None:
+            self._passing.cancel()
+            self._passing = None
+
+    async def _pass(self) -> None:
+        loop, skipped = asyncio.get_running_loop(), 0.0
+        real_time = loop.time
+        loop.time = lambda: real_time() + skipped  # type: ignore[method-assign]
+        while True:
+            await settle(self.ROUNDS)
+            skipped += 1.0
+
+
 async def settle(rounds: int = 10) -> None:
-    """Let everything run that can run now."""
+    """Let every task run that can run without time passing."""
     for _ in range(rounds):
         await asyncio.sleep(0)

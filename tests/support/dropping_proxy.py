@@ -1,8 +1,8 @@
-"""A TCP proxy before a sandbox that drops the connection at a chosen byte, before or after the request is carried out.
+"""A TCP proxy that drops the connection to a sandbox at a chosen byte, before or after the request is executed.
 
-It knows just enough of HTTP/1.1 to tell where a message ends: by its `Content-Length`, which both sides always send.
-Drops are chosen when the first bytes of a request arrive, or, for a connection that is refused, before any does; where
-exactly each one cuts, and how late a late one is, a seed decides.
+It parses just enough of HTTP/1.1 to find the end of a message: the `Content-Length`, which both sides always send. A
+drop is chosen when the first bytes of a request arrive, a rejected connection before any does. A seed determines the
+byte of each cut and the delay of each late request.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class Drop(StrEnum):
-    """What becomes of one exchange."""
+    """How one exchange ends."""
 
     NOTHING = auto()
-    """All goes well."""
+    """The exchange succeeds."""
     CLOSED_UNREAD = auto()
-    """The connection is closed in order, just when the request arrives."""
+    """The connection is closed in order as the request arrives."""
     IN_REQUEST_HEAD = auto()
     """Reset after a part of the request's head."""
     IN_REQUEST_BODY = auto()
@@ -36,31 +36,31 @@ class Drop(StrEnum):
     BEFORE_COMMIT = auto()
     """The whole request is read, then the connection is reset."""
     AFTER_COMMIT = auto()
-    """The request is carried out, then the connection is reset without a byte of the answer."""
-    IN_ANSWER_HEAD = auto()
-    """Carried out; the connection ends within the status line or the headers."""
-    IN_ANSWER_BODY = auto()
-    """Carried out; the connection ends within the body."""
+    """The request is executed, then the connection is reset without a byte of the response."""
+    IN_RESPONSE_HEAD = auto()
+    """Executed; the connection ends within the status line or the headers."""
+    IN_RESPONSE_BODY = auto()
+    """Executed; the connection ends within the body."""
     GATEWAY_TIMEOUT = auto()
-    """Carried out, and answered with a gateway's 504."""
+    """Executed; the response is a gateway's 504."""
     BAD_GATEWAY = auto()
-    """Not carried out, and answered with a gateway's 502."""
+    """Not executed; the response is a gateway's 502."""
     UNAVAILABLE = auto()
-    """Not carried out, and answered with a gateway's 503."""
+    """Not executed; the response is a gateway's 503."""
     HANG_BEFORE = auto()
-    """Not carried out, never answered."""
+    """Not executed, without a response."""
     HANG_AFTER = auto()
-    """Carried out, never answered."""
+    """Executed, without a response."""
     LATE_AFTER_RESET = auto()
-    """The connection is reset, and a moment later the request is carried out."""
+    """The connection is reset, and a moment later the request is executed."""
     LATE_AFTER_HANG = auto()
-    """Never answered; a moment after the client has given up, the request is carried out."""
+    """Without a response; a moment after the client has given up, the request is executed."""
     RATE_LIMITED = auto()
-    """Not carried out, and answered with 429."""
+    """Not executed; the response is a 429."""
     UNAUTHORIZED = auto()
-    """Not carried out, and answered with 401."""
+    """Not executed; the response is a 401."""
     INVALID = auto()
-    """Not carried out, and answered with 422."""
+    """Not executed; the response is a 422."""
 
 
 _PAGES = {
@@ -68,39 +68,39 @@ _PAGES = {
     Drop.BAD_GATEWAY: "502 Bad Gateway",
     Drop.UNAVAILABLE: "503 Service Unavailable",
 }
-_REFUSALS = {
+_REJECTIONS = {
     Drop.RATE_LIMITED: "429 Too Many Requests",
     Drop.UNAUTHORIZED: "401 Unauthorized",
     Drop.INVALID: "422 Unprocessable Entity",
 }
-_CARRIED_OUT_FIRST = {
+_EXECUTED_FIRST = {
     Drop.NOTHING,
     Drop.AFTER_COMMIT,
-    Drop.IN_ANSWER_HEAD,
-    Drop.IN_ANSWER_BODY,
+    Drop.IN_RESPONSE_HEAD,
+    Drop.IN_RESPONSE_BODY,
     Drop.GATEWAY_TIMEOUT,
     Drop.HANG_AFTER,
 }
 
 
 class DroppingProxy:
-    """Stands before a sandbox; `async with`. *choose* is asked at each request, with its method, for its drop."""
+    """A proxy before a sandbox; `async with`. It calls *choose* with the method of each request to get its drop."""
 
     def __init__(self, sandbox: Sandbox, *, seed: int = 1, latest: float = 0.2) -> None:
         self._sandbox = sandbox
         self._random = Random(seed)
         self._latest = latest
         self.choose: Callable[[str], Drop] = lambda method: Drop.NOTHING
-        self.refuses: Callable[[], bool] = lambda: False
-        """Asked at each connection whether to close it before a byte of it is read."""
+        self.closes_new: Callable[[], bool] = lambda: False
+        """Called for each connection: whether to close it before reading a byte of it."""
         self.closes_idle: Callable[[], bool] = lambda: False
-        """Asked after each answer whether to close the connection a moment later, without having said so."""
+        """Called after each response: whether to close the connection a moment later, without announcing it."""
         self.done: Counter[tuple[str, Drop]] = Counter()
-        """How often each drop was done to each method."""
-        self.refused = 0
-        """Connections that were closed unread."""
+        """How often each drop happened to each method."""
+        self.closed_new = 0
+        """New connections that were closed unread."""
         self.posted: list[bytes] = []
-        """The body of each POST of which the head was read, as far as it was."""
+        """The body of each POST whose head was read, as far as it was read."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._late: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.StreamWriter] = set()
@@ -108,7 +108,7 @@ class DroppingProxy:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
@@ -126,12 +126,12 @@ class DroppingProxy:
         await asyncio.gather(*self._tasks, *self._late, return_exceptions=True)
 
     async def settle(self) -> None:
-        """Wait until everything that was to be carried out late is."""
+        """Wait until every late request has been executed."""
         while self._late:
             await asyncio.gather(*self._late)
 
     def close_idle(self) -> int:
-        """Close every connection that waits for its next request, and return how many those were."""
+        """Close every connection that waits for its next request, and return their number."""
         closed = len(self._idle)
         for writer in self._idle:
             writer.close()
@@ -139,14 +139,14 @@ class DroppingProxy:
         return closed
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.refuses():
-            self.refused += 1
+        if self.closes_new():
+            self.closed_new += 1
             _reset(writer)
             return
         _keep(asyncio.get_running_loop().create_task(self._serve(reader, writer)), self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One exchange after another, until one side ends it."""
+        """Serve one exchange after another, until one side ends the connection."""
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
@@ -163,7 +163,7 @@ class DroppingProxy:
             writer.close()
 
     async def _exchange(self, start: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection lives on."""
+        """Whether the connection stays open."""
         method = start.decode().strip()
         drop = self.choose(method)
         self.done[method, drop] += 1
@@ -188,32 +188,34 @@ class DroppingProxy:
     async def _drop(
         self, drop: Drop, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """What follows once the whole request was read."""
-        answer = await self._carry_out(request) if drop in _CARRIED_OUT_FIRST else b""
+        """End the exchange in the chosen way, once the whole request was read."""
+        answer = await self._execute(request) if drop in _EXECUTED_FIRST else b""
         if drop in {Drop.BEFORE_COMMIT, Drop.AFTER_COMMIT}:
             return _reset(writer)
         if drop is Drop.LATE_AFTER_RESET:
-            self._carry_out_late(request)
+            self._execute_late(request)
             return _reset(writer)
         if drop in {Drop.HANG_BEFORE, Drop.HANG_AFTER, Drop.LATE_AFTER_HANG}:
             await reader.read()
             if drop is Drop.LATE_AFTER_HANG:
-                self._carry_out_late(request)
+                self._execute_late(request)
             return False
-        if drop in {Drop.IN_ANSWER_HEAD, Drop.IN_ANSWER_BODY}:
+        if drop in {Drop.IN_RESPONSE_HEAD, Drop.IN_RESPONSE_BODY}:
             writer.write(self._cut(answer, drop))
             return _reset(writer) if self._random.random() < 0.5 else False
-        writer.write(answer if drop is Drop.NOTHING else _false_answer(drop))
+        writer.write(answer if drop is Drop.NOTHING else _false_response(drop))
         return True
 
     def _cut(self, answer: bytes, drop: Drop) -> bytes:
-        """A part of the answer: of its head, or all of that and a part of its body."""
+        """A part of the response: of its head, or the head and a part of its body."""
         head = answer.index(_HEAD_END) + len(_HEAD_END)
-        end = self._random.randrange(head) if drop is Drop.IN_ANSWER_HEAD else self._random.randrange(head, len(answer))
+        end = (
+            self._random.randrange(head) if drop is Drop.IN_RESPONSE_HEAD else self._random.randrange(head, len(answer))
+        )
         return answer[:end]
 
-    async def _carry_out(self, request: bytes) -> bytes:
-        """Let the sandbox do what was asked; its answer, to the byte."""
+    async def _execute(self, request: bytes) -> bytes:
+        """Let the sandbox execute the request, and return its response, byte for byte."""
         host, port = self._sandbox.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
@@ -223,12 +225,12 @@ class DroppingProxy:
         finally:
             writer.close()
 
-    def _carry_out_late(self, request: bytes) -> None:
-        async def wait_and_carry_out() -> None:
+    def _execute_late(self, request: bytes) -> None:
+        async def wait_and_execute() -> None:
             await asyncio.sleep(self._random.uniform(0, self._latest))
-            await self._carry_out(request)
+            await self._execute(request)
 
-        _keep(asyncio.get_running_loop().create_task(wait_and_carry_out()), self._late)
+        _keep(asyncio.get_running_loop().create_task(wait_and_execute()), self._late)
 
 
 def _keep(task: asyncio.Task[None], tasks: set[asyncio.Task[None]]) -> None:
@@ -237,7 +239,7 @@ def _keep(task: asyncio.Task[None], tasks: set[asyncio.Task[None]]) -> None:
 
 
 def _reset(writer: asyncio.StreamWriter) -> bool:
-    """Break the connection; it does not live on."""
+    """Reset the connection; it does not stay open."""
     connection: socket.socket = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
@@ -249,10 +251,10 @@ def _length_of(head: bytes) -> int:
     return next((int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:")), 0)
 
 
-def _false_answer(drop: Drop) -> bytes:
+def _false_response(drop: Drop) -> bytes:
     if drop in _PAGES:
         status, kind, body = _PAGES[drop], "text/html", f"<html><h1>{_PAGES[drop]}</h1></html>"
     else:
-        status, kind = _REFUSALS[drop], "application/json"
+        status, kind = _REJECTIONS[drop], "application/json"
         body = json.dumps({"_status": "ERR", "_error": {"code": int(status[:3]), "message": "no"}})
     return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()

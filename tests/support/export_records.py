@@ -1,4 +1,4 @@
-"""Records that are awkward to write to a file, and as many as wanted of plain ones."""
+"""Records that are hard to write to a file, and any number of plain ones."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -39,7 +39,7 @@ UNDOCUMENTED = {
 
 
 def make_line(place: int, version: int = 0) -> PayoutSpecification:
-    """One of many, of which each has its own id; another version of it differs in all else."""
+    """One of many records, each with its own id; another version of it differs in all other fields."""
     seed = place * 7 + version
     return PayoutSpecification(
         id=f"{place:024x}",

@@ -1,7 +1,7 @@
-"""A raw TCP server before the sandbox that can answer with any bytes, or none: what no web server would do.
+"""A raw TCP server before the sandbox that can respond with any bytes, or none, as no web server would.
 
-It hands each request on and its answer back, but for those that meet a misdeed, which may do with the connection as it
-likes. One request at a time per connection, which stays open until either side closes it.
+It forwards each request and returns the response, except where a misdeed was planned, which does what it likes with
+the connection. A connection carries one request at a time and stays open until either side closes it.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from amili_async.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as it came."""
+class Received:
+    """A request as it was received."""
 
     method: str
     path: str
@@ -28,13 +28,13 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class TrueAnswer:
-    """What the sandbox answered."""
+class TrueResponse:
+    """The response of the sandbox."""
 
     status: bytes
     """The status line, without its end."""
     headers: tuple[bytes, ...]
-    """As lines, without a `Content-Length`."""
+    """Header lines, without a `Content-Length`."""
     body: bytes
 
     def head(self, *extra: bytes, length: int | None = None) -> bytes:
@@ -44,50 +44,55 @@ class TrueAnswer:
 
     @property
     def raw(self) -> bytes:
-        """All of it, as it should be."""
+        """The whole response, unchanged."""
         return self.head(length=len(self.body)) + self.body
 
 
 class Exchange:
-    """One request and the connection on which it came: for a misdeed to play with."""
+    """One request and its connection, which a misdeed controls."""
 
-    def __init__(self, asked: Asked, writer: asyncio.StreamWriter, sandbox: Sandbox) -> None:
-        self.asked = asked
+    def __init__(self, received: Received, writer: asyncio.StreamWriter, sandbox: Sandbox) -> None:
+        self.received = received
         self._writer = writer
         self._sandbox = sandbox
         self.is_over = False
         """Whether no further request is read from this connection."""
 
-    async def carry_out(self) -> TrueAnswer:
-        """Have the sandbox do what was asked."""
+    async def execute(self) -> TrueResponse:
+        """Let the sandbox execute the request."""
         host, port = self._sandbox.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
-            writer.write(self.asked.raw.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+            writer.write(self.received.raw.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
             answer = await reader.read()
         finally:
             writer.close()
         head, _, body = answer.partition(b"\r\n\r\n")
         status, *lines = head.split(b"\r\n")
         dropped = (b"content-length", b"connection")
-        return TrueAnswer(status, tuple(line for line in lines if not line.lower().startswith(dropped)), body)
+        return TrueResponse(status, tuple(line for line in lines if not line.lower().startswith(dropped)), body)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the client has closed the connection."""
+        return self._writer.transport.is_closing()
 
     def send(self, data: bytes) -> None:
         """Write to the client."""
         self._writer.write(data)
 
     async def drain(self) -> None:
-        """Wait until the client has taken most of what was written."""
+        """Wait until the client has read most of what was written."""
         with suppress(ConnectionError):
             await self._writer.drain()
 
     def close(self) -> None:
-        """End the connection after what has been written."""
+        """Close the connection after sending what was written."""
         self.is_over = True
         self._writer.close()
 
     async def reset(self) -> None:
-        """Break the connection, after what has been written has gone out."""
+        """Reset the connection after sending what was written."""
         await asyncio.sleep(0.002)
         self.is_over = True
         connection: socket.socket = self._writer.get_extra_info("socket")
@@ -95,9 +100,9 @@ class Exchange:
         self._writer.transport.abort()
 
     async def hang(self) -> None:
-        """Do nothing more until the client goes away."""
+        """Do nothing until the client closes the connection."""
         self.is_over = True
-        while not self._writer.transport.is_closing():  # noqa: ASYNC110 - a transport has no event for that
+        while not self.is_abandoned:  # noqa: ASYNC110 - a transport has no event for that
             await asyncio.sleep(0.005)
 
 
@@ -112,9 +117,9 @@ class _Planned:
     path: str
     after: int
 
-    def meets(self, asked: Asked) -> bool:
-        """Whether this request is the one; counts it where it is of the kind."""
-        if self.method not in (None, asked.method) or not asked.path.startswith(self.path) or self.times == 0:
+    def meets(self, received: Received) -> bool:
+        """Whether the misdeed applies to this request; counts the requests of its kind."""
+        if self.method not in (None, received.method) or not received.path.startswith(self.path) or self.times == 0:
             return False
         if self.after > 0:
             self.after -= 1
@@ -126,13 +131,13 @@ class _Planned:
 
 @dataclass
 class HostileServer:
-    """Stands before a sandbox; `async with`."""
+    """A server before a sandbox; `async with`."""
 
     sandbox: Sandbox
-    asked: list[Asked] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
     """Every request, in order of arrival."""
     connections: int = 0
-    """How many were made."""
+    """How many connections were made."""
     _plan: list[_Planned] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -140,22 +145,22 @@ class HostileServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def plan(
         self, misdeed: Misdeed, *, times: int | None = 1, method: str | None = None, path: str = "/", after: int = 0
     ) -> None:
-        """Do this to the next *times* requests (None: to all) under *path*, once *after* of them have passed."""
+        """Apply a misdeed to the next *times* requests (None: to all) under *path*, after the first *after* of them."""
         self._plan.append(_Planned(misdeed, times, method, path, after))
 
     def behave(self) -> None:
-        """Forget every misdeed that is still planned."""
+        """Drop every misdeed that is still planned."""
         self._plan.clear()
 
-    def say_unasked(self, data: bytes, *, then_close: bool) -> int:
-        """Write to every connection that is open; returns how many those were."""
+    def send_unrequested(self, data: bytes, *, then_close: bool) -> int:
+        """Write to every open connection and return their number."""
         writers = [each for each in self._writers if not each.transport.is_closing()]
         for each in writers:
             each.write(data)
@@ -199,12 +204,12 @@ class HostileServer:
         )
         body = await reader.readexactly(length)
         method, target, _ = head.split(b" ", 2)
-        asked = Asked(method.decode(), target.partition(b"?")[0].decode(), head + body)
-        self.asked.append(asked)
-        exchange = Exchange(asked, writer, self.sandbox)
-        planned = next((each for each in self._plan if each.meets(asked)), None)
+        received = Received(method.decode(), target.partition(b"?")[0].decode(), head + body)
+        self.received.append(received)
+        exchange = Exchange(received, writer, self.sandbox)
+        planned = next((each for each in self._plan if each.meets(received)), None)
         if planned is None:
-            exchange.send((await exchange.carry_out()).raw)
+            exchange.send((await exchange.execute()).raw)
         else:
             await planned.misdeed(exchange)
         return not exchange.is_over
@@ -213,8 +218,8 @@ class HostileServer:
 # Misdeeds
 
 
-def say(data: bytes) -> Misdeed:
-    """Send these bytes in the place of an answer, without having done anything, and close."""
+def send_raw(data: bytes) -> Misdeed:
+    """Send these bytes instead of a response, without executing the request, and close."""
 
     async def misbehave(exchange: Exchange) -> None:
         exchange.send(data)
@@ -223,11 +228,11 @@ def say(data: bytes) -> Misdeed:
     return misbehave
 
 
-def do_then_say(change: Callable[[TrueAnswer], bytes], *, then: str = "close") -> Misdeed:
-    """Carry the request out, send what *change* makes of the answer, and then `close`, `reset`, `hang` or `stay`."""
+def execute_then_send(change: Callable[[TrueResponse], bytes], *, then: str = "close") -> Misdeed:
+    """Execute the request, send the response that *change* returns, and then `close`, `reset`, `hang` or `stay`."""
 
     async def misbehave(exchange: Exchange) -> None:
-        exchange.send(change(await exchange.carry_out()))
+        exchange.send(change(await exchange.execute()))
         if then == "close":
             exchange.close()
         elif then != "stay":
@@ -237,13 +242,13 @@ def do_then_say(change: Callable[[TrueAnswer], bytes], *, then: str = "close") -
 
 
 def drip(seconds: float) -> Misdeed:
-    """Send the true answer byte by byte, with a pause after each."""
+    """Send the true response byte by byte, with a pause after each."""
 
     async def misbehave(exchange: Exchange) -> None:
-        for byte in (await exchange.carry_out()).raw:
+        for byte in (await exchange.execute()).raw:
             exchange.send(bytes([byte]))
             await asyncio.sleep(seconds)
-            if exchange._writer.transport.is_closing():
+            if exchange.is_abandoned:
                 break
         exchange.close()
 
@@ -251,11 +256,11 @@ def drip(seconds: float) -> Misdeed:
 
 
 def flood(head: bytes, chunk: bytes) -> Misdeed:
-    """Send a head and then the same chunk until the client goes away."""
+    """Send a head and then the same chunk until the client closes the connection."""
 
     async def misbehave(exchange: Exchange) -> None:
         exchange.send(head)
-        while not exchange._writer.transport.is_closing():
+        while not exchange.is_abandoned:
             exchange.send(chunk)
             await exchange.drain()
             await asyncio.sleep(0)
@@ -265,22 +270,22 @@ def flood(head: bytes, chunk: bytes) -> Misdeed:
 
 
 def redirect(status: int, location: str) -> Misdeed:
-    """Send the client elsewhere."""
-    return say(b"HTTP/1.1 %d Elsewhere\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % (status, location.encode()))
+    """Redirect the client to another address."""
+    return send_raw(b"HTTP/1.1 %d Elsewhere\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % (status, location.encode()))
 
 
 def zip_wrongly(spoil: Callable[[bytes], bytes], *, encoding: bytes = b"gzip") -> Misdeed:
-    """The true answer, said to be compressed, with what *spoil* makes of its gzip as the body."""
+    """Send the true response as compressed, with the body that *spoil* makes of its gzip."""
 
-    def change(answer: TrueAnswer) -> bytes:
+    def change(answer: TrueResponse) -> bytes:
         body = spoil(gzip.compress(answer.body))
         return answer.head(b"Content-Encoding: " + encoding, length=len(body)) + body
 
-    return do_then_say(change, then="stay")
+    return execute_then_send(change, then="stay")
 
 
 def make_bomb(size: int) -> bytes:
-    """Gzip that is a thousandth of what comes out of it."""
+    """Gzip that is a thousandth of its decompressed size."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     blank = b" " * 2**20
     return b"".join([*(packer.compress(blank) for _ in range(size // 2**20)), packer.flush()])

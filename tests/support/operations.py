@@ -1,38 +1,33 @@
-"""What every fault is held against: each operation, what it brings if nothing goes wrong, and how else it may end.
+"""The operations that every fault is tried against: what each delivers, and how else it may end.
 
-The law: delivered whole, or one named error; never a hang, a foreign error, or a row lost, doubled or made twice.
+Invariant: an operation delivers everything, or raises one named error; it never hangs, never raises another error, and
+never loses, repeats or registers a row twice.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
-from amili_async import AmiliClient, NewCreditorPayment
+from amili_async import AmiliClient
 from amili_async.errors import AmiliError, ExtractionInterrupted, PaymentOutcomeUnknown
 from amili_async.extraction import Checkpoint
 from amili_async.sandbox import Sandbox
 from tests.support.clocks import HastyClock
+from tests.support.payments import PAYMENTS, make_payment
 
-PAYOUTS, SPECIFICATIONS, PAYMENTS = "finance--payouts", "finance--payout-specifications", "creditor--payments"
+PAYOUTS, SPECIFICATIONS = "finance--payouts", "finance--payout-specifications"
 TOKEN_PATH = "/authenticates/api-code"
 ROWS = {"payouts": 3, "specifications": 35, "payments": 0}
 """Three full pages of ten and a short one."""
 PAGE_SIZE = 10
-GUARD = 5.0
-"""Real seconds after which an operation is taken to hang; none needs a tenth of them."""
-PAYMENT = NewCreditorPayment(
-    creditor="674dbeb208847b9501cc9138",
-    case="68678eda88b9226bb78d7169",
-    amount=Decimal("100.50"),
-    bank_transaction_date=datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC),
-    creditor_payment_reference="PAY-REF-001",
-)
+LONG = 1e6
+"""Seconds: the lifetime of a token that no test waits for."""
+GUARD = 120.0
+"""Seconds after which an operation counts as hanging; none needs a hundredth of them, on a busy machine neither."""
+PAYMENT = make_payment()
 
 
 @dataclass(frozen=True)
@@ -40,23 +35,23 @@ class Fails:
     """An operation ends with this error."""
 
     kind: type[AmiliError]
-    told: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     """Attributes of the error."""
     within: type[AmiliError] | None = None
-    """The error that is raised, where the other is only its cause."""
+    """The error that is raised, where *kind* is only its cause."""
 
     def check(self, error: AmiliError) -> None:
-        """Hold an error to it: this very class, with these attributes."""
+        """Check that an error has exactly this class and these attributes."""
         if self.within is not None:
             assert type(error) is self.within, f"{type(error).__name__}: {error}"
             assert isinstance(error.__cause__, AmiliError)
             error = error.__cause__
         assert type(error) is self.kind, f"{type(error).__name__}: {error}"
-        assert {name: getattr(error, name) for name in self.told} == self.told
+        assert {name: getattr(error, name) for name in self.attributes} == self.attributes
 
 
 WHOLE = None
-"""An operation delivers everything, as if nothing had gone wrong."""
+"""An operation delivers everything, as if nothing had failed."""
 Ending = Fails | None
 
 Run = Callable[[AmiliClient, Sandbox, list[Any], Checkpoint | None], Awaitable[None]]
@@ -64,32 +59,32 @@ Run = Callable[[AmiliClient, Sandbox, list[Any], Checkpoint | None], Awaitable[N
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that a caller does."""
+    """One call of a user."""
 
     name: str
     run: Run
-    """Puts what it delivers on the list, in the moment in which it does."""
+    """Appends each result to the list as soon as it is delivered."""
     truth: Callable[[Sandbox], list[Any]]
-    """What the list must hold in the end."""
+    """What the list must contain at the end."""
     path: str = SPECIFICATIONS
     method: str = "GET"
     is_ordered: bool = True
-    """Whether its rows come in the order of the truth."""
+    """Whether its rows are delivered in the order of the truth."""
 
     def check_part(self, taken: list[Any], truth: list[Any]) -> None:
-        """What came before an error is rightly there, and once."""
+        """Rows delivered before an error are correct, and each is delivered once."""
         if self.is_ordered:
             assert taken == truth[: len(taken)]
         assert len(set(taken)) == len(taken)
         assert set(taken) <= set(truth)
 
     def check_whole(self, taken: list[Any], truth: list[Any]) -> None:
-        """Everything is there, row by row."""
+        """Every row was delivered, and no other."""
         assert (taken if self.is_ordered else sorted(taken)) == truth
 
 
-def _tell(record: Any) -> tuple[Any, ...]:
-    return (record.id, record.etag, None if record.total_amount is UNSET else record.total_amount)
+def _summarize(record: Any) -> tuple[Any, ...]:
+    return (record.id, record.etag, record.total_amount)
 
 
 def _true_rows(sandbox: Sandbox) -> list[Any]:
@@ -97,11 +92,11 @@ def _true_rows(sandbox: Sandbox) -> list[Any]:
 
 
 async def _get(amili: AmiliClient, sandbox: Sandbox, taken: list[Any], _: Checkpoint | None) -> None:
-    taken.append(_tell(await amili.payout_specifications.get(_true_rows(sandbox)[17][0])))
+    taken.append(_summarize(await amili.payout_specifications.get(_true_rows(sandbox)[17][0])))
 
 
 async def _page(amili: AmiliClient, _: Sandbox, taken: list[Any], __: Checkpoint | None) -> None:
-    taken.extend(map(_tell, (await amili.payout_specifications.page(2)).items))
+    taken.extend(map(_summarize, (await amili.payout_specifications.page(2)).items))
 
 
 async def _count(amili: AmiliClient, _: Sandbox, taken: list[Any], __: Checkpoint | None) -> None:
@@ -110,13 +105,13 @@ async def _count(amili: AmiliClient, _: Sandbox, taken: list[Any], __: Checkpoin
 
 async def _stream(amili: AmiliClient, _: Sandbox, taken: list[Any], __: Checkpoint | None) -> None:
     async for record in amili.payout_specifications.stream():
-        taken.append(_tell(record))  # noqa: PERF401 - what came before an error counts
+        taken.append(_summarize(record))  # noqa: PERF401 - rows delivered before an error count
 
 
 async def _extract(amili: AmiliClient, _: Sandbox, taken: list[Any], checkpoint: Checkpoint | None) -> None:
     extraction = amili.payout_specifications.extract(checkpoint=checkpoint)
     async for batch in extraction.batches():
-        taken.extend(map(_tell, batch))
+        taken.extend(map(_summarize, batch))
     assert extraction.manifest.rows == len(set(taken))
 
 
@@ -147,7 +142,7 @@ WALKING = (STREAM, EXTRACT)
 
 
 def name_of(value: Any) -> str | None:
-    """How a cell of a table is called in the test's name."""
+    """The name of a table's cell in the id of a test."""
     name = getattr(value, "name", None)
     return name if isinstance(name, str) else None
 
@@ -161,9 +156,9 @@ async def hold(
     clock: HastyClock,
     stop_failing: Callable[[], None],
 ) -> AmiliError | None:
-    """Run the operation, hold it to its ending, and see that the client works once nothing fails any more.
+    """Run the operation, check its ending, and check that the client works once the fault is removed.
 
-    After an error an extraction goes on from its checkpoint, any other operation begins anew. Returns the error.
+    After an error an extraction resumes from its checkpoint, and any other operation starts again. Returns the error.
     """
     taken: list[Any] = []
     error = await _run_guarded(operation, amili, sandbox, taken)
@@ -173,11 +168,13 @@ async def hold(
         assert error is None, f"{type(error).__name__}: {error}"
         operation.check_whole(taken, truth)
         return None
-    assert error is not None, f"{ending.kind.__name__} was due, and {len(taken)} rows of {len(truth)} came"
+    assert error is not None, (
+        f"{ending.kind.__name__} is expected, and {len(taken)} of {len(truth)} rows were delivered"
+    )
     ending.check(error)
     operation.check_part(taken, truth)
     stop_failing()
-    clock._now += 4000  # past every silence that was imposed
+    clock.skip(4000)  # past every pause that the server asked for
     checkpoint = error.checkpoint if isinstance(error, ExtractionInterrupted) else None
     if checkpoint is None:
         taken.clear()
@@ -199,13 +196,13 @@ async def _run_guarded(
     taken: list[Any],
     checkpoint: Checkpoint | None = None,
 ) -> AmiliError | None:
-    """The named error with which it ends, if it does; a hang and any other error fail the test."""
+    """The error of the package that the operation raises, if any; a hang or another error fails the test."""
     try:
         async with asyncio.timeout(GUARD) as guard:
             await operation.run(amili, sandbox, taken, checkpoint)
     except TimeoutError:
         assert not guard.expired(), f"{operation.name} hangs"
-        pytest.fail("a TimeoutError that is not ours")
+        pytest.fail("a TimeoutError that is not of the package")
     except AmiliError as error:
         return error
     return None

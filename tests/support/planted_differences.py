@@ -1,4 +1,4 @@
-"""Books of a test's own in a sandbox, odd but exact, and the faults that are planted in them."""
+"""Payouts and specifications that agree exactly, and the differences that a test plants in them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -13,7 +13,7 @@ SPECIFICATIONS = "finance--payout-specifications"
 COLUMNS = ("amount", "vat_amount", "total_amount")
 OERE = Decimal("0.01")
 NOISE = Decimal(repr(0.1 + 0.2)) - Decimal("0.3")
-"""What is too much when a float adds a tenth and two tenths."""
+"""The error of a float that adds a tenth and two tenths."""
 CREDITORS = ("a" * 24, "b" * 24, "c" * 24)
 CATEGORIES = ("capital", "creditor_commission", "amili_commission")
 
@@ -27,19 +27,19 @@ def priced(amount: Any, vat: Any = 0) -> dict[str, Any]:
 
 
 class PlantedBooks:
-    """Payouts and specifications that agree when they are made, and what has been spoilt since."""
+    """Payouts and specifications that agree at first, and the differences planted since."""
 
     def __init__(self, sandbox: Sandbox, *, payouts: int = 20) -> None:
         self.sandbox = sandbox
         self.ids = [make_id(BEGINNING + number * DAY, 16 * number) for number in range(payouts)]
         self.findings: dict[str, set[Finding]] = {}
-        """What has to be found, by payout; nothing else may be."""
+        """The differences that must be found, by payout, and no others."""
         self.noisy: set[str] = set()
-        """Payouts with which nothing is wrong but the noise of floats."""
+        """Payouts that differ only by the noise of floats."""
         self._untouched = Random(payouts).sample(self.ids, payouts)
         for number, payout_id in enumerate(self.ids):
             self._make(number, payout_id)
-        for row in (priced("12.5"), priced(7) | {"payout": None}):  # what awaits a payout belongs to none
+        for row in (priced("12.5"), priced(7) | {"payout": None}):  # a specification that awaits its payout names none
             sandbox.insert(SPECIFICATIONS, {"article": "capital", **row})
 
     def _make(self, number: int, payout_id: str) -> None:
@@ -61,7 +61,7 @@ class PlantedBooks:
         rows = rows[: 2 if number % 7 == 6 else None]
         for row in rows:
             self.sandbox.insert(SPECIFICATIONS, {**own, **row, "payout": payout_id})
-            own = {**own, "creditor": None} if number % 5 == 4 else own  # the API leaves fields out at times
+            own = {**own, "creditor": None} if number % 5 == 4 else own  # the API sometimes omits fields
         self.sandbox.insert(PAYOUTS, {"_id": payout_id, **own, **sum_up(rows)})
 
     def rows(self, payout_id: str) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ class PlantedBooks:
         return str(row["_id"])
 
     def payout(self, payout_id: str) -> dict[str, Any]:
-        """The payout as it is stored."""
+        """The stored payout."""
         return next(row for row in self.sandbox.rows(PAYOUTS) if row["_id"] == payout_id)
 
     def change_payout(self, payout_id: str, **changes: Any) -> None:
@@ -83,18 +83,18 @@ class PlantedBooks:
         self.sandbox.update(PAYOUTS, payout_id, changes)
 
     def take(self, *findings: Finding) -> str:
-        """A payout with which nothing is wrong yet; from now on this has to be found."""
+        """A payout without a planted difference; the test must find this one in it."""
         payout_id = self._untouched.pop()
         self.expect(payout_id, *findings)
         return payout_id
 
     def expect(self, payout_id: str, *findings: Finding) -> None:
-        """More that has to be found."""
+        """Add differences that must be found."""
         self.findings.setdefault(payout_id, set()).update(findings)
 
 
 def sum_up(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The totals and the summary of the payout that these specifications make."""
+    """The totals and the summary of a payout of these specifications."""
     summary: dict[str, dict[str, Any]] = {}
     totals = priced(0)
     for row in rows:
@@ -112,7 +112,7 @@ TOTALS: tuple[Finding, ...] = tuple(("total", None, name, None) for name in COLU
 
 
 def of_article(article: str, *names: str) -> tuple[Finding, ...]:
-    """The numbers of one article in the summary; all of them unless they are named."""
+    """The numbers of one article in the summary; all of them by default."""
     return tuple(("article", article, name, None) for name in names or ("count", *COLUMNS))
 
 
@@ -120,7 +120,7 @@ def drop_row(books: PlantedBooks) -> None:
     books.sandbox.delete(SPECIFICATIONS, books.rows(books.take(*TOTALS, *of_article("cost")))[0]["_id"])
 
 
-def double_row(books: PlantedBooks) -> None:
+def duplicate_row(books: PlantedBooks) -> None:
     row = books.rows(books.take(*TOTALS, *of_article("cost")))[0]
     books.sandbox.insert(SPECIFICATIONS, {name: value for name, value in row.items() if name != "_id"})
 
@@ -225,7 +225,7 @@ def name_unknown_payout(books: PlantedBooks, unknown: str, *, rows: int = 1) -> 
 
 
 def name_unknown_payouts(books: PlantedBooks) -> None:
-    """Below all, above all, and behind some known ones: the first, the last but one, those around a hundred."""
+    """Ids below all, above all, and after some known ones: the first, the last but one, those around a hundred."""
     below, above = f"{int(books.ids[0], 16) - 1:024x}", f"{int(books.ids[-1], 16) + 1:024x}"
     places = {0, len(books.ids) - 2, *(place for place in (98, 99, 100) if place < len(books.ids))}
     between = [f"{int(books.ids[place], 16) + 1:024x}" for place in sorted(places)]
@@ -235,7 +235,7 @@ def name_unknown_payouts(books: PlantedBooks) -> None:
 
 FAULTS: dict[str, Fault] = {
     "a row is dropped": drop_row,
-    "a row is doubled": double_row,
+    "a row is duplicated": duplicate_row,
     "a row is moved": move_row,
     **{f"{name} of a row is an öre off": misstate_row(name) for name in COLUMNS},
     **{f"{name} of a row is noisy": misstate_row(name, NOISE) for name in COLUMNS},

@@ -1,4 +1,4 @@
-"""Payouts and specifications made by hand, and what comes of comparing them, for tests of what is said of it."""
+"""Hand-made payouts and specifications, reconciled, for the tests of reports."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,17 +9,17 @@ from amili_async.reconciliation.comparison import Reconciliation, reconcile_payo
 
 PAYOUT = "6776478033d4049c0400dd72"
 HOSTILE = "=1+1\x1b[31m[red]:smile:\n\u202e"
-"""What would be a formula, a colour, markup, a second line, and letters that run backwards."""
+"""A formula, a colour, markup, a second line and reversed letters, if it were obeyed."""
 
 
 def make_specification(letter: str, **fields: Any) -> PayoutSpecification:
-    """100 and 25 of VAT; *letter* is its id, 24 times."""
+    """100 and 25 of VAT; its id is *letter*, 24 times."""
     own: dict[str, Any] = {"article": "capital", "amount": Decimal(100), "vat_amount": Decimal(25)}
     return PayoutSpecification(id=letter * 24, **(own | {"payout": PAYOUT, "total_amount": Decimal(125)} | fields))
 
 
 def make_payout(payout_id: str = PAYOUT, **fields: Any) -> Payout:
-    """The sum of two specifications as above."""
+    """The sum of two such specifications."""
     numbers: dict[str, Any] = {"amount": Decimal(200), "vat_amount": Decimal(50), "total_amount": Decimal(250)}
     own = {
         "currency": "SEK",
@@ -32,17 +32,17 @@ def make_payout(payout_id: str = PAYOUT, **fields: Any) -> Payout:
 
 
 def agree(count: int = 1, **fields: Any) -> list[Reconciliation]:
-    """So many payouts that agree."""
+    """*count* payouts that agree."""
     rows = (make_specification("a"), make_specification("b"))
     return [reconcile_payout(make_payout(f"{number:024x}", **fields), rows) for number in range(count)]
 
 
 def differ(*, rows: tuple[PayoutSpecification, ...] | None = None, **fields: Any) -> Reconciliation:
-    """A payout that is not what its specifications come to, if the fields or rows make it so."""
+    """A payout that differs from its specifications by *fields* or *rows*."""
     rows = (make_specification("a"), make_specification("b")) if rows is None else rows
     return reconcile_payout(make_payout(**fields), rows)
 
 
 def name_unknown(count: int = 1) -> Reconciliation:
-    """A payout that is only named."""
+    """A payout that does not exist, named by *count* specifications."""
     return report_unknown_payout("f" * 24, [make_specification(letter) for letter in "abc"[:count]])

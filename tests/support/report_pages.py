@@ -1,19 +1,20 @@
-"""The page as a tree, read by a parser that accepts no tag that is closed wrongly or not at all."""
+"""The page of a reconciliation as a tree, read by a parser that rejects unclosed and wrongly closed tags."""
 
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree as Xml
 
-from amili_async.cli.page import render_page
+from amili_async.cli.reports.reconciliation_overview import Overview
+from amili_async.cli.reports.reconciliation_page import render_page
 from amili_async.reconciliation.comparison import Reconciliation
 
 MADE_AT = datetime(2025, 10, 3, 8, 15, tzinfo=UTC)
 SOURCE = "https://api.example"
-VOID = {"meta", "wbr"}
-"""The tags on the page that are never closed."""
+VOID = {"meta"}
+"""Tags that HTML never closes."""
 
 
-class Reader(HTMLParser):
+class TreeReader(HTMLParser):
     """Builds the tree."""
 
     def __init__(self) -> None:
@@ -29,11 +30,6 @@ class Reader(HTMLParser):
             self._builder.end(tag)
         else:
             self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert "svg" in self._open, f"<{tag}/> closes nothing in HTML"
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
@@ -51,28 +47,36 @@ class Reader(HTMLParser):
         return self._builder.close()
 
 
-def write(*reconciliations: Reconciliation) -> str:
-    """The page of them, as text."""
-    return render_page(reconciliations, made_at=MADE_AT, source=SOURCE)
+def write(*reconciliations: Reconciliation, made_at: datetime = MADE_AT, source: str = SOURCE) -> str:
+    """The page of *reconciliations*, as text."""
+    overview = Overview()
+    for each in reconciliations:
+        overview.add(each)
+    return render_page(reconciliations, overview, made_at=made_at, source=source)
 
 
 def read(page: str) -> Xml.Element:
     """The page as a tree."""
-    reader = Reader()
+    reader = TreeReader()
     reader.feed(page)
     return reader.finish()
 
 
 def find(element: Xml.Element, kind: str) -> list[Xml.Element]:
-    """All in it that have a class."""
+    """All elements within *element* that have the class *kind*."""
     return [each for each in element.iter() if kind in each.attrib.get("class", "").split()]
 
 
-def say(element: Xml.Element) -> str:
-    """Its text."""
-    return "".join(element.itertext())
+def text_of(element: Xml.Element) -> str:
+    """The text, with each run of blanks as one."""
+    return " ".join("".join(element.itertext()).split())
 
 
 def rows(table: Xml.Element) -> list[list[str]]:
     """The texts of a table's cells."""
-    return [[say(cell) for cell in row] for row in table.iter("tr")]
+    return [[text_of(cell) for cell in row] for row in table.iter("tr")]
+
+
+def facts(element: Xml.Element) -> list[dict[str, str]]:
+    """The names and values of each list of facts."""
+    return [{text_of(entry[0]): text_of(entry[1]) for entry in listed} for listed in element.iter("dl")]

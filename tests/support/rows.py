@@ -1,4 +1,4 @@
-"""Rows for tests of extraction: made at seconds that the test chooses, so that it knows where each lies."""
+"""Rows for tests of extraction, created at seconds that the test chooses, so that it knows the place of each id."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def make_id(second: int, place: int) -> str:
 
 
 def make_row(row_id: str, **fields: Any) -> dict[str, Any]:
-    """A row that was made when its id says, with an amount in öre of its own."""
+    """A row created at the second of its id, with its own amount in öre."""
     made = datetime.fromtimestamp(int(row_id[:8], 16), UTC)
     amount = Decimal(int(row_id, 16) % 999_983) / 100
     return {"_id": row_id, "_created": made, "_updated": made, "article": "capital", "amount": amount, **fields}
@@ -51,7 +51,7 @@ def fill(sandbox: Sandbox, ids: Iterable[str]) -> list[str]:
 
 
 def count_pages(sandbox: Sandbox) -> int:
-    """How many lists of specifications were asked for."""
+    """How many pages of specifications were requested."""
     return sum(request.path == f"/{SPECIFICATIONS}" for request in sandbox.requests)
 
 

@@ -1,4 +1,4 @@
-"""The error tree: as its docstring draws it, sound about another try, and fit to travel."""
+"""The error tree: as its docstring draws it, right about another attempt, and picklable."""
 
 import copy
 import inspect
@@ -6,18 +6,20 @@ import pickle
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import amili_async
-from amili_async import errors
+from amili_async import Checkpoint, errors
 from amili_async.errors import (
     AmiliError,
     ApiError,
     AuthenticationError,
     BadRequest,
     BudgetExhausted,
+    ClientClosed,
     ConfigurationError,
     Conflict,
     ConnectionFailed,
@@ -45,10 +47,13 @@ PAYMENT = NewCreditorPayment(
     amount=100,  # type: ignore[arg-type]  # becomes a Decimal
     bank_transaction_date=datetime(2025, 7, 4, tzinfo=UTC),
 )
+CREATED = CreatedPayment(id="0" * 24, status="warning", creditor_payment_reference="PAY-REF-001")
+CHECKPOINT = Checkpoint(resource="finance--payouts", fingerprint="x")
 
 EXAMPLES: list[AmiliError] = [
     AmiliError("message"),
     ConfigurationError("message"),
+    ClientClosed("message"),
     AuthenticationError("message", status=401),
     ConnectionFailed("message", request="GET /x", was_sent=False, attempts=3),
     TimedOut("message", request="POST /x", attempts=2),
@@ -64,12 +69,12 @@ EXAMPLES: list[AmiliError] = [
     UnreadableResponse("message", request="GET /x", location="$._items[3].amount", record_id="0" * 24),
     PaymentError("message", payment=PAYMENT),
     PaymentOutcomeUnknown("message", payment=PAYMENT, matches=("0" * 24,)),
-    PaymentNotCompleted("message", created=CreatedPayment(id="0" * 24, status="warning")),
+    PaymentNotCompleted("message", created=CREATED),
     PaymentNotSent("message", payment=PAYMENT),
     ReferenceTaken("message", payment=PAYMENT, matches=("0" * 24,)),
     RegisteredTwice("message", payment=PAYMENT, matches=("0" * 24, "1" * 24)),
-    ExtractionInterrupted("message", checkpoint={"last": "0" * 24}),
-    ExportFailed("message", path="payouts.csv", record_id="0" * 24),
+    ExtractionInterrupted("message", checkpoint=CHECKPOINT),
+    ExportFailed("message", path=Path("payouts.csv"), record_id="0" * 24),
 ]
 
 
@@ -92,33 +97,33 @@ def error_classes() -> dict[str, type[AmiliError]]:
 
 
 def test_the_tree_is_as_drawn() -> None:
-    """Each class stands in the docstring, under the class that it is derived from."""
+    """The docstring lists each class under its base class."""
     drawn = {name: parent for name, parent, _ in drawn_tree()}
     real = {name: error.__base__.__name__ for name, error in error_classes().items() if error.__base__ is not None}
     assert drawn == real | {"AmiliError": None}
 
 
 def test_transience_is_as_drawn() -> None:
-    """Another try makes sense exactly for those that the docstring calls transient."""
+    """The docstring calls exactly the transient classes transient."""
     drawn = {name for name, _, remark in drawn_tree() if "transient" in remark}
     assert {name for name, error in error_classes().items() if error.transient} == drawn
     assert drawn == {"ConnectionFailed", "TimedOut", "RateLimited", "ServerFault"}
 
 
 def test_every_error_has_an_example_here() -> None:
-    """No class is left out of the tests below."""
+    """The tests below cover every class."""
     assert {type(error) for error in EXAMPLES} == set(error_classes().values())
 
 
 def test_the_root_is_a_public_name() -> None:
-    """Whoever catches `amili_async.AmiliError` catches everything."""
+    """`except amili_async.AmiliError` catches everything."""
     assert amili_async.AmiliError is AmiliError
     assert issubclass(AmiliError, Exception)
     assert not issubclass(AmiliError, OSError | ValueError)
 
 
-def travelled(error: AmiliError) -> list[AmiliError]:
-    """The error after each way of copying it."""
+def copies_of(error: AmiliError) -> list[AmiliError]:
+    """Copies of the error, made in each way."""
     pickled: list[AmiliError] = [
         pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
@@ -127,19 +132,19 @@ def travelled(error: AmiliError) -> list[AmiliError]:
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-def test_an_error_keeps_what_it_knows(error: AmiliError) -> None:
+def test_a_copy_of_an_error_is_equal(error: AmiliError) -> None:
     """Pickled or copied, it has the same class, text and attributes."""
     if isinstance(error, ApiError):
         error.retry_after = 2.5
-    for arrived in travelled(error):
-        assert type(arrived) is type(error)
-        assert (str(arrived), repr(arrived)) == (str(error), repr(error))
-        assert vars(arrived) == vars(error)
-        assert arrived.was_not_processed is error.was_not_processed
+    for copied in copies_of(error):
+        assert type(copied) is type(error)
+        assert (str(copied), repr(copied)) == (str(error), repr(error))
+        assert vars(copied) == vars(error)
+        assert copied.was_not_processed is error.was_not_processed
 
 
-def test_an_error_knows_what_it_was_given() -> None:
-    """What is given for an attribute is there."""
+def test_an_error_keeps_its_arguments() -> None:
+    """Each argument is an attribute."""
     issues = {"amount": ("min value is 0",)}
     error = ValidationFailed("x", status=422, request="POST /x", code=17, issues=issues, excerpt="no", attempts=2)
     assert vars(error) == {
@@ -149,13 +154,27 @@ def test_an_error_knows_what_it_was_given() -> None:
         "issues": issues,
         "excerpt": "no",
         "attempts": 2,
-        "answered": 422,
+        "http_status": 422,
         "was_not_processed": True,
     }
 
 
+@pytest.mark.parametrize(
+    ("error", "reference"),
+    [
+        (PaymentOutcomeUnknown("x", payment=PAYMENT), PAYMENT.creditor_payment_reference),
+        (PaymentNotCompleted("x", created=CREATED), "PAY-REF-001"),
+        (PaymentNotCompleted("x", created=CreatedPayment(id="0" * 24)), ""),
+    ],
+    ids=["unknown", "not completed", "without a reference"],  # a generated reference differs in each process
+)
+def test_a_payment_error_knows_the_reference(error: PaymentError, reference: str) -> None:
+    """`reference` is that of the payment, or of the registered payment where only that is known."""
+    assert error.reference == reference
+
+
 def test_a_copy_is_independent() -> None:
-    """What is changed on a copy does not change the original."""
+    """A change of a copy does not change the original."""
     error = RateLimited("message", status=429)
     copy.copy(error).attempts = 7
     assert error.attempts == 1
@@ -163,7 +182,7 @@ def test_a_copy_is_independent() -> None:
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_the_text_is_the_message_alone(error: AmiliError) -> None:
-    """What the server or the caller said is on attributes, never in `str` or `repr`."""
+    """The words of the server or the caller are on attributes, never in `str` or `repr`."""
     assert str(error) == "message"
     assert repr(error) == f"{type(error).__name__}('message')"
 
@@ -173,6 +192,8 @@ def test_the_text_is_the_message_alone(error: AmiliError) -> None:
     [
         (AmiliError("x"), False),
         (ConfigurationError("x"), True),
+        (ClientClosed("x"), True),
+        (ClientClosed("x", was_sent=True), False),
         (AuthenticationError("x"), True),
         (ConnectionFailed("x"), False),
         (ConnectionFailed("x", was_sent=False), True),
@@ -180,21 +201,21 @@ def test_the_text_is_the_message_alone(error: AmiliError) -> None:
         (TimedOut("x", was_sent=False), True),
         *[(ApiError("x", status=status), True) for status in (400, 403, 404, 409, 413, 422, 428)],
         *[(ApiError("x", status=status), False) for status in (200, 201, 302, 408, 425, 499, 500, 503)],
-        (RateLimited("x", status=429, answered=200), False),
-        (ValidationFailed("x", status=422, answered=201), False),
-        (AuthenticationError("x", status=401, answered=200), False),
+        (RateLimited("x", status=429, http_status=200), False),
+        (ValidationFailed("x", status=422, http_status=201), False),
+        (AuthenticationError("x", status=401, http_status=200), False),
         (AuthenticationError("x", status=401), True),
         (RateLimited("x", status=429), True),
         (BudgetExhausted("x", status=429), True),
         (ServerFault("x", status=500), False),
         (UnreadableResponse("x"), False),
         (PaymentOutcomeUnknown("x", payment=PAYMENT), False),
-        (ExtractionInterrupted("x", checkpoint=None), False),
-        (ExportFailed("x", path="x.csv"), False),
+        (ExtractionInterrupted("x", checkpoint=CHECKPOINT), False),
+        (ExportFailed("x", path=Path("x.csv")), False),
     ],
 )
-def test_whether_the_server_did_nothing(error: AmiliError, expected: Any) -> None:
-    """Only where it is certain that nothing was done may a payment be sent again."""
+def test_which_errors_prove_that_nothing_was_processed(error: AmiliError, expected: Any) -> None:
+    """Only after these may a payment be sent again."""
     assert error.was_not_processed is expected
 
 
@@ -218,6 +239,6 @@ def test_whether_the_server_did_nothing(error: AmiliError, expected: Any) -> Non
         (UnreadableResponse("x"), {"request": "", "location": "", "record_id": None}),
     ],
 )
-def test_what_is_not_known_is_said_so(error: AmiliError, attributes: dict[str, Any]) -> None:
-    """Every attribute is there, also where nothing was given for it."""
+def test_an_argument_that_is_left_out_has_a_default(error: AmiliError, attributes: dict[str, Any]) -> None:
+    """Every attribute exists, also without its argument."""
     assert {name: getattr(error, name) for name in attributes} == attributes

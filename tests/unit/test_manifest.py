@@ -1,4 +1,4 @@
-"""Manifests and checkpoints as values: how they are judged, what survives their JSON, and what is refused."""
+"""Manifests and checkpoints as values: their verdict, their JSON, and what is rejected."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,7 +9,7 @@ import pytest
 
 from amili_async.errors import ConfigurationError
 from amili_async.extraction import Checkpoint, Manifest, Verdict
-from amili_async.extraction.checkpoint import VERSION, fingerprint, make_manifest
+from amili_async.extraction.checkpoint import CHECKPOINT_VERSION, fingerprint, make_manifest
 
 BOUND = datetime(2025, 6, 13, 8, tzinfo=UTC)
 FINISHED: dict[str, Any] = {
@@ -18,9 +18,9 @@ FINISHED: dict[str, Any] = {
     "bound": BOUND,
     "requests": 4,
     "rows": 250,
-    "before": 250,
-    "after": 250,
-    "newer": 0,
+    "count_before": 250,
+    "count_after": 250,
+    "count_past_bound": 0,
     "has_ended": True,
     "sums": {"amount": Decimal("1234567890123456789.10"), "vat_amount": Decimal("0.00")},
 }
@@ -35,31 +35,31 @@ def judge(**changes: Any) -> Verdict:
     ("changes", "verdict"),
     [
         ({}, Verdict.COMPLETE),
-        ({"newer": 7}, Verdict.COMPLETE),
-        ({"rows": 200, "known": 50}, Verdict.COMPLETE),
-        ({"before": None, "after": None, "newer": None}, Verdict.COMPLETE),
+        ({"count_past_bound": 7}, Verdict.COMPLETE),
+        ({"rows": 200, "already_delivered": 50}, Verdict.COMPLETE),
+        ({"count_before": None, "count_after": None, "count_past_bound": None}, Verdict.COMPLETE),
         ({"ranges": LEFT}, Verdict.PARTIAL),
         ({"gaps": LEFT}, Verdict.PARTIAL),
         ({"has_ended": False}, Verdict.PARTIAL),
-        ({"bound": None, "rows": 0, "before": None, "after": None, "has_ended": False}, Verdict.PARTIAL),
+        ({"bound": None, "rows": 0, "count_before": None, "count_after": None, "has_ended": False}, Verdict.PARTIAL),
         ({"rows": 249}, Verdict.PARTIAL),
-        ({"rows": 249, "doubled": 1}, Verdict.PARTIAL),
-        ({"before": None, "rows": 249}, Verdict.PARTIAL),
-        ({"doubled": 1}, Verdict.DRIFTED),
-        ({"has_moved": True}, Verdict.DRIFTED),
+        ({"rows": 249, "duplicates": 1}, Verdict.PARTIAL),
+        ({"count_before": None, "rows": 249}, Verdict.PARTIAL),
+        ({"duplicates": 1}, Verdict.DRIFTED),
+        ({"changed_during_scan": True}, Verdict.DRIFTED),
         ({"rows": 251}, Verdict.DRIFTED),
-        ({"before": 251}, Verdict.DRIFTED),
-        ({"after": 251}, Verdict.DRIFTED),
-        ({"before": 251, "after": 249}, Verdict.DRIFTED),
+        ({"count_before": 251}, Verdict.DRIFTED),
+        ({"count_after": 251}, Verdict.DRIFTED),
+        ({"count_before": 251, "count_after": 249}, Verdict.DRIFTED),
     ],
 )
 def test_a_verdict_follows_from_the_counts(changes: dict[str, Any], verdict: Verdict) -> None:
-    """Complete is only what ended, doubled nothing, saw nothing move, and is as many as were counted each time."""
+    """Complete means finished, without duplicates and changes, and with as many rows as each count."""
     assert judge(**changes) is verdict
 
 
-def test_what_is_written_is_read_back() -> None:
-    """Amounts to the digit, the bound to the second, and which of the two it is."""
+def test_json_round_trips() -> None:
+    """Amounts keep their digits, the bound its second, and a checkpoint stays a checkpoint."""
     checkpoint = Checkpoint(**FINISHED, ranges=LEFT)
     assert Checkpoint.from_json(checkpoint.to_json()) == checkpoint
     assert Checkpoint.from_json(checkpoint.to_json().encode()) == checkpoint
@@ -67,7 +67,7 @@ def test_what_is_written_is_read_back() -> None:
     assert Manifest.from_json(manifest.to_json()) == manifest
     assert str(Manifest.from_json(manifest.to_json()).sums["amount"]) == "1234567890123456789.10"
     for reads, text in ((Manifest.from_json, checkpoint.to_json()), (Checkpoint.from_json, manifest.to_json())):
-        with pytest.raises(ConfigurationError, match="is not a"):
+        with pytest.raises(ConfigurationError, match="is not one written by amili_async"):
             reads(text)
 
 
@@ -89,18 +89,18 @@ def test_what_is_written_is_read_back() -> None:
         '{"version": 1, "resource": "x"}',
     ],
 )
-def test_what_is_none_is_refused(kind: Any, text: str | bytes) -> None:
-    """Anything that is not one is refused with the name of what was expected, and without its text."""
-    with pytest.raises(ConfigurationError, match=f"not a {kind.__name__.lower()}") as caught:
+def test_other_json_raises(kind: Any, text: str | bytes) -> None:
+    """The error names what was expected, and shows nothing of the text."""
+    with pytest.raises(ConfigurationError, match=f"this {kind.__name__.lower()} is not one written by") as caught:
         kind.from_json(text)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
-def test_another_version_is_named() -> None:
-    """One of a later release says which version it is, before anything else is looked at."""
-    text = msgspec.json.encode({"version": VERSION + 1, "new_field": 1})
+def test_another_version_raises_with_its_number() -> None:
+    """The version is checked before the other fields, which a later release may have changed."""
+    text = msgspec.json.encode({"version": CHECKPOINT_VERSION + 1, "new_field": 1})
     for kind in (Checkpoint, Manifest):
-        with pytest.raises(ConfigurationError, match=f"version {VERSION + 1}"):
+        with pytest.raises(ConfigurationError, match=f"version {CHECKPOINT_VERSION + 1}"):
             kind.from_json(text)
 
 
@@ -117,15 +117,15 @@ def test_another_version_is_named() -> None:
         {"bound": None},
     ],
 )
-def test_a_damaged_checkpoint_is_refused(changes: dict[str, Any]) -> None:
-    """Ranges that are no ranges of ids, or overlap, would lose or double rows: better none than such a one."""
+def test_a_damaged_checkpoint_raises(changes: dict[str, Any]) -> None:
+    """Ranges that are no ranges of ids, or that overlap, would lose or repeat rows."""
     fields = msgspec.json.decode(Checkpoint(**FINISHED, ranges=LEFT).to_json())
     with pytest.raises(ConfigurationError):
         Checkpoint.from_json(msgspec.json.encode(fields | changes))
 
 
-def test_a_fingerprint_stands_for_resource_and_filter() -> None:
-    """It is the same whatever the order of the parts, another for any other value, and shows none."""
+def test_a_fingerprint_identifies_resource_and_filter() -> None:
+    """It does not depend on the order of the keys, differs for every other value, and shows none."""
     one = fingerprint("finance--payouts", {"amount": {"$gt": 1, "$lt": Decimal("2.5")}, "article": "canary"})
     assert one == fingerprint("finance--payouts", {"article": "canary", "amount": {"$lt": Decimal("2.5"), "$gt": 1}})
     others = [
@@ -139,7 +139,7 @@ def test_a_fingerprint_stands_for_resource_and_filter() -> None:
 
 
 def test_a_checkpoint_is_finished_when_nothing_is_left() -> None:
-    """Before it begins it is not, although it has no ranges yet."""
+    """Before the first response it is not, although it has no ranges yet."""
     assert Checkpoint(**FINISHED).is_finished
     assert not Checkpoint(**FINISHED, ranges=LEFT).is_finished
     assert not Checkpoint(**FINISHED, gaps=LEFT).is_finished

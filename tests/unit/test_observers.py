@@ -1,4 +1,4 @@
-"""The ready observers: log lines, counters, spans."""
+"""The ready-made observers: log lines, counters, spans."""
 
 import logging
 
@@ -16,8 +16,8 @@ FAILED = AttemptFinished(request="GET /finance--payouts", status=None, error="Ti
 RETRIED = RetryScheduled(request="GET /finance--payouts", attempt=1, wait=0.5, error="TimedOut")
 
 
-def test_log_lines_have_the_level_that_the_event_deserves(caplog: pytest.LogCaptureFixture) -> None:
-    """A retry is a warning, a try is for debugging; each line holds the facts."""
+def test_each_event_is_logged_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
+    """A retry is a warning, an attempt is for debugging; each line holds the fields."""
     observe = LogEvents()
     with caplog.at_level(logging.DEBUG, logger="amili_async"):
         observe(ANSWERED)
@@ -35,14 +35,14 @@ def test_log_lines_have_the_level_that_the_event_deserves(caplog: pytest.LogCapt
 def test_a_payment_that_is_not_completed_is_a_warning(
     status: str, level: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who reads only warnings still learns of each payment that was not settled as meant."""
+    """A reader of warnings alone learns of each payment that was not settled as intended."""
     with caplog.at_level(logging.DEBUG, logger="amili_async"):
         LogEvents()(PaymentRegistered(request="POST /creditor--payments", status=status, was_found=False))
     assert [record.levelname for record in caplog.records] == [level]
 
 
-def test_counters_count_tries_statuses_errors_and_bytes() -> None:
-    """What a metrics exporter needs, and nothing that has to be reset."""
+def test_attempts_statuses_errors_and_bytes_are_counted() -> None:
+    """All that a metrics exporter needs, and nothing that must be reset."""
     observe = CountEvents()
     for event in (ANSWERED, FAILED, RETRIED, ANSWERED):
         observe(event)
@@ -53,8 +53,8 @@ def test_counters_count_tries_statuses_errors_and_bytes() -> None:
     assert (observe.size, observe.seconds) == (2000, 1.5)
 
 
-def test_each_try_becomes_a_span_and_other_events_join_the_current_one() -> None:
-    """Spans carry method, path, status and duration; a failed try is marked as such."""
+def test_each_attempt_becomes_a_span_and_other_events_join_the_current_one() -> None:
+    """Spans hold method, path, status and duration; a failed attempt has the status ERROR."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
+from amili_async.conditions import field
 from amili_async.errors import ConfigurationError
-from amili_async.query import Query, RangedQuery, build_query, encode_projection, field
+from amili_async.query import Query, RangedQuery, build_query, encode_projection
 
 CREDITOR = "686e6ed854377058c2dd10bd"
 CANARY = "CANARY"
 
 
-def test_the_query_of_the_apis_example() -> None:
+def test_the_query_of_the_api_guide() -> None:
     """A creditor's bookings of a month: the example's filter and projection, but half-open and with right weekdays."""
     names = ["booking_date", "article", "state", "total_amount", "amount", "vat_amount", "finance_category"]
     names += ["payout_reference", "reference_number", "invoice_number"]
@@ -39,7 +40,7 @@ def test_the_query_of_the_apis_example() -> None:
 
 
 def test_the_filter_of_the_apis_example_as_a_mapping() -> None:
-    """The example's own filter is accepted as it stands, its wrong weekday mended."""
+    """The filter of the example is accepted unchanged, except that its wrong weekday is corrected."""
     month = {"$gte": "Mon, 01 Jun 2025 00:00:00 GMT", "$lte": "Mon, 30 Jun 2025 23:59:59 GMT"}
     query = build_query({"creditor": CREDITOR, "booking_date": month})
     assert json.loads(query.where) == {
@@ -49,8 +50,8 @@ def test_the_filter_of_the_apis_example_as_a_mapping() -> None:
 
 
 @pytest.mark.parametrize("where", [None, {}])
-def test_nothing_asked_for_is_everything_by_id(where: Any) -> None:
-    """Without filter and projection nothing is sent for them, and the order is by `_id`."""
+def test_without_arguments_all_records_are_requested_by_id(where: Any) -> None:
+    """No filter and no projection are sent, and the sort is `_id`."""
     assert build_query(where) == Query(where="", sort="_id", projection="", description="")
 
 
@@ -82,13 +83,13 @@ def test_the_json_is_compact() -> None:
     ],
 )
 def test_the_sort_forms(sort: Any, sent: str) -> None:
-    """A text or a list, `-` for descending, short names; `_id` decides between equals."""
+    """A text or a list, `-` for descending, short names; `_id` is the last."""
     assert build_query(sort=sort).sort == sent
 
 
 @given(st.lists(st.sampled_from(["a", "-b", "c.d", "-_id", "id", "-created", "amount"]), unique=True))
 def test_every_sort_is_total(names: list[str]) -> None:
-    """Whatever is asked for, the last key is `_id`, and no name stands twice."""
+    """For any sort the last name is `_id`, and no name appears twice."""
     keys = build_query(sort=names).sort.split(",")
     assert keys[-1].lstrip("-") == "_id"
     assert len({key.lstrip("-") for key in keys}) == len(keys)
@@ -121,8 +122,8 @@ def test_every_sort_is_total(names: list[str]) -> None:
         field("amount"),
     ],
 )
-def test_a_sort_that_the_server_would_ignore_or_break_on_is_refused(sort: Any) -> None:
-    """Empty parts, doubled names, keywords and other forms are refused before they are sent."""
+def test_a_sort_that_the_server_would_ignore_or_fail_on_raises(sort: Any) -> None:
+    """Empty parts, duplicate names, keywords and other forms raise before anything is sent."""
     with pytest.raises(ConfigurationError):
         build_query(sort=sort)
 
@@ -149,7 +150,7 @@ def test_a_sort_that_the_server_would_ignore_or_break_on_is_refused(sort: Any) -
     ],
 )
 def test_the_projection_forms(projection: Any, sent: Any) -> None:
-    """A list means these fields, a mapping either these or all but these; short names count."""
+    """A list names the fields, a mapping either the fields or those to leave out; short names are accepted."""
     encoded = encode_projection(projection)
     assert (json.loads(encoded) if encoded else "") == sent
 
@@ -174,8 +175,8 @@ def test_the_projection_forms(projection: Any, sent: Any) -> None:
         {"$where": 1},
     ],
 )
-def test_a_projection_that_makes_no_sense_is_refused(projection: Any) -> None:
-    """A single name, mixed or other values and what is no name are refused before anything is sent."""
+def test_an_invalid_projection_raises(projection: Any) -> None:
+    """A single name, mixed or other values, and invalid names raise before anything is sent."""
     with pytest.raises(ConfigurationError):
         encode_projection(projection)
 
@@ -184,7 +185,7 @@ def test_a_projection_that_makes_no_sense_is_refused(projection: Any) -> None:
 
 
 def test_a_query_does_not_show_its_values() -> None:
-    """Its repr tells the shape of the filter, sort and projection, but no value."""
+    """Its repr has the fields of the filter, sort and projection, but no value."""
     query = build_query({"state": CANARY}, projection=["state"])
     assert repr(query) == """Query(where=<state …>, sort='_id', projection='{"state":1}')"""
     assert CANARY not in pretty_repr(query)
@@ -192,7 +193,7 @@ def test_a_query_does_not_show_its_values() -> None:
 
 
 def test_a_query_is_a_value() -> None:
-    """Equal questions are equal queries, also after copying and pickling."""
+    """Queries with the same filter, sort and projection are equal, also after copying and pickling."""
     query = build_query(field("state") == "a", sort="-amount")
     assert query == build_query({"state": "a"}, sort=["-amount"])
     assert hash(query) == hash(copy.copy(query))
@@ -200,7 +201,7 @@ def test_a_query_is_a_value() -> None:
 
 
 def test_a_field_shows_its_name() -> None:
-    """The name is the API's, whatever it was called."""
+    """The name is the API's, also for a short name."""
     assert repr(field("created")) == "field('_created')"
 
 
@@ -215,17 +216,17 @@ def test_a_field_shows_its_name() -> None:
     ],
 )
 def test_a_range_of_ids_is_added_to_any_filter(document: dict[str, Any]) -> None:
-    """The server reads the filter, with the range beside it and both as they were given."""
-    asked = RangedQuery(document=document, projection='{"amount":1}')
-    sent = dict(parse_qsl(asked.between("a" * 24, "b" * 24).encoded))
+    """The server gets the filter and the range, both unchanged."""
+    ranged = RangedQuery(document=document, projection='{"amount":1}')
+    sent = dict(parse_qsl(ranged.between("a" * 24, "b" * 24).encoded))
     ids = {"_id": {"$gt": "a" * 24, "$lte": "b" * 24}}
     where = json.loads(sent.pop("where"))
     assert where == ({"$and": [document, ids]} if "_id" in document else document | ids)
     assert sent == {"sort": "_id", "projection": '{"amount":1}'}
-    assert "creditor" not in repr(asked) or "5" * 24 not in repr(asked)
+    assert "creditor" not in repr(ranged) or "5" * 24 not in repr(ranged)
 
 
-def test_the_whole_of_a_range_query_has_no_range() -> None:
-    """What is asked for before the bound is known is the filter alone."""
-    asked = RangedQuery(document={"article": "capital"})
-    assert dict(parse_qsl(asked.whole().encoded)) == {"where": '{"article":"capital"}', "sort": "_id"}
+def test_the_whole_of_a_ranged_query_has_no_range() -> None:
+    """The first request, before the bound is known, has the filter alone."""
+    ranged = RangedQuery(document={"article": "capital"})
+    assert dict(parse_qsl(ranged.whole().encoded)) == {"where": '{"article":"capital"}', "sort": "_id"}

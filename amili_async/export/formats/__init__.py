@@ -1,38 +1,43 @@
 """The formats, by the suffix of the file's name, and what each must be able to do."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ConfigurationError, ExportFailed, UnreadableResponse
 from amili_async.export.formats.csv import Csv
-from amili_async.export.formats.merge import Frames
 from amili_async.export.formats.ndjson import Ndjson
 from amili_async.export.formats.parquet import Parquet
-from amili_async.export.spool import Frame
+from amili_async.export.records import UnencodableValue, id_of
+from amili_async.export.spool import Frame, Frames
 from amili_async.filters import check_name
+
+__all__ = ["FORMATS", "Csv", "Format", "Ndjson", "Parquet", "check_fields", "encode_records", "format_for", "suffix_of"]
+
+_FAILURES = (UnencodableValue, TypeError, ValueError, OverflowError, RecursionError, UnreadableResponse)
 
 
 class Format(Protocol):
     """One kind of file, for records of one type."""
 
     def encode(self, records: Sequence[Any]) -> bytes:
-        """The payload of a frame of these records; an error of any kind where one of them does not fit."""
+        """The payload of a frame of these records; an error of any kind if one of them does not fit."""
 
     def write(self, file: BinaryIO, frames: Frames) -> int:
-        """The whole file out of its frames; returns the number of rows."""
+        """Write the whole file from its frames; returns the number of rows."""
 
-    def merge(self, path: Path, frames: Iterator[Frame], gone: frozenset[str]) -> Iterator[Frame]:
-        """The rows of an older file and of *frames*, both ascending by id, without those that are gone.
+    def merge(self, path: Path, frames: Iterator[Frame], removed: frozenset[str]) -> Iterator[Frame]:
+        """The rows of an older file and of *frames*, both ascending by `_id`, without the *removed* ones.
 
-        Where both have an id, the row of *frames* counts.
+        Where both have an `_id`, the row of *frames* replaces the older one.
         """
 
     def read_ids(self, path: Path) -> Iterator[str]:
         """The ids in a file, in its order."""
 
     def check(self, path: Path) -> None:
-        """`ConfigurationError` where rows cannot be merged into this file."""
+        """`ConfigurationError` if rows cannot be merged into this file."""
 
 
 FORMATS: Mapping[str, Callable[[Sequence[str] | None, type[Any] | None], Format]] = {
@@ -41,13 +46,13 @@ FORMATS: Mapping[str, Callable[[Sequence[str] | None, type[Any] | None], Format]
     ".csv": Csv,
     ".parquet": Parquet,
 }
-"""Suffix to format; given the chosen fields and the record type, each `None` where there is none."""
+"""Suffix to format; called with the chosen fields and the record type, each `None` if there is none."""
 
 
 def format_for(path: Path, fields: Sequence[str] | None = None, record: type[Any] | None = None) -> Format:
     """The format that the suffix of *path* names, for *fields* or for all fields of a record type.
 
-    `ConfigurationError` for another suffix, and where the format needs a library that is not there.
+    `ConfigurationError` for another suffix, and if the library that the format needs is not installed.
     """
     make = FORMATS.get(suffix_of(path))
     if make is None:
@@ -57,14 +62,38 @@ def format_for(path: Path, fields: Sequence[str] | None = None, record: type[Any
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that stands for the format."""
+    """The suffix that names the format."""
     return path.suffix.lower()
 
 
 def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The API's names, each once; `None` for no choice, `ConfigurationError` for an empty one or for no names."""
+    """The API's names, each once; `None` for no choice, `ConfigurationError` for an empty one or invalid names."""
     if fields is None:
         return None
+    # A lone string is a sequence of its letters.
     if not fields or isinstance(fields, str):
         raise ConfigurationError("fields must name at least one field, in a list")
     return tuple(dict.fromkeys(check_name(name) for name in fields))
+
+
+def encode_records(file_format: Format, records: Sequence[Any], *, path: Path) -> bytes:
+    """The payload of all records, or `ExportFailed` that names the first one that does not fit."""
+    with suppress(*_FAILURES):
+        return file_format.encode(records)
+    for record in records:
+        _check_alone(file_format, record, path)
+    raise ExportFailed(f"{path}: these records cannot be written together", path=path)
+
+
+def _check_alone(file_format: Format, record: Any, path: Path) -> None:
+    try:
+        file_format.encode((record,))
+    except _FAILURES as error:
+        # The text of all other errors may quote the record.
+        reason = f": {error}" if isinstance(error, UnencodableValue) else ""
+    else:
+        return
+    row_id = id_of(record)
+    name = "a record" if row_id is None else f"record {row_id}"
+    # Raised outside the `except` clause, so that no traceback shows the error that may quote the record.
+    raise ExportFailed(f"{path}: {name} cannot be written{reason}", path=path, record_id=row_id)

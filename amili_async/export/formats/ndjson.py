@@ -1,23 +1,19 @@
 """The format `.ndjson`, `.jsonl`: one API document per line.
 
-Money keeps the exact digits with which it came, dates are ISO 8601 in UTC (`2025-06-13T08:00:00Z`), names are the API's
-own, and the encoding is UTF-8.
+Money keeps the digits that the API sent, dates are ISO 8601 in UTC (`2025-06-13T08:00:00Z`), names are the API's, and
+the encoding is UTF-8.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.formats.merge import Frames, Row, frames_of, merge_rows, write_frames
-from amili_async.export.records import as_document
-from amili_async.export.spool import Frame
-
-encoder = msgspec.json.Encoder(decimal_format="number")
-"""A `Decimal` is a number with all its digits, a `datetime` ISO 8601."""
+from amili_async.export.formats.merge import TextFormat, TextRow
+from amili_async.export.records import as_document, encode_lines
 
 
 class _Identified(msgspec.Struct):
@@ -27,11 +23,10 @@ class _Identified(msgspec.Struct):
 _id_decoder = msgspec.json.Decoder(_Identified)
 
 
-class Ndjson:
-    """Absent fields are absent, `null` is `null`.
+class Ndjson(TextFormat):
+    """A typed record is written without the fields that are `None`; a dict with all it has, `null` included.
 
-    The records of a dict stream keep fields that nobody documented. *fields* limits what is written, by the part of
-    each name before the first dot.
+    *fields* limits what is written, by the part of each name before the first dot.
     """
 
     def __init__(self, fields: Sequence[str] | None = None, record: type[Any] | None = None) -> None:  # noqa: ARG002
@@ -42,31 +37,20 @@ class Ndjson:
             records = [_choose(as_document(record), self._names) for record in records]
         elif records and not isinstance(records[0], msgspec.Struct):
             records = [as_document(record) for record in records]
-        return encoder.encode_lines(records)
+        return encode_lines(records)
 
-    def write(self, file: BinaryIO, frames: Frames) -> int:
-        return write_frames(file, frames())
-
-    def merge(self, path: Path, frames: Iterator[Frame], gone: frozenset[str]) -> Iterator[Frame]:
-        new = (row for frame in frames for row in _read_rows(frame.payload.splitlines(keepends=True)))
-        with path.open("rb") as file:
-            yield from frames_of(merge_rows(_read_rows(file), new, gone=gone))
-
-    def read_ids(self, path: Path) -> Iterator[str]:
-        with path.open("rb") as file:
-            for id, _ in _read_rows(file):  # noqa: A001 - that is its name
-                yield id
+    def read_rows(self, lines: Iterable[bytes]) -> Iterator[TextRow]:
+        # A line is a row: JSON has no line end within a value, since strings escape it.
+        for line in lines:
+            yield _id_decoder.decode(line).id, line
 
     def check(self, path: Path) -> None:
         with path.open("rb") as file, suppress(msgspec.MsgspecError, ValueError):
-            next(_read_rows(file), None)
+            next(self.read_rows(file), None)
             return
-        raise ConfigurationError(f"{path} cannot be brought up to date: its rows have no _id")
-
-
-def _read_rows(lines: Any) -> Iterator[Row]:
-    for line in lines:
-        yield _id_decoder.decode(line).id, line
+        raise ConfigurationError(
+            f"{path} cannot be brought up to date: its rows have no _id; export it again with that field"
+        )
 
 
 def _choose(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

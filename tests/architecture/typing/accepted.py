@@ -1,18 +1,21 @@
-"""What type checkers must infer; never run, held to by test_typing.py."""
+"""The types that type checkers must infer; checked by test_typing.py, never run."""
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, assert_type
+from pathlib import Path
+from typing import Any, Literal, assert_type
 
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 
 from amili_async import (
     AmiliClient,
+    AuthTokenProvider,
     Checkpoint,
     Condition,
     CreatedPayment,
     CreditorPayment,
+    CreditorPayments,
     Difference,
     Extraction,
     Manifest,
@@ -20,30 +23,81 @@ from amili_async import (
     Page,
     PaymentOutcome,
     Payout,
+    Payouts,
     PayoutSpecification,
+    PayoutSummary,
     Plan,
+    Priority,
+    Quota,
     Reconciliation,
     Stream,
     Token,
     field,
     reconcile_payout,
 )
+from amili_async.errors import (
+    ExportFailed,
+    ExtractionInterrupted,
+    PaymentError,
+    PaymentNotCompleted,
+    PaymentOutcomeUnknown,
+)
 
 
 class Line(Struct):
-    """A caller's own type."""
+    """A type of the caller."""
 
     total_amount: Decimal
 
 
 async def fetch_token() -> Token:
-    """A token source of the caller's."""
+    """A token source of the caller."""
     return Token(value="x", lifetime=60)
+
+
+class SharedLimiter:
+    """A rate limiter of the caller, written with public names."""
+
+    async def acquire(self, priority: Priority) -> None:
+        """Wait for a permit."""
+
+    def release_unused(self) -> None:
+        """Release a permit."""
+
+    def on_response(self, quota: Quota | None = None) -> None:
+        """Release a permit."""
+
+    def on_rate_limited(self, seconds: float | None) -> float:
+        """Pause."""
+        return seconds or 60.0
+
+    def close(self) -> None:
+        """Fail the waiting calls."""
+
+
+def read(error: Exception) -> None:
+    """The attributes of errors."""
+    if isinstance(error, PaymentOutcomeUnknown):
+        assert_type(error.payment, NewCreditorPayment)
+        assert_type(error.payment.amount, Decimal)
+    elif isinstance(error, PaymentNotCompleted):
+        assert_type(error.payment, CreatedPayment)
+        assert_type(error.created, CreatedPayment)
+    elif isinstance(error, PaymentError):
+        assert_type(error.payment, NewCreditorPayment | CreatedPayment)
+        assert_type(error.reference, str)
+    elif isinstance(error, ExtractionInterrupted):
+        assert_type(error.checkpoint, Checkpoint)
+    elif isinstance(error, ExportFailed):
+        assert_type(error.path, Path)
 
 
 async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     """Every public call, with the type that it must have."""
-    AmiliClient("https://api.example.com", auth=fetch_token)
+    AmiliClient("https://api.example.com", auth=fetch_token, rate_limit=SharedLimiter())
+    assert_type(amili.auth, AuthTokenProvider)
+    assert_type(amili.payouts, Payouts)
+    assert_type(amili.creditor_payments, CreditorPayments)
     assert_type(await amili.auth.get_valid_token(), str)
     condition = (field("creditor") == "x") & ~(field("amount") > 5) | field("state").is_in(["reminder"])
     assert_type(condition, Condition)
@@ -57,7 +111,7 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(await amili.creditor_payments.page(2, page_size=10), Page[CreditorPayment])
     assert_type(await amili.creditor_payments.page(into=Line), Page[Line])
     assert_type(await amili.creditor_payments.count(), int)
-    assert_type((await amili.creditor_payments.create(payment, patience=5)).raise_for_status(), CreatedPayment)
+    assert_type((await amili.creditor_payments.create(payment, lookup_timeout=5)).raise_for_status(), CreatedPayment)
     assert_type(await amili.creditor_payments.find(payment), CreatedPayment | None)
     async for outcome in amili.creditor_payments.create_many([payment], concurrency=2):
         assert_type(outcome, PaymentOutcome)
@@ -67,11 +121,20 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(reconcile_payout(Payout(id="x"), [PayoutSpecification(id="y")]), Reconciliation)
     assert_type(amili.payouts.stream().pages(), AsyncGenerator[Page[Payout], None])
     assert_type(await amili.payouts.stream().first(), Payout | None)
-    assert_type(await amili.payouts.stream().collect(), list[Payout])
+    payouts = await amili.payouts.stream().collect()
+    assert_type(payouts, list[Payout])
+    assert_type(sum((each.total_amount or Decimal(0) for each in payouts), Decimal(0)), Decimal)
+    assert_type(sum(each.amount for each in payouts if each.amount is not None), Decimal | Literal[0])
+    assert_type(sorted(each.payout_date for each in payouts if each.payout_date), list[datetime])
     async for payout in amili.payouts.stream():
         assert_type(payout.id, str)
-        assert_type(payout.total_amount, Decimal | UnsetType | None)
-        assert_type(payout.payout_date, datetime | UnsetType | None)
+        assert_type(payout.total_amount, Decimal | None)
+        assert_type(payout.payout_date, datetime | None)
+        assert_type(payout.finance_category, str | None)
+        assert_type(payout.summary, dict[str, PayoutSummary] | None)
+        if payout.total_amount is not None and payout.total_amount > 5:
+            assert_type(payout.total_amount + 1, Decimal)
+            assert_type(f"{payout.total_amount:.2f}", str)
     async for line in amili.payouts.stream(into=Line):
         assert_type(line.total_amount, Decimal)
     extraction = amili.payouts.extract(condition, parts=4)

@@ -1,11 +1,11 @@
-"""How far an export is, in words."""
+"""The progress of a long command, in words."""
 
 import pytest
 
-from amili_async.cli.progress import LINE_EVERY, Meter, _write_lines, show_duration
+from amili_async.cli.progress import LINE_INTERVAL, Meter, show_duration, write_lines
 
 
-class Stopwatch:
+class ManualClock:
     """A clock that the test sets."""
 
     def __init__(self) -> None:
@@ -16,9 +16,9 @@ class Stopwatch:
 
 
 @pytest.mark.parametrize(
-    ("notes", "says"),
+    ("updates", "description"),
     [
-        ([], "0 rows"),
+        ([], "no rows"),
         ([(0.0, 100, None, None)], "100 rows"),
         ([(0.0, 100, 1000, None)], "100 of 1,000 rows"),
         ([(0.0, 0, 1000, None), (10.0, 500, 1000, None)], "500 of 1,000 rows, 50/s, about 10 s left"),
@@ -27,33 +27,33 @@ class Stopwatch:
         ([(0.0, 0, 1000, None), (1.0, 1000, 1000, 0.0)], "1,000 of 1,000 rows, 1,000/s"),
     ],
 )
-def test_a_meter_says_what_it_knows(notes: list[tuple[float, int, int | None, float | None]], says: str) -> None:
-    """Rows, rate and the time that is left, by the rate or by the budget, whichever is longer.
+def test_a_meter_describes_what_is_known(
+    updates: list[tuple[float, int, int | None, float | None]], description: str
+) -> None:
+    """Rows, rate and remaining time, by the rate or by the rate limiter, whichever is longer.
 
-    Rows that were there when it began, as in a resumed export, are not counted as speed.
+    Rows of the first update, as in a resumed export, do not count as speed.
     """
-    clock = Stopwatch()
+    clock = ManualClock()
     meter = Meter(clock)
-    for clock.seconds, rows, total, budgeted in notes:
-        meter.note(rows, total, budgeted)
-    assert meter.describe() == says
+    for clock.seconds, rows, total, limited in updates:
+        meter.update(rows, total, limited)
+    assert meter.describe() == description
 
 
-@pytest.mark.parametrize(
-    ("seconds", "says"), [(0.0, "1 s"), (89.4, "89 s"), (90.0, "2 min"), (540.0, "9 min"), (36_000.0, "10.0 h")]
-)
-def test_a_duration_has_one_unit(seconds: float, says: str) -> None:
-    """The one that a person would use."""
-    assert show_duration(seconds) == says
+def test_a_duration_has_one_unit() -> None:
+    """Seconds, minutes or hours."""
+    for seconds, shown in ((0.0, "1 s"), (89.4, "89 s"), (90.0, "2 min"), (540.0, "9 min"), (36_000.0, "10.0 h")):
+        assert show_duration(seconds) == shown
 
 
-def test_plain_lines_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody watches, a line every ten seconds and no more."""
-    clock = Stopwatch()
-    tell = _write_lines("payouts", Meter(clock), clock)
+def test_plain_lines_have_an_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where stderr is no terminal, one line is written every ten seconds."""
+    clock = ManualClock()
+    report = write_lines("payouts", Meter(clock), clock)
     for second in range(25):
         clock.seconds = float(second)
-        tell(100 * second, 10_000, None)
+        report(100 * second, 10_000, None)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 25 // LINE_EVERY
+    assert len(lines) == 25 // LINE_INTERVAL
     assert lines[0] == "payouts: 1,000 of 10,000 rows, 100/s, about 2 min left"

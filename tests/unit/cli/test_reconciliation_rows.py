@@ -6,10 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
 from amili_async import PayoutSummary
-from amili_async.cli.reconciliation_rows import CSV_COLUMNS, CsvRows, JsonRows
+from amili_async.cli.reports.reconciliation_rows import CSV_COLUMNS, CsvRows, JsonRows
 from amili_async.reconciliation.comparison import Reconciliation
 from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
 
@@ -30,8 +29,8 @@ def read_csv(*reconciliations: Reconciliation) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines(keepends=True), strict=True))
 
 
-def test_json_holds_everything() -> None:
-    """What identifies the payout, both sides, the sums per article, and each difference with its parts."""
+def test_json_is_complete() -> None:
+    """It identifies the payout and has both sides, the sums per article, and each difference."""
     rows = (make_specification("a"), make_specification("b", article="cost"))
     document = read_json(differ(total_amount=Decimal("250.50"), rows=rows))
     sums = {"amount": 100, "vat_amount": 25, "total_amount": 125}
@@ -68,7 +67,7 @@ def test_json_holds_everything() -> None:
 
 
 def test_json_names_the_specification_at_fault() -> None:
-    """A foreign one and one whose amounts do not add up, with both sides."""
+    """One of another currency, and one whose amounts do not add up, with both sides."""
     rows = (make_specification("a", currency="EUR"), make_specification("b", total_amount=None))
     differences = read_json(differ(rows=rows, total_amount=Decimal(125)))["differences"]
     found = {each["kind"]: (each["specification"], each["stated"], each["found"]) for each in differences}
@@ -76,8 +75,8 @@ def test_json_names_the_specification_at_fault() -> None:
     assert found["row"] == ("b" * 24, None, 125)
 
 
-def test_digits_are_those_that_came() -> None:
-    """A number is neither rounded nor shortened, in either form, and noise is marked."""
+def test_digits_are_those_of_the_api() -> None:
+    """Neither format rounds or shortens a number, and noise is marked."""
     reconciliation = differ(amount=Decimal("200.0"), total_amount=NOISE)
     line = JsonRows().encode(reconciliation)
     assert b'"stated":{"amount":200.0,"vat_amount":50,"total_amount":250.00000000000003}' in line
@@ -88,23 +87,23 @@ def test_digits_are_those_that_came() -> None:
 
 
 def test_sums_are_exact() -> None:
-    """A tenth and two tenths are three tenths."""
+    """0.1 + 0.2 is 0.3."""
     rows = [make_specification(letter, amount=Decimal(f"0.{letter}")) for letter in "12"]
     reconciliation = differ(rows=tuple(rows))
     assert b'"found":{"amount":0.3,' in JsonRows().encode(reconciliation)
     assert read_csv(reconciliation)[0]["found_amount"] == "0.3"
 
 
-@pytest.mark.parametrize("missing", [None, UNSET, Decimal("NaN"), Decimal("Infinity")])
-def test_what_is_not_known_is_null_or_empty(missing: Any) -> None:
-    """Absent, `null` and not a number are all no number, and the line is JSON nevertheless."""
+@pytest.mark.parametrize("missing", [None, Decimal("NaN"), Decimal("Infinity")])
+def test_an_unknown_number_is_null_or_empty(missing: Any) -> None:
+    """Absent, `null` and NaN are the same, and the line is valid JSON."""
     reconciliation = differ(amount=missing)
     assert read_json(reconciliation)["stated"]["amount"] is None
     assert read_csv(reconciliation)[0]["stated_amount"] == ""
 
 
-def test_a_payout_that_does_not_exist_has_only_what_was_found() -> None:
-    """Its id, and the sums of the specifications that name it."""
+def test_a_payout_that_does_not_exist_states_nothing() -> None:
+    """It has its id and the sums of the specifications that name it."""
     document = read_json(name_unknown(2))
     assert (document["payout"], document["agrees"], document["specifications"]) == ("f" * 24, False, 2)
     assert set(document["stated"].values()) == {document["currency"]} == {None}
@@ -115,7 +114,7 @@ def test_a_payout_that_does_not_exist_has_only_what_was_found() -> None:
 
 
 def test_csv_has_one_row_per_payout() -> None:
-    """Under one header, with both sides, the verdict, and what differs as a count and in words."""
+    """Under one header, with both sides, the verdict, and the differences as a count and in words."""
     first, second = read_csv(*agree(), differ(vat_amount=Decimal("50.01")))
     assert tuple(first) == tuple(second) == CSV_COLUMNS
     assert (first["agrees"], first["differences"], first["differences_in_words"]) == ("true", "0", "")
@@ -135,12 +134,12 @@ def test_csv_has_one_row_per_payout() -> None:
         "found_total_amount": "250",
         "agrees": "false",
         "differences": "1",
-        "differences_in_words": "vat_amount is 50.01, but its specifications come to 50.00",
+        "differences_in_words": "vat_amount is 50.01, but its specifications add up to 50.00",
     }
 
 
-def test_text_of_records_breaks_neither_form() -> None:
-    """Quotes, separators and line ends stay within their cell, and text is written as it came, as in an export."""
+def test_text_of_records_breaks_neither_format() -> None:
+    """Quotes, separators and line ends stay within their cell, and text is written unchanged, as in an export."""
     awkward = f'{HOSTILE}"a, b";\r\n'
     summary = {awkward: PayoutSummary(count=1)}
     reconciliation = differ(payout_reference=awkward, currency="SEK,EUR", summary=summary)

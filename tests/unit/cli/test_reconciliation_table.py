@@ -1,15 +1,14 @@
-"""What a person reads of payouts and their specifications."""
+"""Reconciliations as people read them."""
 
 import io
 import re
 from decimal import Decimal
 
 import pytest
-from msgspec import UNSET
 
-from amili_async.cli.reconciliation_overview import Overview
-from amili_async.cli.reconciliation_table import print_report
-from amili_async.cli.screen import Screen
+from amili_async.cli.console import PlainConsole
+from amili_async.cli.reports.reconciliation_overview import Overview
+from amili_async.cli.reports.reconciliation_table import print_categories, print_report
 from amili_async.reconciliation.comparison import Reconciliation
 from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
 
@@ -18,32 +17,32 @@ NOISY_ROW = make_specification("b", total_amount=Decimal("125.00000000000001"))
 
 
 def show(*reconciliations: Reconciliation, width: int = 80) -> str:
-    """What is printed of them."""
-    screen, overview = Screen(), Overview()
-    screen.file, screen.width = io.StringIO(), width
+    """The printed report."""
+    console, overview = PlainConsole(), Overview()
+    console.file, console.width = io.StringIO(), width
     for reconciliation in reconciliations:
         overview.add(reconciliation)
-    print_report(screen, overview, [each for each in reconciliations if not each.agrees])
-    return screen.file.getvalue()
+    print_report(console, overview, [each for each in reconciliations if not each.agrees])
+    return console.file.getvalue()
 
 
 def cells(text: str, label: str) -> list[str]:
-    """What stands beside a label, in a table."""
+    """The cells beside a label."""
     (line,) = re.findall(rf"^{re.escape(label)}  +(.*)$", text, re.MULTILINE)
     return re.split("  +", line.strip())
 
 
 def test_payouts_that_agree_are_one_line() -> None:
-    """However many there are: how many, their specifications, and the three sums."""
+    """With their number, that of their specifications, and the three sums."""
     text = show(*agree(1_200))
     assert text.splitlines()[2].split() == ["1,200", "2,400", "SEK", "240,000.00", "60,000.00", "300,000.00"]
     assert text.endswith("\n\n1,200 payouts, 2,400 specifications: all reconciled\n")
     assert len(text.splitlines()) == 5
 
 
-def test_each_currency_has_a_line_of_its_own() -> None:
-    """Kronor and euro are never added, and a payout without a currency is neither."""
-    text = show(*agree(2), *agree(3, currency="EUR"), *agree(1, currency=UNSET))
+def test_each_currency_has_its_own_line() -> None:
+    """Currencies are never added up, and a payout without one is in neither."""
+    text = show(*agree(2), *agree(3, currency="EUR"), *agree(1, currency=None))
     assert [line.split()[:3] for line in text.splitlines()[2:5]] == [
         ["1", "2", "none"],
         ["3", "6", "EUR"],
@@ -51,13 +50,13 @@ def test_each_currency_has_a_line_of_its_own() -> None:
     ]
 
 
-def test_nothing_at_all_is_said_in_two_words() -> None:
-    """There is no table."""
+def test_no_payouts_are_two_words() -> None:
+    """Without a table."""
     assert show() == "no payouts\n"
 
 
 def test_a_differing_payout_is_named() -> None:
-    """By its id, its reference, its date and its category; what agrees of it is not shown."""
+    """By its id, reference, date and category; numbers that agree are not shown."""
     text = show(differ(total_amount=Decimal("250.01")))
     assert text.startswith(f"{PAYOUT}  Utbet 12  2025-06-13  capital\n")
     assert cells(text, "total_amount") == ["250.01", "250.00", "0.01"]
@@ -66,61 +65,61 @@ def test_a_differing_payout_is_named() -> None:
 
 
 def test_a_payout_without_fields_is_named_by_its_id() -> None:
-    """What it lacks is left out."""
-    text = show(differ(payout_reference=None, payout_date=UNSET, finance_category=None, amount=Decimal(1)))
+    """Absent fields are left out."""
+    text = show(differ(payout_reference=None, payout_date=None, finance_category=None, amount=Decimal(1)))
     assert text.startswith(f"{PAYOUT}\n")
 
 
 def test_totals_articles_and_rows_are_stated_found_and_difference() -> None:
-    """Under the API's names; a missing number says so, and of a specification it is said what is compared."""
+    """Under the API's names; a missing number is named, and a note explains the numbers of a specification."""
     rows = (make_specification("a"), make_specification("b", article="cost", total_amount=Decimal(126)))
     text = show(differ(rows=rows), width=100)
     assert cells(text, "total_amount") == ["250.00", "251.00", "-1.00"]
     assert cells(text, "capital: count") == ["2", "1", "1"]
-    assert cells(text, "cost: amount") == ["nothing", "100.00"]
+    assert cells(text, "cost: amount") == ["missing", "100.00"]
     assert cells(text, f"specification {'b' * 24}") == ["126.00", "125.00", "1.00"]
     assert "what was found is amount + vat_amount" in text
 
 
-def test_what_is_compared_of_a_specification_is_said_only_if_one_is_at_fault() -> None:
-    """A sentence that explains nothing is left out."""
+def test_the_note_on_specifications_is_shown_only_where_it_applies() -> None:
+    """It is left out where no specification is at fault."""
     assert "amount + vat_amount" not in show(differ(amount=Decimal(1)))
 
 
 def test_a_foreign_specification_is_named() -> None:
-    """By its id, with its field and the payout's."""
+    """By its id, with its currency and the payout's."""
     text = show(differ(rows=(make_specification("a"), make_specification("b", currency="EUR"))))
     assert f"\nspecification {'b' * 24} has currency EUR, not SEK\n" in text
     assert "Stated" not in text
 
 
-def test_a_payout_without_specifications_says_so() -> None:
-    """Before its numbers."""
+def test_a_payout_without_specifications_has_a_sentence() -> None:
+    """Above its numbers."""
     text = show(differ(rows=()))
     assert re.search(r"capital\nno specification names it\n", text)
     assert cells(text, "total_amount") == ["250.00", "0.00", "250.00"]
 
 
 @pytest.mark.parametrize(
-    ("count", "says"),
+    ("count", "sentence"),
     [
-        (1, "1 specification names it; it comes to 125.00 with VAT"),
-        (3, "3 specifications name it; they come to 375.00 with VAT"),
+        (1, "1 specification names it; its total is 125.00 with VAT"),
+        (3, "3 specifications name it; their total is 375.00 with VAT"),
     ],
 )
-def test_a_payout_that_does_not_exist_is_told(count: int, says: str) -> None:
-    """In plain words, with its id; the conclusion does not count it as a payout."""
+def test_a_payout_that_does_not_exist_is_explained(count: int, sentence: str) -> None:
+    """Under its id; the summary does not count it as a payout."""
     text = show(*agree(2), name_unknown(count))
-    assert f"\n{'f' * 24}\nthis payout does not exist, but {says}\n" in text
+    assert f"\n{'f' * 24}\nthis payout does not exist, but {sentence}\n" in text
     specifications = 4 + count
     assert text.endswith(
         f"\n2 payouts, {specifications} specifications: all reconciled; "
-        "1 payout that specifications name does not exist\n"
+        "1 payout named by specifications does not exist\n"
     )
 
 
 def test_float_noise_is_marked_and_counted() -> None:
-    """Beside the difference that it is, and in the conclusion where a payout has nothing else."""
+    """Beside the difference, and in the summary for payouts that have no other."""
     noisy = differ(total_amount=NOISE)
     both = differ(total_amount=NOISE, amount=Decimal(1))
     text = show(*agree(997), noisy, both, both, width=100)
@@ -130,8 +129,8 @@ def test_float_noise_is_marked_and_counted() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 50, 80, 140])
-def test_it_fits_the_terminal_and_keeps_every_digit(width: int) -> None:
-    """No table, and no number, is wider than the terminal or cut off, however long the numbers are."""
+def test_the_report_fits_the_terminal_and_keeps_every_digit(width: int) -> None:
+    """No table is wider than the terminal, and no number is cut off, however long it is."""
     long = Decimal("12345678.123456789012")
     shown = ("250.00000000000003", "0.00000000000003", "12,345,678.123456789012", "12,345,478.123456789012")
     unequal = differ(amount=long, total_amount=NOISE, rows=(make_specification("a"), NOISY_ROW))
@@ -144,8 +143,8 @@ def test_it_fits_the_terminal_and_keeps_every_digit(width: int) -> None:
     assert ("Stated" in text.split("\n\n")[1]) == (width == 140)
 
 
-def test_long_numbers_stand_one_below_the_other() -> None:
-    """Where they do not fit side by side, each has a line, digit above digit."""
+def test_long_numbers_are_below_one_another() -> None:
+    """Where they do not fit side by side, each has a line, and their digits are aligned."""
     text = show(differ(total_amount=NOISE), width=40)
     assert text.splitlines()[1:6] == [
         "total_amount",
@@ -156,14 +155,14 @@ def test_long_numbers_stand_one_below_the_other() -> None:
     ]
 
 
-def test_the_total_is_the_last_sum_to_go() -> None:
-    """A very narrow terminal shows how many there are and what they come to; what is left is folded, never cut."""
+def test_the_total_is_the_last_column_to_be_dropped() -> None:
+    """A very narrow terminal shows the count and the total, and folds instead of cutting."""
     assert show(*agree(1), width=20).splitlines()[0].split() == ["Reconciled", "Total"]
     assert show(*agree(1), width=5).startswith("Recon\nciled\n")
 
 
 def test_text_of_records_cannot_steer_the_terminal() -> None:
-    """Escape sequences, markup, line ends and letters that run backwards are shown, not obeyed."""
+    """Escape sequences, markup, line ends and reversed letters are shown, not obeyed."""
     hostile = [
         *agree(1, currency=HOSTILE),
         differ(payout_reference=HOSTILE, finance_category=HOSTILE, amount=Decimal(1)),
@@ -172,3 +171,17 @@ def test_text_of_records_cannot_steer_the_terminal() -> None:
     text = show(*hostile, width=140)
     assert text.replace("\n", "").isprintable()
     assert text.count("=1+1\\x1b[31m[red]:smile:\\n\\u202e") >= 5
+
+
+def test_the_table_of_categories_fits_the_terminal() -> None:
+    """No line is wider than the terminal; the category, the total and the verdict are always shown."""
+    found = [*agree(1), differ(amount=Decimal("200.5")), *agree(1, finance_category=None), name_unknown()]
+    for width, has_amount in ((50, False), (80, True), (140, True)):
+        console = PlainConsole()
+        console.file, console.width = io.StringIO(), width
+        print_categories(console, found)
+        table = console.file.getvalue().splitlines()
+        assert max(map(len, table)) <= width
+        assert all(word in " ".join(table) for word in ("Category", "Total", "Reconciled", "no: 1 of 2"))
+        assert ("Amount" in " ".join(table)) == has_amount
+        assert [line.split()[0] for line in table if line.strip()][-3:] == ["capital", "none", "all"]

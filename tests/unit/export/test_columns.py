@@ -11,10 +11,10 @@ from msgspec import Meta, Struct, field
 from amili_async import CreditorPayment, Payout, PayoutSpecification
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
-from amili_async.export.columns import CATEGORICAL_FIELDS, ListOf, MapOf, Scalar, StructOf, find_columns
-from amili_async.models.fields import KINDS
+from amili_async.export.columns import ListOf, MapOf, Scalar, StructOf, find_columns
+from amili_async.models.kinds import CATEGORICAL_FIELDS, KINDS
 
-_KINDS_OF_LEAVES = {
+_KINDS_OF_SCALARS = {
     Scalar.TEXT: {"text", "an id"},
     Scalar.CATEGORY: {"text"},
     Scalar.MONEY: {"a number"},
@@ -25,19 +25,19 @@ _KINDS_OF_LEAVES = {
 
 
 @pytest.mark.parametrize("record", [Payout, PayoutSpecification, CreditorPayment])
-def test_each_documented_field_holds_what_is_documented(record: Any) -> None:
-    """The record types and the table of kinds agree on every field."""
+def test_each_column_holds_what_is_documented(record: Any) -> None:
+    """The columns of the record types and the documented kinds agree on every field."""
     columns = find_columns(None, record)
     assert [column.name for column in columns] == list(fields_of(record))
     for column in columns:
         if isinstance(column.kind, Scalar):
-            assert KINDS[column.name] in _KINDS_OF_LEAVES[column.kind]
+            assert KINDS[column.name] in _KINDS_OF_SCALARS[column.kind]
         elif not isinstance(column.kind, ListOf):
             assert KINDS[column.name] == "an object"
 
 
-def test_vocabularies_are_documented_texts() -> None:
-    """No word field is misspelt."""
+def test_categorical_fields_are_documented_texts() -> None:
+    """Each categorical field is a documented text, so no name is misspelt."""
     assert {KINDS[name] for name in CATEGORICAL_FIELDS} == {"text"}
 
 
@@ -51,8 +51,8 @@ def test_chosen_fields_are_found_without_a_record_type() -> None:
     assert kinds[7:] == [Scalar.TEXT, Scalar.TEXT, Scalar.TEXT]
 
 
-def test_a_struct_of_the_callers_says_what_its_columns_hold() -> None:
-    """Its own types count, also where a documented field is something else."""
+def test_a_callers_struct_defines_its_columns() -> None:
+    """Its own types decide, also where the documented field has another type."""
 
     class Size(StrEnum):
         SMALL = "small"
@@ -76,7 +76,7 @@ def test_a_struct_of_the_callers_says_what_its_columns_hold() -> None:
     }
 
 
-def test_a_dict_has_no_fields_of_its_own() -> None:
-    """What a dict lacks is not known."""
-    with pytest.raises(ConfigurationError, match="needs fields"):
+def test_records_of_dicts_require_fields() -> None:
+    """A dict does not define the columns of a table."""
+    with pytest.raises(ConfigurationError, match="requires fields"):
         find_columns(None, dict)

@@ -1,4 +1,4 @@
-"""What is written down of an export, and what is refused when it is read."""
+"""What is saved of an export, and what is rejected when it is read."""
 
 from pathlib import Path
 
@@ -6,51 +6,53 @@ import msgspec
 import pytest
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.journal import ExportSpec, ExportState, FinishedExport, check_same, load, save
+from amili_async.export.journal import ExportSpec, ExportState, FinishedExport, check_spec, load, save
 
-PLAN = ExportSpec(resource="finance--payouts", format=".csv", fields=("_id", "amount"))
-STATE = ExportState(plan=PLAN, overwrite=False, since=False, length=47, checkpoint=msgspec.Raw(b'{"version":1}'))
-NO_UTF_8 = b'{"version":1,"plan":{"resource":"\xff"}}'
-SUMMARY = FinishedExport(plan=PLAN, rows=3, size=99, manifest=msgspec.Raw(b'{"rows":3}'))
+SPEC = ExportSpec(resource="finance--payouts", format=".csv", fields=("_id", "amount"))
+STATE = ExportState(spec=SPEC, overwrite=False, since=False, spool_length=47, checkpoint=msgspec.Raw(b'{"version":1}'))
+NO_UTF_8 = b'{"version":1,"spec":{"resource":"\xff"}}'
+FINISHED = FinishedExport(spec=SPEC, rows=3, size=99, manifest=msgspec.Raw(b'{"rows":3}'))
 
 
-def test_what_was_saved_is_read(tmp_path: Path) -> None:
-    """Both files come back as they were, and nothing else is left."""
-    for form, written in ((ExportState, STATE), (FinishedExport, SUMMARY)):
-        path = tmp_path / form.__name__
+def test_saved_documents_are_read_unchanged(tmp_path: Path) -> None:
+    """State and manifest are read as they were saved, and no other file is left."""
+    for type_, written in ((ExportState, STATE), (FinishedExport, FINISHED)):
+        path = tmp_path / type_.__name__
         save(path, written)
-        found = load(path, form)  # type: ignore[type-var]
+        found = load(path, type_)  # type: ignore[type-var]
         assert msgspec.json.decode(msgspec.json.encode(found)) == msgspec.json.decode(msgspec.json.encode(written))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ExportState", "FinishedExport"]
 
 
-def test_what_is_not_there_is_nothing(tmp_path: Path) -> None:
-    """No file is no state."""
+def test_a_missing_file_is_no_state(tmp_path: Path) -> None:
+    """Without a file there is no unfinished export."""
     assert load(tmp_path / "a", ExportState) is None
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"plan":{},"rows":"x"}', NO_UTF_8]
+    "content", [b"", b"{", b"[]", b'{"version":1}', b'{"version":1,"spec":{},"rows":"x"}', NO_UTF_8]
 )
-@pytest.mark.parametrize("form", [ExportState, FinishedExport])
-def test_another_file_of_that_name_is_refused(content: bytes, form: type[ExportState], tmp_path: Path) -> None:
-    """The sentence names the file."""
+@pytest.mark.parametrize("type_", [ExportState, FinishedExport])
+def test_a_file_with_other_content_is_rejected(content: bytes, type_: type[ExportState], tmp_path: Path) -> None:
+    """The error names the file."""
     path = tmp_path / "a.csv.checkpoint.json"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"a\.csv\.checkpoint\.json is not the"):
-        load(path, form)
+        load(path, type_)
 
 
-def test_another_version_is_refused(tmp_path: Path) -> None:
-    """A file of a later release is not read as if it were ours."""
+def test_another_version_is_rejected(tmp_path: Path) -> None:
+    """A file of another release is not interpreted."""
     path = tmp_path / "a.json"
     save(path, msgspec.structs.replace(STATE, version=2))
-    with pytest.raises(ConfigurationError, match="another version"):
+    with pytest.raises(
+        ConfigurationError, match=r"a\.json has version 2, but this release reads version 1: start again"
+    ):
         load(path, ExportState)
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk costs the new contents, never the old ones, and leaves nothing behind."""
+    """On a full disk the old content is kept, and no other file is left."""
     path = tmp_path / "a.json"
     save(path, STATE)
 
@@ -59,23 +61,27 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="No space"):
-        save(path, msgspec.structs.replace(STATE, length=99))
+        save(path, msgspec.structs.replace(STATE, spool_length=99))
     found = load(path, ExportState)
     assert found is not None
-    assert found.length == STATE.length
+    assert found.spool_length == STATE.spool_length
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
-        ("resource", "creditor--payments", "resource was finance--payouts, and is creditor--payments now"),
-        ("format", ".ndjson", "format was .csv, and is .ndjson now"),
-        ("fields", None, "fields was _id,amount, and is not chosen now"),
+        (
+            "resource",
+            "creditor--payments",
+            "with resource=finance--payouts, not resource=creditor--payments: request the same resource",
+        ),
+        ("format", ".ndjson", "with format=.csv, not format=.ndjson: request the same format"),
+        ("fields", None, "with fields=_id,amount, not fields=all: request the same fields"),
     ],
 )
-def test_what_differs_is_named(name: str, value: object, said: str) -> None:
-    """Going on with something else is refused, and the sentence says what was and what is."""
-    check_same(PLAN, PLAN, what=Path("a"))
-    with pytest.raises(ConfigurationError, match=said):
-        check_same(msgspec.structs.replace(PLAN, **{name: value}), PLAN, what=Path("a"))
+def test_the_option_that_differs_is_named(name: str, value: object, message: str) -> None:
+    """Resuming with another option is rejected with its old and its new value."""
+    check_spec(SPEC, SPEC, what=Path("a"))
+    with pytest.raises(ConfigurationError, match=message):
+        check_spec(msgspec.structs.replace(SPEC, **{name: value}), SPEC, what=Path("a"))

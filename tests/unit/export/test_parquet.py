@@ -1,4 +1,4 @@
-"""What a Parquet file holds, read back, and what cannot be put into one."""
+"""What a Parquet file holds when it is read, and what cannot be written to one."""
 
 import io
 import subprocess
@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 from msgspec.structs import replace
 from pyarrow import parquet as pq
 
 from amili_async import CreditorPayment, Payout, PayoutSpecification, PayoutSummary
 from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import export, fields_of
-from amili_async.export.formats import format_for
+from amili_async.export.formats import encode_records, format_for
 from amili_async.export.formats.parquet import ROW_GROUP
-from amili_async.export.records import encode
 from amili_async.export.spool import Frame
 from tests.support.export_records import AWKWARD, LINE, PAYOUT, UNDOCUMENTED, make_line
 
@@ -28,15 +26,15 @@ MONEY = ("amount", "vat_amount", "total_amount")
 
 
 def write(*batches: Sequence[Any], fields: Sequence[str] | None = None, record: Any = None) -> Any:
-    """The table that these batches make, read back."""
-    form = format_for(PATH, fields, record or type(batches[0][0]))
-    frames = [Frame(len(batch), encode(form, batch, path=PATH)) for batch in batches]
+    """Write these batches and read the file as a table."""
+    file_format = format_for(PATH, fields, record or type(batches[0][0]))
+    frames = [Frame(len(batch), encode_records(file_format, batch, path=PATH)) for batch in batches]
     file = io.BytesIO()
-    assert form.write(file, lambda: iter(frames)) == sum(map(len, batches))
+    assert file_format.write(file, lambda: iter(frames)) == sum(map(len, batches))
     return pq.read_table(io.BytesIO(file.getvalue()))
 
 
-def test_a_record_comes_back_as_it_was() -> None:
+def test_a_record_is_read_as_it_was_written() -> None:
     """Decimals and instants are equal, lists and objects nested, absent and null are null."""
     moment = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
     (row,) = write([replace(LINE, updated=moment)]).to_pylist()
@@ -53,7 +51,7 @@ def test_a_record_comes_back_as_it_was() -> None:
 def test_a_summary_is_nested() -> None:
     """Each article has its sums, exactly; a payout without summary has none."""
     other = replace(PAYOUT, summary={"cost": PayoutSummary(vat_amount=Decimal("0.5")), "interest": PayoutSummary()})
-    rows = write([PAYOUT, replace(PAYOUT, summary=UNSET)], [other, replace(PAYOUT, summary={})]).to_pylist()
+    rows = write([PAYOUT, replace(PAYOUT, summary=None)], [other, replace(PAYOUT, summary={})]).to_pylist()
     nothing = {"count": None, "amount": None, "vat_amount": None, "total_amount": None}
     assert [row["summary"] and dict(row["summary"]) for row in rows] == [
         {"capital": nothing | {"count": 7, "amount": Decimal("72055.99")}},
@@ -64,22 +62,22 @@ def test_a_summary_is_nested() -> None:
     assert (rows[0]["ready_for_payout"], rows[0]["finance_period_day"]) == (True, 2)
 
 
-def test_a_reference_that_is_no_text_is_json() -> None:
-    """Whatever lies in references is kept."""
+def test_a_reference_that_is_not_text_is_json() -> None:
+    """Every value in references is kept."""
     line = replace(LINE, references={"case": "x", "other": {"amount": Decimal("1.50")}, "none": None})
     (row,) = write([line]).to_pylist()
     assert dict(row["references"]) == {"case": "x", "other": '{"amount":1.50}', "none": None}
 
 
 def test_a_file_with_summaries_can_be_merged(tmp_path: Path) -> None:
-    """Nested columns survive being read, merged and written again."""
-    form, path = format_for(PATH, None, Payout), tmp_path / "a.parquet"
+    """Nested columns are unchanged after they were read, merged and written again."""
+    file_format, path = format_for(PATH, None, Payout), tmp_path / "a.parquet"
     payouts = [replace(PAYOUT, id=f"{place:024x}", summary=PAYOUT.summary if place % 2 else None) for place in range(9)]
     with path.open("wb") as file:
-        form.write(file, lambda: iter([Frame(5, form.encode(payouts[::2]))]))
+        file_format.write(file, lambda: iter([Frame(5, file_format.encode(payouts[::2]))]))
     merged = io.BytesIO()
-    frame = Frame(4, form.encode(payouts[1::2]))
-    assert form.write(merged, lambda: form.merge(path, iter([frame]), frozenset())) == 9
+    frame = Frame(4, file_format.encode(payouts[1::2]))
+    assert file_format.write(merged, lambda: file_format.merge(path, iter([frame]), frozenset())) == 9
     assert pq.read_table(merged).equals(write(payouts))
 
 
@@ -102,8 +100,8 @@ def test_money_has_the_decimals_that_it_needs(amounts: list[str], scale: int) ->
     assert table["amount"].to_pylist() == values
 
 
-def test_amounts_that_need_tidying_do_not_disturb_the_others() -> None:
-    """Whatever the form of a number, it and those beside it, in its column or in another, are exact."""
+def test_amounts_in_unusual_forms_are_exact() -> None:
+    """Whatever the form of a number, it and those beside it, in its column or another, are exact."""
     columns = {
         "amount": ["1E+3", "-0.0", "1." + "0" * 40, "99999999999999999999", None],
         "vat_amount": ["0E-30", "1E-18", "-1.50", None, "12345678901234567890.123456789012345678"],
@@ -115,15 +113,15 @@ def test_amounts_that_need_tidying_do_not_disturb_the_others() -> None:
 
 
 def test_the_last_amount_may_be_the_one_that_needs_most_decimals() -> None:
-    """Row groups that were written before it have them too, and no byte tells in which frames the rows came."""
+    """Earlier row groups have its decimals too, and no byte depends on the frames in which the rows arrived."""
     lines = [replace(make_line(place), amount=Decimal(place)) for place in range(ROW_GROUP + 2)]
     lines[-1] = replace(lines[-1], amount=Decimal("0.125"))
     files = []
     for size in (ROW_GROUP + 2, 999):
-        form, file = format_for(PATH, None, PayoutSpecification), io.BytesIO()
+        file_format, file = format_for(PATH, None, PayoutSpecification), io.BytesIO()
         batches = [lines[start : start + size] for start in range(0, len(lines), size)]
-        frames = [Frame(len(batch), form.encode(batch)) for batch in batches]
-        assert form.write(file, lambda frames=frames: iter(frames)) == len(lines)  # type: ignore[misc]
+        frames = [Frame(len(batch), file_format.encode(batch)) for batch in batches]
+        assert file_format.write(file, lambda frames=frames: iter(frames)) == len(lines)  # type: ignore[misc]
         files.append(file.getvalue())
     assert files[0] == files[1]
     with pq.ParquetFile(io.BytesIO(files[0])) as written:
@@ -131,8 +129,8 @@ def test_the_last_amount_may_be_the_one_that_needs_most_decimals() -> None:
         assert written.read(["amount"])["amount"].to_pylist() == [line.amount for line in lines]
 
 
-def test_vocabularies_are_dictionaries() -> None:
-    """A column of a few words has them once; the rest is plain text."""
+def test_categories_are_dictionaries() -> None:
+    """A column of a few texts stores each once; other columns are plain text."""
     table = write([make_line(place) for place in range(9)])
     assert str(table.schema.field("article").type) == "dictionary<values=string, indices=int32, ordered=0>"
     assert table["article"].to_pylist() == ["capital", "interest", "reminder"] * 3
@@ -140,8 +138,8 @@ def test_vocabularies_are_dictionaries() -> None:
 
 
 @pytest.mark.parametrize("record", [Payout, PayoutSpecification, CreditorPayment])
-def test_no_record_at_all_makes_a_file_with_all_columns(record: Any) -> None:
-    """The types are those of a file with rows."""
+def test_a_file_without_records_has_all_columns(record: Any) -> None:
+    """The types of its columns are those of a file with rows."""
     empty = write(record=record)
     assert empty.schema.names == list(fields_of(record))
     assert empty.num_rows == 0
@@ -149,7 +147,7 @@ def test_no_record_at_all_makes_a_file_with_all_columns(record: Any) -> None:
 
 
 def test_chosen_fields_of_dicts_are_columns() -> None:
-    """Documented ones have their types, dotted ones too; any other is text, and JSON where it is none."""
+    """Documented ones have their types, dotted ones too; any other is text, or JSON of another value."""
     record = {
         "_id": "a",
         "amount": 7,
@@ -182,18 +180,18 @@ def test_chosen_fields_of_dicts_are_columns() -> None:
     ],
 )
 def test_a_value_that_does_not_fit_is_named(field: str, value: Any) -> None:
-    """The error has file, record and field, and not the value."""
+    """The error has the file, the record and the field, but not the value."""
     wrong = replace(make_line(3), **{field: value})
     with pytest.raises(ExportFailed) as caught:
         write([make_line(1), make_line(2), wrong, make_line(4)])
-    assert str(caught.value).startswith(f"a.parquet: record {wrong.id} cannot be put into it: {field} ")
+    assert str(caught.value).startswith(f"a.parquet: record {wrong.id} cannot be written: {field} ")
     assert str(value) not in str(caught.value)
     assert (caught.value.record_id, caught.value.path) == (wrong.id, PATH)
 
 
-def test_an_undocumented_shape_of_a_documented_field_is_named() -> None:
-    """A dict may hold anything: a date that is none does not become null."""
-    with pytest.raises(ExportFailed, match=r"record 6774e8021e69178178006e27 .*: payout_date is no date"):
+def test_a_documented_field_of_another_type_is_named() -> None:
+    """A dict may hold anything: text in the place of a date does not become null."""
+    with pytest.raises(ExportFailed, match=r"record 6774e8021e69178178006e27 .*: payout_date is not a date"):
         write([UNDOCUMENTED], fields=("_id", "payout_date"))
 
 
@@ -202,14 +200,14 @@ async def no_lines() -> AsyncIterator[PayoutSpecification]:
     yield LINE
 
 
-async def test_nothing_of_nothing_is_a_file_without_columns(tmp_path: Path) -> None:
-    """Where neither fields nor a record say what there is, the file is valid all the same."""
+async def test_a_file_without_fields_and_records_has_no_columns(tmp_path: Path) -> None:
+    """Without fields and without a record the columns are unknown, and the file is still valid."""
     assert (await export(no_lines(), tmp_path / "a.parquet")).rows == 0
     assert pq.read_table(tmp_path / "a.parquet").num_columns == 0
 
 
-def test_pyarrow_is_loaded_only_where_it_is_needed() -> None:
-    """Importing the export, and writing text, costs none of it."""
+def test_pyarrow_is_imported_only_for_parquet() -> None:
+    """Neither importing the package nor writing text imports it."""
     program = (
         "import sys; from pathlib import Path; from amili_async import Payout; "
         "from amili_async.export.formats import format_for; "
@@ -219,8 +217,8 @@ def test_pyarrow_is_loaded_only_where_it_is_needed() -> None:
     assert printed.strip() == "False"
 
 
-def test_without_pyarrow_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one command that helps is in the sentence."""
+def test_without_pyarrow_the_error_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error holds the command that installs it."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'amili-async\[parquet\]'"):
         format_for(PATH)

@@ -1,10 +1,11 @@
-"""The file of frames: what comes back from it, and what it refuses."""
+"""The file of frames: what is read from it, and which files it rejects."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_async.errors import ConfigurationError
@@ -12,22 +13,24 @@ from amili_async.export.spool import KEY_SIZE, MAGIC, Frame, Spool, open_spool
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    """An empty one."""
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """An empty spool."""
     spool = open_spool(tmp_path / "a.csv.part")
     spool.clear()
-    return spool
+    yield spool
+    spool.close()
 
 
 def key(number: int) -> bytes:
     return number.to_bytes(KEY_SIZE, "big")
 
 
+@settings(deadline=None)
 @given(st.permutations(range(12)), st.integers(0, 12), st.binary(max_size=40))
-def test_what_is_left_of_a_spool_is_what_was_noted(
+def test_a_reopened_spool_holds_what_the_noted_length_covers(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], noted: int, garbage: bytes
 ) -> None:
-    """Whatever lies beyond the length that was noted, the frames before it come back, ascending by key."""
+    """Whatever bytes follow the noted length, the frames before it are read, ascending by key."""
     path = tmp_path_factory.mktemp("spool") / "a.csv.part"
     spool, lengths = open_spool(path), []
     spool.clear()
@@ -40,7 +43,7 @@ def test_what_is_left_of_a_spool_is_what_was_noted(
     with path.open("ab") as file:
         file.write(garbage)
     again = open_spool(path)
-    again.take_up(lengths[noted])
+    again.reopen(lengths[noted])
     kept = sorted(order[:noted])
     assert list(again.frames()) == [Frame(number, b"x" * number) for number in kept]
     assert (again.rows, again.length, path.stat().st_size) == (sum(kept), lengths[noted], lengths[noted])
@@ -49,8 +52,8 @@ def test_what_is_left_of_a_spool_is_what_was_noted(
     again.close()
 
 
-def test_frames_past_a_length_are_forgotten(spool: Spool) -> None:
-    """Cutting takes whole frames away, and what is appended then follows the rest."""
+def test_frames_past_a_length_are_cut_off(spool: Spool) -> None:
+    """Cutting removes whole frames, and frames appended afterwards follow the others."""
     spool.append(key(1), 2, b"one")
     length = spool.length
     spool.append(key(2), 3, b"two")
@@ -61,8 +64,8 @@ def test_frames_past_a_length_are_forgotten(spool: Spool) -> None:
     spool.remove()
 
 
-def test_a_disk_that_takes_a_part_at_a_time_gets_all(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short write is followed by the rest."""
+def test_short_writes_are_continued(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that takes a part of the bytes is followed by writes of the others."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, content: write(fd, bytes(content[:3])))
     spool.append(key(1), 2, b"quite a few bytes")
@@ -70,30 +73,30 @@ def test_a_disk_that_takes_a_part_at_a_time_gets_all(spool: Spool, monkeypatch: 
     spool.remove()
 
 
-def test_a_spool_that_lost_rows_is_refused(spool: Spool, tmp_path: Path) -> None:
-    """One that is shorter than was noted, or no spool at all any more, is not taken up."""
+def test_a_spool_that_lost_rows_is_rejected(spool: Spool, tmp_path: Path) -> None:
+    """A file that is shorter than the noted length, or has other content, is not reopened."""
     spool.append(key(1), 2, b"one")
     with pytest.raises(ConfigurationError, match=r"a\.csv\.part lacks rows"):
-        spool.take_up(spool.length + 1)
+        spool.reopen(spool.length + 1)
     (tmp_path / "a.csv.part").write_bytes(b"x" * 1000)
     with pytest.raises(ConfigurationError, match="lacks rows"):
-        spool.take_up(spool.length)
+        spool.reopen(spool.length)
     spool.remove()
 
 
-def test_only_one_holds_a_spool(spool: Spool, tmp_path: Path) -> None:
-    """A second one is refused while the first is at it, and has it afterwards."""
-    with pytest.raises(ConfigurationError, match=r"a\.csv\.part is being written by another export"):
+def test_a_spool_has_one_owner(spool: Spool, tmp_path: Path) -> None:
+    """A second export cannot open the spool while the first has it open, but can afterwards."""
+    with pytest.raises(BlockingIOError, match=r"a\.csv\.part is being written by another export"):
         open_spool(tmp_path / "a.csv.part")
     spool.close()
     open_spool(tmp_path / "a.csv.part").remove()
     assert not (tmp_path / "a.csv.part").exists()
 
 
-def test_a_spool_that_was_removed_meanwhile_is_made_anew(
+def test_a_spool_removed_while_it_is_opened_is_created_again(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever opened the file just before its owner removed it does not go on with a file that nobody can see."""
+    """An export that opened the file just before its owner removed it does not write to a file without a name."""
     path = tmp_path / "a.csv.part"
     opened = os.open
     fcntl = pytest.importorskip("fcntl")
@@ -115,17 +118,17 @@ def test_a_spool_that_was_removed_meanwhile_is_made_anew(
 
 
 def test_a_spool_that_was_removed_does_not_remove_the_next(spool: Spool, tmp_path: Path) -> None:
-    """Removing twice leaves a file alone that somebody else has made since."""
+    """A second removal leaves a file alone that another export has created since."""
     spool.remove()
     (tmp_path / "a.csv.part").write_bytes(MAGIC)
     spool.remove()
     assert (tmp_path / "a.csv.part").exists()
 
 
-def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
-    """Somebody else's .part, a browser's say, is refused and stays as it is."""
+def test_a_foreign_file_is_left_alone(tmp_path: Path) -> None:
+    """A `.part` of another program, such as a browser, is rejected and keeps its content."""
     path = tmp_path / "a.csv.part"
     path.write_bytes(b"half of a download")
-    with pytest.raises(ConfigurationError, match=r"a\.csv\.part is in the way"):
+    with pytest.raises(FileExistsError, match=r"a\.csv\.part exists and is not the spool of an export: move it away"):
         open_spool(path)
     assert path.read_bytes() == b"half of a download"

@@ -1,4 +1,4 @@
-"""Dates, money, open vocabularies, and absent, null and value kept apart."""
+"""Dates, money, open vocabularies, ids, and fields without a value."""
 
 import ast
 import calendar
@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec import UNSET
+from rich.pretty import pretty_repr
 
 import amili_async
 from amili_async._wire.decoding import RecordDecoder
@@ -32,8 +32,8 @@ from amili_async.models import (
     parse_date,
 )
 from amili_async.models.fields import check_id, is_object_id
-from amili_async.models.memo import Memo
 from amili_async.models.record_type import record_type_of
+from amili_async.models.timestamps import MAX_CACHED_TIMESTAMPS, _timestamps
 
 FRIDAY = datetime(2025, 6, 13, 8, 0, 0, tzinfo=UTC)
 FRIDAY_TEXT = "Fri, 13 Jun 2025 08:00:00 GMT"
@@ -44,7 +44,7 @@ seconds = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace
 
 
 def expected_instant(text: str) -> datetime | None:
-    """What a text means by the rules of the calendar, worked out in another way than the package does."""
+    """The instant that a text denotes, computed in another way than by the package."""
     found = FORM.fullmatch(text)
     if found is None:
         return None
@@ -56,7 +56,7 @@ def expected_instant(text: str) -> datetime | None:
 
 
 def read(record: Any, **fields: Any) -> Any:
-    """A record with these fields, read from JSON as the wire has it."""
+    """A record with these fields, decoded from the API's JSON."""
     body = msgspec.json.encode({"_id": "507f1f77bcf86cd799439099", **fields})
     return RecordDecoder(record_type_of(record)).read_record(
         Response(status=200, headers={}, body=body), request="GET /x"
@@ -64,7 +64,7 @@ def read(record: Any, **fields: Any) -> Any:
 
 
 def read_json(record: Any, fields: str) -> Any:
-    """The same from text, for numbers whose digits matter."""
+    """The same from JSON text, for numbers whose digits matter."""
     body = b'{"_id": "507f1f77bcf86cd799439099", %s}' % fields.encode()
     return RecordDecoder(record_type_of(record)).read_record(
         Response(status=200, headers={}, body=body), request="GET /x"
@@ -79,7 +79,7 @@ def read_json(record: Any, fields: str) -> Any:
 @example(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
 @example(datetime(2024, 2, 29, tzinfo=UTC))
 def test_a_date_survives_writing_and_reading(moment: datetime) -> None:
-    """Every second of the years 1 to 9999 comes back as the same aware instant in UTC."""
+    """Every second of the years 1 to 9999 is parsed to the same aware instant in UTC."""
     read_back = parse_date(format_date(moment))
     assert read_back == moment
     assert read_back.tzinfo is UTC
@@ -87,7 +87,7 @@ def test_a_date_survives_writing_and_reading(moment: datetime) -> None:
 
 @given(seconds)
 def test_dates_agree_with_the_standard_library(moment: datetime) -> None:
-    """What is written is what `email.utils` writes for an HTTP date, which reads it to the same instant."""
+    """The text equals what `email.utils` writes for an HTTP date, and `email.utils` parses it to the same instant."""
     text = format_date(moment)
     assert text == format_datetime(moment, usegmt=True)
     if moment.year >= 1000:  # below, email.utils guesses a century
@@ -96,7 +96,7 @@ def test_dates_agree_with_the_standard_library(moment: datetime) -> None:
 
 @st.composite
 def mutated_dates(draw: st.DrawFn) -> str:
-    """A good date with a few characters changed, doubled or gone."""
+    """A valid date with a few characters changed, repeated or removed."""
     text = list(format_date(draw(seconds)))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(text) - 1))
@@ -118,8 +118,8 @@ def mutated_dates(draw: st.DrawFn) -> str:
 @example("Fri, 13 Maj 2025 08:00:00 GMT")
 @example("Friday, 13-Jun-25 08:00:00 GMT")
 @example("Fri, 1٣ Jun 2025 08:00:00 GMT")
-def test_reading_agrees_with_the_calendar(text: str) -> None:
-    """A text is read exactly if it has the form and stands in the calendar, and then to that instant."""
+def test_parsing_agrees_with_the_calendar(text: str) -> None:
+    """A text is parsed exactly if it has the form and the date exists, and then to that instant."""
     expected = expected_instant(text)
     if expected is not None:
         assert parse_date(text) == expected
@@ -129,24 +129,24 @@ def test_reading_agrees_with_the_calendar(text: str) -> None:
 
 
 @pytest.mark.parametrize("weekday", ["Mon", "Tue", "Sun", "Xyz"])
-def test_a_wrong_weekday_is_read_and_mended(weekday: str) -> None:
-    """The weekday is not checked, as the API's own examples have wrong ones; it is written right."""
+def test_a_wrong_weekday_is_accepted_and_corrected(weekday: str) -> None:
+    """The weekday is not checked, since the API's own examples have wrong ones; a formatted date has the right one."""
     moment = parse_date(f"{weekday}, 13 Jun 2025 08:00:00 GMT")
     assert moment == FRIDAY
     assert format_date(moment) == FRIDAY_TEXT
 
 
 @pytest.mark.parametrize("text", ["CANARY", "Fri, 13 Can 2025 08:00:00 GMT", "Fri, 31 Jun 2025 08:00:00 GMT"])
-def test_an_unreadable_date_is_not_repeated(text: str) -> None:
-    """Neither the error nor what led to it shows the text."""
+def test_an_invalid_date_is_not_quoted(text: str) -> None:
+    """Neither the error nor its cause contains the text."""
     with pytest.raises(ValueError, match="RFC 1123") as caught:
         parse_date(text)
     assert caught.value.__cause__ is caught.value.__context__ is None
     assert not set(re.findall(r"CANARY|Can|31", text)) & set(re.findall(r"\w+", str(caught.value)))
 
 
-def test_the_locale_can_have_no_effect() -> None:
-    """Nothing in the package calls what follows the process's locale: `strftime`, `strptime`, `%a` and `%b`."""
+def test_the_locale_has_no_effect() -> None:
+    """The package calls no function that depends on the process's locale."""
     package = Path(amili_async.__file__).parent
     called = {
         node.attr: path
@@ -159,13 +159,13 @@ def test_the_locale_can_have_no_effect() -> None:
 
 
 def test_a_day_is_its_midnight_in_utc() -> None:
-    """A `date` is written as the first instant of the day, in no local time zone."""
+    """A `date` is formatted as the first instant of the day in UTC."""
     assert format_date(date(2025, 6, 1)) == "Sun, 01 Jun 2025 00:00:00 GMT"
 
 
 @given(seconds, st.integers(-14 * 60, 14 * 60))
 def test_other_time_zones_are_converted(moment: datetime, offset: int) -> None:
-    """A datetime of any zone is written as its instant in GMT, or refused where that has no year."""
+    """A datetime of any zone is formatted as its instant in GMT; one outside the years 1 to 9999 raises."""
     local = moment.replace(tzinfo=timezone(timedelta(minutes=offset)))
     try:
         utc = local.astimezone(UTC)
@@ -176,32 +176,31 @@ def test_other_time_zones_are_converted(moment: datetime, offset: int) -> None:
         assert parse_date(format_date(local)) == utc
 
 
-def test_a_naive_datetime_is_refused() -> None:
-    """Without a time zone it could mean any instant."""
-    with pytest.raises(ConfigurationError, match="without a time zone"):
+def test_a_naive_datetime_is_rejected() -> None:
+    """A datetime without a time zone raises, since it denotes no instant."""
+    with pytest.raises(ConfigurationError, match="without a time zone is ambiguous"):
         format_date(datetime(2025, 6, 13, 8))  # noqa: DTZ001 - the naive one is the point
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(seconds=1, microseconds=500))])
-def test_a_fraction_of_a_second_is_refused(zone: timezone) -> None:
-    """The format cannot carry it, be it the datetime's own or its zone's."""
+def test_a_fraction_of_a_second_is_rejected(zone: timezone) -> None:
+    """Microseconds of the datetime itself or of its zone's offset raise."""
     fraction = 1 if zone is UTC else 0
     with pytest.raises(ConfigurationError, match="whole seconds"):
         format_date(datetime(2025, 6, 13, 8, 0, 0, fraction, tzinfo=zone))
 
 
-def test_the_memory_for_dates_is_bounded() -> None:
-    """However many dates go by, only so many are kept, and each is still read right."""
-    seen = Memo(parse_date)
-    texts = [format_date(FRIDAY + timedelta(seconds=second)) for second in range(3 * seen.CAPACITY)]
-    assert [seen[text] for text in texts] == [parse_date(text) for text in texts]
-    assert len(seen) <= seen.CAPACITY
-    assert seen[texts[-1]] is seen[texts[-1]]
+def test_the_cache_of_timestamps_is_bounded() -> None:
+    """Of any number of timestamps only so many are kept, and each is parsed to its instant."""
+    moments = [FRIDAY + timedelta(seconds=second) for second in range(3 * MAX_CACHED_TIMESTAMPS)]
+    assert [parse_date(format_date(moment)) for moment in moments] == moments
+    assert len(_timestamps) <= MAX_CACHED_TIMESTAMPS
+    assert parse_date(format_date(moments[-1])) is parse_date(format_date(moments[-1]))
 
 
 @pytest.mark.parametrize("json", ["5", "true", "1.5", "[]", "{}", '"2025-06-13T08:00:00Z"', '""'])
-def test_what_is_no_date_is_unreadable_with_its_place(json: str) -> None:
-    """A date field that holds anything else names the field and the record."""
+def test_an_invalid_date_names_its_place(json: str) -> None:
+    """The error for a date field with any other value names the field and the record."""
     with pytest.raises(UnreadableResponse) as caught:
         read_json(Payout, f'"payout_date": {json}')
     assert caught.value.location == "$.payout_date"
@@ -209,7 +208,7 @@ def test_what_is_no_date_is_unreadable_with_its_place(json: str) -> None:
 
 
 def test_dates_are_plain_datetimes() -> None:
-    """What a record holds is a `datetime`, no subclass that other libraries might treat in another way."""
+    """The type of a date is exactly `datetime`: other libraries treat subclasses differently."""
     moment = read(Payout, payout_date=FRIDAY_TEXT).payout_date
     assert type(moment) is datetime
     assert moment == FRIDAY
@@ -223,7 +222,7 @@ def test_dates_are_plain_datetimes() -> None:
     ["1064", "1064.0", "0.1", "0.10", "-12.50", "0", "-0.0", "1E+2", "12345678901234567890.12", "0.000001"],
 )
 def test_money_is_exact(digits: str) -> None:
-    """An amount has the digits of the wire, as a number or as the text that stands for a Decimal128, both ways."""
+    """An amount keeps the digits of the JSON, as a number and as the text of a Decimal128."""
     for json in (digits, f'"{digits}"'):
         payout = read_json(Payout, f'"amount": {json}')
         assert type(payout.amount) is Decimal
@@ -233,14 +232,14 @@ def test_money_is_exact(digits: str) -> None:
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))
 def test_any_amount_survives(amount: Decimal) -> None:
-    """Whatever decimal number the server sends is written back digit for digit."""
+    """Any decimal number of the server is encoded with the same digits."""
     body = encode(read_json(Payout, f'"amount": {amount}'))
     assert str(read_json(Payout, body.decode()[1:-1].split(",", 1)[1]).amount) == str(amount)
 
 
 @pytest.mark.parametrize("json", ["true", "[]", "{}", '""', '"twelve"', '"1,50"'])
-def test_what_is_no_amount_is_unreadable(json: str) -> None:
-    """Money that is not a number is an error with its place, never a guess."""
+def test_an_invalid_amount_names_its_place(json: str) -> None:
+    """Money that is not a number is an error with its place in the JSON."""
     with pytest.raises(UnreadableResponse) as caught:
         read_json(Payout, f'"amount": {json}')
     assert caught.value.location == "$.amount"
@@ -250,14 +249,29 @@ def test_what_is_no_amount_is_unreadable(json: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in Payout.__struct_encode_fields__ if name != "_id"])
-def test_absent_and_null_are_kept_apart(name: str) -> None:
-    """A field that is null is `None` and stays null; one that is not there is `UNSET` and stays away."""
+def test_absent_and_null_are_both_none(name: str) -> None:
+    """A field that is `null` and one that is absent are `None` alike, and JSON leaves both out."""
     attribute = dict(zip(Payout.__struct_encode_fields__, Payout.__struct_fields__, strict=True))[name]
     null, absent = read(Payout, **{name: None}), read(Payout)
     assert getattr(null, attribute) is None
-    assert getattr(absent, attribute) is UNSET
-    assert msgspec.json.decode(encode(null)) == {"_id": null.id, name: None}
-    assert msgspec.json.decode(encode(absent)) == {"_id": null.id}
+    assert null == absent
+    assert msgspec.json.decode(encode(null)) == {"_id": null.id}
+
+
+def test_a_dict_keeps_absent_and_null_apart() -> None:
+    """A record read into a `dict` is written back with each `null` that the API sent."""
+    assert msgspec.json.decode(encode(read(dict, amount=None))) == {"_id": "507f1f77bcf86cd799439099", "amount": None}
+
+
+def test_a_repr_leaves_out_what_is_none() -> None:
+    """`repr` and rich show the fields that have a value, of a nested struct too."""
+    payout = read(Payout, total_amount=1.5, summary={"capital": {"count": 1}})
+    shown = (
+        "Payout(id='507f1f77bcf86cd799439099', total_amount=Decimal('1.5'), "
+        "summary={'capital': PayoutSummary(count=1)})"
+    )
+    assert repr(payout) == shown
+    assert pretty_repr(payout, max_width=200) == shown
 
 
 # Open vocabularies
@@ -273,7 +287,7 @@ def test_absent_and_null_are_kept_apart(name: str) -> None:
     ],
 )
 def test_vocabularies_are_open(record: Any, name: str, known: str) -> None:
-    """A known value equals its name in the vocabulary; one that is new arrives as it is."""
+    """A known value equals its enum member; a new value is read unchanged."""
     assert getattr(read(record, **{name: str(known)}), name) == known
     assert getattr(read(record, **{name: "brand_new"}), name) == "brand_new"
 
@@ -291,17 +305,17 @@ def test_vocabularies_are_open(record: Any, name: str, known: str) -> None:
     ],
 )
 def test_the_known_values(vocabulary: Any, values: str) -> None:
-    """The vocabularies hold what the API's pages list."""
+    """The enums have the values that the API documents."""
     assert [str(value) for value in vocabulary] == values.split()
 
 
 def test_unknown_fields_are_tolerated() -> None:
-    """A field that nobody documented does no harm, however it is made."""
+    """An undocumented field of any type is ignored."""
     assert read(Payout, export={"at": [1, None, {"deep": True}]}, currency="SEK").currency == "SEK"
 
 
-def test_unknown_fields_show_up_in_a_dict() -> None:
-    """Whoever asks for a `dict` gets everything, with exact numbers."""
+def test_a_dict_has_unknown_fields() -> None:
+    """A `dict` has all fields, with exact numbers."""
     document = read_json(dict, '"export": 1, "amount": 0.10')
     assert document == {"_id": "507f1f77bcf86cd799439099", "export": 1, "amount": Decimal("0.10")}
     assert str(document["amount"]) == "0.10"
@@ -311,8 +325,8 @@ def test_unknown_fields_show_up_in_a_dict() -> None:
 
 
 @pytest.mark.parametrize("text", ["507F1F77BCF86CD799439099", "507f1f77bcf86cd799439099"])
-def test_ids_are_lowered(text: str) -> None:
-    """The API's paths know lower case only."""
+def test_ids_are_converted_to_lower_case(text: str) -> None:
+    """The API's paths match lower case only."""
     assert is_object_id(text)
     assert check_id(text) == "507f1f77bcf86cd799439099"
 
@@ -321,8 +335,8 @@ def test_ids_are_lowered(text: str) -> None:
     "text",
     ["", "507f1f77bcf86cd79943909", "507f1f77bcf86cd799439099\n", "507f1f77bcf86cd79943909g", "../" * 8, None, 5],
 )
-def test_what_is_no_id_is_refused(text: Any) -> None:
-    """Anything but 24 hexadecimal digits is refused by what it was meant for, and not repeated."""
+def test_other_texts_are_rejected_as_ids(text: Any) -> None:
+    """Anything but 24 hexadecimal digits raises; the error names what the id was for, and does not quote it."""
     with pytest.raises(
         ConfigurationError, match=r"^payout must be 24 hexadecimal digits, such as '507f1f77bcf86cd7994"
     ):

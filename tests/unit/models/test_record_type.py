@@ -1,4 +1,4 @@
-"""Which fields travel for a caller's struct, and that it gets what it asked for."""
+"""Which fields are requested for a caller's struct, and what it is filled with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ID = "507f1f77bcf86cd799439099"
 
 
 def read(record: Any, **fields: Any) -> Any:
-    """A record of that type, read from JSON with these fields."""
+    """A record of that type, decoded from JSON with these fields."""
     body = msgspec.json.encode({"_id": ID, "_created": FRIDAY_TEXT, **fields})
     return RecordDecoder(record_type_of(record, is_projected=True)).read_record(
         Response(status=200, headers={}, body=body), request="GET /x"
@@ -39,13 +39,13 @@ class Plain(Struct, frozen=True):
 
 
 class Fast(Struct):
-    """Names and types of the wire."""
+    """Names and types that JSON can be decoded into directly."""
 
     made: Timestamp = msgspec.field(name="_created")
 
 
 class Dated(Struct):
-    """Plain datetimes in every place where one can stand; not frozen."""
+    """Plain datetimes in every place of an annotation; not frozen."""
 
     id: str
     required: datetime
@@ -107,12 +107,12 @@ class Short(Struct):
 
 
 class Defaults(Struct):
-    """Defaults, one of them made anew each time."""
+    """Defaults, one of them from a factory."""
 
     id: str
     tags: list[str] = msgspec.field(default_factory=lambda: ["made"])
     payout_date: datetime | None = None
-    lies: datetime = None  # type: ignore[assignment]  # a common slip that works until a page is read
+    lies: datetime = None  # type: ignore[assignment]  # a common slip, which type checkers find
 
 
 class Mode(enum.Enum):
@@ -122,7 +122,7 @@ class Mode(enum.Enum):
 
 
 class Own(Struct):
-    """Types that JSON has no form of its own for."""
+    """Types without a JSON representation of their own."""
 
     id: str
     mode: Mode
@@ -131,8 +131,8 @@ class Own(Struct):
     KIND: ClassVar[str] = "own"
 
 
-def test_a_struct_that_the_wire_can_fill_is_read_directly() -> None:
-    """Without dates and short names nothing is converted, and the instance is of the very type."""
+def test_a_struct_without_dates_and_short_names_is_decoded_directly() -> None:
+    """Nothing is converted, and the instance is of the caller's type itself."""
     shape = record_type_of(Plain)
     assert shape.wire is Plain
     assert not shape.converts
@@ -140,19 +140,19 @@ def test_a_struct_that_the_wire_can_fill_is_read_directly() -> None:
 
 
 @pytest.mark.parametrize("record", [Payout, PayoutSpecification])
-def test_our_own_records_are_read_directly(record: type[Struct]) -> None:
-    """The package's records need no second type."""
+def test_our_records_are_decoded_directly(record: type[Struct]) -> None:
+    """The package's records need no wire type."""
     assert not record_type_of(record).converts
 
 
-def test_a_timestamp_is_read_directly() -> None:
-    """A caller who writes `Timestamp` and the API's names spares the conversion."""
+def test_a_timestamp_is_decoded_directly() -> None:
+    """A struct with `Timestamp` and the API's names needs no conversion."""
     assert not record_type_of(Fast).converts
     assert read(Fast) == Fast(FRIDAY)
 
 
-def test_a_datetime_is_read_wherever_it_stands() -> None:
-    """Alone, optional, annotated, in lists, tuples and objects: RFC 1123 becomes an aware datetime."""
+def test_a_datetime_is_converted_in_any_place() -> None:
+    """Alone, optional, annotated, in lists, tuples and objects, RFC 1123 becomes an aware datetime."""
     record = read(
         Dated,
         required=FRIDAY_TEXT,
@@ -178,32 +178,32 @@ def test_a_datetime_is_read_wherever_it_stands() -> None:
     )
 
 
-def test_what_is_absent_gets_the_callers_default() -> None:
-    """A field that did not come has the caller's default, `UNSET` among them."""
+def test_an_absent_field_has_the_callers_default() -> None:
+    """A field that is absent in the JSON has the caller's default, which may be `UNSET`."""
     assert read(Dated, required=FRIDAY_TEXT) == Dated(id=ID, required=FRIDAY)
 
 
-def test_a_required_field_must_be_there() -> None:
-    """What the caller gave no default for is missed by its name on the wire."""
+def test_a_required_field_must_be_present() -> None:
+    """The error for an absent field without a default has the API's name of it."""
     with pytest.raises(UnreadableResponse, match=r"Object missing required field `required`") as caught:
         read(Dated)
     assert (caught.value.location, caught.value.record_id) == ("", ID)
 
 
 def test_null_is_not_absent() -> None:
-    """A `null` is `None` where the caller allows it, not the default."""
+    """A `null` is `None` if the caller's type allows it, not the default."""
     assert read(Dated, required=FRIDAY_TEXT, old_union=None).old_union is None
 
 
 def test_a_struct_that_is_not_frozen_stays_so() -> None:
-    """What the caller gets can be changed if the caller's type says so."""
+    """An instance of a caller's type that is not frozen can be changed."""
     record = read(Dated, required=FRIDAY_TEXT)
     record.optional = FRIDAY
     assert record.optional == FRIDAY
 
 
-def test_nested_structs_are_read() -> None:
-    """Structs within structs are the caller's own types too, with their own defaults and names."""
+def test_nested_structs_are_converted() -> None:
+    """Structs inside structs are of the caller's types, with their own defaults and names."""
     record = read(
         Nested,
         period={"start": FRIDAY_TEXT},
@@ -222,14 +222,14 @@ def test_nested_structs_are_read() -> None:
     assert type(record.summary["capital"]) is Sum
 
 
-def test_short_names_within_a_nested_struct_are_left_alone() -> None:
-    """Only a document has `_id`: an `id` inside of one is just that."""
+def test_short_names_inside_a_nested_struct_are_unchanged() -> None:
+    """Only a document has `_id`: an `id` in a nested object is a field of that name."""
     assert record_type_of(Nested).wire.__struct_encode_fields__[0] == "_id"
     assert read(Nested, period={"start": FRIDAY_TEXT, "id": "own", "_id": "other"}).period.id == "own"
 
 
-def test_renamed_structs_are_read() -> None:
-    """`rename=` is honoured, by rule and by table."""
+def test_renamed_structs_are_converted() -> None:
+    """`rename=` is respected, as a rule and as a table."""
     assert read(Camel, payoutDate=FRIDAY_TEXT) == Camel(FRIDAY)
     assert read(Renamed, invoice_number="1", booking_date=FRIDAY_TEXT) == Renamed("1", FRIDAY)
 
@@ -241,14 +241,14 @@ def test_short_names_stand_for_the_fields_of_every_document() -> None:
 
 
 def test_defaults_are_the_callers() -> None:
-    """A default factory is called for each record, and even a default of another type is taken."""
+    """A default factory is called for each record, and a default of another type is accepted."""
     one, other = read(Defaults), read(Defaults)
     assert one == other == Defaults(ID)
     assert one.tags is not other.tags
 
 
 def test_other_types_of_the_callers_survive_the_conversion() -> None:
-    """Enums and sets arrive as such beside a date."""
+    """Enums and sets keep their types next to a date."""
     assert read(Own, mode="daily", parts=[1, 1, 2]) == Own(ID, Mode.DAILY, {1, 2}, FRIDAY)
 
 
@@ -264,20 +264,20 @@ def test_other_types_of_the_callers_survive_the_conversion() -> None:
     ],
 )
 def test_the_fields_of_the_struct_are_the_projection(record: type[Struct], names: str) -> None:
-    """Only what the struct has is asked for, by the API's names."""
+    """Only the fields of the struct are requested, by the API's names."""
     expected = tuple("_created" if name == "created" else name for name in names.split())
     assert record_type_of(record, is_projected=True).projection == expected
     assert record_type_of(record).projection is None
 
 
 @pytest.mark.parametrize("record", [dict, dict[str, Any]])
-def test_a_dict_is_asked_for_whole(record: Any) -> None:
-    """A `dict` has no fields to project, and dates stay the text that they are."""
+def test_a_dict_has_no_projection(record: Any) -> None:
+    """All fields are requested for a `dict`, and its dates stay text."""
     assert record_type_of(record, is_projected=True).projection is None
     assert read(record, note=1) == {"_id": ID, "_created": FRIDAY_TEXT, "note": 1}
 
 
-def test_a_subclass_of_our_record_is_read() -> None:
+def test_a_subclass_of_our_record_is_decoded() -> None:
     """A caller can add an undocumented field to a record."""
 
     class Wider(Payout, frozen=True, kw_only=True):
@@ -288,14 +288,14 @@ def test_a_subclass_of_our_record_is_read() -> None:
 
 
 class Row(TypedDict):
-    """A type that is not supported."""
+    """An unsupported type."""
 
     id: str
 
 
 @dataclass
 class Data:
-    """Another."""
+    """Another unsupported type."""
 
     id: str
 
@@ -304,14 +304,14 @@ T = TypeVar("T")
 
 
 class Box(Struct, Generic[T]):
-    """A generic struct without its argument is one; with it, it is no type."""
+    """A generic struct, which is not a type once it has its argument."""
 
     id: T
 
 
 @pytest.mark.parametrize("record", [Row, Data, str, list, object, None, 5, "Payout", Plain(Decimal(1)), list[Payout]])
-def test_other_types_are_refused(record: Any) -> None:
-    """Anything but a struct type or `dict` is refused before anything is sent."""
+def test_other_types_are_rejected(record: Any) -> None:
+    """Anything but a struct type or `dict` raises before anything is sent."""
     with pytest.raises(ConfigurationError, match=r"^into must be a msgspec"):
         record_type_of(record)
 
@@ -323,13 +323,13 @@ class WithDay(Struct):
 
 
 class WithChoice(Struct):
-    """A date or a text: msgspec cannot tell which."""
+    """A date or a text, which msgspec cannot distinguish."""
 
     payout_date: datetime | str
 
 
 class WithTwoIds(Struct):
-    """Both names of one field."""
+    """Both names of the same field."""
 
     id: str
     _id: str
@@ -342,8 +342,8 @@ class WithUnknown(Struct):
 
 
 @pytest.mark.parametrize("record", [WithDay, WithChoice, WithTwoIds, WithUnknown])
-def test_structs_that_cannot_be_read_are_refused(record: type[Struct]) -> None:
-    """What could never be filled from the wire is the caller's mistake, and said so before anything is sent."""
+def test_structs_that_cannot_be_decoded_are_rejected(record: type[Struct]) -> None:
+    """A struct that no JSON of the API can fill raises before anything is sent."""
     with pytest.raises(ConfigurationError, match=f"^{record.__name__} cannot be read from the API's JSON: "):
         record_type_of(record)
 
@@ -359,8 +359,8 @@ class Positive(Struct):
             raise ValueError(f"CANARY {self.amount}")
 
 
-def test_a_rule_of_the_callers_that_fails_says_where() -> None:
-    """A record that the caller's own check refuses is named by place and id, and nothing of it is shown."""
+def test_a_failed_check_of_the_callers_names_the_record() -> None:
+    """The error for a record that fails the caller's own check has its place and id, and quotes no value."""
     good, bad = {"_id": ID, "amount": 1}, {"_id": "507f1f77bcf86cd799439098", "amount": -4711}
     body = msgspec.json.encode({"_items": [good, bad]})
     with pytest.raises(UnreadableResponse) as caught:

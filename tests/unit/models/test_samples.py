@@ -1,4 +1,4 @@
-"""The examples of the API's own pages: each is read to the right values and written back without loss."""
+"""The examples of the API's documentation: each is decoded to the right values and encoded without loss."""
 
 import json
 from datetime import UTC, datetime
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
-from amili_async._wire.decoding import Page, RecordDecoder
+from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
 from amili_async.errors import UnreadableResponse
 from amili_async.models import (
@@ -23,6 +23,7 @@ from amili_async.models import (
     parse_date,
 )
 from amili_async.models.record_type import record_type_of
+from amili_async.pages import Page
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -56,24 +57,24 @@ WRITABLE_PROPERTIES = (
 
 
 def load(name: str) -> bytes:
-    """One sample, as it travels."""
+    """The bytes of one sample."""
     return (SAMPLES / f"{name}.json").read_bytes()
 
 
 def read_page(name: str, record: Any) -> Page[Any]:
-    """The sample, read as a page of such records."""
+    """The sample, decoded as a page of such records."""
     response = Response(status=200, headers={}, body=load(name))
     return RecordDecoder(record_type_of(record)).read_page(response, request="GET /sample", number=1)
 
 
 def read_record(name: str, record: Any) -> Any:
-    """The sample, read as one such record."""
+    """The sample, decoded as one such record."""
     response = Response(status=200, headers={}, body=load(name))
     return RecordDecoder(record_type_of(record)).read_record(response, request="GET /sample")
 
 
 def comparable(document: bytes) -> Any:
-    """The JSON with numbers as the digits that stand there, and dates as instants."""
+    """The JSON with numbers as their digits, and dates as instants."""
 
     def with_instants(value: Any) -> Any:
         if isinstance(value, dict):
@@ -88,27 +89,27 @@ def comparable(document: bytes) -> Any:
 
 
 def test_every_sample_is_tested() -> None:
-    """No sample lies there without being read."""
+    """Each sample is used by a test."""
     tested = {name for name, _ in [*PAGES, *RECORDS]} | {"payment_request"}
     assert {path.stem for path in SAMPLES.iterdir()} == tested
 
 
 @pytest.mark.parametrize(("name", "record"), PAGES)
-def test_a_page_is_written_back_without_loss(name: str, record: type[Struct]) -> None:
-    """Each record of a page comes back with the same fields, the same digits and the same instants."""
+def test_a_page_is_encoded_without_loss(name: str, record: type[Struct]) -> None:
+    """Each record of a page is encoded with the same fields, digits and instants."""
     items = read_page(name, record).items
     assert [comparable(encode(item)) for item in items] == comparable(load(name))["_items"]
 
 
 @pytest.mark.parametrize(("name", "record"), RECORDS)
-def test_a_record_is_written_back_without_loss(name: str, record: type[Struct]) -> None:
-    """A single record comes back with the same fields, the same digits and the same instants."""
+def test_a_record_is_encoded_without_loss(name: str, record: type[Struct]) -> None:
+    """A single record is encoded with the same fields, digits and instants."""
     assert comparable(encode(read_record(name, record))) == comparable(load(name))
 
 
 @pytest.mark.parametrize(("name", "record"), [*PAGES, *RECORDS])
-def test_dates_are_written_back_to_the_letter(name: str, record: type[Struct]) -> None:
-    """Where the API's weekday is right, the text of a date comes back as it was."""
+def test_dates_are_encoded_to_the_letter(name: str, record: type[Struct]) -> None:
+    """A date with the right weekday is encoded as the same text."""
     is_page = (name, record) in PAGES
     records = read_page(name, record).items if is_page else [read_record(name, record)]
     originals = json.loads(load(name))["_items"] if is_page else [json.loads(load(name))]
@@ -157,7 +158,7 @@ def test_a_single_payout() -> None:
 
 
 def test_specifications_with_all_their_fields() -> None:
-    """A scheduled specification names its payout, an unscheduled one has no such field at all."""
+    """A scheduled specification names its payout; the fields of an unscheduled one are `None`."""
     page = read_page("specifications", PayoutSpecification)
     scheduled, unscheduled = page.items
     assert (page.max_results, page.total) == (20, 162)
@@ -182,11 +183,11 @@ def test_specifications_with_all_their_fields() -> None:
         payout_date=datetime(2025, 6, 13, tzinfo=UTC),
         payout="507f1f77bcf86cd799439099",
     )
-    assert (unscheduled.payout, unscheduled.payout_reference, unscheduled.payout_date) == (UNSET, UNSET, UNSET)
+    assert (unscheduled.payout, unscheduled.payout_reference, unscheduled.payout_date) == (None, None, None)
 
 
 def test_the_specifications_of_a_payout() -> None:
-    """References are kept as they are, and what this example leaves out is absent."""
+    """References are kept unchanged, and fields that the example lacks are `None`."""
     page = read_page("specifications_of_a_payout", PayoutSpecification)
     assert (len(page.items), page.max_results, page.total) == (2, 100, 12)
     assert [item.references for item in page.items] == [
@@ -194,11 +195,11 @@ def test_the_specifications_of_a_payout() -> None:
         {"case": "507f1f77bcf86cd799439051"},
     ]
     assert [item.amount for item in page.items] == [Decimal("1064.0"), Decimal("500.0")]
-    assert page.items[0].creditor is UNSET
+    assert page.items[0].creditor is None
 
 
 def test_the_specifications_of_a_month() -> None:
-    """A projection leaves the creditor out, and a page tells how many there are in all."""
+    """A projection leaves the creditor out, and a page states how many records match in all."""
     page = read_page("specifications_of_a_month", PayoutSpecification)
     assert page.total == 45
     assert [(item.article, item.total_amount) for item in page.items] == [
@@ -210,18 +211,18 @@ def test_the_specifications_of_a_month() -> None:
 
 
 def test_projected_specifications() -> None:
-    """Integers and fractions stand beside each other, digit for digit; a field asked for in vain is absent."""
+    """Integers and fractions keep their digits; a requested field that the API left out is `None`."""
     page = read_page("specifications_projected", PayoutSpecification)
     assert (len(page.items), page.max_results, page.total) == (20, 20, 162)
     assert [str(item.amount) for item in page.items[:4]] == ["60.0", "1064", "10000", "3209"]
     assert [str(item.total_amount) for item in page.items[:4]] == ["75.0", "1064.0", "10000.0", "3209.0"]
-    assert {item.payout_reference for item in page.items} == {UNSET}
+    assert {item.payout_reference for item in page.items} == {None}
     assert {len(item.etag) for item in page.items} == {30, 31, 32, 33}
     assert sum(item.amount for item in page.items) == Decimal(61573)
 
 
 def test_a_created_payment() -> None:
-    """The answer to a registration has its own ids and states, and nothing of what was sent."""
+    """The response to a registration has its own id and statuses, and no field that was sent."""
     assert read_record("payment_created", CreatedPayment) == CreatedPayment(
         id="6867e6b174dfc89e006084d1",
         created=datetime(2025, 7, 4, 14, 35, 29, tzinfo=UTC),
@@ -238,25 +239,25 @@ def test_every_documented_property_is_on_the_model(record: type[Struct]) -> None
     assert set(RESPONSE_PROPERTIES[record].split()) <= set(record.__struct_encode_fields__)
 
 
-def test_a_new_payment_has_exactly_the_properties_that_can_be_written() -> None:
-    """What the API sets itself cannot be sent."""
+def test_a_new_payment_has_exactly_the_writable_properties() -> None:
+    """Properties that the API sets cannot be sent."""
     assert set(NewCreditorPayment.__struct_encode_fields__) == set(WRITABLE_PROPERTIES.split())
 
 
 @pytest.mark.parametrize("record", [Payout, PayoutSpecification, CreditorPayment, CreatedPayment])
 def test_every_field_but_the_id_may_be_absent(record: type[Struct]) -> None:
-    """A record of nothing but its id can be read: a projection leaves the rest out. `was_found` is ours."""
+    """A record with only its id can be decoded, as after a projection; `was_found` is ours."""
     body = b'{"_id": "507f1f77bcf86cd799439099"}'
     bare = RecordDecoder(record_type_of(record)).read_record(
         Response(status=200, headers={}, body=body), request="GET /sample"
     )
     theirs = set(record.__struct_fields__) - {"was_found"}
-    assert {getattr(bare, name) for name in theirs} == {"507f1f77bcf86cd799439099", UNSET}
+    assert {getattr(bare, name) for name in theirs} == {"507f1f77bcf86cd799439099", None}
     assert json.loads(encode(bare)) == {"_id": "507f1f77bcf86cd799439099"}
 
 
-def test_what_no_python_can_follow_is_not_written() -> None:
-    """An untyped record that is nested without end is refused with an error of ours."""
+def test_a_document_that_is_nested_too_deeply_is_not_encoded() -> None:
+    """A dict that is nested beyond the recursion limit raises an error of ours."""
     deep: dict[str, Any] = {"_id": "507f1f77bcf86cd799439099"}
     for _ in range(100_000):
         deep = {"_id": "507f1f77bcf86cd799439099", "inner": deep}

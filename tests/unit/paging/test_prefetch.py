@@ -1,4 +1,4 @@
-"""The ordered window: how many at once, how far ahead, in which order, and what is left behind."""
+"""The prefetch window: how many fetches at once, how far ahead, in which order, and what is left behind."""
 
 import asyncio
 import random
@@ -6,12 +6,13 @@ import random
 import pytest
 
 from amili_async._paging.prefetch import PrefetchWindow
-from amili_async.errors import ConfigurationError, ServerFault
+from amili_async.errors import ClientClosed, ServerFault
+from tests.support import internals
 from tests.support.clocks import JumpingLoop, settle
 
 
 class Pages:
-    """Fetches that end when the test says so, and a note of what was started."""
+    """Fetches that the test finishes, and the numbers of those that were started."""
 
     def __init__(self) -> None:
         self.started: list[int] = []
@@ -27,16 +28,16 @@ class Pages:
             self.open.pop(number).set_result(number)
 
 
-def make_window(pages: Pages, *, width: int, ahead: int, last: int | None) -> PrefetchWindow[int]:
-    window = PrefetchWindow(pages.fetch, width=width)
-    window.ahead, window.last = ahead, last
+def make_window(pages: Pages, *, concurrency: int, pages_ahead: int, last: int | None) -> PrefetchWindow[int]:
+    window = PrefetchWindow(pages.fetch, concurrency=concurrency)
+    window.pages_ahead, window.last_page = pages_ahead, last
     return window
 
 
-async def test_never_more_in_flight_than_the_width() -> None:
+async def test_no_more_fetches_are_in_flight_than_the_concurrency() -> None:
     """Of a hundred pages, three are in flight; when one ends, one more starts."""
     pages = Pages()
-    window = make_window(pages, width=3, ahead=100, last=100)
+    window = make_window(pages, concurrency=3, pages_ahead=100, last=100)
     window.top_up()
     await settle()
     assert pages.started == [1, 2, 3]
@@ -46,10 +47,10 @@ async def test_never_more_in_flight_than_the_width() -> None:
     await window.aclose()
 
 
-async def test_never_farther_ahead_than_allowed() -> None:
-    """With nobody consuming, fetching stops at `ahead` pages, finished ones included."""
+async def test_no_page_is_fetched_farther_ahead_than_allowed() -> None:
+    """Without a consumer, fetching stops at `pages_ahead` pages, finished ones included."""
     pages = Pages()
-    window = make_window(pages, width=3, ahead=4, last=100)
+    window = make_window(pages, concurrency=3, pages_ahead=4, last=100)
     window.top_up()
     await settle()
     pages.finish(1, 2, 3)
@@ -64,16 +65,16 @@ async def test_never_farther_ahead_than_allowed() -> None:
     await window.aclose()
 
 
-def test_pages_come_in_order_whatever_their_latencies() -> None:
-    """Random latencies change nothing in the order, and the window keeps its connections busy."""
+def test_pages_are_delivered_in_order_at_any_latency() -> None:
+    """Random latencies do not change the order, and the window keeps its connections busy."""
 
     async def fetch(number: int) -> int:
         await asyncio.sleep(random.Random(number).lognormvariate(0, 0.5))
         return number
 
     async def run() -> tuple[list[int], float]:
-        window = PrefetchWindow(fetch, width=10)
-        window.ahead, window.last = 40, 400
+        window = PrefetchWindow(fetch, concurrency=10)
+        window.pages_ahead, window.last_page = 40, 400
         received = []
         while (page := await window.take()) is not None:
             received.append(page)
@@ -86,10 +87,10 @@ def test_pages_come_in_order_whatever_their_latencies() -> None:
     assert seconds < 1.1 * work / 10
 
 
-async def test_a_failure_comes_in_its_turn_and_starts_nothing_more() -> None:
+async def test_a_failure_is_raised_in_order_and_stops_the_fetching() -> None:
     """Pages before the failed one are delivered; then its error is raised."""
     pages = Pages()
-    window = make_window(pages, width=2, ahead=10, last=10)
+    window = make_window(pages, concurrency=2, pages_ahead=10, last=10)
     window.top_up()
     await settle()
     pages.open.pop(2).set_exception(ServerFault("down", status=503))
@@ -102,46 +103,44 @@ async def test_a_failure_comes_in_its_turn_and_starts_nothing_more() -> None:
     await window.aclose()
 
 
-async def test_closing_cancels_and_awaits_what_is_under_way() -> None:
+async def test_closing_cancels_and_awaits_what_is_in_flight() -> None:
     """After aclose no task is left, and nothing more is started."""
     pages = Pages()
-    window = make_window(pages, width=5, ahead=10, last=10)
+    window = make_window(pages, concurrency=5, pages_ahead=10, last=10)
     window.top_up()
     await settle()
     await window.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert all(future.cancelled() for future in pages.open.values())
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await window.take()
 
 
-async def test_who_waits_while_somebody_else_closes_is_told_so() -> None:
-    """A consumer that was not cancelled itself gets an error, not a cancellation."""
-    window = make_window(Pages(), width=1, ahead=1, last=1)
+async def test_a_waiting_consumer_raises_when_the_window_is_closed() -> None:
+    """A consumer that was not cancelled itself raises `ClientClosed`, not `CancelledError`."""
+    window = make_window(Pages(), concurrency=1, pages_ahead=1, last=1)
     consumer = asyncio.create_task(window.take())
     await settle()
     await window.aclose()
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await consumer
 
 
-async def test_a_page_that_arrives_as_the_window_closes_is_told_as_closed() -> None:
-    """Closing in the same step in which a page arrives is no IndexError."""
+async def test_a_page_that_arrives_while_the_window_closes_raises() -> None:
+    """Closing in the same loop iteration in which a page arrives raises `ClientClosed`, not IndexError."""
     pages = Pages()
-    window = make_window(pages, width=1, ahead=1, last=1)
+    window = make_window(pages, concurrency=1, pages_ahead=1, last=1)
     consumer = asyncio.create_task(window.take())
     await settle()
-    (task,) = window._tasks
-    task.add_done_callback(lambda _: window._tasks.clear())
-    window._is_closed = True
+    internals.close_as_the_page_arrives(window)
     pages.finish(1)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ClientClosed):
         await consumer
 
 
-async def test_a_consumer_that_is_cancelled_stays_cancelled() -> None:
-    """Cancelling the consumer is not turned into an error."""
-    window = make_window(Pages(), width=1, ahead=1, last=1)
+async def test_a_cancelled_consumer_stays_cancelled() -> None:
+    """Cancelling the consumer does not become an error."""
+    window = make_window(Pages(), concurrency=1, pages_ahead=1, last=1)
     consumer = asyncio.create_task(window.take())
     await settle()
     consumer.cancel()
@@ -150,10 +149,10 @@ async def test_a_consumer_that_is_cancelled_stays_cancelled() -> None:
     await window.aclose()
 
 
-async def test_who_has_plenty_in_hand_lets_others_run_after_each_fourth_page() -> None:
-    """While as many pages wait as may be in flight, the loop turns once in four pages; with fewer, at each."""
+async def test_with_a_full_buffer_other_tasks_run_after_every_fourth_page() -> None:
+    """While as many pages are buffered as may be in flight, the window yields every fourth page; else every page."""
     pages = Pages()
-    window = make_window(pages, width=2, ahead=12, last=12)
+    window = make_window(pages, concurrency=2, pages_ahead=12, last=12)
     window.top_up()
     await settle()
     for number in range(1, 13):
@@ -171,4 +170,4 @@ async def test_who_has_plenty_in_hand_lets_others_run_after_each_fourth_page() -
 
 
 def _nth_zero(turns: list[int], nth: int) -> int:
-    return [place for place, turn in enumerate(turns) if turn == 0][nth - 1]
+    return [place for place, count in enumerate(turns) if count == 0][nth - 1]

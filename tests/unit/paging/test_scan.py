@@ -1,25 +1,27 @@
-"""Walking by ranges of ids over a list that changes between any two answers, whatever the order of the answers."""
+"""The partitioned scan of a list that changes between any two responses, with the responses in any order."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from amili_async._paging.partition import LOWEST, Span
-from amili_async._paging.scan import AHEAD, PartitionedScan
+from amili_async._paging.partition import LOWEST_ID, Span
+from amili_async._paging.scan import PAGES_PER_REQUEST, PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanPage, ScanStats
-from amili_async.errors import ConfigurationError, ConnectionFailed
+from amili_async.errors import ClientClosed, ConnectionFailed
+from tests.support import internals
 from tests.support.clocks import settle
+from tests.support.exhaustive import IN_TENTHS, examples
 
 END = f"{10**6:024x}"
 
 
 class Key(Struct, frozen=True):
-    """What identifies a row; it is the row, too."""
+    """A row, which consists of its identity only."""
 
     id: str
 
@@ -29,123 +31,123 @@ def key(number: int) -> Key:
 
 
 class Table:
-    """Rows behind a fetch whose answers the test lets go, one by one, in any order."""
+    """Rows behind a fetch whose responses the test releases one by one, in any order."""
 
     def __init__(
-        self, numbers: list[int], *, size: int, says_total: bool = True, says_size: bool = True, clamp: int = 100
+        self, numbers: list[int], *, size: int, reports_total: bool = True, reports_size: bool = True, clamp: int = 100
     ) -> None:
         self.rows = set(numbers)
         self.size = size
         self.clamp = clamp
-        self.says_total = says_total
-        self.says_size = says_size
-        self.meanwhile: Callable[[], None] = lambda: None
+        self.reports_total = reports_total
+        self.reports_size = reports_size
+        self.change_between: Callable[[], None] = lambda: None
         self.counts_last = False
         self.pending: list[asyncio.Future[None]] = []
-        self.asked: list[tuple[Span, ...]] = []
+        self.requested: list[tuple[Span, ...]] = []
 
     async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> ScanPage[Key]:
-        self.asked.append(tuple(spans))
-        turn = asyncio.get_running_loop().create_future()
-        self.pending.append(turn)
+        self.requested.append(tuple(spans))
+        gate = asyncio.get_running_loop().create_future()
+        self.pending.append(gate)
         try:
-            await turn
+            await gate
         finally:
-            self.pending.remove(turn)
+            self.pending.remove(gate)
         return self.answer(spans, page, 1 if is_count else self.size)
 
-    async def look_again(self) -> ScanPage[Key]:
-        return self.answer(((LOWEST, "f" * 24),), 1, self.size)
+    async def fetch_again(self) -> ScanPage[Key]:
+        return self.answer(((LOWEST_ID, "f" * 24),), 1, self.size)
 
     def find(self, spans: Sequence[Span]) -> list[Key]:
         rows = map(key, sorted(self.rows))
         return [row for row in rows if any(after < row.id <= end for after, end in spans)]
 
     def answer(self, spans: Sequence[Span], page: int, size: int) -> ScanPage[Key]:
-        """Rows and their number, between the finding of which the list may change, as it does in the server."""
+        """Rows and their count; the list may change between finding and counting, as it does in Eve."""
         counted = self.find(spans)
-        self.meanwhile()
+        self.change_between()
         found = self.find(spans)
         if self.counts_last:
             counted = found
-            self.meanwhile()
+            self.change_between()
             counted = self.find(spans)
         fits = min(size, self.clamp)
         shown = tuple(found[(page - 1) * fits : page * fits])
-        total = len(counted) if self.says_total else None
+        total = len(counted) if self.reports_total else None
         return ScanPage(
-            items=shown, keys=shown, received=len(shown), max_results=size if self.says_size else None, total=total
+            items=shown, keys=shown, received=len(shown), max_results=size if self.reports_size else None, total=total
         )
 
-    def walk(
-        self, *outstanding: Sequence[Span], width: int, most_spans: int = 50, end: str = END
+    def scan(
+        self, *outstanding: Sequence[Span], concurrency: int, max_spans: int = 50, end: str = END
     ) -> PartitionedScan[Key]:
         return PartitionedScan(
             self.fetch,
             *outstanding,
             end=end,
-            width=width,
+            concurrency=concurrency,
             page_size=self.size,
-            most_spans=most_spans,
-            findings=ScanStats(),
+            max_spans=max_spans,
+            stats=ScanStats(),
         )
 
-    def begin(self, *, width: int, most_spans: int = 50) -> tuple[PartitionedScan[Key], ScanStats]:
-        walk = self.walk(((LOWEST, END),), width=width, most_spans=most_spans)
-        walk.begin_with(self.answer(((LOWEST, "f" * 24),), 1, self.size), self.look_again)
-        return walk, walk.findings
+    def begin(self, *, concurrency: int, max_spans: int = 50) -> tuple[PartitionedScan[Key], ScanStats]:
+        scan = self.scan(((LOWEST_ID, END),), concurrency=concurrency, max_spans=max_spans)
+        scan.begin_with(self.answer(((LOWEST_ID, "f" * 24),), 1, self.size), self.fetch_again)
+        return scan, scan.stats
 
-    async def let_go(self, which: int) -> None:
-        """Answer one of the requests that wait."""
+    async def release(self, which: int) -> None:
+        """Release one of the pending responses."""
         if self.pending:
             self.pending[which % len(self.pending)].set_result(None)
         await settle()
 
 
-async def walk_through(table: Table, walk: PartitionedScan[Key], choices: list[int], taken: list[int]) -> None:
-    """Take everything; each choice lets an answer go."""
-    taking = asyncio.ensure_future(take_all(walk, taken))
+async def read_all(table: Table, scan: PartitionedScan[Key], choices: list[int], delivered: list[int]) -> None:
+    """Take everything; each choice releases a response."""
+    reading = asyncio.ensure_future(take_all(scan, delivered))
     places = iter(choices)
     await settle()
-    while not taking.done():
-        await table.let_go(next(places, 0))
-    await taking
+    while not reading.done():
+        await table.release(next(places, 0))
+    await reading
 
 
-async def take_all(walk: PartitionedScan[Key], taken: list[int]) -> None:
-    while (batch := await walk.take()) is not None:
-        taken.extend(int(each.id, 16) for each in batch.page.items)
-        batch.take(len(batch.page.keys))
+async def take_all(scan: PartitionedScan[Key], delivered: list[int]) -> None:
+    while (batch := await scan.next_batch()) is not None:
+        delivered.extend(int(each.id, 16) for each in batch.page.items)
+        batch.mark_consumed(len(batch.page.keys))
 
 
 @given(
     count=st.integers(0, 120),
-    width=st.integers(1, 6),
+    concurrency=st.integers(1, 6),
     size=st.integers(2, 7),
     choices=st.lists(st.integers(0, 5), max_size=60),
 )
-@settings(max_examples=300, deadline=None, derandomize=True)
-def test_quiet_rows_come_once_for_a_request_a_page_and_a_count(
-    count: int, width: int, size: int, choices: list[int]
+@examples(300, derandomize=True)
+def test_unchanged_rows_are_delivered_once_for_one_request_per_page_and_a_count(
+    count: int, concurrency: int, size: int, choices: list[int]
 ) -> None:
-    """Whatever the order of the answers: each row once, for a request a page, a last look into gaps, and a count."""
+    """In any order of the responses: each row once, for one request per page, a recheck of gaps, and a count."""
 
     async def check() -> None:
         table = Table([3 * number + 1 for number in range(count)], size=size)
-        walk, findings = table.begin(width=width)
-        taken: list[int] = []
-        await walk_through(table, walk, choices, taken)
-        assert sorted(taken) == sorted(table.rows)
-        assert len(taken) == count == findings.before == findings.after
-        assert not findings.has_moved
-        assert findings.requests <= max(1, -(-count // size)) + (2 if count else 0)
-        assert walk.outstanding() == ((), ())
+        scan, stats = table.begin(concurrency=concurrency)
+        delivered: list[int] = []
+        await read_all(table, scan, choices, delivered)
+        assert sorted(delivered) == sorted(table.rows)
+        assert len(delivered) == count == stats.count_before == stats.count_after
+        assert not stats.changed_during_scan
+        assert stats.requests <= max(1, -(-count // size)) + (2 if count else 0)
+        assert scan.outstanding() == ((), ())
 
     asyncio.run(check())
 
 
-SAYS = [(True, True, 100), (True, True, 2), (True, False, 2), (False, True, 100), (False, False, 2)]
-"""Whether the server tells totals and page sizes, and how many rows it puts on a page at most."""
+REPORTS = [(True, True, 100), (True, True, 2), (True, False, 2), (False, True, 100), (False, False, 2)]
+"""Whether the server reports totals and page sizes, and how many rows it puts on a page at most."""
 
 
 def change_rows(rows: set[int], random: Random) -> None:
@@ -155,143 +157,143 @@ def change_rows(rows: set[int], random: Random) -> None:
     rows.update(changed) if random.random() < 0.4 else rows.difference_update(changed)
 
 
-@pytest.mark.parametrize("block", range(10))
-def test_a_row_that_stays_comes_once_whatever_happens(block: int) -> None:
-    """Rows come and go between any two answers, the walk is left in the middle of a batch and another goes on."""
-    for seed in range(block * 200, block * 200 + 200):
-        asyncio.run(walk_a_changing_list(Random(seed)))
+@IN_TENTHS
+def test_a_row_that_is_present_throughout_is_delivered_once(tenth: int) -> None:
+    """Rows are inserted and deleted between any two responses; the scan is left within a batch, and another resumes."""
+    for seed in range(tenth * 200, tenth * 200 + 200):
+        asyncio.run(scan_a_changing_list(Random(seed)))
 
 
-async def walk_a_changing_list(random: Random) -> None:
+async def scan_a_changing_list(random: Random) -> None:
     numbers = random.sample(range(1, 401), random.choice([0, 1, 5, 40, 120]))
-    width, size = random.randint(1, 6), random.randint(2, 6)
-    says_total, says_size, clamp = random.choice(SAYS)
-    table = Table(numbers, size=size, says_total=says_total, says_size=says_size, clamp=clamp)
-    walk, _ = table.begin(width=width, most_spans=random.choice([1, 2, 50]))
-    stayed, ever, taken = set(numbers), set(numbers), list[int]()
+    concurrency, size = random.randint(1, 6), random.randint(2, 6)
+    reports_total, reports_size, clamp = random.choice(REPORTS)
+    table = Table(numbers, size=size, reports_total=reports_total, reports_size=reports_size, clamp=clamp)
+    scan, _ = table.begin(concurrency=concurrency, max_spans=random.choice([1, 2, 50]))
+    kept, ever, delivered = set(numbers), set(numbers), list[int]()
     changes, stop = random.choice([0.0, 0.1, 0.5]), random.choice([0, 7, 30, 1000])
 
     def change_now_and_then() -> None:
         while random.random() < changes:
             change_rows(table.rows, random)
             ever.update(table.rows)
-            stayed.intersection_update(table.rows)
+            kept.intersection_update(table.rows)
 
-    if not (says_size and clamp < size):  # against one that misstates its page size, only what it shows can be trusted
-        table.meanwhile, table.counts_last = change_now_and_then, random.random() < 0.5
+    if not (reports_size and clamp < size):  # a wrong page size cannot be detected while rows change
+        table.change_between, table.counts_last = change_now_and_then, random.random() < 0.5
 
-    async def take_some(walk: PartitionedScan[Key], limit: int | None) -> None:
-        while limit is None or len(taken) < limit:
-            taking = asyncio.ensure_future(walk.take())
+    async def take_some(scan: PartitionedScan[Key], limit: int | None) -> None:
+        while limit is None or len(delivered) < limit:
+            reading = asyncio.ensure_future(scan.next_batch())
             await settle()
-            while not taking.done():
+            while not reading.done():
                 change_now_and_then()
-                await table.let_go(random.randint(0, 10))
-            batch: Batch[Key] | None = taking.result()
+                await table.release(random.randint(0, 10))
+            batch: Batch[Key] | None = reading.result()
             if batch is None:
                 return
             rows = [int(each.id, 16) for each in batch.page.items]
-            count = len(rows) if limit is None else min(len(rows), limit - len(taken))
-            taken.extend(rows[:count])
-            batch.take(count)
-        await walk.aclose()
+            count = len(rows) if limit is None else min(len(rows), limit - len(delivered))
+            delivered.extend(rows[:count])
+            batch.mark_consumed(count)
+        await scan.aclose()
 
-    await take_some(walk, stop)
-    if any(rest := walk.outstanding()):
-        again = table.walk(*rest, width=width, most_spans=2)
+    await take_some(scan, stop)
+    if any(rest := scan.outstanding()):
+        again = table.scan(*rest, concurrency=concurrency, max_spans=2)
         await take_some(again, None)
         assert again.outstanding() == ((), ())
-    assert len(taken) == len(set(taken))
-    assert stayed <= set(taken) <= ever
+    assert len(delivered) == len(set(delivered))
+    assert kept <= set(delivered) <= ever
 
 
-@pytest.mark.parametrize("width", [1, 3, 8])
-async def test_a_consumer_who_is_slow_stops_the_fetching(width: int) -> None:
-    """Never more in flight than allowed; and what waits is little more than what was in flight when it fell behind."""
+@pytest.mark.parametrize("concurrency", [1, 3, 8])
+async def test_a_slow_consumer_stops_the_fetching(concurrency: int) -> None:
+    """At most `concurrency` requests are in flight, and hardly more pages are buffered than were in flight."""
     table = Table(list(range(1, 1001)), size=5)
-    walk, _ = table.begin(width=width)
+    scan, _ = table.begin(concurrency=concurrency)
     for _ in range(50):
-        assert len(table.pending) <= width
-        await table.let_go(0)
-        walk._top_up()
-        assert len(walk._batches) + len(table.pending) <= AHEAD * width
-    assert len(walk._batches) + len(table.pending) <= width + 3
-    await walk.aclose()
+        assert len(table.pending) <= concurrency
+        await table.release(0)
+        internals.top_up(scan)
+        assert internals.count_waiting_batches(scan) + len(table.pending) <= PAGES_PER_REQUEST * concurrency
+    assert internals.count_waiting_batches(scan) + len(table.pending) <= concurrency + 3
+    await scan.aclose()
     assert table.pending == []
 
 
-async def test_workers_are_never_idle_while_there_is_something_to_share() -> None:
-    """From the second request on all eight are busy, until fewer pages than that are left."""
+async def test_no_worker_is_idle_while_a_range_can_be_split() -> None:
+    """From the second request on all eight are in flight, until fewer pages than that are left."""
     table = Table(list(range(1, 2001)), size=10)
-    walk, findings = table.begin(width=8)
-    taken: list[int] = []
-    taking = asyncio.ensure_future(take_all(walk, taken))
+    scan, stats = table.begin(concurrency=8)
+    delivered: list[int] = []
+    reading = asyncio.ensure_future(take_all(scan, delivered))
     await settle()
-    while findings.requests < 170:
+    while stats.requests < 170:
         assert len(table.pending) == 8
-        await table.let_go(findings.requests)
-    while not taking.done():
-        await table.let_go(0)
-    assert len(taken) == 2000
+        await table.release(stats.requests)
+    while not reading.done():
+        await table.release(0)
+    assert len(delivered) == 2000
 
 
-async def test_what_was_paid_for_is_handed_out_before_the_failure() -> None:
-    """Pages in flight when one fails still come; then the failure, each time that more is asked for."""
+async def test_pages_in_flight_are_delivered_before_the_failure_is_raised() -> None:
+    """When a fetch fails, the pages in flight are still delivered; then every call raises the failure."""
     table = Table(list(range(1, 301)), size=10)
-    walk, _ = table.begin(width=4)
-    failure = ConnectionFailed("cut")
-    taking = asyncio.ensure_future(walk.take())
+    scan, _ = table.begin(concurrency=4)
+    failure = ConnectionFailed("reset")
+    reading = asyncio.ensure_future(scan.next_batch())
     await settle()
-    await table.let_go(0)
-    assert (await taking) is not None
+    await table.release(0)
+    assert (await reading) is not None
     await settle()
     table.pending[0].set_exception(failure)
     await settle()
-    asked, taken = len(table.asked), list[int]()
-    taking_all = asyncio.ensure_future(take_all(walk, taken))
-    while not taking_all.done():
-        await table.let_go(0)
-    assert taking_all.exception() is failure
-    assert len(table.asked) == asked
-    assert len(taken) == 40
+    requested, delivered = len(table.requested), list[int]()
+    reading_all = asyncio.ensure_future(take_all(scan, delivered))
+    while not reading_all.done():
+        await table.release(0)
+    assert reading_all.exception() is failure
+    assert len(table.requested) == requested
+    assert len(delivered) == 40
     with pytest.raises(ConnectionFailed):
-        await walk.take()
-    await walk.aclose()
+        await scan.next_batch()
+    await scan.aclose()
 
 
-async def test_a_closed_walk_hands_out_nothing() -> None:
-    """Whoever waits when it is closed is told, and so is whoever comes later."""
+async def test_a_closed_scan_raises_client_closed() -> None:
+    """A consumer that waits when the scan is closed raises, and so does every later call."""
     table = Table(list(range(1, 301)), size=10)
-    walk, _ = table.begin(width=4)
-    taking = asyncio.ensure_future(walk.take())
+    scan, _ = table.begin(concurrency=4)
+    reading = asyncio.ensure_future(scan.next_batch())
     await settle()
-    await walk.aclose()
-    for waiting in (taking, walk.take()):
-        with pytest.raises(ConfigurationError, match="was closed"):
+    await scan.aclose()
+    for waiting in (reading, scan.next_batch()):
+        with pytest.raises(ClientClosed, match="was closed"):
             await waiting
 
 
 @pytest.mark.parametrize("ids", [[1, 3], [12, 11], [12, 25], [0]])
-async def test_ids_that_were_not_asked_for_end_the_walk(ids: list[int]) -> None:
-    """An answer with ids before, behind or out of the order of what was asked for is not used."""
+async def test_ids_outside_the_requested_range_end_the_scan(ids: list[int]) -> None:
+    """A response with ids below or above the range, or out of order, raises and is not delivered."""
     table = Table(list(range(1, 25)), size=10)
-    walk = table.walk(((key(10).id, key(20).id),), width=1, end=key(20).id)
+    scan = table.scan(((key(10).id, key(20).id),), concurrency=1, end=key(20).id)
     shown = tuple(map(key, ids))
     table.answer = lambda *_: ScanPage(items=shown, keys=shown, received=len(ids), max_results=10, total=10)  # type: ignore[method-assign]
-    taking = asyncio.ensure_future(walk.take())
+    reading = asyncio.ensure_future(scan.next_batch())
     await settle()
-    await table.let_go(0)
+    await table.release(0)
     with pytest.raises(RangeFilterIgnored, match=r"stream\(\)"):
-        await taking
+        await reading
 
 
-async def test_a_row_sent_twice_on_a_page_is_dropped_and_counted() -> None:
-    """The second of two equal ids is not handed out."""
+async def test_a_duplicate_on_a_page_is_dropped_and_counted() -> None:
+    """The second of two equal ids is not delivered."""
     table = Table([1, 2, 3], size=10)
     shown = tuple(map(key, [1, 2, 2, 3]))
-    walk = table.walk(((LOWEST, END),), width=1)
-    walk.begin_with(ScanPage(items=shown, keys=shown, received=4, max_results=10, total=3), table.look_again)
-    taken: list[int] = []
-    await walk_through(table, walk, [], taken)
-    assert taken == [1, 2, 3]
-    assert walk.findings.doubled == 1
+    scan = table.scan(((LOWEST_ID, END),), concurrency=1)
+    scan.begin_with(ScanPage(items=shown, keys=shown, received=4, max_results=10, total=3), table.fetch_again)
+    delivered: list[int] = []
+    await read_all(table, scan, [], delivered)
+    assert delivered == [1, 2, 3]
+    assert scan.stats.duplicates == 1

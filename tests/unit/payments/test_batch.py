@@ -1,4 +1,4 @@
-"""A list of payments: outcomes in order, none lost, and nothing registered by a second run."""
+"""A list of payments: outcomes in order, none missing, and no registration in a second run."""
 
 import asyncio
 import json
@@ -21,16 +21,16 @@ from amili_async.errors import (
     UnreadableResponse,
     ValidationFailed,
 )
-from amili_async.models import CreditorPayment, format_date
-from amili_async.payments.batch import MOST_AT_ONCE, MOST_UNKNOWN, BatchRegistration
+from amili_async.models import format_date
+from amili_async.payments.batch import MAX_CONSECUTIVE_UNKNOWN, MAX_REFERENCES_PER_LOOKUP, BatchRegistration
 from amili_async.payments.lookup import PaymentLookup
-from amili_async.resources import Resource
 from tests.support.clocks import settle
-from tests.support.payment_registry import PATH, POST, Registry, make_payment
+from tests.support.payment_registry import POST, Registry
+from tests.support.payments import PAYMENTS, make_payment
 
 
-class Ledger(Registry):
-    """A registry that keeps what is posted, and finds it by the filter."""
+class KeepingRegistry(Registry):
+    """A registry that keeps posted payments, and finds them by the filter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,12 +39,12 @@ class Ledger(Registry):
         self.shows_rows = True
         self.is_honest = True
 
-    async def _call(self, request: Request) -> Response:
+    async def call(self, request: Request) -> Response:
         self.longest = max(self.longest, len(request.target))
         if request.method == "POST":
             return self._store(json.loads(request.body or b""))
-        self.looks += 1
-        self.on_look()
+        self.lookups += 1
+        self.on_lookup()
         query = parse_qs(urlsplit(request.target).query)
         wanted = json.loads(query["where"][0])["creditor_payment_reference"]["$in"]
         rows = [row for row in self.rows if row["creditor_payment_reference"] in wanted] if self.shows_rows else []
@@ -60,28 +60,28 @@ class Ledger(Registry):
         self.rows.append(row)
         return self.answer({"_id": row["_id"], "_status": "OK"}, status=201)
 
-    def run(self, payments: Any, *, width: int = 4, patience: float = 1.0) -> BatchRegistration:
+    def run(self, payments: Any, *, width: int = 4, lookup_timeout: float = 1.0) -> BatchRegistration:
         return BatchRegistration(
             payments,
-            registrar=self.registrar,
-            search=self.search,
-            connection=self.connection,
+            creator=self.creator,
+            lookup=self.lookup,
+            context=self.context,
             width=width,
-            patience=patience,
+            lookup_timeout=lookup_timeout,
         )
 
     async def collect(self, payments: Any, **options: Any) -> list[PaymentOutcome]:
         return [outcome async for outcome in self.run(payments, **options).outcomes()]
 
     async def take_all(self, payments: Any) -> tuple[list[PaymentOutcome], Exception | None]:
-        """The outcomes, and the error that came after them."""
+        """The outcomes, and the error raised after them."""
         stream, outcomes = self.run(payments).outcomes(), []
         try:
             while True:
                 outcomes.append(await anext(stream))
         except StopAsyncIteration:
             return outcomes, None
-        except Exception as error:  # noqa: BLE001 - it is what is tested
+        except Exception as error:  # noqa: BLE001 - the test asserts it
             return outcomes, error
 
 
@@ -91,147 +91,147 @@ def make_list(count: int) -> list[NewCreditorPayment]:
 
 @pytest.mark.parametrize("count", [0, 1, 3, 98, 99, 100, 350])
 async def test_one_outcome_each_in_order_and_a_second_run_sends_nothing(count: int) -> None:
-    """Every payment is registered once, told in its place, and found by the second run."""
-    ledger, payments = Ledger(), make_list(count)
+    """Every payment is registered once, has its outcome in its place, and is found by the second run."""
+    registry, payments = KeepingRegistry(), make_list(count)
     for run in range(2):
-        outcomes = await ledger.collect(payments)
+        outcomes = await registry.collect(payments)
         assert [outcome.payment for outcome in outcomes] == payments
         assert all(outcome.error is None and outcome.created for outcome in outcomes)
         assert [outcome.created.was_found for outcome in outcomes if outcome.created] == [bool(run)] * count
-        assert ledger.posts == count
-    references = [row["creditor_payment_reference"] for row in ledger.rows]
+        assert registry.posts == count
+    references = [row["creditor_payment_reference"] for row in registry.rows]
     assert sorted(references) == sorted(f"REF-{n}" for n in range(count))
 
 
-async def test_looking_up_costs_a_request_for_a_hundred() -> None:
-    """350 payments cost four look-ups, and one more that proves that look-ups work."""
-    ledger = Ledger()
-    await ledger.collect(make_list(350))
-    assert ledger.looks == 5
+async def test_a_look_up_costs_one_request_for_a_hundred_payments() -> None:
+    """350 payments cost four look-ups, and one more that verifies that look-ups work."""
+    registry = KeepingRegistry()
+    await registry.collect(make_list(350))
+    assert registry.lookups == 5
 
 
-async def test_one_that_fails_does_not_keep_the_others_back() -> None:
-    """Each failure stands at its place; those around it are registered."""
-    ledger, payments = Ledger(), make_list(10)
-    refused = ValidationFailed("no", status=422, request=POST)
-    ledger.failures = {"REF-3": refused, "REF-6": ConnectionFailed("cut", request=POST), "REF-8": KeyError("token")}
-    outcomes = await ledger.collect(payments)
-    assert outcomes[3].error is refused
+async def test_a_failed_payment_does_not_affect_the_others() -> None:
+    """Each failure is the outcome at its place; the payments around it are registered."""
+    registry, payments = KeepingRegistry(), make_list(10)
+    rejection = ValidationFailed("no", status=422, request=POST)
+    registry.failures = {"REF-3": rejection, "REF-6": ConnectionFailed("cut", request=POST), "REF-8": KeyError("token")}
+    outcomes = await registry.collect(payments)
+    assert outcomes[3].error is rejection
     assert isinstance(outcomes[6].error, PaymentOutcomeUnknown)
     assert isinstance(outcomes[8].error, KeyError)
     assert [n for n, outcome in enumerate(outcomes) if outcome.created] == [0, 1, 2, 4, 5, 7, 9]
     assert all((outcome.created is None) == (outcome.error is not None) for outcome in outcomes)
 
 
-async def test_a_reference_that_stands_twice_is_sent_once() -> None:
-    """The second is an error, whatever else it says, also hundreds of payments later; another creditor's is not."""
-    ledger, payments = Ledger(), make_list(250)
+async def test_a_duplicate_reference_is_sent_once() -> None:
+    """The second payment with it is an error, also hundreds of payments later; another creditor's is not."""
+    registry, payments = KeepingRegistry(), make_list(250)
     payments[1] = make_payment(creditor_payment_reference="REF-0", amount=77)
     payments[240] = make_payment(creditor_payment_reference="REF-0", amount=1)
     payments[241] = make_payment(creditor_payment_reference="REF-0", amount=1, creditor="0" * 24)
-    outcomes = await ledger.collect(payments)
+    outcomes = await registry.collect(payments)
     assert [n for n, outcome in enumerate(outcomes) if outcome.error] == [1, 240]
     assert all(isinstance(outcomes[n].error, ConfigurationError) for n in (1, 240))
-    assert ledger.posts == 248
+    assert registry.posts == 248
 
 
 async def test_a_reference_of_another_registered_payment_is_not_sent() -> None:
-    """What differs from what is registered under the reference is an error."""
-    ledger = Ledger()
-    await ledger.collect(make_list(3))
+    """A payment that differs from the registered one with its reference is an error."""
+    registry = KeepingRegistry()
+    await registry.collect(make_list(3))
     changed = make_payment(creditor_payment_reference="REF-1", amount=99)
-    (outcome,) = await ledger.collect([changed])
+    (outcome,) = await registry.collect([changed])
     assert isinstance(outcome.error, ReferenceTaken)
     assert outcome.error.payment is changed
-    assert ledger.posts == 3
+    assert registry.posts == 3
 
 
 @pytest.mark.parametrize("failure", [ServerFault("", status=503), KeyError("of the token source")])
-async def test_what_cannot_be_looked_up_is_not_sent(failure: Exception) -> None:
-    """Each payment of the hundred whose look-up fails says so, with the cause; the next hundred is tried."""
-    ledger, payments = Ledger(), make_list(150)
+async def test_a_payment_that_cannot_be_looked_up_is_not_sent(failure: Exception) -> None:
+    """Each payment of a failed look-up is `PaymentNotSent` with the cause; the next hundred is looked up."""
+    registry, payments = KeepingRegistry(), make_list(150)
 
     def fail_once() -> None:
-        if ledger.looks == 1:
+        if registry.lookups == 1:
             raise failure
 
-    ledger.on_look = fail_once
-    outcomes = await ledger.collect(payments)
-    for outcome in outcomes[:MOST_AT_ONCE]:
+    registry.on_lookup = fail_once
+    outcomes = await registry.collect(payments)
+    for outcome in outcomes[:MAX_REFERENCES_PER_LOOKUP]:
         assert isinstance(outcome.error, PaymentNotSent)
         assert outcome.error.__cause__ is failure
         assert outcome.error.was_not_processed
-    assert all(outcome.created for outcome in outcomes[MOST_AT_ONCE:])
-    assert ledger.posts == 150 - MOST_AT_ONCE
+    assert all(outcome.created for outcome in outcomes[MAX_REFERENCES_PER_LOOKUP:])
+    assert registry.posts == 150 - MAX_REFERENCES_PER_LOOKUP
 
 
-async def test_nothing_more_is_sent_where_look_ups_do_not_work() -> None:
-    """If the first that was registered is not found by its reference, a second run could not know: the rest waits."""
-    ledger = Ledger()
-    ledger.shows_rows = False
-    outcomes = await ledger.collect(make_list(120))
+async def test_nothing_more_is_sent_if_look_ups_do_not_work() -> None:
+    """If the first registered payment is not found by its reference, the rest of the list is not sent."""
+    registry = KeepingRegistry()
+    registry.shows_rows = False
+    outcomes = await registry.collect(make_list(120))
     assert outcomes[0].created
     assert all(isinstance(outcome.error, PaymentNotSent) for outcome in outcomes[1:])
-    assert ledger.posts == 1
+    assert registry.posts == 1
 
 
-async def test_a_first_that_fails_proves_nothing() -> None:
-    """Payments are sent one at a time until one was registered and found again."""
-    ledger = Ledger()
-    ledger.failures = {f"REF-{n}": ValidationFailed("no", status=422, request=POST) for n in (0, 1)}
-    outcomes = await ledger.collect(make_list(6))
+async def test_a_failed_first_payment_verifies_nothing() -> None:
+    """Payments are sent one at a time until one is registered and found."""
+    registry = KeepingRegistry()
+    registry.failures = {f"REF-{n}": ValidationFailed("no", status=422, request=POST) for n in (0, 1)}
+    outcomes = await registry.collect(make_list(6))
     assert [outcome.error is None for outcome in outcomes] == [False, False, True, True, True, True]
-    ledger.shows_rows = False
+    registry.shows_rows = False
     others = [make_payment(creditor_payment_reference=f"B-{n}") for n in range(3)]
-    ledger.failures = {"B-0": ValidationFailed("no", status=422, request=POST)}
-    outcomes = await ledger.collect(others)
+    registry.failures = {"B-0": ValidationFailed("no", status=422, request=POST)}
+    outcomes = await registry.collect(others)
     assert [type(outcome.error) for outcome in outcomes] == [ValidationFailed, type(None), PaymentNotSent]
 
 
-async def test_a_server_that_ignores_the_filter_is_found_out() -> None:
-    """Rows that were not asked for mean that nothing can be told of those that were."""
-    ledger = Ledger()
-    await ledger.collect(make_list(1))
-    ledger.is_honest = False
-    (outcome,) = await ledger.collect(make_list(2)[1:])
+async def test_a_server_that_ignores_the_filter_is_detected() -> None:
+    """Rows that do not match the filter fail the look-up, and nothing is sent."""
+    registry = KeepingRegistry()
+    await registry.collect(make_list(1))
+    registry.is_honest = False
+    (outcome,) = await registry.collect(make_list(2)[1:])
     assert isinstance(outcome.error, PaymentNotSent)
     assert isinstance(outcome.error.__cause__, UnreadableResponse)
 
 
 @pytest.mark.parametrize("letter", ["x", "å", "😀", '"'])
 async def test_long_references_are_looked_up_in_several_requests(letter: str) -> None:
-    """No request line grows too long, however many bytes a reference takes in it."""
-    ledger = Ledger()
+    """No request line is too long, however many bytes a reference takes in it."""
+    registry = KeepingRegistry()
     payments = [make_payment(creditor_payment_reference=f"{n:03}{letter * 252}") for n in range(90)]
-    outcomes = await ledger.collect(payments)
+    outcomes = await registry.collect(payments)
     assert all(outcome.created for outcome in outcomes)
-    assert ledger.longest <= MAX_REQUEST_TARGET
+    assert registry.longest <= MAX_REQUEST_TARGET
 
 
-async def test_what_the_list_itself_raises_comes_last() -> None:
-    """The payments before it are registered and told; then comes the error."""
-    ledger = Ledger()
+async def test_an_error_of_the_iterable_is_raised_last() -> None:
+    """The payments before it are registered and their outcomes delivered first."""
+    registry = KeepingRegistry()
 
     def read() -> Iterator[NewCreditorPayment]:
         yield from make_list(5)
         raise KeyError("row 6")
 
-    outcomes, error = await ledger.take_all(read())
+    outcomes, error = await registry.take_all(read())
     assert isinstance(error, KeyError)
-    assert len(outcomes) == ledger.posts == 5
+    assert len(outcomes) == registry.posts == 5
 
 
-async def test_what_is_no_payment_ends_the_list() -> None:
-    """It is refused where it stands, after the outcomes of those before."""
-    ledger = Ledger()
-    outcomes, error = await ledger.take_all([*make_list(2), {"amount": 5}])
+async def test_an_item_of_another_type_ends_the_list() -> None:
+    """It raises at its place, after the outcomes of the payments before it."""
+    registry = KeepingRegistry()
+    outcomes, error = await registry.take_all([*make_list(2), {"amount": 5}])
     assert isinstance(error, ConfigurationError)
-    assert len(outcomes) == ledger.posts == 2
+    assert len(outcomes) == registry.posts == 2
 
 
-async def test_a_list_is_read_as_it_is_needed() -> None:
-    """Whoever takes one outcome of an endless list has sent few payments."""
-    ledger = Ledger()
+async def test_an_iterable_is_consumed_on_demand() -> None:
+    """A consumer of one outcome of an endless list has sent few payments."""
+    registry = KeepingRegistry()
 
     def read() -> Iterator[NewCreditorPayment]:
         n = 0
@@ -239,78 +239,78 @@ async def test_a_list_is_read_as_it_is_needed() -> None:
             yield make_payment(creditor_payment_reference=f"REF-{n}")
             n += 1
 
-    outcomes = ledger.run(read(), width=3).outcomes()
+    outcomes = registry.run(read(), width=3).outcomes()
     await anext(outcomes)
     await outcomes.aclose()
-    assert 1 <= ledger.posts <= 7
-    assert ledger.connection.running == set()
+    assert 1 <= registry.posts <= 7
+    assert registry.context.running == set()
 
 
 async def test_after_ten_unknown_outcomes_in_a_row_nothing_more_is_sent() -> None:
-    """Where nothing that is sent is answered, the rest of the list is not added to what has to be looked into."""
-    ledger = Ledger()
+    """If no request gets a response, the rest of the list is `PaymentNotSent`."""
+    registry = KeepingRegistry()
     payments = make_list(40)
-    ledger.failures = {each.creditor_payment_reference: ConnectionFailed("cut", request=POST) for each in payments}
-    outcomes = await ledger.collect(payments)
+    registry.failures = {each.creditor_payment_reference: ConnectionFailed("cut", request=POST) for each in payments}
+    outcomes = await registry.collect(payments)
     unknown = [outcome for outcome in outcomes if isinstance(outcome.error, PaymentOutcomeUnknown)]
-    assert len(unknown) == ledger.posts == MOST_UNKNOWN
-    assert all(isinstance(outcome.error, PaymentNotSent) for outcome in outcomes[MOST_UNKNOWN:])
+    assert len(unknown) == registry.posts == MAX_CONSECUTIVE_UNKNOWN
+    assert all(isinstance(outcome.error, PaymentNotSent) for outcome in outcomes[MAX_CONSECUTIVE_UNKNOWN:])
     assert "the last 10" in str(outcomes[-1].error)
 
 
-async def test_unknown_outcomes_among_good_ones_stop_nothing() -> None:
-    """Each that is settled begins the count anew."""
-    ledger = Ledger()
+async def test_scattered_unknown_outcomes_do_not_stop_a_list() -> None:
+    """Each known outcome resets the count."""
+    registry = KeepingRegistry()
     payments = make_list(60)
     lost = [each for number, each in enumerate(payments) if number % 6]
-    ledger.failures = {each.creditor_payment_reference: ConnectionFailed("cut", request=POST) for each in lost}
-    outcomes = await ledger.collect(payments, width=1)
+    registry.failures = {each.creditor_payment_reference: ConnectionFailed("cut", request=POST) for each in lost}
+    outcomes = await registry.collect(payments, width=1)
     assert [outcome.created is not None for outcome in outcomes] == [number % 6 == 0 for number in range(60)]
-    assert ledger.posts == 60
+    assert registry.posts == 60
 
 
-async def test_two_runs_at_once_of_one_client_register_each_payment_once() -> None:
-    """What one has registered since the other looked it up is found; what is just under way is refused."""
-    ledger = Ledger()
+async def test_two_concurrent_runs_of_one_client_register_each_payment_once() -> None:
+    """A payment that the other run registered is found; one that it is registering at this moment is not sent."""
+    registry = KeepingRegistry()
     payments = make_list(30)
-    runs = await asyncio.gather(ledger.collect(payments), ledger.collect(payments[::-1]))
-    assert len(ledger.rows) == ledger.posts == len(payments)
+    runs = await asyncio.gather(registry.collect(payments), registry.collect(payments[::-1]))
+    assert len(registry.rows) == registry.posts == len(payments)
     for outcome in (*runs[0], *runs[1]):
-        assert outcome.created is not None or isinstance(outcome.error, ConfigurationError)
+        assert outcome.created is not None or isinstance(outcome.error, PaymentNotSent)
 
 
-async def test_rows_that_do_not_tell_of_their_creditor_are_known_all_the_same() -> None:
-    """The API documents no creditor in what it shows of a payment: a second run registers nothing twice."""
-    ledger = Ledger()
-    await ledger.collect(make_list(12))
-    for row in ledger.rows:
+async def test_rows_without_a_creditor_are_found() -> None:
+    """The API documents no creditor in its responses: a second run registers nothing twice all the same."""
+    registry = KeepingRegistry()
+    await registry.collect(make_list(12))
+    for row in registry.rows:
         del row["creditor"]
-    again = Ledger()
-    again.rows = ledger.rows
+    again = KeepingRegistry()
+    again.rows = registry.rows
     outcomes = await again.collect(make_list(12))
     assert again.posts == 0
     assert all(outcome.created is not None and outcome.created.was_found for outcome in outcomes)
 
 
-async def test_what_is_known_does_not_wait_for_the_next_look_up() -> None:
-    """The outcomes of the first hundred come although the references of the second cannot be looked up yet."""
-    ledger = Ledger()
+async def test_known_outcomes_do_not_wait_for_the_next_look_up() -> None:
+    """The outcomes of the first hundred are delivered while the look-up of the second is waiting."""
+    registry = KeepingRegistry()
     gate = asyncio.Event()
-    stall = ledger._call
+    stall = registry.call
 
     async def call(request: Request) -> Response:
-        if request.method == "GET" and ledger.posts > 50:
+        if request.method == "GET" and registry.posts > 50:
             await gate.wait()
         return await stall(request)
 
-    ledger.connection = replace(ledger.connection, call=call)
-    ledger.search = PaymentLookup(Resource(PATH, CreditorPayment, ledger.connection), ledger.connection)
-    outcomes = ledger.run(make_list(150)).outcomes()
-    first = [await asyncio.wait_for(anext(outcomes), 5) for _ in range(MOST_AT_ONCE)]
+    registry.context = replace(registry.context, call=call)
+    registry.lookup = PaymentLookup(PAYMENTS, registry.context)
+    outcomes = registry.run(make_list(150)).outcomes()
+    first = [await asyncio.wait_for(anext(outcomes), 5) for _ in range(MAX_REFERENCES_PER_LOOKUP)]
     assert all(outcome.created is not None for outcome in first)
     waiting = asyncio.ensure_future(anext(outcomes))
     await settle()
     assert not waiting.done()
     gate.set()
     assert (await waiting).created is not None
-    assert len([outcome async for outcome in outcomes]) == 150 - MOST_AT_ONCE - 1
+    assert len([outcome async for outcome in outcomes]) == 150 - MAX_REFERENCES_PER_LOOKUP - 1

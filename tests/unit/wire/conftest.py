@@ -1,4 +1,4 @@
-"""What the tests of the wire share: answers, and a look at everything that an error lets out."""
+"""What the tests of the wire share: responses, and all texts of an error."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,13 +14,13 @@ from amili_async._wire.protocol import Response
 
 
 def answer(body: Any = b"", *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer: bytes as they are, anything else as JSON; headers in any case, as they come from aiohttp."""
+    """A response: bytes unchanged, anything else as JSON; headers regardless of case, as from aiohttp."""
     raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
     return Response(status=status, headers=CIMultiDict(headers or {}), body=raw)
 
 
-def told_by(error: BaseException) -> str:
-    """All that an error shows to a reader or a log, with what led to it."""
+def texts_of(error: BaseException) -> str:
+    """All texts of an error and of its causes, as a traceback or a log would show them."""
     parts: list[str] = []
     chain: BaseException | None = error
     while chain is not None:
@@ -30,7 +30,7 @@ def told_by(error: BaseException) -> str:
 
 
 class _AnswerOfAiohttp(aiohttp.ClientResponse):
-    """What aioresponses 0.7.9 makes, with the argument that aiohttp has wanted since 3.14."""
+    """The response of aioresponses 0.7.9, with an argument that aiohttp requires since 3.14."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", Mock())
@@ -38,13 +38,13 @@ class _AnswerOfAiohttp(aiohttp.ClientResponse):
 
 
 class Server:
-    """Answers in the place of aiohttp's transport, and what was asked of it."""
+    """Responses in place of aiohttp's transport, and the requests that it got."""
 
     def __init__(self, mock: aioresponses) -> None:
         self._mock = mock
 
     def answers(self, url: str, method: str = "GET", **answer: Any) -> None:
-        """Plan an answer (or an exception) for the next request to this URL."""
+        """Plan a response (or an exception) for the next request to this URL."""
         self._mock.add(url, method=method, response_class=_AnswerOfAiohttp, **answer)
 
     @property
@@ -57,6 +57,6 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """Nothing reaches the network while this is in use."""
+    """Mocks aiohttp's transport: nothing reaches the network."""
     with aioresponses() as mock:
         yield Server(mock)

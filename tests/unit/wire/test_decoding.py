@@ -1,4 +1,4 @@
-"""From an answer to records: what is read, and how what cannot be read is reported."""
+"""Decoding responses into pages and records, and the errors for those that cannot be decoded."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from rich.pretty import pretty_repr
 
-from amili_async._wire.decoding import Page, RecordDecoder
+from amili_async._wire.decoding import RecordDecoder
 from amili_async.errors import AmiliError, ApiError, AuthenticationError, UnreadableResponse, ValidationFailed
 from amili_async.models import CreatedPayment, Payout, PayoutSpecification
 from amili_async.models.record_type import record_type_of
-from tests.unit.wire.conftest import answer, told_by
+from amili_async.pages import Page
+from tests.unit.wire.conftest import answer, texts_of
 
 ID = "507f1f77bcf86cd799439099"
 OTHER_ID = "507f1f77bcf86cd799439098"
@@ -26,21 +27,21 @@ dicts = RecordDecoder(record_type_of(dict))
 
 
 def page_of(body: Any, *, number: int = 1, reader: RecordDecoder[Any] = payouts) -> Page[Any]:
-    """The body, read as a page."""
+    """The body, decoded as a page."""
     return reader.read_page(answer(body), request="GET /finance--payouts", number=number)
 
 
 def record_of(body: Any, *, reader: RecordDecoder[Any] = payouts) -> Any:
-    """The body, read as a record."""
+    """The body, decoded as a record."""
     return reader.read_record(answer(body), request=f"GET /finance--payouts/{ID}")
 
 
 @pytest.mark.parametrize("reader", [payouts, dicts], ids=["typed", "untyped"])
-def test_another_record_than_the_one_asked_for_is_not_taken_for_it(reader: RecordDecoder[Any]) -> None:
-    """Only where it is told which one was asked for; an answer without an id is read as it is."""
-    for asked in (None, ID, ID.upper()):
+def test_another_record_than_the_requested_one_raises(reader: RecordDecoder[Any]) -> None:
+    """It raises only if the requested id is known; a response without an id is decoded."""
+    for requested in (None, ID, ID.upper()):
         response = answer({"_id": ID})
-        assert reader.read_record(response, request="GET /x", record_id=asked) == reader.read_record(
+        assert reader.read_record(response, request="GET /x", record_id=requested) == reader.read_record(
             response, request="GET /x"
         )
     with pytest.raises(UnreadableResponse) as caught:
@@ -65,14 +66,14 @@ def test_another_record_than_the_one_asked_for_is_not_taken_for_it(reader: Recor
         (None, None, None),
     ],
 )
-def test_what_the_server_says_of_a_page(meta: Any, max_results: int | None, total: int | None) -> None:
-    """Page size and total are the server's own, or unknown where it does not say."""
+def test_page_size_and_total_are_the_servers(meta: Any, max_results: int | None, total: int | None) -> None:
+    """Page size and total are those that the server reports, or `None` if it does not."""
     page = page_of({"_items": [{"_id": ID}], "_meta": meta}, number=7)
     assert page == Page(items=(Payout(id=ID),), number=7, max_results=max_results, total=total)
 
 
 def test_a_page_without_meta() -> None:
-    """`_meta` may be missing, and `_links` and others may be there."""
+    """`_meta` may be missing, and `_links` and other fields may be present."""
     page = page_of({"_items": [], "_links": {"next": {"href": "x"}}, "_status": "OK"})
     assert page == Page(items=(), number=1, max_results=None, total=None)
 
@@ -95,8 +96,8 @@ def test_a_page_without_meta() -> None:
         (5, "$._meta"),
     ],
 )
-def test_meta_that_lies_is_not_believed(meta: Any, location: str) -> None:
-    """A total or page size that cannot be is an error with its place, since the walk would stop at the wrong page."""
+def test_impossible_meta_raises(meta: Any, location: str) -> None:
+    """An impossible total or page size raises with its place: paging by it would stop at the wrong page."""
     with pytest.raises(UnreadableResponse) as caught:
         page_of({"_items": [], "_meta": meta})
     assert caught.value.location == location
@@ -129,7 +130,7 @@ def test_meta_that_lies_is_not_believed(meta: Any, location: str) -> None:
     ],
     ids=lambda part: repr(part)[:40],
 )
-def test_what_is_no_page_says_why_and_where(body: Any, location: str, reason: str) -> None:
+def test_a_body_that_is_no_page_raises_with_reason_and_place(body: Any, location: str, reason: str) -> None:
     """The text has request, status, reason and place."""
     with pytest.raises(UnreadableResponse) as caught:
         page_of(body)
@@ -137,12 +138,12 @@ def test_what_is_no_page_says_why_and_where(body: Any, location: str, reason: st
     assert caught.value.location == location
     place = f" at {location}" if location else ""
     assert str(caught.value) == (
-        f"GET /finance--payouts was answered with 200, but not in the agreed shape: {reason}{place}"
+        f"GET /finance--payouts: the response (status 200) is not as documented: {reason}{place}"
     )
 
 
 def test_a_field_of_another_type_names_the_record() -> None:
-    """Of a hundred records the one that cannot be read is named by place and id."""
+    """Of a hundred records the one that cannot be decoded is named by place and id."""
     items = [{"_id": f"{number:024x}", "amount": 1} for number in range(100)]
     items[42]["amount"] = "CANARY"
     with pytest.raises(UnreadableResponse) as caught:
@@ -153,16 +154,16 @@ def test_a_field_of_another_type_names_the_record() -> None:
 
 
 @pytest.mark.parametrize("record_id", ["CANARY", "507F1F77BCF86CD799439099", 5, None, ["x"]])
-def test_only_an_id_is_taken_for_one(record_id: Any) -> None:
-    """What stands in `_id` is repeated only where it has the form of an id."""
+def test_only_a_well_formed_id_is_shown(record_id: Any) -> None:
+    """The value of `_id` is shown only if it has the form of an id."""
     with pytest.raises(UnreadableResponse) as caught:
         page_of({"_items": [{"_id": record_id, "amount": []}]})
     assert caught.value.record_id is None
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
 def test_a_page_does_not_show_its_records() -> None:
-    """A page's repr has numbers only, to rich as well."""
+    """The repr of a page has counts only, also when rich prints it."""
     page = page_of({"_items": [{"_id": ID, "currency": CANARY}], "_meta": {"total": 9}}, number=2)
     assert repr(page) == pretty_repr(page) == "Page(number=2, items=1, total=9)"
 
@@ -170,7 +171,7 @@ def test_a_page_does_not_show_its_records() -> None:
 # Records
 
 
-def test_a_record_is_read() -> None:
+def test_a_record_is_decoded() -> None:
     """A single record is the object itself, with or without a `_status`."""
     assert record_of({"_id": ID, "amount": 1}) == Payout(id=ID, amount=Decimal(1))
     created = record_of({"_id": ID, "_status": "OK"}, reader=RecordDecoder(record_type_of(CreatedPayment)))
@@ -193,12 +194,12 @@ def test_a_record_is_read() -> None:
         (b"", "", None),
     ],
 )
-def test_what_is_no_record_says_where_and_shows_nothing(body: Any, location: str, record_id: str | None) -> None:
-    """Place and id are on the error; nothing of the record is in its text or in what led to it."""
+def test_a_body_that_is_no_record_raises_with_its_place_only(body: Any, location: str, record_id: str | None) -> None:
+    """The error has place and id; neither its text nor its causes contain anything of the record."""
     with pytest.raises(UnreadableResponse) as caught:
         record_of(body)
     assert (caught.value.location, caught.value.record_id) == (location, record_id)
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
@@ -214,20 +215,20 @@ def test_what_is_no_record_says_where_and_shows_nothing(body: Any, location: str
         ({"_status": "ERR", "_id": ID}, ApiError),
     ],
 )
-def test_a_200_that_says_error_is_one(body: dict[str, Any], kind: type[AmiliError]) -> None:
-    """`_status: "ERR"` wins over the status, for pages and records, even where records could be read."""
+def test_a_200_that_reports_an_error_raises(body: dict[str, Any], kind: type[AmiliError]) -> None:
+    """`_status: "ERR"` counts more than the status, for pages and records, even if records could be decoded."""
     for read in (page_of, record_of):
         with pytest.raises(AmiliError) as caught:
             read(body)
         assert type(caught.value) is kind
-        assert CANARY not in told_by(caught.value)
+        assert CANARY not in texts_of(caught.value)
 
 
 # Dicts and structs of the caller's
 
 
-def test_a_dict_has_everything_with_exact_money() -> None:
-    """Asked for a `dict`, one gets every field as it came, fractions as `Decimal`."""
+def test_a_dict_has_all_fields_with_exact_money() -> None:
+    """A `dict` has every field unchanged, with fractions as `Decimal`."""
     body = b'{"_items": [{"_id": "x", "amount": 0.10, "count": 5, "deep": {"of": [1.50, null]}}]}'
     (record,) = page_of(body, reader=dicts).items
     assert record == {"_id": "x", "amount": Decimal("0.10"), "count": 5, "deep": {"of": [Decimal("1.50"), None]}}
@@ -237,7 +238,7 @@ def test_a_dict_has_everything_with_exact_money() -> None:
 
 @pytest.mark.parametrize("body", [{"_items": ["x"]}, {"_items": [[]]}, {"_items": [None]}])
 def test_a_dict_is_an_object(body: Any) -> None:
-    """Also where no field is checked, a record must be a JSON object."""
+    """A record must be a JSON object even if none of its fields is checked."""
     with pytest.raises(UnreadableResponse):
         page_of(body, reader=dicts)
 
@@ -265,19 +266,19 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_any_json_is_a_page_or_one_of_our_errors(body: Any) -> None:
-    """Whatever comes, only our own errors are raised, and they show nothing of it."""
+def test_any_json_is_a_page_or_raises_an_error_of_the_package(body: Any) -> None:
+    """Any JSON raises only errors of the package, which show nothing of it."""
     for reader in (payouts, specifications, dicts):
         for read in (page_of, record_of):
             try:
                 read({"_items": body} if read is page_of else body, reader=reader)
             except AmiliError as error:
-                assert CANARY not in told_by(error)  # noqa: PT017 - most bodies are errors, some are not
+                assert CANARY not in texts_of(error)  # noqa: PT017 - most bodies are errors, some are not
 
 
 @given(st.binary(max_size=60), st.integers(0, 60))
-def test_any_bytes_are_a_page_or_one_of_our_errors(noise: bytes, at: int) -> None:
-    """Noise in a good page is never anything but a page or `UnreadableResponse`."""
+def test_any_bytes_are_a_page_or_raise_an_error_of_the_package(noise: bytes, at: int) -> None:
+    """Random bytes in a valid page give a page or `UnreadableResponse`, nothing else."""
     good = msgspec.json.encode({"_items": [{"_id": ID, "amount": 1.5, "payout_date": "Fri, 13 Jun 2025 00:00:00 GMT"}]})
     try:
         page_of(good[:at] + noise + good[at + len(noise) :])

@@ -1,4 +1,4 @@
-"""Which error an answer stands for, and what it tells of the server's words."""
+"""Which error an error response means, and which of the server's words it keeps."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ from amili_async.errors import (
     ServerFault,
     ValidationFailed,
 )
-from tests.unit.wire.conftest import told_by
+from tests.unit.wire.conftest import texts_of
 
 CANARY = "CANARY"
 FLASK_500 = b"""<!doctype html>
@@ -29,8 +29,8 @@ FLASK_500 = b"""<!doctype html>
 """
 
 
-def refused(body: Any, status: int = 422) -> ApiError:
-    """The error for an answer with this body."""
+def error_for(body: Any, status: int = 422) -> ApiError:
+    """The error for a response with this body."""
     raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
     error = error_from_response("POST /creditor--payments", status, raw)
     assert isinstance(error, ApiError)
@@ -60,32 +60,32 @@ def refused(body: Any, status: int = 422) -> ApiError:
 )
 @pytest.mark.parametrize("place", ["_issues", "details"])
 def test_field_errors_in_all_their_forms(issues: Any, collected: dict[str, tuple[str, ...]], place: str) -> None:
-    """A text, a list or nested, in `_issues` or in `_error.details`: dotted names to what was said of each."""
+    """A text, a list or nested, in `_issues` or in `_error.details`: dotted names to the messages of each."""
     error = {"code": 422, "message": "Validation failed"}
     body = {"_status": "ERR", "_error": error, "_issues": issues}
     if place == "details":
         body = {"_status": "ERR", "_error": {**error, "details": issues}}
-    assert refused(body).issues == collected
+    assert error_for(body).issues == collected
 
 
 def test_field_errors_of_both_places_are_joined() -> None:
-    """A server that uses both loses neither."""
-    error = refused({"_issues": {"amount": "too small"}, "_error": {"details": {"case": "unknown"}}})
+    """Neither place hides the other."""
+    error = error_for({"_issues": {"amount": "too small"}, "_error": {"details": {"case": "unknown"}}})
     assert error.issues == {"amount": ("too small",), "case": ("unknown",)}
     assert "(fields: amount, case; see .issues)" in str(error)
 
 
 def test_the_servers_words_are_on_attributes_only() -> None:
-    """What may quote the request is on `issues` and `excerpt`; the text names fields, status and request."""
-    error = refused(
+    """`issues` and `excerpt` may quote the request; the text names fields, status and request."""
+    error = error_for(
         {"_error": {"code": 422, "message": f"bad {CANARY}"}, "_issues": {"amount": f"value '{CANARY}' is wrong"}}
     )
     assert isinstance(error, ValidationFailed)
     assert (error.code, error.excerpt) == (422, f"bad {CANARY}")
     assert CANARY in error.issues["amount"][0]
-    assert CANARY not in told_by(error)
+    assert CANARY not in texts_of(error)
     assert str(error) == (
-        "POST /creditor--payments was answered with 422: the document is not valid (fields: amount; see .issues)"
+        "POST /creditor--payments returned 422: the document is not valid (fields: amount; see .issues)"
     )
 
 
@@ -94,20 +94,20 @@ def test_the_servers_words_are_on_attributes_only() -> None:
     [({"code": 404}, 404), ({"code": "E17"}, "E17"), ({"code": None}, None), ({"code": [1]}, None), ("text", None)],
 )
 def test_the_servers_code(error: Any, code: Any) -> None:
-    """The code of the body is kept, but does not overrule a status that is an error already."""
-    found = refused({"_status": "ERR", "_error": error}, 400)
+    """The code of the body is kept, but does not override an error status."""
+    found = error_for({"_status": "ERR", "_error": error}, 400)
     assert (type(found), found.status, found.code) == (BadRequest, 400, code)
 
 
 def test_a_page_of_html() -> None:
     """Flask's own page for a 500 is a `ServerFault` with its words, without the markup."""
-    error = refused(FLASK_500, 500)
+    error = error_for(FLASK_500, 500)
     assert isinstance(error, ServerFault)
     assert error.excerpt == (
         "500 Internal Server Error Internal Server Error "
         "The server encountered an internal error & was unable to complete your request."
     )
-    assert "encountered" not in told_by(error)
+    assert "encountered" not in texts_of(error)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_a_page_of_html() -> None:
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_no_body_breaks_the_reading_of_an_error(body: bytes) -> None:
-    """Whatever comes with it, a 503 is a `ServerFault`, and its excerpt short."""
-    error = refused(body, 503)
+def test_any_body_of_a_503_is_a_server_fault(body: bytes) -> None:
+    """Whatever the body, its excerpt is short."""
+    error = error_for(body, 503)
     assert type(error) is ServerFault
     assert len(error.excerpt) <= 300
 
@@ -148,7 +148,7 @@ json_values = st.recursive(
 
 @given(st.fixed_dictionaries({}, optional={"_issues": json_values, "_error": json_values, "_status": json_values}))
 def test_any_json_makes_an_error(body: dict[str, Any]) -> None:
-    """Any JSON in the usual places gives an error whose issues are texts by name."""
+    """Any JSON in the usual places leads to an error whose issues are texts by name."""
     error = error_from_response("GET /x", 400, json.dumps(body).encode())
     assert isinstance(error, ApiError)
     assert all(
@@ -158,17 +158,17 @@ def test_any_json_makes_an_error(body: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("depth", range(850, 1001, 10))
 def test_issues_nested_to_the_limit(depth: int) -> None:
-    """However deep the server nests them, its field errors are read, or left out."""
-    error = refused(b'{"_issues": {"a": ' + b"[" * depth + b"]" * depth + b"}}")
+    """However deeply the server nests field errors, they are read or left out."""
+    error = error_for(b'{"_issues": {"a": ' + b"[" * depth + b"]" * depth + b"}}")
     assert isinstance(error, ValidationFailed)
 
 
 def test_a_401_is_about_the_credentials() -> None:
-    """Its error is not an `ApiError`, and repeats nothing."""
+    """Its error is not an `ApiError`, and quotes nothing."""
     error = error_from_response("GET /x", 401, b'{"_error": {"message": "CANARY"}}')
     assert isinstance(error, AuthenticationError)
     assert error.status == 401
-    assert CANARY not in told_by(error)
+    assert CANARY not in texts_of(error)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_401_is_about_the_credentials() -> None:
     ],
 )
 def test_an_error_in_a_200(body: dict[str, Any], kind: type[AmiliError], status: int) -> None:
-    """Where the status is good and the body says ERR, the body's code says what is wrong."""
+    """If a 2xx body reports ERR, its code decides the error."""
     assert body_reports_error(msgspec.json.encode(body))
     error = error_from_response("GET /x", 200, msgspec.json.encode(body))
     assert type(error) is kind
@@ -192,17 +192,17 @@ def test_an_error_in_a_200(body: dict[str, Any], kind: type[AmiliError], status:
 
 
 def test_an_error_without_a_code_may_have_been_processed() -> None:
-    """A 201 that says ERR and no more is not proof that no payment was registered."""
-    assert not refused({"_status": "ERR"}, 201).was_not_processed
+    """A 201 that reports ERR without a code is no proof that no payment was registered."""
+    assert not error_for({"_status": "ERR"}, 201).was_not_processed
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"_status": "OK"}', b'{"_status": ["ERR"]}', b'"ERR"', b"\xff"])
-def test_what_does_not_say_error(body: bytes) -> None:
-    """Only `_status: "ERR"` at the top of an object does."""
+def test_other_bodies_report_no_error(body: bytes) -> None:
+    """Only `_status: "ERR"` at the top level of an object does."""
     assert not body_reports_error(body)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_says_that_it_is_not_followed(status: int) -> None:
-    """The text points at base_url, the likely cause."""
-    assert "redirects are not followed" in str(refused(b"", status))
+def test_the_error_of_a_redirect_names_base_url(status: int) -> None:
+    """A wrong base_url is its likely cause."""
+    assert "redirects are not followed" in str(error_for(b"", status))

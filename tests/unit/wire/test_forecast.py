@@ -1,4 +1,4 @@
-"""How long many requests take under two windows: the forecast against the budget itself, on a clock that jumps."""
+"""How long many requests take under two windows: the forecast compared with the limiter itself."""
 
 import asyncio
 
@@ -10,16 +10,16 @@ from amili_async.policies import Priority
 from tests.support.clocks import MovedClock
 
 
-async def measure(budget: SlidingWindowLimiter, clock: MovedClock, requests: int) -> float:
-    """Seconds until the last of so many requests can go, each answered at once."""
+async def measure(limiter: SlidingWindowLimiter, clock: MovedClock, requests: int) -> float:
+    """Seconds until the last of so many requests is sent, each with an immediate response."""
     began, times = clock.now(), []
 
-    async def ask() -> None:
-        await budget.acquire(Priority.BULK)
+    async def send() -> None:
+        await limiter.acquire(Priority.BULK)
         times.append(clock.now() - began)
-        budget.on_response()
+        limiter.on_response()
 
-    tasks = [asyncio.create_task(ask()) for _ in range(requests)]
+    tasks = [asyncio.create_task(send()) for _ in range(requests)]
     while len(times) < requests:
         await clock.move(0.25)
     await asyncio.gather(*tasks)
@@ -28,43 +28,43 @@ async def measure(budget: SlidingWindowLimiter, clock: MovedClock, requests: int
 
 @pytest.mark.parametrize("requests", [1, 10, 11, 99, 100, 101, 250, 305, 1_000])
 @pytest.mark.parametrize("used", [0, 7, 130])
-async def test_a_forecast_is_what_comes_true(requests: int, used: int) -> None:
-    """Whatever was sent before, the last of so many requests goes when it was said to."""
+async def test_a_forecast_is_exact(requests: int, used: int) -> None:
+    """Whatever was sent before, the last of so many requests is sent at the time forecast."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    await measure(budget, clock, used)
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    await measure(limiter, clock, used)
     await clock.move(0.4)
-    said = budget.forecast(requests)
-    assert await measure(budget, clock, requests) == pytest.approx(said, abs=0.1)
+    expected = limiter.forecast(requests)
+    assert await measure(limiter, clock, requests) == pytest.approx(expected, abs=0.1)
 
 
-async def test_a_pause_and_the_even_pace_after_it_are_counted() -> None:
-    """After a 429 nothing goes for as long as it said, and then one request at a time."""
+async def test_a_pause_and_the_even_rate_after_it_are_forecast() -> None:
+    """After a 429 nothing is sent for as long as it demands, and then one request at a time."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    budget.on_rate_limited(20.0)
-    said = budget.forecast(30)
-    assert said == pytest.approx(20 + 29 * 60 / 99, abs=0.1)
-    assert await measure(budget, clock, 30) == pytest.approx(said, abs=0.1)
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    limiter.on_rate_limited(20.0)
+    expected = limiter.forecast(30)
+    assert expected == pytest.approx(20 + 29 * 60 / 99, abs=0.1)
+    assert await measure(limiter, clock, 30) == pytest.approx(expected, abs=0.1)
 
 
-@pytest.mark.parametrize("rest", [0.0, 3.0, 30.0])
+@pytest.mark.parametrize("idle", [0.0, 3.0, 30.0])
 @pytest.mark.parametrize("requests", [5, 90, 250])
-async def test_a_rest_that_is_made_up_for_after_a_429_is_counted(rest: float, requests: int) -> None:
-    """Also where the windows hold up the even pace at first, the last one goes when it was said to."""
+async def test_a_burst_after_an_idle_time_is_forecast(idle: float, requests: int) -> None:
+    """Also if the windows delay the even rate at first, the last one is sent at the time forecast."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    await measure(budget, clock, 40)
-    budget.on_rate_limited(1.0)
-    await clock.move(rest)
-    said = budget.forecast(requests)
-    assert await measure(budget, clock, requests) == pytest.approx(said, abs=0.1)
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    await measure(limiter, clock, 40)
+    limiter.on_rate_limited(1.0)
+    await clock.move(idle)
+    expected = limiter.forecast(requests)
+    assert await measure(limiter, clock, requests) == pytest.approx(expected, abs=0.1)
 
 
-def test_nothing_takes_no_time_and_no_budget_never_waits() -> None:
-    """No request needs no time; without windows no number of them does."""
+def test_no_request_takes_no_time_and_without_a_limit_none_waits() -> None:
+    """Zero requests need no time; without windows no number of them does."""
 
-    async def ask() -> tuple[float, float, float]:
+    async def forecast() -> tuple[float, float, float]:
         clock = MovedClock()
         return (
             SlidingWindowLimiter(RateLimit(), clock=clock).forecast(0),
@@ -72,20 +72,20 @@ def test_nothing_takes_no_time_and_no_budget_never_waits() -> None:
             SlidingWindowLimiter(None, clock=clock).forecast(10_000_000),
         )
 
-    assert asyncio.run(ask()) == (0.0, 0.0, 0.0)
+    assert asyncio.run(forecast()) == (0.0, 0.0, 0.0)
 
 
 async def test_a_million_records_take_as_long_as_the_limit_says() -> None:
     """Ten thousand requests at a hundred a minute: the formula of two sliding windows, to the second."""
-    budget = SlidingWindowLimiter(RateLimit(), clock=MovedClock())
-    assert budget.forecast(10_000) == pytest.approx(60 * 99 + 9, abs=2)
+    limiter = SlidingWindowLimiter(RateLimit(), clock=MovedClock())
+    assert limiter.forecast(10_000) == pytest.approx(60 * 99 + 9, abs=2)
 
 
 @pytest.mark.parametrize("requests", [40, 77, 200])
 async def test_windows_of_any_proportion_are_forecast(requests: int) -> None:
-    """More in a second than in a minute, or neither a multiple of the other: the forecast still comes true."""
+    """More in a second than in a minute, or neither a multiple of the other: the forecast is still exact."""
     for limit in (RateLimit(per_minute=11, per_second=3), RateLimit(per_minute=2, per_second=10)):
         clock = MovedClock()
-        budget = SlidingWindowLimiter(limit, clock=clock)
-        said = budget.forecast(requests)
-        assert await measure(budget, clock, requests) == pytest.approx(said, abs=0.1)
+        limiter = SlidingWindowLimiter(limit, clock=clock)
+        expected = limiter.forecast(requests)
+        assert await measure(limiter, clock, requests) == pytest.approx(expected, abs=0.1)

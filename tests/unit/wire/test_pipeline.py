@@ -1,4 +1,4 @@
-"""One logical call: each turn of the budget is returned exactly once, whatever happens to the try."""
+"""One logical call: each permit is released exactly once, whatever happens to the attempt."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.retry import Retrier
@@ -13,13 +14,14 @@ from amili_async._wire.token_provider import TokenProvider
 from amili_async.errors import (
     AmiliError,
     AuthenticationError,
-    ConfigurationError,
+    ClientClosed,
     ConnectionFailed,
     NotFound,
     RateLimited,
 )
-from amili_async.events import Announcer, AttemptFinished, Event
+from amili_async.events import AttemptFinished, Event
 from amili_async.policies import Priority, Quota, RetryPolicy
+from tests.support import internals
 from tests.support.clocks import MovedClock, settle
 
 REQUEST = Request(method="GET", target="/x?where=s3cret", label="GET /x", priority=Priority.SINGLE)
@@ -31,7 +33,7 @@ def answer(status: int, headers: dict[str, str] | None = None) -> Response:
 
 
 class ScriptedSession:
-    """Plays one outcome per try and notes the credentials."""
+    """Plays one outcome per attempt and records the credentials."""
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.opening: object = "the first opening"
@@ -46,23 +48,23 @@ class ScriptedSession:
         return outcome
 
 
-class Turns:
-    """A budget that gives every turn and notes what becomes of it."""
+class RecordingLimiter:
+    """A rate limiter that grants every permit and records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[object] = []
+        self.calls: list[object] = []
 
     async def acquire(self, priority: Priority) -> None:
-        self.told.append("acquire")
+        self.calls.append("acquire")
 
     def release_unused(self) -> None:
-        self.told.append("give back")
+        self.calls.append("release_unused")
 
     def on_response(self, quota: Quota | None = None) -> None:
-        self.told.append(("settle", quota.remaining) if quota else "settle")
+        self.calls.append(("on_response", quota.remaining) if quota else "on_response")
 
     def on_rate_limited(self, seconds: float | None) -> float:
-        self.told.append(("pause", seconds))
+        self.calls.append(("on_rate_limited", seconds))
         return seconds or 60.0
 
     def close(self) -> None:
@@ -76,48 +78,52 @@ class Call:
         self.clock = MovedClock()
         self.events: list[Event] = []
         self.session = ScriptedSession(*outcomes)
-        self.turns = Turns()
+        self.limiter = RecordingLimiter()
         announce = Announcer([self.events.append])
-        tokens = iter(["token-1", "token-2", "token-3"])
+        values = iter(["token-1", "token-2", "token-3"])
 
         async def source() -> str:
-            return next(tokens)
+            return next(values)
 
-        self.keeper = TokenProvider(source, clock=self.clock, announce=Announcer())
+        self.tokens = TokenProvider(source, clock=self.clock, announce=Announcer())
         session: Any = self.session
         retrier = Retrier(RetryPolicy(attempts=attempts), clock=self.clock, announce=announce)
-        self.pipeline = Pipeline(session, budget=self.turns, retrier=retrier, clock=self.clock, announce=announce)
+        self.pipeline = Pipeline(
+            session, rate_limiter=self.limiter, retrier=retrier, clock=self.clock, announce=announce
+        )
 
     async def run(self) -> Response:
-        return await self.pipeline.call(REQUEST, self.keeper)
+        return await self.pipeline.call(REQUEST, self.tokens)
 
 
 @pytest.mark.parametrize(
-    ("outcome", "error", "told"),
+    ("outcome", "error", "calls"),
     [
-        (answer(200), None, ["acquire", "settle"]),
-        (answer(404), NotFound, ["acquire", "settle"]),
-        (ConnectionFailed("cut"), ConnectionFailed, ["acquire", "settle"]),
-        (ConnectionFailed("no route", was_sent=False), ConnectionFailed, ["acquire", "give back"]),
-        (KeyError("a bug"), KeyError, ["acquire", "settle"]),
-        (answer(429), RateLimited, ["acquire", "settle", ("pause", None)]),
-        (answer(429, {"Retry-After": "7"}), RateLimited, ["acquire", "settle", ("pause", 7.0)]),
-        (answer(200, {"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "9"}), None, ["acquire", ("settle", 5)]),
+        (answer(200), None, ["acquire", "on_response"]),
+        (answer(404), NotFound, ["acquire", "on_response"]),
+        (ConnectionFailed("cut"), ConnectionFailed, ["acquire", "on_response"]),
+        (ConnectionFailed("no route", was_sent=False), ConnectionFailed, ["acquire", "release_unused"]),
+        (KeyError("a bug"), KeyError, ["acquire", "on_response"]),
+        (answer(429), RateLimited, ["acquire", "on_response", ("on_rate_limited", None)]),
+        (answer(429, {"Retry-After": "7"}), RateLimited, ["acquire", "on_response", ("on_rate_limited", 7.0)]),
+        (answer(200, {"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "9"}), None, ["acquire", ("on_response", 5)]),
     ],
 )
-async def test_each_turn_is_returned_once(outcome: Outcome, error: type[Exception] | None, told: list[object]) -> None:
-    """Answered, refused, broken or never sent: the budget hears of it once, and in the right words."""
+async def test_each_permit_is_released_once(
+    outcome: Outcome, error: type[Exception] | None, calls: list[object]
+) -> None:
+    """Response, error response, broken connection or nothing sent: one call of the limiter, and the right one."""
     call = Call(outcome)
     if error is None:
         await call.run()
     else:
         with pytest.raises(error):
             await call.run()
-    assert call.turns.told == told
+    assert call.limiter.calls == calls
 
 
-async def test_a_cancelled_try_returns_its_turn() -> None:
-    """The server may have seen it, so it counts."""
+async def test_a_cancelled_attempt_releases_its_permit() -> None:
+    """As a used one: the server may have counted the request."""
     call = Call()
     started = asyncio.Event()
 
@@ -132,15 +138,15 @@ async def test_a_cancelled_try_returns_its_turn() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert call.turns.told == ["acquire", "settle"]
+    assert call.limiter.calls == ["acquire", "on_response"]
 
 
 async def test_a_rejected_token_is_replaced_once() -> None:
-    """The replay carries the new token and takes a turn of its own."""
+    """The replay carries the new token and has a permit of its own."""
     call = Call(answer(401), answer(200))
     await call.run()
     assert call.session.credentials == ["token-1", "token-2"]
-    assert call.turns.told == ["acquire", "settle", "acquire", "settle"]
+    assert call.limiter.calls == ["acquire", "on_response", "acquire", "on_response"]
 
 
 async def test_a_second_rejection_is_an_error() -> None:
@@ -151,70 +157,70 @@ async def test_a_second_rejection_is_an_error() -> None:
     assert call.session.credentials == ["token-1", "token-2"]
 
 
-def refusal(code: int) -> Response:
-    """An error that only the body tells of."""
+def error_in_body(code: int) -> Response:
+    """A response whose body alone reports an error."""
     body = b'{"_status": "ERR", "_error": {"code": %d, "message": "no"}}' % code
     return Response(status=200, headers={}, body=body)
 
 
 async def test_an_error_in_the_body_counts_like_one_in_the_status() -> None:
-    """`_status: "ERR"` beside a 200 refreshes the token, pauses the budget or is retried, as its code says."""
-    unauthorized = Call(refusal(401), answer(200))
+    """`_status: "ERR"` in a 200 refreshes the token, pauses the rate limiter or is retried, according to its code."""
+    unauthorized = Call(error_in_body(401), answer(200))
     await unauthorized.run()
     assert unauthorized.session.credentials == ["token-1", "token-2"]
-    limited = Call(refusal(429))
+    limited = Call(error_in_body(429))
     with pytest.raises(RateLimited):
         await limited.run()
-    assert limited.turns.told == ["acquire", "settle", ("pause", None)]
-    failing = Call(refusal(503), answer(200), attempts=2)
+    assert limited.limiter.calls == ["acquire", "on_response", ("on_rate_limited", None)]
+    failing = Call(error_in_body(503), answer(200), attempts=2)
     task = asyncio.create_task(failing.run())
     await settle()
     await failing.clock.move(1)
     assert (await task).body == b"{}"
 
 
-async def test_a_token_that_was_replaced_while_waiting_for_a_turn_is_not_sent() -> None:
-    """The newest token goes out, not the one that was valid when the wait began."""
+async def test_a_token_that_was_replaced_while_waiting_for_a_permit_is_not_sent() -> None:
+    """The newest token is sent, not the one that was valid when the wait began."""
     call = Call(answer(200))
-    first = await call.keeper.token()
+    first = await call.tokens.get()
 
     async def acquire(priority: Priority) -> None:
-        await call.keeper.token(rejected=first)
+        await call.tokens.get(rejected=first)
 
-    call.turns.acquire = acquire  # type: ignore[method-assign]
+    call.limiter.acquire = acquire  # type: ignore[method-assign]
     await call.run()
     assert call.session.credentials == ["token-2"]
 
 
-async def test_a_replay_after_a_wait_carries_the_token_of_that_moment() -> None:
-    """Where the new token was replaced while the replay waited for its turn, its successor goes out."""
+async def test_a_replay_after_a_wait_carries_the_current_token() -> None:
+    """If the new token was replaced while the replay waited for its permit, its successor is sent."""
     call = Call(answer(401), answer(200))
-    turns = 0
+    permits = 0
 
     async def acquire(priority: Priority) -> None:
-        nonlocal turns
-        turns += 1
-        if turns == 2:
-            await call.keeper.token(rejected=await call.keeper.token())
+        nonlocal permits
+        permits += 1
+        if permits == 2:
+            await call.tokens.get(rejected=await call.tokens.get())
 
-    call.turns.acquire = acquire  # type: ignore[method-assign]
+    call.limiter.acquire = acquire  # type: ignore[method-assign]
     await call.run()
     assert call.session.credentials == ["token-1", "token-3"]
 
 
 async def test_a_post_that_a_body_contradicts_is_not_sent_again() -> None:
-    """Only an HTTP 401 or 429 is a certain refusal: a 201 that says ERR may have been carried out."""
+    """Only after an HTTP status of 401 or 429 it is certain: a 201 that reports ERR may have been processed."""
     post = Request(method="POST", target="/x", label="POST /x", priority=Priority.SINGLE, body=b"{}")
     for code in (401, 429, 422):
-        call = Call(refusal(code), answer(201), attempts=3)
+        call = Call(error_in_body(code), answer(201), attempts=3)
         with pytest.raises(AmiliError) as caught:
-            await call.pipeline.call(post, call.keeper)
+            await call.pipeline.call(post, call.tokens)
         assert not caught.value.was_not_processed
         assert len(call.session.credentials) == 1
 
 
-async def test_a_turn_is_not_lost_where_no_credential_can_be_made() -> None:
-    """A signature that fails gives the turn back."""
+async def test_a_permit_is_not_lost_if_signing_fails() -> None:
+    """It is released as unused."""
 
     def fail() -> str:
         raise KeyError
@@ -222,50 +228,51 @@ async def test_a_turn_is_not_lost_where_no_credential_can_be_made() -> None:
     call = Call()
     with pytest.raises(KeyError):
         await call.pipeline.call_with(REQUEST, fail)
-    assert call.turns.told == ["acquire", "give back"]
+    assert call.limiter.calls == ["acquire", "release_unused"]
 
 
-async def test_a_call_does_not_outlive_its_client() -> None:
-    """What waited for its next try while the client was closed, and perhaps opened anew, sends nothing."""
+async def test_a_call_ends_with_its_client() -> None:
+    """A call that waited for its next attempt while the client was closed, and perhaps opened again, sends nothing."""
     call = Call(ConnectionFailed("cut"), answer(200), attempts=2)
     task = asyncio.create_task(call.run())
     await settle()
     call.session.opening = "another"
     await call.clock.move(1)
-    with pytest.raises(ConfigurationError, match="closed meanwhile"):
+    with pytest.raises(ClientClosed) as caught:
         await task
+    assert caught.value.was_not_processed
     assert len(call.session.credentials) == 1
-    assert call.turns.told == ["acquire", "settle", "acquire", "give back"]
+    assert call.limiter.calls == ["acquire", "on_response", "acquire", "release_unused"]
 
 
-async def test_a_failure_to_get_a_token_is_not_tried_again_around_its_own_tries() -> None:
-    """The token request had its tries: the call that needed it adds none."""
+async def test_a_failed_token_request_is_not_retried_by_the_call_that_needs_it() -> None:
+    """The token request had its own attempts; retries do not multiply."""
     call = Call(attempts=3)
-    asked = 0
+    fetches = 0
 
     async def source() -> str:
-        nonlocal asked
-        asked += 1
+        nonlocal fetches
+        fetches += 1
         raise ConnectionFailed("down", request="GET /authenticates/api-code")
 
-    call.keeper = TokenProvider(source, clock=call.clock, announce=Announcer())
+    call.tokens = TokenProvider(source, clock=call.clock, announce=Announcer())
     task = asyncio.create_task(call.run())
     await settle()
     await call.clock.move(60)
     with pytest.raises(ConnectionFailed):
         await task
-    assert asked == 1
+    assert fetches == 1
 
 
-async def test_each_try_is_told_without_its_query() -> None:
+async def test_each_attempt_is_announced_without_its_query() -> None:
     """Status or error, number and duration; never the query or the token."""
     call = Call(ConnectionFailed("cut"), answer(200), attempts=2)
     task = asyncio.create_task(call.run())
     await settle()
     await call.clock.move(1)
     await task
-    tries = [event for event in call.events if isinstance(event, AttemptFinished)]
-    assert [(event.request, event.status, event.error, event.attempt) for event in tries] == [
+    attempts = [event for event in call.events if isinstance(event, AttemptFinished)]
+    assert [(event.request, event.status, event.error, event.attempt) for event in attempts] == [
         ("GET /x", None, "ConnectionFailed", 1),
         ("GET /x", 200, None, 2),
     ]
@@ -273,8 +280,8 @@ async def test_each_try_is_told_without_its_query() -> None:
     assert "token-" not in repr(call.events)
 
 
-async def test_a_credential_of_its_own_is_made_for_each_try() -> None:
-    """The token request signs anew when it is tried again, and uses no token."""
+async def test_a_token_request_is_signed_for_each_attempt() -> None:
+    """A retry sends another signature, and no token."""
     numbers = iter(range(9))
     credential: Callable[[], str] = lambda: f"jwt-{next(numbers)}"  # noqa: E731
     call = Call(ConnectionFailed("cut"), answer(200), attempts=2)
@@ -285,17 +292,17 @@ async def test_a_credential_of_its_own_is_made_for_each_try() -> None:
     assert call.session.credentials == ["jwt-0", "jwt-1"]
 
 
-async def test_errors_of_the_pipeline_are_all_ours() -> None:
-    """Whatever the status, what is raised is an AmiliError."""
+async def test_each_status_raises_an_error_of_ours() -> None:
+    """Whatever the status, the error is an AmiliError."""
     for status in (300, 301, 304, 400, 402, 403, 404, 405, 409, 410, 412, 418, 422, 428, 429, 500, 502, 503, 504, 599):
         with pytest.raises(AmiliError):
             await Call(answer(status)).run()
 
 
-async def test_a_budget_that_fails_does_not_hide_the_answer(caplog: pytest.LogCaptureFixture) -> None:
-    """A caller's own budget that raises when a turn is returned is logged; the answer arrives all the same."""
+async def test_a_rate_limiter_that_raises_does_not_hide_the_response(caplog: pytest.LogCaptureFixture) -> None:
+    """A caller's rate limiter that raises when a permit is released is logged; the response is returned."""
 
-    class Broken(Turns):
+    class Broken(RecordingLimiter):
         def on_response(self, quota: Quota | None = None) -> None:
             raise KeyError("s3cret")
 
@@ -304,10 +311,10 @@ async def test_a_budget_that_fails_does_not_hide_the_answer(caplog: pytest.LogCa
 
     for outcome, error in ((answer(200), None), (ConnectionFailed("no route", was_sent=False), ConnectionFailed)):
         call = Call(outcome)
-        call.pipeline._rate_limiter = Broken()
+        internals.set_rate_limiter(call.pipeline, Broken())
         if error is None:
             assert (await call.run()).status == 200
         else:
             with pytest.raises(error):
                 await call.run()
-    assert [record.message for record in caplog.records] == ["the request budget failed with KeyError"] * 2
+    assert [record.message for record in caplog.records] == ["rate limiter failed with KeyError"] * 2

@@ -1,4 +1,4 @@
-"""Requests as they are sent, and what status and headers of an answer say."""
+"""Requests as they are sent, and how status and headers of a response are read."""
 
 from email.utils import formatdate
 from typing import Any
@@ -22,6 +22,7 @@ from amili_async._wire.protocol import (
     read_retry_after,
     server_time,
 )
+from amili_async.conditions import field
 from amili_async.errors import (
     AmiliError,
     ApiError,
@@ -36,8 +37,8 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.policies import Priority, Quota
-from amili_async.query import Query, build_query, field
-from tests.unit.wire.conftest import answer, told_by
+from amili_async.query import Query, build_query
+from tests.unit.wire.conftest import answer, texts_of
 
 NOW = 1_750_000_000.0
 ID = "507f1f77bcf86cd799439099"
@@ -107,11 +108,11 @@ def test_a_base_url_is_accepted(url: str, checked: str) -> None:
         5,
     ],
 )
-def test_a_base_url_is_refused(url: Any) -> None:
-    """What would show the credential on the network, or is no URL, is refused, and not repeated."""
+def test_a_base_url_is_rejected(url: Any) -> None:
+    """A URL that would expose the credential, or is not a URL, raises without being quoted."""
     with pytest.raises(ConfigurationError, match=r"^base_url must") as caught:
         check_base_url(url)
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
 @given(st.text())
@@ -148,13 +149,13 @@ def test_a_list_request() -> None:
 
 
 def test_a_list_request_without_a_filter() -> None:
-    """Nothing is sent for what was not asked; order, page and page size always are."""
+    """Only order, page and page size are always sent."""
     assert list_request("creditor--payments", Query()).target == "/creditor--payments?sort=_id&page=1&max_results=100"
 
 
 @given(st.text(max_size=50), st.integers(1, 10**6), st.integers(1, 100))
-def test_the_query_arrives_as_it_was_meant(text: str, page: int, size: int) -> None:
-    """Whatever stands in a filter, the server reads the same parameters out of the target."""
+def test_the_query_arrives_unchanged(text: str, page: int, size: int) -> None:
+    """Whatever a filter holds, the server decodes the same parameters from the target."""
     if not text.isprintable():
         text = repr(text)
     query = Query(where=text or "{}", sort="-a,_id", projection='{"a":1}')
@@ -169,24 +170,24 @@ def test_the_query_arrives_as_it_was_meant(text: str, page: int, size: int) -> N
     }
 
 
-def test_a_request_line_may_be_so_long_and_no_longer() -> None:
-    """A query that gateways would refuse is refused, without a word of it."""
+def test_a_request_line_has_a_largest_length() -> None:
+    """A query that gateways would reject raises without being quoted."""
     rest = len(list_request("x", Query(where="{}")).target) - len("%7B%7D")
     assert len(list_request("x", Query(where="a" * (MAX_REQUEST_TARGET - rest))).target) == MAX_REQUEST_TARGET
     with pytest.raises(ConfigurationError, match="8001 bytes") as caught:
         list_request("x", Query(where=CANARY + "a" * (MAX_REQUEST_TARGET - rest - len(CANARY) + 1)))
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
-def test_a_long_list_of_ids_is_refused() -> None:
+def test_a_long_list_of_ids_raises() -> None:
     """Some three hundred ids do not fit into one request."""
     query = build_query(field("creditor").is_in([ID] * 300))
-    with pytest.raises(ConfigurationError, match="cut a long is_in"):
+    with pytest.raises(ConfigurationError, match="split a long is_in"):
         list_request("finance--payouts", query)
 
 
 def test_an_item_request() -> None:
-    """A record is asked for by its path; only a projection goes into the query."""
+    """The path names the record; the query holds a projection at most."""
     plain = item_request("finance--payouts", ID)
     assert (plain.method, plain.target, plain.priority) == ("GET", f"/finance--payouts/{ID}", Priority.SINGLE)
     projected = item_request("finance--payouts", ID, '{"amount":1}')
@@ -205,8 +206,8 @@ def test_a_create_request() -> None:
     )
 
 
-def test_requests_and_answers_do_not_show_their_contents() -> None:
-    """A repr has method and path, or status and size; rich gets no more."""
+def test_requests_and_responses_do_not_show_their_contents() -> None:
+    """A repr has method and path, or status and size; rich shows no more."""
     request = Request(
         method="GET", target=f"/x?where={CANARY}", label="GET /x", priority=Priority.BULK, body=CANARY.encode()
     )
@@ -221,9 +222,9 @@ REQUEST = Request(method="GET", target="/x", label="GET /x", priority=Priority.S
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
-def test_a_good_status_passes(status: int) -> None:
-    """All of 2xx is good; what the body says is looked at later."""
-    raise_for_error(REQUEST, answer(b"not looked at", status=status), now=NOW)
+def test_a_2xx_status_raises_nothing(status: int) -> None:
+    """The body is decoded later."""
+    raise_for_error(REQUEST, answer(b"not decoded", status=status), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -253,20 +254,19 @@ def test_a_good_status_passes(status: int) -> None:
     ],
 )
 def test_each_status_is_its_error(status: int, error: type[AmiliError]) -> None:
-    """The class, the status and the request are on the error, and its text says both."""
+    """The error has its class, the status and the request, and its text names both."""
     with pytest.raises(AmiliError) as caught:
         raise_for_error(REQUEST, answer(b"", status=status), now=NOW)
     assert type(caught.value) is error
-    assert str(caught.value).startswith("GET /x was ")
-    assert str(status) in str(caught.value)
+    assert str(caught.value).startswith(f"GET /x returned {status}: ")
     assert getattr(caught.value, "status", None) == status
     if isinstance(caught.value, ApiError):
         assert caught.value.request == "GET /x"
 
 
 @pytest.mark.parametrize("status", [429, 503, 400])
-def test_what_the_server_asks_for_is_on_the_error(status: int) -> None:
-    """`Retry-After` is read for whatever error it comes with."""
+def test_retry_after_is_on_the_error(status: int) -> None:
+    """`Retry-After` is read from every error response."""
     with pytest.raises(ApiError) as caught:
         raise_for_error(REQUEST, answer(status=status, headers={"retry-after": "7"}), now=NOW)
     assert caught.value.retry_after == 7.0
@@ -307,7 +307,7 @@ def http_date(seconds: float) -> str:
     ],
 )
 def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
-    """Seconds or an HTTP date by the server's own clock; what makes no sense is as if it were not there."""
+    """Seconds, or an HTTP date by the server's own clock; an invalid value is ignored."""
     assert read_retry_after(answer(headers=headers), now=NOW) == expected
 
 
@@ -337,14 +337,14 @@ def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
     ],
 )
 def test_the_servers_quota(limit: str | None, remaining: str | None, reset: str | None, expected: Quota | None) -> None:
-    """Seconds since 1970 or from now; a header that is missing or makes no sense means that nothing is known."""
+    """Seconds since 1970 or from now; `None` if a header is absent or invalid."""
     headers = {"X-RateLimit-Limit": limit, "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset}
     given_headers = {name.lower(): value for name, value in headers.items() if value is not None}
     assert read_quota(answer(headers=given_headers), now=NOW) == expected
 
 
-def test_the_reset_is_judged_by_the_servers_clock() -> None:
-    """Ours may be wrong by an hour: the server's `Date` says how far away the reset is."""
+def test_the_reset_is_read_by_the_servers_clock() -> None:
+    """Ours may be wrong by an hour: the reset is compared with the server's `Date`."""
     headers = {
         "X-RateLimit-Remaining": "0",
         "X-RateLimit-Reset": str(int(NOW) + 3660),
@@ -358,5 +358,5 @@ def test_the_reset_is_judged_by_the_servers_clock() -> None:
     [({"Date": http_date(NOW + 5)}, NOW + 5), ({"date": "nonsense"}, NOW), ({}, NOW)],
 )
 def test_the_servers_time(headers: dict[str, str], expected: float) -> None:
-    """The server's `Date` where it can be read, else our own time."""
+    """The server's `Date` if it can be read, else our own time."""
     assert server_time(answer(headers=headers), default=NOW) == expected

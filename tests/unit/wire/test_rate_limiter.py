@@ -1,4 +1,4 @@
-"""The request budget: windows, priorities, the gate, and what a wait may cost."""
+"""The rate limiter: windows, priorities, pauses, and how long a call may wait."""
 
 import asyncio
 import random
@@ -10,51 +10,53 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
-from amili_async.errors import BudgetExhausted, ConfigurationError
-from amili_async.events import Announcer, Event
+from amili_async.errors import BudgetExhausted, ClientClosed, ConfigurationError
+from amili_async.events import Event
 from amili_async.policies import Priority, Quota, RateLimit
+from tests.support import internals
 from tests.support.clocks import JumpingLoop, MovedClock, settle
 
 
 class StrictServer:
-    """Refuses the 101st request in any 60 s and the 11th in any second, by the time at which they reach it."""
+    """Rejects the 101st request in any 60 s and the 11th in any second, by the time at which they reach it."""
 
     def __init__(self, windows: tuple[tuple[int, float], ...] = ((10, 1.0), (100, 60.0))) -> None:
         self.windows = windows
         self.seen: deque[float] = deque()
-        self.refused = 0
+        self.rejected = 0
 
     def receive(self, now: float) -> bool:
         if any(sum(at > now - period for at in self.seen) >= limit for limit, period in self.windows):
-            self.refused += 1
+            self.rejected += 1
             return False
         self.seen.append(now)
         return True
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_strict_server_never_refuses_a_request_whatever_the_latencies(seed: int) -> None:
-    """Ten workers never put one too many into a window of the server's, and waste next to no time."""
+def test_a_strict_server_rejects_no_request_whatever_the_latencies(seed: int) -> None:
+    """Ten workers never exceed a window of the server, and take at most 5 % longer than the limit demands."""
     dice = random.Random(seed)
     server = StrictServer()
 
-    async def work(budget: SlidingWindowLimiter, requests: int) -> None:
+    async def work(limiter: SlidingWindowLimiter, requests: int) -> None:
         for _ in range(requests):
-            await budget.acquire(Priority.BULK)
+            await limiter.acquire(Priority.BULK)
             await asyncio.sleep(dice.expovariate(20))
             server.receive(asyncio.get_running_loop().time())
             await asyncio.sleep(dice.expovariate(20))
-            budget.on_response()
+            limiter.on_response()
 
     async def extract() -> float:
-        budget = SlidingWindowLimiter(RateLimit())
-        await asyncio.gather(*(work(budget, 50) for _ in range(10)))
+        limiter = SlidingWindowLimiter(RateLimit())
+        await asyncio.gather(*(work(limiter, 50) for _ in range(10)))
         return asyncio.get_running_loop().time()
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         seconds = runner.run(extract())
-    assert (server.refused, len(server.seen)) == (0, 500)
+    assert (server.rejected, len(server.seen)) == (0, 500)
     assert seconds < (4 * 60 + 9) * 1.05
 
 
@@ -67,44 +69,44 @@ def test_a_strict_server_never_refuses_a_request_whatever_the_latencies(seed: in
 def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
     calls: list[tuple[float, float, float, bool]],
 ) -> None:
-    """However calls come, last and are cancelled, no window is exceeded, and whoever stays gets through."""
+    """Whenever calls start, end and are cancelled, no window is exceeded, and each call not cancelled gets through."""
     server = StrictServer(((3, 1.0), (12, 20.0)))
     through = 0
 
-    async def call(budget: SlidingWindowLimiter, begin: float, lasts: float, share: float, leaves: bool) -> None:
+    async def call(limiter: SlidingWindowLimiter, begin: float, lasts: float, share: float, leaves: bool) -> None:
         nonlocal through
         await asyncio.sleep(begin)
         try:
             async with asyncio.timeout(2.0 if leaves else None):
-                await budget.acquire(Priority.BULK)
+                await limiter.acquire(Priority.BULK)
         except TimeoutError:
             return
         await asyncio.sleep(lasts * share)
         server.receive(asyncio.get_running_loop().time())
         await asyncio.sleep(lasts * (1 - share))
-        budget.on_response()
+        limiter.on_response()
         through += 1
 
     async def run() -> None:
-        budget = SlidingWindowLimiter(RateLimit(per_second=3))
-        budget._windows[1].limit, budget._windows[1].period = 12, 20.005
-        await asyncio.gather(*(call(budget, *each) for each in calls))
-        assert budget._in_flight == 0
+        limiter = SlidingWindowLimiter(RateLimit(per_second=3))
+        internals.set_window(limiter, 1, limit=12, period=20.005)
+        await asyncio.gather(*(call(limiter, *each) for each in calls))
+        assert limiter.in_flight == 0
 
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(run())
-    assert server.refused == 0
+    assert server.rejected == 0
     assert through >= sum(not leaves for *_, leaves in calls)
 
 
-async def test_the_slot_is_freed_its_window_after_the_answer() -> None:
-    """A slot whose answer came at second 5 is free at second 6, not at second 1."""
+async def test_a_slot_is_free_one_window_after_the_response() -> None:
+    """A slot whose response arrived at second 5 is free at second 6, not at second 1."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
-    await budget.acquire(Priority.SINGLE)
-    waiter = asyncio.create_task(budget.acquire(Priority.SINGLE))
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
     await clock.move(5)
-    budget.on_response()
+    limiter.on_response()
     await clock.move(0.9)
     assert not waiter.done()
     await clock.move(0.2)
@@ -112,17 +114,17 @@ async def test_the_slot_is_freed_its_window_after_the_answer() -> None:
 
 
 async def test_single_calls_overtake_bulk_pages_and_tokens_overtake_both() -> None:
-    """Whoever waits in an earlier priority goes first; within a priority the first to come."""
+    """The higher priority is served first; within a priority the earlier call."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
-    await budget.acquire(Priority.BULK)
-    budget.on_response()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
+    await limiter.acquire(Priority.BULK)
+    limiter.on_response()
     served: list[str] = []
 
     async def wait(priority: Priority, name: str) -> None:
-        await budget.acquire(priority)
+        await limiter.acquire(priority)
         served.append(name)
-        budget.on_response()
+        limiter.on_response()
 
     tasks = [
         asyncio.create_task(wait(priority, name))
@@ -138,98 +140,98 @@ async def test_single_calls_overtake_bulk_pages_and_tokens_overtake_both() -> No
     assert served == ["token", "get", "page 1", "page 2"]
 
 
-async def test_a_cancelled_waiter_takes_nothing() -> None:
-    """A waiter that is cancelled, even after its turn came, leaves the turn to the next."""
+async def test_a_cancelled_waiter_leaves_its_permit_to_the_next() -> None:
+    """Also one that is cancelled after its permit was granted, and before its task could run."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
-    await budget.acquire(Priority.SINGLE)
-    budget.on_response()
-    waiting = asyncio.create_task(budget.acquire(Priority.SINGLE))
-    granted = asyncio.create_task(budget.acquire(Priority.SINGLE))
-    follower = asyncio.create_task(budget.acquire(Priority.SINGLE))
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response()
+    waiting = asyncio.create_task(limiter.acquire(Priority.SINGLE))
+    granted = asyncio.create_task(limiter.acquire(Priority.SINGLE))
+    follower = asyncio.create_task(limiter.acquire(Priority.SINGLE))
     await settle()
     waiting.cancel()
     await settle()
-    clock._now += 2
-    budget._wake()  # gives the turn; before the task can run, it is cancelled
+    clock.skip(2)
+    internals.wake(limiter)  # grants the permit; the task is cancelled before it can run
     granted.cancel()
     await settle()
     assert granted.cancelled()
     assert follower.done()
-    assert budget._in_flight == 1
+    assert limiter.in_flight == 1
 
 
-async def test_a_turn_that_was_not_used_is_free_again_at_once() -> None:
+async def test_an_unused_permit_is_free_again_at_once() -> None:
     """A request that was never sent does not count."""
-    budget = SlidingWindowLimiter(RateLimit(per_second=1), clock=MovedClock())
-    await budget.acquire(Priority.SINGLE)
-    budget.release_unused()
-    await asyncio.wait_for(budget.acquire(Priority.SINGLE), 0.05)
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1), clock=MovedClock())
+    await limiter.acquire(Priority.SINGLE)
+    limiter.release_unused()
+    await asyncio.wait_for(limiter.acquire(Priority.SINGLE), 0.05)
 
 
-@pytest.mark.parametrize(("said", "silent"), [(7.0, 7.0), (None, 60.0)])
-async def test_a_429_closes_the_gate_for_everybody(said: float | None, silent: float) -> None:
-    """After a 429 nobody goes until Retry-After, or for a whole minute where the server gave none."""
+@pytest.mark.parametrize(("retry_after", "pause"), [(7.0, 7.0), (None, 60.0)])
+async def test_a_429_pauses_all_calls(retry_after: float | None, pause: float) -> None:
+    """After a 429 nothing is sent for `Retry-After` seconds, or for a minute without that header."""
     clock, events = MovedClock(), list[Event]()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock, announce=Announcer([events.append]))
-    await budget.acquire(Priority.SINGLE)
-    budget.on_response()
-    assert budget.on_rate_limited(said) == silent
-    waiters = [asyncio.create_task(budget.acquire(priority)) for priority in (Priority.SINGLE, Priority.BULK)]
-    await clock.move(silent - 0.1)
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock, announce=Announcer([events.append]))
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response()
+    assert limiter.on_rate_limited(retry_after) == pause
+    waiters = [asyncio.create_task(limiter.acquire(priority)) for priority in (Priority.SINGLE, Priority.BULK)]
+    await clock.move(pause - 0.1)
     assert not any(waiter.done() for waiter in waiters)
     await clock.move(1)
     assert all(waiter.done() for waiter in waiters)
     assert [type(event).__name__ for event in events] == ["RateLimiterPaused"]
 
 
-async def test_after_a_429_the_pace_is_even() -> None:
-    """Once refused, requests go out evenly, a little under 100 a minute, instead of in bursts."""
+async def test_after_a_429_requests_are_spread_evenly() -> None:
+    """After a rejection requests are sent evenly, at 99 a minute, instead of in bursts."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    await budget.acquire(Priority.SINGLE)
-    budget.on_response()
-    budget.on_rate_limited(1.0)
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response()
+    limiter.on_rate_limited(1.0)
     times: list[float] = []
 
-    async def go() -> None:
-        await budget.acquire(Priority.BULK)
+    async def send() -> None:
+        await limiter.acquire(Priority.BULK)
         times.append(clock.now())
-        budget.on_response()
+        limiter.on_response()
 
-    tasks = [asyncio.create_task(go()) for _ in range(5)]
+    tasks = [asyncio.create_task(send()) for _ in range(5)]
     await clock.move(10)
     await asyncio.gather(*tasks)
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps == pytest.approx([60 / 99] * 4)
 
 
-async def test_after_a_429_a_rest_is_made_up_for() -> None:
-    """Who sent nothing for a while may send as much at once as a bucket would have gathered, and then evenly again."""
+async def test_after_a_429_an_idle_client_may_send_one_burst() -> None:
+    """After an idle time one second's worth of requests is sent at once, and the others evenly again."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    budget.on_rate_limited(1.0)
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    limiter.on_rate_limited(1.0)
     await clock.move(61)
-    waiters = [asyncio.create_task(budget.acquire(Priority.BULK)) for _ in range(20)]
+    waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(20)]
     await settle()
     assert sum(waiter.done() for waiter in waiters) == 10
     for _ in range(10):
-        budget.on_response()
+        limiter.on_response()
     await clock.move(2.0)
     assert sum(waiter.done() for waiter in waiters) == 13
-    budget.close()
+    limiter.close()
     await asyncio.gather(*waiters, return_exceptions=True)
 
 
-async def test_a_used_up_quota_means_silence_until_the_reset() -> None:
-    """Where the server's count shows that others used the key, all is silent from zero until the reset."""
+async def test_a_used_up_quota_pauses_until_the_reset() -> None:
+    """If the server reports that other users used up the key's quota, nothing is sent until its reset."""
     clock, events = MovedClock(), list[Event]()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock, announce=Announcer([events.append]))
-    await budget.acquire(Priority.SINGLE)
-    budget.on_response(Quota(limit=100, remaining=1, reset_in=30.0))
-    await budget.acquire(Priority.SINGLE)
-    waiter = asyncio.create_task(budget.acquire(Priority.SINGLE))
-    budget.on_response(Quota(limit=100, remaining=0, reset_in=30.0))
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock, announce=Announcer([events.append]))
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response(Quota(limit=100, remaining=1, reset_in=30.0))
+    await limiter.acquire(Priority.SINGLE)
+    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
+    limiter.on_response(Quota(limit=100, remaining=0, reset_in=30.0))
     await clock.move(30.1)
     assert not waiter.done()
     await clock.move(0.3)
@@ -237,202 +239,171 @@ async def test_a_used_up_quota_means_silence_until_the_reset() -> None:
     assert [type(event).__name__ for event in events] == ["RateLimiterPaused"]
 
 
-async def test_answers_out_of_order_do_not_invent_other_users() -> None:
-    """Ten answers of one burst in reverse order still leave ninety of a hundred."""
+async def test_reordered_responses_do_not_invent_other_users() -> None:
+    """Ten responses of one burst in reverse order still leave ninety of a hundred."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(per_second=1000), clock=clock)
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1000), clock=clock)
     for _ in range(10):
-        await budget.acquire(Priority.BULK)
+        await limiter.acquire(Priority.BULK)
     for remaining in (90, 91, 92, 93, 94, 95, 96, 97, 98, 99):
-        budget.on_response(Quota(limit=100, remaining=remaining, reset_in=30.0))
+        limiter.on_response(Quota(limit=100, remaining=remaining, reset_in=30.0))
     for _ in range(90):
-        await asyncio.wait_for(budget.acquire(Priority.BULK), 0.05)
+        await asyncio.wait_for(limiter.acquire(Priority.BULK), 0.05)
 
 
 async def spend_the_minute(
-    budget: SlidingWindowLimiter, clock: MovedClock, quota: Callable[[int], Quota | None]
+    limiter: SlidingWindowLimiter, clock: MovedClock, quota: Callable[[int], Quota | None]
 ) -> None:
-    """A hundred requests in ten seconds, each answered at once with what the server says after so many."""
+    """A hundred requests in ten seconds, each with an immediate response that reports the quota after so many."""
     for number in range(1, 101):
-        await budget.acquire(Priority.BULK)
-        budget.on_response(quota(number))
+        await limiter.acquire(Priority.BULK)
+        limiter.on_response(quota(number))
         if number % 10 == 0:
             await clock.move(1.01)
 
 
-@pytest.mark.parametrize(("is_told", "gone"), [(True, 10), (False, 0)])
-async def test_a_count_that_begins_anew_lets_the_next_hundred_go(is_told: bool, gone: int) -> None:
-    """At the server's reset one request asks; if all is new, the others follow, though our own minute is not over."""
+@pytest.mark.parametrize(("is_reported", "granted"), [(True, 10), (False, 0)])
+async def test_a_probe_after_the_reported_reset_frees_the_minute(is_reported: bool, granted: int) -> None:
+    """After the server's reset one probe is sent; if its count is new, others follow before our minute is over."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
     await spend_the_minute(
-        budget, clock, lambda sent: Quota(limit=100, remaining=100 - sent, reset_in=20.0) if is_told else None
+        limiter, clock, lambda sent: Quota(limit=100, remaining=100 - sent, reset_in=20.0) if is_reported else None
     )
-    waiters = [asyncio.create_task(budget.acquire(Priority.BULK)) for _ in range(20)]
+    waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(20)]
     await clock.move(20.5)
-    assert sum(waiter.done() for waiter in waiters) == is_told
-    if is_told:
-        budget.on_response(Quota(limit=100, remaining=99, reset_in=60.0))
+    assert sum(waiter.done() for waiter in waiters) == is_reported
+    if is_reported:
+        limiter.on_response(Quota(limit=100, remaining=99, reset_in=60.0))
     await clock.move(0.1)
-    assert sum(waiter.done() for waiter in waiters) == gone
-    budget.close()
+    assert sum(waiter.done() for waiter in waiters) == granted
+    limiter.close()
     await asyncio.gather(*waiters, return_exceptions=True)
 
 
-async def test_after_a_429_the_server_is_not_asked_whether_it_has_begun_anew() -> None:
-    """It counts something that it does not tell, so only our own minute counts."""
+async def test_after_a_429_no_probe_is_sent() -> None:
+    """The server counts something that it does not report, so only our own minute counts."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    await spend_the_minute(budget, clock, lambda sent: Quota(limit=100, remaining=100 - sent, reset_in=20.0))
-    budget.on_rate_limited(1.0)
-    waiter = asyncio.create_task(budget.acquire(Priority.BULK))
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    await spend_the_minute(limiter, clock, lambda sent: Quota(limit=100, remaining=100 - sent, reset_in=20.0))
+    limiter.on_rate_limited(1.0)
+    waiter = asyncio.create_task(limiter.acquire(Priority.BULK))
     await clock.move(40)
     assert not waiter.done()
     await clock.move(20)
     await waiter
 
 
-async def begin_second_burst(budget: SlidingWindowLimiter, clock: MovedClock) -> list[asyncio.Task[None]]:
-    """Twenty calls at once, of which the first ten are answered."""
-    waiters = [asyncio.create_task(budget.acquire(Priority.BULK)) for _ in range(20)]
-    await settle()
-    for _ in range(10):
-        budget.on_response()
-    await clock.move(1.01)
-    return waiters
-
-
-async def test_few_are_in_flight_while_the_next_could_be_refused() -> None:
-    """A server with a bucket of ten would refuse a second burst: three go, and the others wait for their answers."""
+async def test_no_permit_is_granted_between_a_429_and_its_pause() -> None:
+    """The response to a probe may free slots and be a 429: its pause starts before the next permit is granted."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    waiters = await begin_second_burst(budget, clock)
-    assert sum(waiter.done() for waiter in waiters) == 13
-    for _ in range(3):  # with these the server has let through more than such a bucket could
-        budget.on_response()
-    await settle()
-    assert all(waiter.done() for waiter in waiters)
-
-
-async def test_who_is_answered_slowly_is_not_held_up_for_long() -> None:
-    """Where no answer comes, another one goes each quarter of a second."""
-    clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    waiters = await begin_second_burst(budget, clock)
-    await clock.move(0.55)
-    assert sum(waiter.done() for waiter in waiters) == 15
-    budget.close()
-    await asyncio.gather(*waiters, return_exceptions=True)
-
-
-async def test_nobody_slips_out_between_an_answer_and_the_pause_that_it_brings() -> None:
-    """The turn after a 429 is given only once its pause was heard of."""
-    clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    waiters = await begin_second_burst(budget, clock)
-    budget.on_response()
-    budget.on_rate_limited(5.0)
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    await spend_the_minute(limiter, clock, lambda sent: Quota(limit=100, remaining=100 - sent, reset_in=20.0))
+    waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(20)]
+    await clock.move(20.5)
+    limiter.on_response(Quota(limit=100, remaining=99, reset_in=60.0))
+    limiter.on_rate_limited(5.0)
     await clock.move(4.9)
-    assert sum(waiter.done() for waiter in waiters) == 13
-    budget.close()
+    assert sum(waiter.done() for waiter in waiters) == 1
+    limiter.close()
     await asyncio.gather(*waiters, return_exceptions=True)
 
 
 async def test_a_call_that_would_wait_too_long_fails_at_once() -> None:
-    """With max_wait, a call whose turn is farther away than that fails without waiting, and says how far."""
+    """With max_wait, a call whose permit is farther away than that fails without waiting; the error holds the time."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(per_second=2, max_wait=0.5), clock=clock)
+    limiter = SlidingWindowLimiter(RateLimit(per_second=2, max_wait=0.5), clock=clock)
     for _ in range(2):
-        await budget.acquire(Priority.SINGLE)
-        budget.on_response()
+        await limiter.acquire(Priority.SINGLE)
+        limiter.on_response()
     with pytest.raises(BudgetExhausted) as caught:
-        await budget.acquire(Priority.SINGLE)
+        await limiter.acquire(Priority.SINGLE)
     assert caught.value.retry_after == pytest.approx(1.0, abs=0.01)
     assert not caught.value.transient
 
 
-async def test_a_call_whose_wait_could_not_be_foreseen_fails_at_max_wait() -> None:
-    """Where all slots are in flight, the wait ends with an error after max_wait."""
+async def test_a_call_whose_wait_is_unpredictable_fails_after_max_wait() -> None:
+    """With all slots in flight, the wait ends with an error after max_wait."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(per_second=1, max_wait=2.0), clock=clock)
-    await budget.acquire(Priority.SINGLE)
-    waiter = asyncio.create_task(budget.acquire(Priority.SINGLE))
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1, max_wait=2.0), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
     await clock.move(2.5)
     with pytest.raises(BudgetExhausted):
         await waiter
-    budget.on_response()
+    limiter.on_response()
 
 
-async def test_a_pause_beyond_max_pause_fails_calls_instead_of_hanging_them() -> None:
-    """A server that asks for an hour fails those who wait and those who come."""
+async def test_a_pause_longer_than_max_pause_fails_calls() -> None:
+    """A 429 that demands an hour fails the waiting calls and new ones."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(per_second=1, max_pause=100), clock=clock)
-    await budget.acquire(Priority.SINGLE)
-    waiter = asyncio.create_task(budget.acquire(Priority.SINGLE))
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1, max_pause=100), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
     await settle()
-    budget.on_response()
-    budget.on_rate_limited(3600)
-    for call in (waiter, budget.acquire(Priority.BULK)):
+    limiter.on_response()
+    limiter.on_rate_limited(3600)
+    for call in (waiter, limiter.acquire(Priority.BULK)):
         with pytest.raises(BudgetExhausted):
             await call
 
 
-async def test_a_quota_silence_beyond_max_pause_fails_those_who_wait() -> None:
-    """Whoever waits already is not left hanging for an hour."""
-    budget = SlidingWindowLimiter(RateLimit(per_second=1, max_pause=100), clock=MovedClock())
-    await budget.acquire(Priority.SINGLE)
-    waiter = asyncio.create_task(budget.acquire(Priority.SINGLE))
+async def test_a_reported_reset_beyond_max_pause_fails_the_waiting_calls() -> None:
+    """A call that waits already does not hang for an hour."""
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1, max_pause=100), clock=MovedClock())
+    await limiter.acquire(Priority.SINGLE)
+    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
     await settle()
-    budget.on_response(Quota(limit=100, remaining=0, reset_in=3600.0))
+    limiter.on_response(Quota(limit=100, remaining=0, reset_in=3600.0))
     with pytest.raises(BudgetExhausted):
         await waiter
 
 
-async def test_an_absurd_pause_does_not_last_for_ever() -> None:
-    """The error tells what the server asked for; after an hour at most, one call may look again."""
+async def test_a_pause_lasts_an_hour_at_most() -> None:
+    """The error holds what the server demanded; after an hour a request is sent nevertheless."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(), clock=clock)
-    await budget.acquire(Priority.SINGLE)
-    budget.on_response()
-    assert budget.on_rate_limited(999_999_999.0) == 999_999_999.0
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response()
+    assert limiter.on_rate_limited(999_999_999.0) == 999_999_999.0
     with pytest.raises(BudgetExhausted):
-        await budget.acquire(Priority.SINGLE)
-    clock._now += 3601
-    await asyncio.wait_for(budget.acquire(Priority.SINGLE), 0.05)
+        await limiter.acquire(Priority.SINGLE)
+    clock.skip(3601)
+    await asyncio.wait_for(limiter.acquire(Priority.SINGLE), 0.05)
 
 
-async def test_a_pause_of_nothing_is_still_a_second() -> None:
-    """`Retry-After: 0` does not make all workers knock again at once."""
+async def test_a_pause_lasts_a_second_at_least() -> None:
+    """`Retry-After: 0` does not make all workers retry at once."""
     assert SlidingWindowLimiter(RateLimit(), clock=MovedClock()).on_rate_limited(0.0) == 1.0
 
 
-async def test_closing_fails_whoever_waits() -> None:
-    """A waiter does not outlive the client."""
-    budget = SlidingWindowLimiter(RateLimit(per_second=1), clock=MovedClock())
-    await budget.acquire(Priority.SINGLE)
-    waiter = asyncio.create_task(budget.acquire(Priority.SINGLE))
+async def test_closing_fails_the_waiting_calls() -> None:
+    """A waiting call ends with the client."""
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1), clock=MovedClock())
+    await limiter.acquire(Priority.SINGLE)
+    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
     await settle()
-    budget.close()
-    with pytest.raises(ConfigurationError):
+    limiter.close()
+    with pytest.raises(ClientClosed):
         await waiter
 
 
-async def test_closing_forgets_the_timer() -> None:
-    """Nothing wakes up after the client is gone."""
+async def test_closing_cancels_the_timer() -> None:
+    """No timer fires after the client was closed."""
     clock = MovedClock()
-    budget = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
-    await budget.acquire(Priority.SINGLE)
-    budget.on_response()
-    waiter = asyncio.create_task(budget.acquire(Priority.SINGLE))
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response()
+    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
     await settle()
-    budget.close()
-    assert [timer for *_, timer in clock._timers if timer.callback is not None] == []
-    with pytest.raises(ConfigurationError):
+    limiter.close()
+    assert clock.timers == []
+    with pytest.raises(ClientClosed):
         await waiter
 
 
 @pytest.mark.parametrize("limit", [{"per_minute": 0}, {"per_second": 0}, {"max_wait": -1.0}, {"max_pause": -1.0}])
-def test_a_rate_limit_that_cannot_work_is_refused(limit: dict[str, float]) -> None:
-    """Zero requests and negative times are refused."""
+def test_an_impossible_rate_limit_raises(limit: dict[str, float]) -> None:
+    """Zero requests and negative times are rejected."""
     with pytest.raises(ConfigurationError):
         RateLimit(**limit)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Which failures are tried again, how often, and how long is waited between."""
+"""Which failures are retried, how often, and how long the waits between the attempts are."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from amili_async._wire.announcer import Announcer
 from amili_async._wire.retry import Retrier
 from amili_async.errors import (
     AmiliError,
@@ -21,13 +22,13 @@ from amili_async.errors import (
     UnreadableResponse,
     ValidationFailed,
 )
-from amili_async.events import Announcer, Event, RetryScheduled
+from amili_async.events import Event, RetryScheduled
 from amili_async.policies import RetryPolicy
 from tests.support.clocks import JumpingLoop, MovedClock
 
 
 class InstantClock(MovedClock):
-    """Waiting takes no time, but the clock goes on by what was waited."""
+    """Waiting takes no time, but the clock advances by it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class InstantClock(MovedClock):
 
 
 def fail_times(count: int, make: Callable[[], AmiliError]) -> Callable[[int], "asyncio.Future[str]"]:
-    """An attempt that fails so often, then answers; it notes the numbers it was given."""
+    """An attempt that fails so often, then succeeds; it records its numbers."""
     numbers: list[int] = []
 
     def attempt(number: int) -> "asyncio.Future[str]":
@@ -74,17 +75,19 @@ def make_retrier(
 
 
 @pytest.mark.parametrize(
-    "make", [server_fault, rate_limited, lambda: ConnectionFailed("cut"), lambda: TimedOut("late")], ids=str
+    "make",
+    [server_fault, rate_limited, lambda: ConnectionFailed("cut"), lambda: TimedOut("late")],
+    ids=["ServerFault", "RateLimited", "ConnectionFailed", "TimedOut"],
 )
 async def test_a_get_is_repeated_after_any_transient_failure(make: Callable[[], AmiliError]) -> None:
-    """Two failures and an answer make three numbered tries."""
+    """Two failures and a success make three numbered attempts."""
     attempt = fail_times(2, make)
     assert await make_retrier(InstantClock()).run(attempt, request="GET /x", is_repeatable=True) == "answer"
     assert attempt.numbers == [1, 2, 3]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
-    ("make", "tries"),
+    ("make", "attempts"),
     [
         (lambda: ConnectionFailed("no route", was_sent=False), 2),
         (rate_limited, 2),
@@ -93,18 +96,18 @@ async def test_a_get_is_repeated_after_any_transient_failure(make: Callable[[], 
         (server_fault, 1),
     ],
 )
-async def test_a_post_is_repeated_only_where_the_server_certainly_did_nothing(
-    make: Callable[[], AmiliError], tries: int
+async def test_a_post_is_repeated_only_if_it_was_certainly_not_processed(
+    make: Callable[[], AmiliError], attempts: int
 ) -> None:
-    """Not sent and 429 are tried again; a cut connection, a timeout and a 503 are not."""
+    """Not sent and 429 are retried; a cut connection, a timeout and a 503 are not."""
     attempt = fail_times(1, make)
     run = make_retrier(InstantClock()).run(attempt, request="POST /x", is_repeatable=False)
-    if tries == 1:
+    if attempts == 1:
         with pytest.raises(AmiliError):
             await run
     else:
         assert await run == "answer"
-    assert len(attempt.numbers) == tries  # type: ignore[attr-defined]
+    assert len(attempt.numbers) == attempts  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ async def test_a_post_is_repeated_only_where_the_server_certainly_did_nothing(
     ids=lambda error: type(error).__name__,
 )
 async def test_what_is_not_transient_is_not_repeated(error: Exception) -> None:
-    """Refusals and bugs are raised at once, and as they are."""
+    """Error responses and bugs are raised at once and unchanged."""
     clock = InstantClock()
 
     async def attempt(number: int) -> str:
@@ -134,15 +137,15 @@ async def test_what_is_not_transient_is_not_repeated(error: Exception) -> None:
     assert clock.waits == []
 
 
-async def test_the_last_error_is_raised_after_all_attempts_and_knows_their_number() -> None:
-    """Five tries by default, then the error itself, not one of the library's."""
+async def test_the_last_error_is_raised_with_the_number_of_attempts() -> None:
+    """Five attempts by default, then the error itself, not one of tenacity."""
     with pytest.raises(ServerFault) as caught:
         await make_retrier(InstantClock()).run(fail_times(9, server_fault), request="GET /x", is_repeatable=True)
     assert caught.value.attempts == 5
 
 
 async def test_the_wait_grows_with_full_jitter_up_to_its_cap() -> None:
-    """Each wait lies between nothing and base doubled per try, never above max_wait."""
+    """Each wait is between zero and base times two per attempt, never above max_wait."""
     policy = RetryPolicy(attempts=8, base=1.0, max_wait=5.0)
     all_waits = []
     for _ in range(50):
@@ -156,15 +159,15 @@ async def test_the_wait_grows_with_full_jitter_up_to_its_cap() -> None:
 
 
 @pytest.mark.parametrize("make", [server_fault, rate_limited])
-async def test_what_the_server_asks_for_is_obeyed(make: Callable[[float], AmiliError]) -> None:
-    """Retry-After is the wait, neither more nor less."""
+async def test_the_wait_is_what_the_server_demands(make: Callable[[float], AmiliError]) -> None:
+    """Retry-After is the wait, neither longer nor shorter."""
     clock = InstantClock()
     await make_retrier(clock).run(fail_times(1, lambda: make(42.0)), request="GET /x", is_repeatable=True)
     assert clock.waits == [42.0]
 
 
-async def test_a_wait_beyond_the_cap_fails_at_once_and_tells_the_wait() -> None:
-    """A server that asks for an hour gets no second try, and the caller learns of the hour."""
+async def test_a_demanded_wait_beyond_the_cap_fails_at_once() -> None:
+    """A server that demands an hour gets no second attempt, and the error holds the hour."""
     clock = InstantClock()
     with pytest.raises(RateLimited) as caught:
         await make_retrier(clock).run(fail_times(1, lambda: rate_limited(3600.0)), request="GET /x", is_repeatable=True)
@@ -172,8 +175,8 @@ async def test_a_wait_beyond_the_cap_fails_at_once_and_tells_the_wait() -> None:
     assert clock.waits == []
 
 
-async def test_a_429_fails_at_once_for_who_does_not_want_to_wait() -> None:
-    """With RateLimit(max_wait=…) a call neither waits in the queue nor for the end of a 429."""
+async def test_a_429_longer_than_max_wait_fails_at_once() -> None:
+    """With RateLimit(max_wait=…) a call waits neither in the queue nor for the end of a pause."""
     clock = InstantClock()
     retrier = Retrier(RetryPolicy(), clock=clock, announce=Announcer(), max_pause=2.0)
     with pytest.raises(RateLimited) as caught:
@@ -182,8 +185,8 @@ async def test_a_429_fails_at_once_for_who_does_not_want_to_wait() -> None:
     assert clock.waits == []
 
 
-async def test_no_wait_goes_past_max_elapsed() -> None:
-    """A call ends rather than wait beyond the time it may take."""
+async def test_no_wait_ends_after_max_elapsed() -> None:
+    """A call fails instead of waiting longer than it may take."""
     clock = InstantClock()
     policy = RetryPolicy(attempts=100, max_elapsed=100.0)
     with pytest.raises(RateLimited):
@@ -193,24 +196,24 @@ async def test_no_wait_goes_past_max_elapsed() -> None:
     assert clock.waits == [40.0, 40.0]
 
 
-async def test_when_the_server_is_down_calls_soon_fail_after_one_try_and_recover_with_it() -> None:
-    """The reserve of retries runs out during an outage, and good answers fill it again."""
+async def test_the_retry_budget_is_used_up_by_an_outage_and_restored_by_successes() -> None:
+    """During an outage calls soon fail after one attempt; successes permit retries again."""
     retrier = make_retrier(InstantClock(), RetryPolicy(retry_budget=6))
 
-    async def count_tries(failures: int) -> int:
+    async def count_attempts(failures: int) -> int:
         attempt = fail_times(failures, server_fault)
         with suppress(ServerFault):
             await retrier.run(attempt, request="GET /x", is_repeatable=True)
         return len(attempt.numbers)  # type: ignore[attr-defined]
 
-    assert [await count_tries(99) for _ in range(4)] == [5, 3, 1, 1]
+    assert [await count_attempts(99) for _ in range(4)] == [5, 3, 1, 1]
     for _ in range(4):
-        await count_tries(0)
-    assert await count_tries(99) == 3
+        await count_attempts(0)
+    assert await count_attempts(99) == 3
 
 
-async def test_each_retry_is_told_with_its_wait() -> None:
-    """An observer hears which try failed, why, and how long is waited."""
+async def test_each_retry_is_announced_with_its_wait() -> None:
+    """The event holds which attempt failed, why, and the wait."""
     events: list[Event] = []
     retrier = make_retrier(InstantClock(), None, events.append)
     await retrier.run(fail_times(2, lambda: rate_limited(3.0)), request="GET /x", is_repeatable=True)
@@ -221,7 +224,7 @@ async def test_each_retry_is_told_with_its_wait() -> None:
 
 @pytest.mark.parametrize("moment", [0.5, 1.5])
 def test_a_cancellation_is_never_swallowed(moment: float) -> None:
-    """Cancelled during a try or during a wait, the call ends at once as cancelled."""
+    """Cancelled during an attempt or a wait, the call is cancelled at once."""
 
     async def attempt(number: int) -> str:
         await asyncio.sleep(1)
@@ -243,7 +246,7 @@ def test_a_cancellation_is_never_swallowed(moment: float) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base": -1.0}, {"max_elapsed": -1.0}, {"retry_budget": -1}])
-def test_a_policy_that_cannot_work_is_refused(wrong: dict[str, float]) -> None:
-    """No attempts and negative times are refused."""
+def test_an_impossible_policy_raises(wrong: dict[str, float]) -> None:
+    """Zero attempts and negative times are rejected."""
     with pytest.raises(ConfigurationError):
         RetryPolicy(**wrong)  # type: ignore[arg-type]

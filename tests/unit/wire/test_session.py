@@ -1,4 +1,4 @@
-"""One try: what is sent, what is read, and what becomes of each failure of aiohttp's."""
+"""One attempt: what is sent, what is read, and which error each failure of aiohttp becomes."""
 
 import asyncio
 import errno
@@ -17,10 +17,18 @@ from yarl import URL
 from amili_async._wire import session as session_module
 from amili_async._wire.protocol import Request, create_request, list_request
 from amili_async._wire.session import Session
-from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+from amili_async.errors import (
+    AmiliError,
+    ClientClosed,
+    ConfigurationError,
+    ConnectionFailed,
+    TimedOut,
+    UnreadableResponse,
+)
 from amili_async.policies import Priority
 from amili_async.query import Query
-from tests.unit.wire.conftest import Server, told_by
+from tests.support import internals
+from tests.unit.wire.conftest import Server, texts_of
 
 BASE_URL = "https://api.example.com"
 CANARY = "CANARY"
@@ -51,7 +59,7 @@ async def session() -> AsyncIterator[Session]:
 
 
 async def test_a_get(session: Session, server: Server) -> None:
-    """URL to the letter, the credential in its header, no body, no redirect followed, the time bounded."""
+    """The exact URL, the credential in its header, no body, no redirect followed, a timeout."""
     server.answers(GET_URL, body=b"{}")
     await session.send(GET, CREDENTIAL)
     ((method, url, arguments),) = server.received
@@ -67,7 +75,7 @@ async def test_a_get(session: Session, server: Server) -> None:
 
 
 async def test_a_post(session: Session, server: Server) -> None:
-    """The body goes as the bytes that it is, and is called JSON."""
+    """The body is sent unchanged, with JSON as its content type."""
     server.answers(POST_URL, "POST", status=201, body=b"{}")
     response = await session.send(POST, CREDENTIAL)
     ((method, url, arguments),) = server.received
@@ -79,7 +87,7 @@ async def test_a_post(session: Session, server: Server) -> None:
 async def test_the_target_is_not_encoded_again(
     session: Session, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Percent signs, slashes and plus signs of the query reach aiohttp, and leave it, as they were encoded."""
+    """Percent signs, slashes and plus signs of the query reach aiohttp, and leave it, unchanged."""
     request = list_request("finance--payouts", Query(where='{"state":"a/b +%ö"}', sort="-amount,_id"))
     server.answers(BASE_URL + request.target, body=b"{}")
     urls: list[URL] = []
@@ -96,7 +104,7 @@ async def test_the_target_is_not_encoded_again(
 
 
 async def test_a_base_url_may_have_a_path(server: Server) -> None:
-    """The target is put behind it."""
+    """The target is appended to it."""
     session = new_session("http://localhost:5000/api/v1")
     session.open()
     server.answers("http://localhost:5000/api/v1/creditor--payments", "POST", body=b"{}")
@@ -105,38 +113,38 @@ async def test_a_base_url_may_have_a_path(server: Server) -> None:
     assert server.received[0][1] == "http://localhost:5000/api/v1/creditor--payments"
 
 
-async def test_the_time_for_connecting_is_bounded() -> None:
-    """Of a long timeout only ten seconds are for making a connection, and four fifths for getting one from the pool."""
-    assert new_session(timeout=60)._timeout == aiohttp.ClientTimeout(total=60, connect=48, sock_connect=10)
+async def test_connecting_has_a_timeout_of_its_own() -> None:
+    """Making a connection may take ten seconds, and waiting for one four fifths of the timeout."""
+    assert internals.timeout_of(new_session(timeout=60)) == aiohttp.ClientTimeout(total=60, connect=48, sock_connect=10)
 
 
 # What is read
 
 
-async def test_an_answer(session: Session, server: Server) -> None:
-    """Status, headers in any case, and the whole body."""
+async def test_a_response(session: Session, server: Server) -> None:
+    """Status, headers regardless of case, and the whole body."""
     server.answers(GET_URL, status=418, body=b'{"a": 1}', headers={"X-RateLimit-Remaining": "5"})
     response = await session.send(GET, CREDENTIAL)
     assert (response.status, response.body) == (418, b'{"a": 1}')
     assert response.headers["x-ratelimit-remaining"] == "5"
 
 
-async def test_an_empty_answer(session: Session, server: Server) -> None:
-    """No body is an empty one."""
+async def test_an_empty_response(session: Session, server: Server) -> None:
+    """No body is an empty body."""
     server.answers(GET_URL, status=204, body=b"")
     assert (await session.send(GET, CREDENTIAL)).body == b""
 
 
-async def test_a_redirect_is_an_answer(session: Session, server: Server) -> None:
-    """It is handed on and not followed: the credential would travel along."""
+async def test_a_redirect_is_returned_not_followed(session: Session, server: Server) -> None:
+    """Following it would take the credential to another host."""
     server.answers(GET_URL, status=302, headers={"Location": "https://evil.example/"})
     assert (await session.send(GET, CREDENTIAL)).status == 302
     assert len(server.received) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500])
-async def test_an_error_is_an_answer(server: Server, status: int) -> None:
-    """Also where a borrowed session raises for such a status, it is judged by us: a 422 is no broken connection."""
+async def test_an_error_response_is_returned(server: Server, status: int) -> None:
+    """Also with a borrowed session that raises for such a status: a 422 is not a broken connection."""
     async with aiohttp.ClientSession(raise_for_status=True) as borrowed:
         session = new_session(borrowed=borrowed)
         session.open()
@@ -146,27 +154,27 @@ async def test_an_error_is_an_answer(server: Server, status: int) -> None:
 
 
 @pytest.mark.parametrize(("excess", "is_read"), [(-1, True), (0, True), (1, False), (49_000, False)])
-async def test_a_body_beyond_the_cap_is_refused(
+async def test_a_body_beyond_the_cap_raises(
     session: Session, server: Server, monkeypatch: pytest.MonkeyPatch, excess: int, is_read: bool
 ) -> None:
-    """A body may grow to the cap and no further; the error names the request and shows nothing."""
+    """A body may grow to the cap; beyond it the error names the request, and quotes nothing."""
     monkeypatch.setattr(session_module, "MAX_BODY", 1000)
     size = 1000 + excess
     server.answers(GET_URL, body=(CANARY * size)[:size].encode())
     if is_read:
         assert len((await session.send(GET, CREDENTIAL)).body) == size
         return
-    with pytest.raises(UnreadableResponse, match=r"^GET /x was answered with more than") as caught:
+    with pytest.raises(UnreadableResponse, match=r"^GET /x: the response is larger than") as caught:
         await session.send(GET, CREDENTIAL)
     assert caught.value.request == "GET /x"
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
 async def test_the_cap_is_reached_while_the_body_streams_in() -> None:
-    """A body without an end is refused after 64 MB, not read on."""
+    """An endless body raises after 64 MB."""
     read_any = AsyncMock(return_value=b"x" * 2**20)
-    with pytest.raises(UnreadableResponse, match=r"^GET /x was answered with more than 64 MB, which no page is$"):
-        await session_module._read_body(GET, Mock(content=Mock(readany=read_any)))
+    with pytest.raises(UnreadableResponse, match=r"^GET /x: the response is larger than 64 MB, and no page"):
+        await internals.read_body(GET, Mock(content=Mock(readany=read_any)))
     assert read_any.await_count == 65
 
 
@@ -177,7 +185,7 @@ INFO = aiohttp.RequestInfo(URL(GET_URL), "GET", CIMultiDictProxy(CIMultiDict({"X
 
 
 def os_error(number: int) -> OSError:
-    """A failure of the operating system's."""
+    """A failure of the operating system."""
     return OSError(number, f"connect failed {CANARY}")
 
 
@@ -190,7 +198,7 @@ FAILURES: list[tuple[BaseException, type[AmiliError], bool]] = [
     (aiohttp.ClientProxyConnectionError(KEY, os_error(errno.ECONNREFUSED)), ConnectionFailed, False),
     (aiohttp.ConnectionTimeoutError(f"Connection timeout to host {GET_URL}"), TimedOut, False),
     (aiohttp.InvalidURL(GET_URL), ConnectionFailed, False),
-    # somewhere on the way
+    # after something may have been sent
     (aiohttp.ServerDisconnectedError(), ConnectionFailed, True),
     (aiohttp.ClientOSError(errno.EPIPE, CANARY), ConnectionFailed, True),
     (aiohttp.ClientConnectionResetError(CANARY), ConnectionFailed, True),
@@ -228,7 +236,7 @@ def shown(failure: BaseException) -> str:
 async def test_every_failure_becomes_one_of_ours(
     session: Session, server: Server, request_: Request, failure: BaseException, kind: type[AmiliError], was_sent: bool
 ) -> None:
-    """Connecting, sending or reading: the error says whether anything was sent, and shows neither query nor key."""
+    """Connecting, sending or reading: the error knows whether anything was sent, and shows neither query nor key."""
     server.answers(f"{BASE_URL}{request_.target}", request_.method, exception=failure)
     with pytest.raises(AmiliError) as caught:
         await session.send(request_, CREDENTIAL)
@@ -240,19 +248,19 @@ async def test_every_failure_becomes_one_of_ours(
     assert error.was_not_processed is not was_sent
     assert str(error).startswith(f"{request_.label}: ")
     assert error.__cause__ is error.__context__ is None
-    assert CANARY not in told_by(error)
-    assert CREDENTIAL not in told_by(error)
+    assert CANARY not in texts_of(error)
+    assert CREDENTIAL not in texts_of(error)
 
 
 def all_errors_of(root: type[BaseException]) -> set[type[BaseException]]:
-    """The class and everything derived from it."""
+    """The class and all its subclasses."""
     return {root}.union(*(all_errors_of(child) for child in root.__subclasses__()))
 
 
 def test_the_table_has_every_error_of_aiohttps_client() -> None:
-    """A new aiohttp with another kind of failure is noticed here."""
+    """A new aiohttp with another error fails here."""
     irrelevant = {
-        "ClientHttpProxyError",  # a proxy's answer to CONNECT: a ClientResponseError
+        "ClientHttpProxyError",  # a proxy's response to CONNECT: a ClientResponseError
         "WSServerHandshakeError",  # websockets
         "WSMessageTypeError",
         "InvalidUrlClientError",  # kinds of InvalidURL or of redirects
@@ -268,21 +276,47 @@ def test_the_table_has_every_error_of_aiohttps_client() -> None:
     assert client_errors <= tested | irrelevant
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Aiohttp cancels who waits for a connection when it is closed; the caller was not cancelled, and is told why."""
+async def test_a_cancellation_by_aiohttp_is_a_closed_client(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connector that is closed cancels the tasks that wait in it; the caller was not cancelled, and gets an error."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(aiohttp.ClientSession, "request", fail)
-    with pytest.raises(ConnectionFailed, match="client was closed"):
+    with pytest.raises(ClientClosed, match="client was closed"):
         await session.send(GET, CREDENTIAL)
 
 
-async def test_after_a_post_any_error_is_a_broken_connection(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever aiohttp raises once it had a payment, the payment may have been sent."""
+@pytest.mark.parametrize(
+    ("failure", "was_sent"),
+    [(aiohttp.ServerDisconnectedError(), True), (aiohttp.ClientConnectorError(KEY, os_error(errno.EBADF)), False)],
+)
+@pytest.mark.parametrize("is_opened_again", [False, True])
+async def test_a_failure_after_closing_is_a_closed_client(
+    session: Session, monkeypatch: pytest.MonkeyPatch, failure: Exception, was_sent: bool, is_opened_again: bool
+) -> None:
+    """Closing the session fails its requests like broken connections; its error knows whether anything was sent."""
+
+    class Context:
+        async def __aenter__(self) -> None:
+            await session.aclose()
+            if is_opened_again:
+                session.open()
+            raise failure
+
+        async def __aexit__(self, *_: object) -> None:
+            """Never entered."""
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", lambda *_, **__: Context())
+    with pytest.raises(ClientClosed) as caught:
+        await session.send(POST, CREDENTIAL)
+    assert (caught.value.was_sent, caught.value.was_not_processed) == (was_sent, not was_sent)
+    assert caught.value.request == POST.label
+    assert caught.value.__context__ is None
+
+
+async def test_any_error_after_a_post_is_a_broken_connection(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever aiohttp raises after it was given a payment, the payment may have been sent."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("of aiohttp's own")
@@ -294,10 +328,10 @@ async def test_after_a_post_any_error_is_a_broken_connection(session: Session, m
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("ours")])
-async def test_what_is_no_failure_of_the_network_passes(
+async def test_an_error_that_is_not_of_the_network_is_raised_unchanged(
     session: Session, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    """An interrupt or a mistake in code is not taken for a broken connection."""
+    """An interrupt or a bug does not look like a broken connection."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise error
@@ -320,17 +354,17 @@ async def test_what_is_no_failure_of_the_network_passes(
         (TimeoutError(), TimedOut),
     ],
 )
-async def test_a_body_that_breaks_off_is_a_failure_of_the_try(
+async def test_a_body_that_breaks_off_fails_the_attempt(
     session: Session, server: Server, monkeypatch: pytest.MonkeyPatch, failure: Exception, kind: type[AmiliError]
 ) -> None:
-    """Reading belongs to the try: what fails there is mapped too, and something was sent."""
+    """Reading is part of the attempt: its failures are mapped too, and something was sent."""
     read_any = Mock(side_effect=failure)
     monkeypatch.setattr(aiohttp.StreamReader, "readany", read_any)
     server.answers(GET_URL, body=b"{}")
     with pytest.raises(kind) as caught:
         await session.send(GET, CREDENTIAL)
     assert getattr(caught.value, "was_sent", None) is True
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
     assert read_any.called
 
 
@@ -338,30 +372,31 @@ async def test_a_body_that_breaks_off_is_a_failure_of_the_try(
 
 
 async def test_an_own_session_is_closed() -> None:
-    """What we opened we close; it can be opened again; closing twice does nothing."""
+    """It is closed and can be opened again; closing twice does nothing."""
     session = new_session()
     session.open()
-    first = session._session
+    first = internals.inner_session(session)
     assert first is not None
     await session.aclose()
     await session.aclose()
     assert first.closed
     session.open()
-    assert session._session is not first
+    assert internals.inner_session(session) is not first
     await session.aclose()
 
 
 async def test_an_own_session_keeps_no_cookies() -> None:
-    """Requests are told apart by nothing but the key."""
+    """The key alone identifies requests."""
     session = new_session()
     session.open()
-    assert session._session is not None
-    assert isinstance(session._session.cookie_jar, aiohttp.DummyCookieJar)
+    inner = internals.inner_session(session)
+    assert inner is not None
+    assert isinstance(inner.cookie_jar, aiohttp.DummyCookieJar)
     await session.aclose()
 
 
 async def test_a_borrowed_session_stays_open(server: Server) -> None:
-    """It is used as it is and left open, with headers of its own or not."""
+    """It is used and left open, also with headers of its own."""
     async with aiohttp.ClientSession(headers={"X-Team": "finance"}) as borrowed:
         session = new_session(borrowed=borrowed)
         session.open()
@@ -374,36 +409,36 @@ async def test_a_borrowed_session_stays_open(server: Server) -> None:
         assert (await session.send(GET, CREDENTIAL)).status == 200
 
 
-async def test_a_borrowed_session_that_is_closed_is_refused() -> None:
-    """It is said at once and in our words."""
+async def test_a_closed_borrowed_session_raises_on_opening() -> None:
+    """The error names the argument."""
     borrowed = aiohttp.ClientSession()
     await borrowed.close()
-    with pytest.raises(ConfigurationError, match="session that was given is closed"):
+    with pytest.raises(ConfigurationError, match=r"^session is closed: pass an"):
         new_session(borrowed=borrowed).open()
 
 
-async def test_a_session_that_is_not_open_sends_nothing() -> None:
-    """Before opening and after closing, the caller is told what to do."""
+@pytest.mark.parametrize("was_open", [False, True])
+async def test_a_closed_session_sends_nothing(was_open: bool) -> None:
+    """Neither before it was opened nor after it was closed."""
     session = new_session()
-    with pytest.raises(ConfigurationError, match="not open"):
-        await session.send(GET, CREDENTIAL)
-    session.open()
-    await session.aclose()
-    with pytest.raises(ConfigurationError, match="not open"):
+    if was_open:
+        session.open()
+        await session.aclose()
+    with pytest.raises(ConfigurationError, match="session is closed"):
         await session.send(GET, CREDENTIAL)
 
 
-async def test_a_borrowed_session_that_was_closed_meanwhile_sends_nothing() -> None:
-    """A borrowed session closed by its owner is the caller's mistake, not a broken connection."""
+async def test_a_borrowed_session_that_its_owner_closed_sends_nothing() -> None:
+    """That is the caller's mistake, not a broken connection."""
     borrowed = aiohttp.ClientSession()
     session = new_session(borrowed=borrowed)
     session.open()
     await borrowed.close()
-    with pytest.raises(ConfigurationError, match="not open"):
+    with pytest.raises(ConfigurationError, match="session is closed"):
         await session.send(GET, CREDENTIAL)
 
 
-def test_a_session_can_be_made_outside_a_loop() -> None:
-    """Nothing of aiohttp's is made before it is opened."""
+def test_a_session_can_be_created_outside_a_loop() -> None:
+    """No aiohttp object is created before it is opened."""
     make: Callable[[], Session] = new_session
-    assert make()._session is None
+    assert internals.inner_session(make()) is None

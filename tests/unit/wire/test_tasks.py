@@ -1,20 +1,24 @@
-"""Outlasting: who is cancelled waits for what cannot be, and keeps nothing of it."""
+"""Task helpers: a cancellation waits for work that must be finished, and no repr shows what a struct hides."""
 
 import asyncio
 import gc
 import weakref
 from contextlib import suppress
 
-from amili_async._wire.tasks import finish_uncancelled
+import pytest
+from msgspec import Struct
+from rich.pretty import pretty_repr
+
+from amili_async._wire.tasks import Redacted, finish_uncancelled, hide_contents
 from tests.support.clocks import settle
 
 
 class Result:
-    """What the work brought."""
+    """The result of the work."""
 
 
-async def test_what_the_work_brought_lives_no_longer_than_it_is_wanted() -> None:
-    """A cancellation that has waited is in no cycle with it, so that nothing has to wait for the garbage collector."""
+async def test_a_result_is_freed_once_the_work_is_dropped() -> None:
+    """The cancellation forms no cycle with the result, which would live on until the garbage collector runs."""
     work: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
     waiting = asyncio.create_task(finish_uncancelled(work))
     await settle()
@@ -35,11 +39,11 @@ async def test_what_the_work_brought_lives_no_longer_than_it_is_wanted() -> None
         gc.enable()
 
 
-async def test_an_error_that_nobody_waits_for_is_not_reported_as_forgotten() -> None:
-    """It was looked at: who was cancelled has no use for it."""
-    told: list[object] = []
+async def test_an_error_after_a_cancellation_is_not_logged_as_never_retrieved() -> None:
+    """The cancelled caller has no use for the error, so it counts as retrieved."""
+    logged: list[object] = []
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: told.append(context))
+    loop.set_exception_handler(lambda _, context: logged.append(context))
     work: asyncio.Future[None] = loop.create_future()
     waiting = asyncio.create_task(finish_uncancelled(work))
     await settle()
@@ -51,4 +55,32 @@ async def test_an_error_that_nobody_waits_for_is_not_reported_as_forgotten() -> 
     del work, waiting
     await settle()
     gc.collect()
-    assert told == []
+    assert logged == []
+
+
+@hide_contents
+class Labelled(Struct):
+    """A struct with a `__repr__` of its own."""
+
+    label: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Labelled({self.label})"
+
+
+class Derived(Labelled):
+    """A subclass without a decorator."""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Redacted(["secret"]), "Redacted(<hidden>)"),
+        (Labelled("label", "secret"), "Labelled(label)"),
+        (Derived("label", "secret"), "Labelled(label)"),
+    ],
+)
+def test_no_repr_shows_hidden_contents(value: Struct, expected: str) -> None:
+    """`repr`, also inside another value, and rich show the class or what the class's own `__repr__` returns."""
+    assert (repr(value), repr([value]), pretty_repr(value)) == (expected, f"[{expected}]", expected)

@@ -1,0 +1,64 @@
+"""One list of the API: make the request for a page of it, send it, decode the response."""
+
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from amili_async._wire.context import ClientContext
+from amili_async._wire.decoding import RecordDecoder, decoder_for
+from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, list_request
+from amili_async._wire.tasks import hide_contents
+from amili_async.models.record_type import RecordType
+from amili_async.pages import Page
+from amili_async.policies import Priority
+from amili_async.query import Query
+
+T = TypeVar("T")
+
+
+@hide_contents
+class Listing(Struct, Generic[T], frozen=True):
+    """One list, decoded into records of one type."""
+
+    path: str
+    """The API's path of the resource."""
+    record_type: RecordType[T]
+    """What its records are decoded into."""
+    context: ClientContext
+    """Sends the requests."""
+    decoder: RecordDecoder[T] = None  # type: ignore[assignment]  # set below
+    """Decodes the responses; built here once, because building it costs as much as decoding a page."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "decoder", decoder_for(self.record_type))
+
+    def __repr__(self) -> str:
+        return f"Listing({self.path})"
+
+    @property
+    def label(self) -> str:
+        """Method and path, for errors."""
+        return f"GET /{self.path}"
+
+    def check(self, query: Query) -> None:
+        """Raise `ConfigurationError` if the query makes the request line too long, before anything is sent."""
+        list_request(self.path, query, page=10**6)  # so that the longest page number fits too
+
+    async def send(
+        self, query: Query, *, page: int = 1, page_size: int = MAX_PAGE_SIZE, priority: Priority = Priority.BULK
+    ) -> Response:
+        """Request one page and return the response undecoded: a buffered page is smaller as bytes than as records."""
+        request = list_request(self.path, query, page=page, max_results=page_size, priority=priority)
+        return await self.context.call(request)
+
+    def decode(self, response: Response, *, page: int | None = 1, page_size: int = MAX_PAGE_SIZE) -> Page[T]:
+        """Decode a response to a request for *page* (`None`: any page); raises `UnreadableResponse`."""
+        return self.decoder.read_page(response, request=self.label, number=page, size=page_size)
+
+    async def fetch(
+        self, query: Query, *, page: int = 1, page_size: int = MAX_PAGE_SIZE, priority: Priority = Priority.BULK
+    ) -> Page[T]:
+        """Request one page and decode it."""
+        response = await self.send(query, page=page, page_size=page_size, priority=priority)
+        return self.decode(response, page=page, page_size=page_size)

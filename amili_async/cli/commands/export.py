@@ -1,0 +1,126 @@
+"""`amili export`: every record that matches, into a file."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from amili_async.cli.connect import open_client
+from amili_async.cli.exit_codes import PROBLEM, print_error, run
+from amili_async.cli.options import (
+    FieldsOption,
+    OutputOption,
+    ResourceName,
+    SandboxOption,
+    WhereOption,
+    parse_fields_option,
+    parse_where_option,
+)
+from amili_async.cli.progress import show_progress
+from amili_async.cli.resources import ResourceEntry, find_resource
+from amili_async.cli.values import show_count
+from amili_async.errors import ConfigurationError
+from amili_async.export import ExportResult, export, fields_of
+from amili_async.export.files import is_resumable
+from amili_async.export.formats import format_for
+from amili_async.resources import Resource
+from amili_async.streams import Stream
+
+
+def export_records(
+    resource: ResourceName,
+    *,
+    output: OutputOption,
+    where: WhereOption = None,
+    fields: FieldsOption = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELDS",
+            help="Sort by these fields instead of _id; excludes --resume and --since.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted export.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file and start anew.")] = False,
+    since: Annotated[
+        bool, typer.Option("--since", help="Update the file with what was created or changed since its export.")
+    ] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="With --since: remove deleted records; requests every id.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing unless something is wrong.")] = False,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Export every matching record exactly once to a file, sorted by _id.
+
+    The file appears only when it is complete. An interrupted export keeps its records beside the file, and --resume
+    continues from there. Money keeps its exact digits, dates are in UTC, and names are the API's own. Records created
+    within the last ten seconds are left for the next export. The same command with --resume --since is always right:
+    it creates, continues or updates the file.
+    """
+
+    async def write() -> int | None:
+        entry, names, condition = find_resource(resource), parse_fields_option(fields), parse_where_option(where)
+        if sort is not None and (resume or since or sweep):
+            raise ConfigurationError("--sort excludes --resume, --since and --sweep, which need the order of _id")
+        format_for(output, names)  # rejects an unknown suffix before anything else
+        if output.is_file() and not (force or resume or since):
+            raise ConfigurationError(f"{output} exists already; --force replaces it, --since updates it")
+        async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
+            with show_progress(entry.name, is_quiet=quiet) as report:
+                records = entry.of(amili) if sort is None else _sort(entry.of(amili), names, condition, sort)
+                exported = await export(
+                    records,
+                    output,
+                    where=condition if sort is None else None,
+                    fields=names if sort is None else names or fields_of(entry.record),
+                    overwrite=force,
+                    resume=resume,
+                    since=since,
+                    sweep=sweep,
+                    on_progress=report,
+                )
+        return _conclude(exported, entry, is_quiet=quiet)
+
+    run(write(), advice=lambda: _advise(output))
+
+
+def _sort(
+    resource: Resource[Any], names: tuple[str, ...] | None, where: dict[str, Any] | None, sort: str
+) -> Stream[Any]:
+    """The typed records, or dicts for chosen fields, because only dicts hold undocumented fields."""
+    if names is None:
+        return resource.stream(where, sort=sort)
+    return resource.stream(where, sort=sort, projection=names, into=dict)
+
+
+def _advise(output: Path) -> str:
+    """What to do after a failure."""
+    return "the records so far are kept; run the same command with --resume to continue" if is_resumable(output) else ""
+
+
+def _conclude(exported: ExportResult, entry: ResourceEntry, *, is_quiet: bool) -> int | None:
+    if exported.manifest is None and exported.drifted:
+        print_error(
+            f"{exported.path} may miss some {entry.name} or contain some twice, because rows were inserted or deleted "
+            "during the export; export again, without --sort if the order does not matter"
+        )
+        return PROBLEM
+    if not is_quiet:
+        sys.stderr.write(f"{_describe(exported, entry)}\n")
+    return None
+
+
+def _describe(exported: ExportResult, entry: ResourceEntry) -> str:
+    parts = [f"{show_count(exported.rows, entry.singular)} in {exported.path}"]
+    if exported.changed is not None:
+        parts.append(f"{exported.changed:,} of them new or changed")
+    if exported.manifest is not None and exported.drifted:
+        parts.append(
+            "rows were inserted or deleted during the export; each that existed throughout is in the file once"
+        )
+    if exported.manifest is not None and exported.manifest.count_past_bound:
+        parts.append(f"{exported.manifest.count_past_bound:,} created too recently, left for the next export")
+    return "; ".join(parts)

@@ -1,0 +1,80 @@
+"""`amili list`: some records, as a table or as JSON."""
+
+import sys
+from contextlib import aclosing
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from amili_async.cli.connect import open_client
+from amili_async.cli.console import PlainConsole
+from amili_async.cli.exit_codes import run
+from amili_async.cli.options import (
+    FieldsOption,
+    JsonOption,
+    ResourceName,
+    SandboxOption,
+    SortOption,
+    WhereOption,
+    parse_fields_option,
+    parse_where_option,
+)
+from amili_async.cli.resources import ResourceEntry, find_resource
+from amili_async.cli.tables import tabulate
+from amili_async.cli.values import show_count
+from amili_async.export import FORMATS
+from amili_async.export.records import as_document
+from amili_async.streams import Stream
+
+
+def list_records(
+    resource: ResourceName,
+    *,
+    where: WhereOption = None,
+    sort: SortOption = None,
+    fields: FieldsOption = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N records.")] = 20,
+    json: JsonOption = False,
+    sandbox: SandboxOption = False,
+) -> None:
+    """List payouts, specifications or payments, as a table or as JSON.
+
+    The table shows the columns that fit the terminal. With --json each record is one line with the API's own names and
+    exact digits; dates are ISO 8601.
+    """
+
+    async def show() -> None:
+        entry, names, condition = find_resource(resource), parse_fields_option(fields), parse_where_option(where)
+        async with open_client(sandbox=sandbox) as amili:
+            records = entry.of(amili).stream(condition, sort=sort, projection=names, into=dict, max_items=limit)
+            if json:
+                await _write_lines(records, names)
+            else:
+                _print_table(await records.collect(), entry, names, total=records.total)
+
+    run(show())
+
+
+async def _write_lines(records: Stream[dict[str, Any]], names: tuple[str, ...] | None) -> None:
+    writer = FORMATS[".ndjson"](names, None)
+    async with aclosing(records.pages()) as pages:
+        async for page in pages:
+            sys.stdout.buffer.write(writer.encode(page.items))
+            sys.stdout.buffer.flush()
+
+
+def _print_table(
+    records: list[dict[str, Any]], entry: ResourceEntry, names: tuple[str, ...] | None, *, total: int | None
+) -> None:
+    console = PlainConsole()
+    documents = [as_document(record) for record in records]
+    table, dropped = tabulate(documents, names or entry.columns, optional=entry.optional, width=console.width)
+    if documents:
+        console.print(table)
+        console.print()
+    counted = show_count(len(records) if total is None else total, entry.singular)
+    shown = counted if total is None or not records else f"{len(records):,} of {counted}"
+    console.print(Text(shown if records else f"no {entry.name}", style="dim"))
+    if names and dropped:
+        console.print(Text(f"not shown, because the terminal is too narrow: {', '.join(dropped)}", style="dim"))

@@ -1,0 +1,219 @@
+"""`amili pay`: register one payment from options or many from a CSV file; a second run registers nothing twice."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from amili_async.cli.connect import name_source, open_client
+from amili_async.cli.console import PlainConsole
+from amili_async.cli.exit_codes import API_FAILED, INTERRUPTED, PROBLEM, USAGE, print_error, run, silence_stdout
+from amili_async.cli.options import SandboxOption
+from amili_async.cli.payment_csv import CASE_OR_INVOICE, PaymentRow, parse_payment, parse_payments, read_bytes
+from amili_async.cli.progress import show_progress
+from amili_async.cli.reports.payment_outcomes import ADVICE, OutcomeCounts, ReportedOutcome
+from amili_async.cli.reports.payment_tables import print_plan, print_problems, sum_up
+from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
+from amili_async.cli.values import show_count
+from amili_async.errors import AmiliError, ConfigurationError
+from amili_async.models import NewCreditorPayment
+
+MAX_FAULTS = 20
+"""Faults of a file that are printed one by one."""
+RUN_AGAIN = "run the same command again: registered payments are found by their references and not sent again"
+"""What to do where some payments were not sent."""
+WAIT_AND_RUN_AGAIN = f"wait some minutes, then {RUN_AGAIN}"
+"""What to do where a payment may still be in flight."""
+_OPTIONS = {
+    "creditor": "--creditor",
+    "case": "--case",
+    "invoice_number": "--invoice-number",
+    "amount": "--amount",
+    "bank_transaction_date": "--bank-date",
+    "creditor_payment_reference": "--reference",
+    "client_registration_date": "--registered",
+}
+
+
+def register_payments(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="A CSV file; - is standard input.", show_default=False)
+    ] = None,
+    *,
+    creditor: Annotated[str | None, typer.Option(metavar="ID", help="Id of the creditor.", show_default=False)] = None,
+    case: Annotated[
+        str | None, typer.Option(metavar="ID", help="Id of the case; or --invoice-number.", show_default=False)
+    ] = None,
+    invoice_number: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Invoice number that identifies the case; or --case.", show_default=False),
+    ] = None,
+    amount: Annotated[
+        str | None, typer.Option(metavar="SEK", help="Amount, such as 100.50.", show_default=False)
+    ] = None,
+    bank_date: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Day or time of the bank transaction: 2025-07-04.", show_default=False),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Unique reference; a second run finds the payment by it.", show_default=False
+        ),
+    ] = None,
+    registered: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Day or time at which the creditor registered it.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show everything, send nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation on a terminal.")] = False,
+    concurrency: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="At most N requests in flight.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON, one document per outcome, written at once.")] = False,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Register one creditor payment from options, or many from a CSV file.
+
+    The file's header has the API's names: creditor, case or invoice_number, amount, bank_transaction_date and
+    creditor_payment_reference; optionally client_registration_date, currency and origin. The whole file is checked
+    before anything is sent. Run again, the same command registers nothing twice: registered payments are found by
+    creditor and reference. After an interruption wait some minutes first, because a payment may still be in flight, and
+    never run the command twice at the same time. The exit code is 1 if a payment is rejected or not completed, and 3 if
+    it is unknown whether one is registered, or the API could not be reached.
+    """
+    values = (creditor, case, invoice_number, amount, bank_date, reference, registered)
+    texts = {name: text for name, text in zip(_OPTIONS, values, strict=True) if text is not None}
+    source = name_source(sandbox=sandbox)
+    try:
+        if dry_run and json:
+            raise ConfigurationError("--dry-run and --json cannot be combined: unsent payments have no outcome")
+        rows = _read(file, texts)
+        if not (dry_run or yes or _confirm(rows, source)):
+            print_error("nothing was sent")
+            raise typer.Exit(PROBLEM)
+    except ConfigurationError as error:
+        print_error(str(error))
+        raise typer.Exit(USAGE) from None
+    except KeyboardInterrupt:
+        print_error("interrupted; nothing was sent")
+        raise typer.Exit(INTERRUPTED) from None
+    if dry_run:
+        run(_show_plan(rows))
+    counts = OutcomeCounts(len(rows), source)
+    report = _choose_reporter(counts, is_json=json)
+    run(_register(rows, counts, report, concurrency=concurrency, sandbox=sandbox), advice=lambda: WAIT_AND_RUN_AGAIN)
+
+
+def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[ReportedOutcome]:
+    if is_json:
+        return RowReporter(counts, encode=ReportedOutcome.encode, needs_reader=True)
+
+    def print_table(console: PlainConsole, kept: Sequence[ReportedOutcome]) -> None:
+        print_problems(console, kept)
+        if counts.total == 1 and kept and kept[0].section not in ADVICE:
+            console.print(Text(kept[0].describe()), soft_wrap=True)
+        console.print(Text(counts.summarize()), soft_wrap=True)
+
+    return TableReporter(
+        counts,
+        needs_attention=lambda reported: counts.total == 1 or reported.section in ADVICE,
+        print_table=print_table,
+    )
+
+
+def _read(file: str | None, texts: Mapping[str, str]) -> tuple[PaymentRow, ...]:
+    """The payments of the file, or the one of the options; prints every fault and exits where there is one."""
+    if file is not None and texts:
+        raise ConfigurationError("FILE and the options of one payment cannot be combined")
+    if file is None and not texts:
+        raise ConfigurationError("give a CSV FILE, or one payment by --creditor, --amount and so on (see --help)")
+    if file is not None:
+        parsed = parse_payments(read_bytes(file))
+        _reject(parsed.faults)
+        return parsed.rows
+    payment = parse_payment(texts)
+    if isinstance(payment, NewCreditorPayment):
+        return (PaymentRow(payment=payment),)
+    options = _OPTIONS | {CASE_OR_INVOICE: "--case or --invoice-number"}
+    _reject([f"{options[name]}: {fault}" for name, fault in payment.items()])
+    return ()
+
+
+def _reject(faults: Sequence[str]) -> None:
+    """Print the faults and exit, if there are any."""
+    for fault in faults[:MAX_FAULTS]:
+        print_error(fault)
+    if len(faults) > MAX_FAULTS:
+        print_error(f"and {show_count(len(faults) - MAX_FAULTS, 'more fault')}")
+    if faults:
+        raise typer.Exit(USAGE)
+
+
+def _confirm(rows: Sequence[PaymentRow], source: str) -> bool:
+    """Whether the person at the terminal confirms; without a terminal there is no question."""
+    if not (rows and sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    # The question is on stderr, because stdout may be the record of the outcomes.
+    sys.stderr.write(f"Register {sum_up(rows)} ({source})? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")  # the end of input is an empty line, which is a no
+
+
+async def _show_plan(rows: Sequence[PaymentRow]) -> None:
+    print_plan(PlainConsole(), rows)
+
+
+async def _register(
+    rows: Sequence[PaymentRow],
+    counts: OutcomeCounts,
+    report: Reporter[ReportedOutcome],
+    *,
+    concurrency: int | None,
+    sandbox: bool,
+) -> int:
+    """Register the payments and report the outcomes, also when the run ends early."""
+    try:
+        if rows:
+            await _send(rows, counts, report, concurrency=concurrency, sandbox=sandbox)
+    finally:
+        # Without any outcome the error is the whole report.
+        if counts.reported or not rows:
+            with _requiring_stdout():
+                report.finish()
+    if counts.exit_code == API_FAILED:
+        print_error(WAIT_AND_RUN_AGAIN if counts.is_in_doubt else RUN_AGAIN)
+    return counts.exit_code
+
+
+async def _send(
+    rows: Sequence[PaymentRow],
+    counts: OutcomeCounts,
+    report: Reporter[ReportedOutcome],
+    *,
+    concurrency: int | None,
+    sandbox: bool,
+) -> None:
+    is_hidden = report.occupies_terminal
+    async with open_client(sandbox=sandbox, is_quiet=is_hidden) as amili:
+        payments = [row.payment for row in rows]
+        with show_progress("payments", is_quiet=is_hidden) as report_progress:
+            report_progress(0, len(rows), None)
+            async with aclosing(amili.creditor_payments.create_many(payments, concurrency=concurrency)) as outcomes:
+                async for outcome in outcomes:
+                    with _requiring_stdout():
+                        report.add(ReportedOutcome(line=rows[counts.reported].line, outcome=outcome))
+                    report_progress(counts.reported, len(rows), None)
+
+
+@contextmanager
+def _requiring_stdout() -> Iterator[None]:
+    """Raise `AmiliError` where the outcomes cannot be written, a closed pipe included."""
+    try:
+        yield
+    except OSError as error:
+        silence_stdout()
+        raise AmiliError(f"the outcomes cannot be written: {error.strerror or type(error).__name__}") from None

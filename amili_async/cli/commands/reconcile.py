@@ -1,0 +1,116 @@
+"""`amili reconcile`: compare every payout with its specifications; a table, rows for programs, and a page."""
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from amili_async.cli.connect import name_source, open_client
+from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
+from amili_async.cli.options import SandboxOption, parse_where_option
+from amili_async.cli.progress import show_progress
+from amili_async.cli.reports.reconciliation_overview import Overview
+from amili_async.cli.reports.reconciliation_page import render_page
+from amili_async.cli.reports.reconciliation_rows import CsvRows, JsonRows
+from amili_async.cli.reports.reconciliation_table import print_report
+from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
+from amili_async.client import AmiliClient
+from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
+from amili_async.export.files import find_paths, write_file
+from amili_async.reconciliation.comparison import Reconciliation
+
+
+def reconcile_payouts(
+    *,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="""Which payouts, in the API's own JSON; dates may be ISO: {"payout_date": {"$gte": "2025-06-01"}}.""",
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON, one document per payout, exact digits.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV, one row per payout, exact digits.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a page for the browser; replaces the file.", show_default=False),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing unless something differs.")] = False,
+    sandbox: SandboxOption = False,
+) -> None:
+    """Check that every payout is the sum of its specifications, to the last digit.
+
+    Payouts that agree are one line of the table; each differing payout shows what is stated and what was found. Without
+    --where, specifications of payouts that do not exist are found, too. The exit code is 0 if everything agrees and 1
+    if something differs.
+    """
+
+    async def compare() -> int:
+        condition, overview = parse_where_option(where), Overview()
+        report = _choose_reporter(overview, json=json, csv=csv)
+        kept: list[Reconciliation] = []
+        receivers = (report.add, kept.append) if html else (report.add,)
+        if html:
+            _check_page(html)
+        try:
+            async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
+                is_hidden = quiet or report.occupies_terminal
+                await _reconcile(amili, condition, receivers, is_hidden=is_hidden)
+        except AmiliError:
+            report.fail()
+            raise
+        report.finish(is_quiet=quiet and overview.agrees)
+        if html:
+            page = render_page(kept, overview, made_at=datetime.now(UTC), source=name_source(sandbox=sandbox))
+            write_file(html, page.encode())
+        return SUCCESS if overview.agrees else PROBLEM
+
+    run(compare())
+
+
+def _choose_reporter(overview: Overview, *, json: bool, csv: bool) -> Reporter[Reconciliation]:
+    if json and csv:
+        raise ConfigurationError("--json and --csv cannot be combined: stdout holds one of them")
+    if json or csv:
+        rows = JsonRows() if json else CsvRows()
+        return RowReporter(overview, encode=rows.encode, header=rows.header)
+    return TableReporter(
+        overview,
+        needs_attention=lambda reconciliation: not reconciliation.agrees,
+        print_table=lambda console, differing: print_report(console, overview, differing),
+    )
+
+
+def _check_page(path: Path) -> None:
+    """Reject a path that cannot become a page before anything is requested."""
+    paths = find_paths(path)
+    paths.check_free(may_replace=True)
+    if paths.target.exists() and not paths.target.is_file():
+        raise ConfigurationError(f"{path} is not a file")
+    if not paths.target.parent.is_dir():
+        raise ConfigurationError(f"{path} cannot be written: No such file or directory")
+
+
+async def _reconcile(
+    amili: AmiliClient,
+    where: dict[str, Any] | None,
+    receivers: Sequence[Callable[[Reconciliation], None]],
+    *,
+    is_hidden: bool,
+) -> None:
+    """Pass each reconciliation to *receivers* and show the progress; only the progress needs a count of the payouts."""
+    total, done = None, 0
+    if not is_hidden:
+        with suppress(UnreadableResponse):  # a server may leave out `_meta.total`
+            total = await amili.payouts.count(where)
+    with show_progress("payouts", is_quiet=is_hidden) as report:
+        async with aclosing(amili.reconcile(where)) as reconciliations:
+            async for reconciliation in reconciliations:
+                for receive in receivers:
+                    receive(reconciliation)
+                done += reconciliation.payout is not None
+                report(done, total, None)

@@ -1,0 +1,75 @@
+"""`amili sandbox`: a server with generated records, until it is stopped."""
+
+import asyncio
+import errno
+import os
+import signal
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from amili_async.cli.exit_codes import SUCCESS, USAGE, print_error, run
+from amili_async.cli.values import show_count
+from amili_async.sandbox import AMILI_LIMITS, Sandbox
+
+_TEN_YEARS = 10 * 365 * 86_400.0  # seconds: the printed token is valid as long as the server runs
+
+
+def serve_sandbox(
+    *,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65_535, help="Port on this machine; 0 takes a free one.")
+    ] = 0,
+    payouts: Annotated[int, typer.Option(metavar="N", min=0, help="Number of payouts.")] = 50,
+    specifications: Annotated[int, typer.Option(metavar="N", min=0, help="Number of specifications.")] = 5_000,
+    payments: Annotated[int, typer.Option(metavar="N", min=0, help="Number of creditor payments.")] = 40,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed generates the same records.")] = 1,
+    rate_limit: Annotated[
+        bool, typer.Option("--rate-limit/--no-rate-limit", help="Amili's limit: 10 requests a second, 100 a minute.")
+    ] = True,
+) -> None:
+    """Serve generated records as the Amili API would, until Ctrl-C.
+
+    Paste the printed lines into another shell: its commands and programs then use this sandbox.
+    """
+    counts = ((payouts, "payout"), (specifications, "specification"), (payments, "payment"))
+    contents = [show_count(number, thing) for number, thing in counts]
+    run(
+        _serve(
+            Sandbox(
+                port=port,
+                payouts=payouts,
+                specifications=specifications,
+                payments=payments,
+                seed=seed,
+                rate_limit=AMILI_LIMITS if rate_limit else None,
+                token_lifetime=_TEN_YEARS,
+            ),
+            port,
+            f"{', '.join(contents[:-1])} and {contents[-1]}",
+        )
+    )
+
+
+async def _serve(sandbox: Sandbox, port: int, contents: str) -> int:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows has no such handlers; there Ctrl-C raises KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        await sandbox.start()
+    except OSError as error:
+        print_error(f"port {port} cannot be used: {os.strerror(error.errno or errno.EADDRINUSE)}")
+        return USAGE
+    try:
+        typer.echo(
+            f"# {contents}, until Ctrl-C. In another shell:\n"
+            f"export AMILI_BASE_URL={sandbox.url}\n"
+            f"export AMILI_TOKEN={sandbox.token()}\n"
+            "amili list payouts"
+        )
+        await stopped.wait()
+    finally:
+        await sandbox.aclose()
+    return SUCCESS

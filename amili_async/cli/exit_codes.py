@@ -1,0 +1,82 @@
+"""How a command ends: one exit code, and at most one sentence on stderr.
+
+Invariant: no traceback, no secret and no filter value is printed; the package's errors contain neither of the last two.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import typer
+
+from amili_async.errors import AmiliError, ConfigurationError, ExportFailed
+
+SUCCESS = 0
+PROBLEM = 1
+"""Sums differ, rows changed during an export with --sort, or a payment was rejected or not completed."""
+USAGE = 2
+"""The call, the configuration or a file is at fault."""
+API_FAILED = 3
+"""The API rejected the request, could not be reached, or gave no usable answer."""
+INTERRUPTED = 130
+"""Ctrl-C."""
+TERMINATED = 143
+"""SIGTERM."""
+
+
+def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] = str) -> NoReturn:
+    """Run a command, which returns its exit code (`None` is success), and exit with it.
+
+    *advice* returns what to do after a failure, or an empty text.
+    """
+    try:
+        code = asyncio.run(_cancel_on_sigterm(command)) or SUCCESS
+        sys.stdout.flush()
+    except AmiliError as error:
+        # A caller's mistake was found before anything was sent, so repeating the same command cannot help.
+        hint = "" if isinstance(error, ConfigurationError) else advice()
+        print_error(_join(str(error), hint))
+        code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else API_FAILED
+    except BrokenPipeError:
+        silence_stdout()  # the reader has enough: `amili list … | head -1`
+        code = SUCCESS
+    except OSError as error:
+        silence_stdout()
+        print_error(f"the output cannot be written: {error.strerror or type(error).__name__}")
+        code = USAGE
+    except KeyboardInterrupt:
+        print_error(_join("interrupted", advice()))
+        code = INTERRUPTED
+    except asyncio.CancelledError:  # asyncio.run() has ended, so nothing is left to cancel: this was SIGTERM
+        print_error(_join("terminated", advice()))
+        code = TERMINATED
+    raise typer.Exit(code)
+
+
+def print_error(sentence: str) -> None:
+    """Print one line on stderr, prefixed with the program's name."""
+    sys.stderr.write(f"amili: {' '.join(sentence.split())}\n")
+
+
+def silence_stdout() -> None:
+    """Discard what is still buffered, because Python would otherwise report the failed flush at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+async def _cancel_on_sigterm(command: Coroutine[Any, Any, int | None]) -> int | None:
+    """Run a command that SIGTERM stops as Ctrl-C does: what was written is kept."""
+    task = asyncio.current_task()
+    if task is not None:
+        # Windows has no such handlers, and only the main thread of a process may install one.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await command
+
+
+def _join(sentence: str, advice: str) -> str:
+    return f"{sentence}; {advice}" if advice else sentence

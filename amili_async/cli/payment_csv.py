@@ -1,0 +1,226 @@
+"""The payments of a CSV file, and everything that is wrong with it.
+
+Invariant: nothing is guessed. A fault names its line and field, never the value, and a file with a fault has no
+payments to send.
+"""
+
+import csv
+import io
+import re
+import sys
+from codecs import BOM_UTF8
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from amili_async.cli.values import printable, show_count
+from amili_async.errors import ConfigurationError
+from amili_async.models import NewCreditorPayment, parse_date
+
+PAYMENT_COLUMNS = (
+    *("creditor", "case", "invoice_number", "amount", "bank_transaction_date", "creditor_payment_reference"),
+    *("client_registration_date", "currency", "origin"),
+)
+"""The API's names of a payment's fields."""
+_REQUIRED = ("creditor", "amount", "bank_transaction_date")
+_REFERENCE = "creditor_payment_reference"
+_CASE_OR_INVOICE = ("case", "invoice_number")
+CASE_OR_INVOICE = " or ".join(_CASE_OR_INVOICE)
+"""The name of the fault that a payment has both of them, or neither."""
+_DELIMITERS = ",;\t"  # Excel writes semicolons where the decimal separator is a comma
+_MAX_NAME_LENGTH = 40
+_AMOUNT = re.compile(r"[0-9]+(\.[0-9]{1,2})?")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(rf"{_DAY.pattern}[T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.0+)?)?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)")
+_SAMPLE: Mapping[str, Any] = {
+    "creditor": "0" * 24,
+    "amount": Decimal(1),
+    "bank_transaction_date": datetime(2025, 7, 4, tzinfo=UTC),
+    _REFERENCE: "one",
+}
+
+
+class PaymentRow(Struct, frozen=True, gc=False, kw_only=True):
+    """One payment to register."""
+
+    line: int | None = None
+    """The line of the file on which it begins; `None` for a payment from options."""
+    payment: NewCreditorPayment
+    """The payment."""
+
+
+class PaymentFile(Struct, frozen=True, kw_only=True):
+    """A parsed file: payments or faults."""
+
+    rows: tuple[PaymentRow, ...] = ()
+    """The payments, in the order of the file; none where there are faults."""
+    faults: tuple[str, ...] = ()
+    """Everything that is wrong, each with its line."""
+
+
+def read_bytes(name: str) -> bytes:
+    """The content of the file *name*, or of standard input for `-`."""
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        what = "standard input" if name == "-" else name
+        raise ConfigurationError(f"{what} cannot be read: {error.strerror or type(error).__name__}") from None
+
+
+def parse_payments(content: bytes) -> PaymentFile:
+    """Parse a whole file; a fault ends it only where the next line cannot be found."""
+    try:
+        text = content.removeprefix(BOM_UTF8).decode()  # Excel begins its UTF-8 files with a byte order mark
+    except UnicodeDecodeError as error:
+        line = len(re.findall(rb"\r\n?|\n", error.object[: error.start])) + 1
+        return PaymentFile(faults=(f"line {line}: the file is not encoded in UTF-8; save it as UTF-8",))
+    rows: list[PaymentRow] = []
+    faults: list[str] = []
+    try:
+        for found in _parse_rows(_split(text)):
+            if isinstance(found, PaymentRow):
+                rows.append(found)
+            else:
+                faults.append(found)
+    except ConfigurationError as error:
+        faults.append(str(error))
+    return PaymentFile(faults=tuple(faults)) if faults else PaymentFile(rows=tuple(rows))
+
+
+def parse_payment(cells: Mapping[str, str]) -> NewCreditorPayment | dict[str, str]:
+    """The payment of these texts under the API's names, or the fault of each field; an empty text is absent."""
+    values: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    for name, cell in cells.items():
+        if cell:
+            try:
+                values[name] = _parse_cell(name, cell)
+            except ConfigurationError as error:
+                faults[name] = str(error)
+    for name in _REQUIRED:
+        if not cells.get(name):
+            faults[name] = f"{name} is missing"
+    if not cells.get(_REFERENCE):
+        faults[_REFERENCE] = f"{_REFERENCE} is missing; a second run finds registered payments by it"
+    if sum(bool(cells.get(name)) for name in _CASE_OR_INVOICE) != 1:
+        faults[CASE_OR_INVOICE] = "a payment needs exactly one of case and invoice_number"
+    return faults or NewCreditorPayment(**values)
+
+
+def _parse_rows(lines: Iterator[tuple[int, list[str]]]) -> Iterator[PaymentRow | str]:
+    """Each payment, or a fault with its line in front."""
+    line, cells = next(lines, (1, []))
+    names = [name.strip() for name in cells]
+    faults = tuple(_check_header(names))
+    yield from (f"line {line}: {fault}" for fault in faults)
+    if faults:
+        return
+    lines_of: dict[tuple[str, str], int] = {}
+    for line, cells in lines:
+        if len(cells) != len(names):
+            yield f"line {line}: {show_count(len(cells), 'cell')}, but the header has {len(names)}"
+            continue
+        row = dict(zip(names, cells, strict=True))
+        parsed = parse_payment(row)
+        faults = () if isinstance(parsed, NewCreditorPayment) else tuple(parsed.values())
+        faults += tuple(_check_reference(row, line, lines_of))
+        yield from (f"line {line}: {fault}" for fault in faults)
+        if isinstance(parsed, NewCreditorPayment):
+            yield PaymentRow(line=line, payment=parsed)
+
+
+def _split(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each record that is not blank, with the line on which it begins."""
+    lines = io.StringIO(text, newline="")
+    delimiter = _choose_delimiter(next(filter(str.strip, lines), ""))
+    lines.seek(0)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    begins = 1
+    try:
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                yield begins, cells
+            begins = reader.line_num + 1  # a quoted cell may span lines, so records and lines are counted apart
+    except csv.Error:
+        raise ConfigurationError(
+            f"line {begins}: a quoted cell is not closed, text follows its closing quotation mark, or a cell is too "
+            "long; later lines were not checked"
+        ) from None
+
+
+def _choose_delimiter(header: str) -> str:
+    """The delimiter that yields the most known names."""
+    return max(_DELIMITERS, key=lambda delimiter: len(set(PAYMENT_COLUMNS) & set(_split_header(header, delimiter))))
+
+
+def _split_header(header: str, delimiter: str) -> list[str]:
+    return [name.strip().strip('"').strip() for name in header.split(delimiter)]
+
+
+def _check_header(names: Sequence[str]) -> Iterator[str]:
+    if not set(names) & set(PAYMENT_COLUMNS):  # the line may be a payment, whose values must not be printed
+        yield f"the first line must name the columns as the API does: {', '.join(PAYMENT_COLUMNS)}"
+        return
+    for number, name in enumerate(names, 1):
+        if name not in PAYMENT_COLUMNS:
+            yield f"unknown column '{printable(name[:_MAX_NAME_LENGTH])}' (column {number})"
+    for name, times in Counter(names).items():
+        if name in PAYMENT_COLUMNS and times > 1:
+            yield f"column '{name}' appears {times} times"
+    for name in (*_REQUIRED, _REFERENCE):
+        if name not in names:
+            yield f"column '{name}' is missing"
+    if not set(names) & set(_CASE_OR_INVOICE):
+        yield "column 'case' or 'invoice_number' is missing"
+
+
+def _check_reference(row: Mapping[str, str], line: int, lines_of: dict[tuple[str, str], int]) -> Iterator[str]:
+    key = row["creditor"].lower(), row[_REFERENCE]  # ids may be written in either case
+    if row[_REFERENCE] and lines_of.setdefault(key, line) != line:
+        yield (
+            f"creditor and {_REFERENCE} are the same as on line {lines_of[key]}; a second run finds registered "
+            "payments by them"
+        )
+
+
+def _parse_cell(name: str, cell: str) -> Any:
+    """The value, validated in a sample payment without other faults, so that one fault hides no other."""
+    if cell != cell.strip():
+        raise ConfigurationError(f"{name} begins or ends with a blank")
+    value = _PARSERS[name](name, cell) if name in _PARSERS else cell
+    case = {} if name == "invoice_number" else {"case": "0" * 24}
+    NewCreditorPayment(**{**_SAMPLE, **case, name: value})
+    return value
+
+
+def _parse_amount(name: str, cell: str) -> Decimal:
+    if _AMOUNT.fullmatch(cell) is None:
+        raise ConfigurationError(
+            f"{name} must be digits with at most two decimals after a point, such as 1234.50, without commas, "
+            "blanks, sign or exponent"
+        )
+    return Decimal(cell)
+
+
+def _parse_moment(name: str, cell: str) -> datetime:
+    with suppress(ValueError):
+        if _DAY.fullmatch(cell):
+            return datetime.fromisoformat(cell).replace(tzinfo=UTC)
+        return datetime.fromisoformat(cell) if _MOMENT.fullmatch(cell) else parse_date(cell)
+    raise ConfigurationError(
+        f"{name} must be a day such as 2025-07-04, a time in whole seconds with its zone such as 2025-07-04T08:00:00Z, "
+        "or the API's own form, such as Fri, 04 Jul 2025 08:00:00 GMT"
+    )
+
+
+_PARSERS: Mapping[str, Callable[[str, str], Any]] = {
+    "amount": _parse_amount,
+    "bank_transaction_date": _parse_moment,
+    "client_registration_date": _parse_moment,
+}

@@ -1,0 +1,80 @@
+"""Payments as tables: a plan of what would be registered, and the payments that need attention.
+
+Invariant: no reference, id or amount is cut off, and no text of a record steers the terminal.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from rich.text import Text
+
+from amili_async.cli.console import PlainConsole, fit_table
+from amili_async.cli.payment_csv import PaymentRow
+from amili_async.cli.reports.payment_outcomes import ADVICE, ReportedOutcome, name_section
+from amili_async.cli.values import show_count, show_date, show_money
+from amili_async.models import NewCreditorPayment
+
+_LEFT = ("Reference", "Creditor", "Case or invoice", "Bank date", "What happened")
+_MAX_COLUMN_WIDTH = 24
+"""The width at which a column of the caller's own texts is folded rather than drop another column."""
+
+
+def print_problems(console: PlainConsole, problems: Sequence[ReportedOutcome]) -> None:
+    """The payments that are not simply registered: what happened to each, and what to do."""
+    for section, advice in ADVICE.items():
+        group = [reported for reported in problems if reported.section == section]
+        if not group:
+            continue
+        console.print(Text(f"{name_section(section).capitalize()}: {advice}", style="bold red"))
+        descriptions = [reported.describe() for reported in group]
+        cells = [
+            (_show_line(reported.line), *_show_payment(reported.outcome.payment), description)
+            for reported, description in zip(group, descriptions, strict=True)
+        ]
+        headings = ["Line", "Reference", "Amount", "What happened"]
+        if len(group) > 1 and len(set(descriptions)) == 1:
+            console.print(Text(descriptions[0]))
+            headings.pop()
+        console.print(fit_table(headings, [row[: len(headings)] for row in cells], left=_LEFT)[0])
+        console.print()
+
+
+def print_plan(console: PlainConsole, rows: Sequence[PaymentRow]) -> None:
+    """The payments that would be registered, in the columns that fit, and their sum."""
+    headings = ("Line", "Reference", "Creditor", "Case or invoice", "Bank date", "Amount")
+    cells = [
+        (_show_line(row.line), reference, row.payment.creditor, *_show_case_and_date(row.payment), amount)
+        for row in rows
+        for reference, amount in [_show_payment(row.payment)]
+    ]
+    optional = ("Creditor", "Case or invoice")
+    table, dropped = fit_table(
+        headings, cells, left=_LEFT, optional=optional, width=console.width, max_column=_MAX_COLUMN_WIDTH
+    )
+    if cells:
+        console.print(table)
+        console.print()
+    console.print(Text(f"{sum_up(rows)}; nothing was sent"), soft_wrap=True)
+    if dropped:
+        sentence = f"not shown, because the terminal is too narrow: {', '.join(dropped)}"
+        console.print(Text(sentence, style="dim"), soft_wrap=True)
+
+
+def sum_up(rows: Sequence[PaymentRow]) -> str:
+    """`57 payments, 12,345.00 SEK in total`."""
+    total = sum((row.payment.amount for row in rows), Decimal(0))
+    return f"{show_count(len(rows), 'payment')}, {show_money(total)} SEK in total"
+
+
+def _show_line(line: int | None) -> str:
+    return "" if line is None else f"{line}"
+
+
+def _show_payment(payment: NewCreditorPayment) -> tuple[str, str]:
+    """Its reference, which a new payment guarantees to be printable, and its amount."""
+    return payment.creditor_payment_reference, show_money(payment.amount)
+
+
+def _show_case_and_date(payment: NewCreditorPayment) -> tuple[str, str]:
+    case = payment.case or payment.invoice_number
+    return str(case), show_date(payment.bank_transaction_date)

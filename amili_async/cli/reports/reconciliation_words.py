@@ -1,0 +1,111 @@
+"""Differences in words and numbers, the same in every report, with all their digits."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from msgspec import Struct
+
+from amili_async.cli.values import printable, show_count, show_money
+from amili_async.reconciliation.comparison import Difference, DifferenceKind, Reconciliation
+
+NO_VALUE = "missing"
+"""Shown for a missing value."""
+NOISE_LABEL = "float noise"
+"""Label of a difference caused by float rounding alone."""
+_COMPARED = (DifferenceKind.TOTAL, DifferenceKind.ARTICLE, DifferenceKind.ROW)
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """A difference of two numbers, as texts."""
+
+    name: str
+    stated: str
+    found: str
+    gap: str
+    """How much more is stated than found; empty where a side is missing."""
+    note: str
+    """`NOISE_LABEL` or nothing."""
+
+
+def compare(reconciliation: Reconciliation) -> list[Comparison]:
+    """The differences that consist of two numbers."""
+    return [
+        Comparison(
+            name=_name(difference),
+            stated=show_side(difference.field, difference.stated),
+            found=show_side(difference.field, difference.found),
+            gap=show_gap(difference),
+            note=NOISE_LABEL if difference.is_noise else "",
+        )
+        for difference in reconciliation.differences
+        if difference.kind in _COMPARED
+    ]
+
+
+def explain(reconciliation: Reconciliation) -> Iterator[str]:
+    """A sentence for each difference that does not consist of two numbers."""
+    for difference in reconciliation.differences:
+        if difference.kind is DifferenceKind.NO_PAYOUT:
+            yield _describe_unknown(reconciliation)
+        elif difference.kind not in _COMPARED:
+            yield describe_difference(difference)
+
+
+def has_row_difference(reconciliation: Reconciliation) -> bool:
+    """Whether the amounts of one of its specifications do not add up."""
+    return any(difference.kind is DifferenceKind.ROW for difference in reconciliation.differences)
+
+
+def describe_difference(difference: Difference) -> str:
+    """The difference as a sentence about the payout or one of its specifications."""
+    stated, found = show_side(difference.field, difference.stated), show_side(difference.field, difference.found)
+    field, specification = difference.field, printable(difference.specification or "")
+    match difference.kind:
+        case DifferenceKind.NO_SPECIFICATIONS:
+            return "no specification names it"
+        case DifferenceKind.NO_PAYOUT:
+            return "it does not exist, but specifications name it"
+        case DifferenceKind.FOREIGN:
+            return f"specification {specification} has {field} {found}, not {stated}"
+        case DifferenceKind.ROW:
+            sentence = f"specification {specification}: {field} is {stated}, but amount + vat_amount is {found}"
+        case (
+            DifferenceKind.ARTICLE
+        ):  # the article follows the field, because a spreadsheet runs a cell that begins with =
+            sentence = f"{field} of {_article(difference)} is {stated}, but its specifications add up to {found}"
+        case _:
+            sentence = f"{field} is {stated}, but its specifications add up to {found}"
+    return f"{sentence} ({NOISE_LABEL})" if difference.is_noise else sentence
+
+
+def show_side(field: str | None, value: Decimal | int | str | None) -> str:
+    """The value of one side: a count, money, or text."""
+    if value is None:
+        return NO_VALUE
+    if isinstance(value, str):
+        return printable(value)
+    return f"{value:,}" if field == "count" else show_money(value)
+
+
+def show_gap(difference: Difference) -> str:
+    """How much more is stated than found; empty where a side is no number."""
+    return "" if difference.gap is None else show_side(difference.field, difference.gap)
+
+
+def _describe_unknown(reconciliation: Reconciliation) -> str:
+    sums = reconciliation.sums
+    name, its = ("names", "its") if sums.count == 1 else ("name", "their")
+    counted, total = show_count(sums.count, "specification"), show_money(sums.total_amount)
+    return f"this payout does not exist, but {counted} {name} it; {its} total is {total} with VAT"
+
+
+def _name(difference: Difference) -> str:
+    if difference.kind is DifferenceKind.ROW:
+        return f"specification {printable(difference.specification or '')}"
+    if difference.kind is DifferenceKind.ARTICLE:
+        return f"{_article(difference)}: {difference.field}"
+    return f"{difference.field}"
+
+
+def _article(difference: Difference) -> str:
+    return printable(difference.article or "") or "no article"

@@ -1,0 +1,55 @@
+"""What each documented field holds, derived from the annotations of the records."""
+
+import typing
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Any, Union
+
+import msgspec
+
+from amili_async.models.creditor_payment import CreditorPayment
+from amili_async.models.fields import Category, Id, Money
+from amili_async.models.payout import Payout
+from amili_async.models.payout_specification import PayoutSpecification
+from amili_async.models.timestamps import Timestamp
+
+
+def _find_types() -> dict[str, Any]:
+    """The API's name of each documented field, and its type without `None`."""
+    types: dict[str, Any] = {}
+    for record in (Payout, PayoutSpecification, CreditorPayment):
+        hints = typing.get_type_hints(record, include_extras=True)
+        for field in msgspec.structs.fields(record):
+            types[field.encode_name] = _without_none(hints[field.name])
+    return types
+
+
+def _without_none(hint: Any) -> Any:
+    is_union = typing.get_origin(hint) in (Union, UnionType)
+    return next(part for part in typing.get_args(hint) if part is not NoneType) if is_union else hint
+
+
+_KIND_OF_TYPE: Mapping[Any, str] = {
+    Id: "an id",
+    Timestamp: "a date",
+    Money: "a number",
+    int: "a number",
+    str: "text",
+    Category: "text",
+    tuple[str, ...]: "text",  # Eve compares a filter value with each item of a list
+    bool: "true or false",
+}
+_TYPES = _find_types()
+
+KINDS: Mapping[str, str] = {
+    **{name: _KIND_OF_TYPE.get(type_, "an object") for name, type_ in _TYPES.items()},
+    # `references` is documented as an object with these ids; the annotation leaves it open to others.
+    **{f"references.{name}": "an id" for name in ("case", "debt_collection", "enforcement")},
+}
+"""What the documented fields hold. A filter value of another kind matches nothing, and the API reports no error."""
+
+MONEY = tuple(name for name, type_ in _TYPES.items() if type_ is Money)
+"""The fields that hold money."""
+
+CATEGORICAL_FIELDS = frozenset(name for name, type_ in _TYPES.items() if type_ == Category)
+"""The fields that hold one of a few words."""

@@ -1,0 +1,118 @@
+"""Timestamps of the API: RFC 1123 (`Fri, 13 Jun 2025 08:00:00 GMT`) to and from aware UTC `datetime`s.
+
+Invariant: nothing depends on the process's locale. `strptime` and `strftime` follow it, so the names of the months are
+read and written by the tables below.
+"""
+
+import re
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Union
+
+from amili_async.errors import ConfigurationError
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTH_NUMBERS = {name: number for number, name in enumerate(_MONTHS, 1)}
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+# Any weekday is accepted: the examples in the API's own documentation have wrong ones.
+_DAY = re.compile(r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ")
+_MINUTES = {f"{at // 60:02}:{at % 60:02}": timedelta(minutes=at) for at in range(1440)}
+_SECONDS = {f":{second:02} GMT": timedelta(seconds=second) for second in range(60)}
+_DAY_PART, _MINUTE_PART, _SECOND_PART = slice(None, 17), slice(17, 22), slice(22, None)
+# Eve parses a filter value as a date with `strptime`, which accepts any case and any whitespace between the parts.
+_DATE_LIKE = re.compile(r"[a-z]{3},\s*[0-9]{1,2}\s+[a-z]{3}\s+[0-9]{4}\s+[0-9]{1,2}(:[0-9]{1,2}){2}\s+gmt", re.I)
+
+MAX_CACHED_TIMESTAMPS = 1024
+"""Parsed texts that are kept: rows of one page share a few; more of them would only use more memory."""
+
+
+def parse_date(text: str) -> datetime:
+    """Parse an RFC 1123 date; raises `ValueError`, which does not quote the text."""
+    return _timestamps[text]
+
+
+@lru_cache(maxsize=4096)  # the days of eleven years
+def _parse_day(text: str) -> datetime:
+    """`Fri, 13 Jun 2025 ` as midnight UTC."""
+    found = _DAY.fullmatch(text)
+    month = _MONTH_NUMBERS.get(found[2]) if found else None
+    if found is None or month is None:
+        raise ValueError("Expected an RFC 1123 date with an English month")
+    with suppress(ValueError):
+        return datetime(int(found[3]), month, int(found[1]), tzinfo=UTC)
+    raise ValueError("Expected an RFC 1123 date that exists in the calendar")
+
+
+def format_date(moment: date) -> str:
+    """Format an aware `datetime`, or a `date` as its midnight in UTC, as RFC 1123.
+
+    Raises `ConfigurationError` for a naive `datetime` and for a fraction of a second, which RFC 1123 cannot express.
+    """
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    if moment.utcoffset() is None:
+        raise ConfigurationError(
+            "a datetime without a time zone is ambiguous: give it one, such as datetime(2025, 6, 1, tzinfo=UTC)"
+        )
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ConfigurationError("the datetime is outside the years 1 to 9999 in UTC") from None
+    # A zone's offset may have microseconds of its own, so this is checked after the conversion.
+    if moment.microsecond:
+        raise ConfigurationError("the API's dates are whole seconds: drop the fraction with .replace(microsecond=0)")
+    return (
+        f"{_WEEKDAYS[moment.weekday()]}, {moment.day:02} {_MONTHS[moment.month - 1]} {moment.year:04} "
+        f"{moment.hour:02}:{moment.minute:02}:{moment.second:02} GMT"
+    )
+
+
+def is_like_a_date(text: str) -> bool:
+    """Whether the server parses this string in a filter as a date, whatever the field."""
+    return _DATE_LIKE.fullmatch(text) is not None
+
+
+class _TimestampType(dict[str, datetime]):
+    """The type of a timestamp field for msgspec, and the cache of timestamps parsed last.
+
+    msgspec rejects RFC 1123 for `datetime` and calls no hook for it. It does call the hook for an unknown generic type,
+    which is any object with an `__origin__`. The hook is `dict.__getitem__`, and this object both the type and the
+    dict, so a cached timestamp is found without executing Python code.
+    """
+
+    __origin__ = datetime
+    __slots__ = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]  # `typing` needs a hash, which a dict lacks
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+
+    def __missing__(self, text: str) -> datetime:
+        try:  # in parts: many timestamps share few days and few times of day
+            moment = _parse_day(text[_DAY_PART]) + _MINUTES[text[_MINUTE_PART]] + _SECONDS[text[_SECOND_PART]]
+        except (KeyError, TypeError):  # msgspec adds the place in the JSON to a ValueError only
+            raise ValueError("Expected an RFC 1123 date in GMT") from None
+        if len(self) >= MAX_CACHED_TIMESTAMPS:
+            self.clear()
+        self[text] = moment
+        return moment
+
+    def __call__(self) -> None:
+        """Do nothing; `typing` accepts only callables as types."""
+
+    def __or__(self, other: Any) -> Any:
+        return Union[self, other]  # noqa: UP007 - the operator is what is being defined
+
+    def __ror__(self, other: Any) -> Any:
+        return Union[other, self]  # noqa: UP007 - the operator is what is being defined
+
+    def __repr__(self) -> str:
+        return "Timestamp"
+
+
+_timestamps = _TimestampType()
+if TYPE_CHECKING:
+    Timestamp = datetime
+else:
+    Timestamp = _timestamps
+"""A date of the API: a plain aware UTC `datetime` to a type checker and at run time."""

@@ -1,0 +1,44 @@
+"""One page of a list: its records, and what the server reports about the whole list."""
+
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from amili_async._wire.tasks import hide_contents
+
+T = TypeVar("T")
+
+
+@hide_contents
+class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
+    """One page of a list."""
+
+    items: tuple[T, ...]
+    """The records, in the order of the sort."""
+    number: int
+    """From 1."""
+    max_results: int | None
+    """How many records the server puts on a page, which can be fewer than requested; `None` if it does not report it.
+    """
+    total: int | None
+    """How many records match in all; `None` if the server does not report it."""
+
+    @property
+    def has_next(self) -> bool:
+        """Whether there may be another page.
+
+        `False` means that, by the server's counts, this is the last one. `True` is certain where `total` and
+        `max_results` are known; otherwise the next page may turn out to be empty. The last page of a stream with
+        `max_items` is cut, and can report `False` although the list continues.
+        """
+        if not self.items:
+            return False
+        if self.max_results is None:
+            # Without the page size only the first page shows how many records precede the next one.
+            return self.number > 1 or self.total != len(self.items)
+        if self.total is None:
+            return len(self.items) >= self.max_results
+        return self.number * self.max_results < self.total
+
+    def __repr__(self) -> str:
+        return f"Page(number={self.number}, items={len(self.items)}, total={self.total})"

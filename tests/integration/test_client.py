@@ -1,0 +1,91 @@
+"""The client on a real server: opening, closing, borrowed sessions, and a rate limiter of the caller's own."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from amili_async import AmiliClient, ApiCodeCredentials
+from amili_async.errors import ClientClosed, ConfigurationError
+from amili_async.policies import Priority, Quota
+from amili_async.sandbox import Fault, Sandbox
+from tests.support.clocks import HastyClock, settle
+from tests.support.operations import GUARD
+
+
+async def test_opening_or_closing_twice_has_no_effect() -> None:
+    """Both may be called again, and a closed client can be reopened."""
+    async with Sandbox(payouts=2, specifications=0, payments=0) as sandbox:
+        client = AmiliClient(sandbox.url, auth=sandbox.token())
+        assert await client.open() is await client.open()
+        assert await client.payouts.count() == 2
+        await client.aclose()
+        await client.aclose()
+        async with client:
+            assert await client.payouts.count() == 2
+
+
+async def test_a_borrowed_session_is_used_and_not_closed() -> None:
+    """The owner closes it; a session that is already closed is rejected."""
+    async with Sandbox(payouts=2, specifications=0, payments=0) as sandbox:
+        async with aiohttp.ClientSession() as session:
+            async with AmiliClient(sandbox.url, auth=sandbox.token(), session=session) as amili:
+                assert await amili.payouts.count() == 2
+            assert not session.closed
+        with pytest.raises(ConfigurationError):
+            await AmiliClient(sandbox.url, auth="token", session=session).open()
+
+
+async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:
+    """A response of any size is released before the next attempt."""
+    async with (
+        Sandbox(payouts=2, specifications=0, payments=0) as sandbox,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
+        AmiliClient(sandbox.url, auth=sandbox.token(), session=session, _clock=HastyClock()) as amili,
+    ):
+        sandbox.fail(Fault(status=503, body=b"<p>" + b"x" * 5_000_000), times=2)
+        async with asyncio.timeout(GUARD):
+            assert await amili.payouts.count() == 2
+
+
+async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
+    """Anything with the methods of RateLimiter, such as one shared between processes, is used for each request."""
+
+    class Journal:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        async def acquire(self, priority: Priority) -> None:
+            self.calls.append(f"acquire {priority.name}")
+
+        def release_unused(self) -> None:
+            self.calls.append("give back")
+
+        def on_response(self, quota: Quota | None = None) -> None:
+            self.calls.append("settle")
+
+        def on_rate_limited(self, seconds: float | None) -> float:
+            return seconds or 0.0
+
+        def close(self) -> None:
+            self.calls.append("close")
+
+    journal = Journal()
+    async with Sandbox(payouts=2, specifications=0, payments=0) as sandbox:
+        auth = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
+        async with AmiliClient(sandbox.url, auth=auth, rate_limit=journal) as amili:
+            await amili.payouts.count()
+    assert journal.calls == ["acquire TOKEN", "settle", "acquire SINGLE", "settle", "close"]
+
+
+async def test_closing_while_calls_wait_for_a_connection_ends_them() -> None:
+    """Closing the client cancels no caller: each call in flight raises `ClientClosed`."""
+    async with Sandbox(payouts=2, specifications=0, payments=0, rate_limit=None) as sandbox:
+        client = AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None, _clock=HastyClock())
+        await client.open()
+        sandbox.fail(Fault(hang=True), times=None)
+        calls = [asyncio.create_task(client.payouts.count()) for _ in range(105)]
+        await settle(300)
+        await client.aclose()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(outcome, ClientClosed) for outcome in outcomes), {type(outcome) for outcome in outcomes}

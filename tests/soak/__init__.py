@@ -1,0 +1,1 @@
+"""Tests that run as long as wanted, outside pytest: `python3 -m tests.soak [fuzz]`."""
