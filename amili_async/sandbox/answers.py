@@ -3,6 +3,7 @@
 Each error is raised where it is detected and becomes an answer in `Endpoints.answer`.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,7 +69,8 @@ class InvalidDocuments(Exception):
 
     def answer(self) -> Answer:
         content = self.results[0] if len(self.results) == 1 else {"_status": "ERR", "_items": self.results}
-        return Answer.of({**content, "_error": {"code": 422, "message": str(self)}}, status=422)
+        # Escaped to ASCII, because an issue may repeat a lone surrogate, which is not encodable as UTF-8.
+        return Answer(status=422, body=json.dumps({**content, "_error": {"code": 422, "message": str(self)}}).encode())
 
 
 class ServerCrash(Exception):

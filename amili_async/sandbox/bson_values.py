@@ -6,12 +6,15 @@ true equals neither. A missing field is None, which is not the value NULL.
 
 import math
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
+
+from .answers import ServerCrash
 
 BsonValue: TypeAlias = tuple[int, Any]
 
@@ -60,6 +63,11 @@ def write_date(moment: datetime) -> str:
     return format_datetime(moment.replace(tzinfo=UTC), usegmt=True)
 
 
+def system_time() -> float:
+    """Epoch seconds. It looks `time.time` up for each call, so that a test may freeze time."""
+    return time.time()
+
+
 def at_epoch(seconds: float) -> datetime:
     """The moment so many seconds after 1970, truncated to whole seconds."""
     return datetime.fromtimestamp(int(seconds), UTC)
@@ -81,7 +89,22 @@ class RowFields(Protocol):
 
 def to_bson(value: Any) -> BsonValue:
     """The pair of a JSON value in which ids and dates are already ObjectId and datetime."""
-    return _CONVERTERS[type(value)](value)
+    # By every base class: a test that freezes time may replace datetime by a subclass.
+    return next(_CONVERTERS[base] for base in type(value).__mro__ if base in _CONVERTERS)(value)
+
+
+def read_float(text: str) -> Decimal | float:
+    """A JSON number to the digit, where a double holds it: 1e999 is infinite, 1e-999 zero."""
+    value = float(text)
+    if not math.isfinite(value):
+        return value
+    return Decimal(text) if value else Decimal(repr(value))
+
+
+def _from_int(value: int) -> BsonValue:
+    if not -(2**63) <= value < 2**63:
+        raise ServerCrash("MongoDB has whole numbers of 64 bits at most")
+    return NUMBER_KIND, value
 
 
 def _from_float(value: float) -> BsonValue:
@@ -99,7 +122,7 @@ def _from_members(members: Mapping[str, Any]) -> BsonValue:
 _CONVERTERS: Mapping[type, Callable[[Any], BsonValue]] = {
     type(None): lambda _: NULL,
     bool: lambda value: (BOOLEAN_KIND, value),
-    int: lambda value: (NUMBER_KIND, value),
+    int: _from_int,
     Decimal: lambda value: (NUMBER_KIND, value),
     float: _from_float,
     ObjectId: lambda value: (ID_KIND, str(value)),

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from .answers import HttpError, ServerCrash, not_implemented, reject_constant
-from .bson_values import ObjectId, cast_text, path_reader
+from .bson_values import ObjectId, cast_text, path_reader, read_float
 from .operators import RowTest, compile_condition
 
 _OPERATOR_NAMES = """
@@ -22,7 +22,7 @@ _BANNED_OPERATORS = frozenset({"$where", "$regex"})  # MONGO_QUERY_BLACKLIST, th
 def parse_where(text: str) -> Any:
     """The filter in a parameter, with dates and ids cast; HttpError where Eve answers with 400."""
     try:
-        where = json.loads(text, parse_float=_read_float, parse_constant=reject_constant)
+        where = json.loads(text, parse_float=_read_double, parse_constant=reject_constant)
     except ValueError as error:
         # Eve 2.3 reads what is not JSON as a Python comparison, `amount > 60`, before it answers with 400.
         raise not_implemented("filters that are not JSON, such as Eve's Python comparisons") from error
@@ -30,10 +30,10 @@ def parse_where(text: str) -> Any:
     return _cast(where)
 
 
-def _read_float(text: str) -> Decimal:
+def _read_double(text: str) -> Decimal | float:
     # MongoDB compares doubles: a large one is a whole number with more digits than the text has.
     value = float(text)
-    return Decimal(value) if value.is_integer() else Decimal(text)
+    return Decimal(value) if value.is_integer() else read_float(text)
 
 
 def _check_operators(where: Any) -> None:

@@ -50,7 +50,10 @@ class HttpHandler:
 
     async def respond(self, connection: web.BaseRequest) -> web.StreamResponse:
         """Read, answer and record one request."""
-        request = await self._read(connection)
+        try:
+            request = await self._read(connection)
+        except (web.RequestPayloadError, ConnectionError):  # a body of another form than announced, or cut off
+            return web.Response(status=400)
         self.journal.append(request)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -71,7 +74,7 @@ class HttpHandler:
             path=connection.path,
             query={name: connection.query[name] for name in connection.query},
             headers={name.lower(): value for name, value in connection.headers.items()},
-            body=await connection.read() if connection.can_read_body else b"",
+            body=await _read_body(connection),
             received_at=self._clock(),
         )
 
@@ -146,6 +149,13 @@ class HttpHandler:
             await _wait_for_disconnect(connection, self.closing)
         if connection.transport is not None:
             connection.transport.close()
+
+
+async def _read_body(connection: web.BaseRequest) -> bytes:
+    if connection.headers.get("Expect", "").lower() == "100-continue":
+        await connection.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.writer.output_size = 0  # aiohttp takes what is counted here for a part of the answer
+    return await connection.content.read()  # `connection.read()` rejects more than 1 MB, which Eve accepts
 
 
 def _reset(connection: web.BaseRequest) -> None:

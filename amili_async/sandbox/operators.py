@@ -1,5 +1,6 @@
 """The operators of one field in a filter, as tests of the values found there."""
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Set
 from decimal import Decimal
@@ -133,6 +134,8 @@ def _has_element(operand: Any, compile_where: CompileWhere) -> FieldTest:
 
 
 def _has_type(types: Any) -> FieldTest:
+    if types == []:
+        raise ServerCrash("$type must match at least one type")
     wanted = set().union(*(_read_type(each) for each in (types if isinstance(types, list) else [types])))
     return _any_value(lambda value: type_name(value) in wanted)
 
@@ -158,9 +161,9 @@ def _checked(operand: Any, kind: type[_Kind]) -> _Kind:
 
 def _whole_number(operand: Any) -> int:
     kind, number = to_bson(operand)
-    if kind != NUMBER_KIND or number != int(number):
+    if kind != NUMBER_KIND or not math.isfinite(number) or number != int(number):
         raise ServerCrash("the operand must be a whole number")
-    return int(number)
+    return int(to_bson(int(number))[1])
 
 
 _SIMPLE: Mapping[str, Callable[[Any], FieldTest]] = {

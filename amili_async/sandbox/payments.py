@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from .answers import HttpError, InvalidDocuments, ServerCrash, not_implemented
-from .bson_values import ObjectId, at_epoch, cast_text, read_date, write_date
+from .answers import HttpError, InvalidDocuments, ServerCrash, not_implemented, reject_constant
+from .bson_values import ObjectId, at_epoch, cast_text, read_date, read_float, to_bson, write_date
 from .rows import Document
 from .store import etag_of
 
@@ -36,8 +36,8 @@ def _read_moment(value: Any) -> Any:
 def _read_number(value: Any) -> Any:
     if isinstance(value, str):  # Eve 2.3 parses a number out of a string before it validates
         try:
-            value = json.loads(value, parse_float=Decimal)
-        except ValueError:
+            value = json.loads(value, parse_float=read_float, parse_constant=reject_constant)
+        except (ValueError, RecursionError):
             return None
     return value if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else None
 
@@ -74,7 +74,7 @@ def read_payload(body: bytes, content_type: str) -> list[Any]:
     if kind != "application/json":
         raise HttpError(400, "Unknown or no Content-Type header supplied")
     try:
-        payload = json.loads(body, parse_float=Decimal)
+        payload = json.loads(body, parse_float=read_float)
     except ValueError as error:
         raise HttpError(400) from error
     if isinstance(payload, dict):
@@ -93,7 +93,13 @@ def validated(documents: list[Any]) -> list[Document]:
     results = [_result(document) for document in documents]
     if any("_issues" in result for result in results):
         raise InvalidDocuments(results)
-    return [{name: RULES[name].read(value) for name, value in document.items()} for document in documents]
+    return [{name: _stored(name, value) for name, value in document.items()} for document in documents]
+
+
+def _stored(name: str, value: Any) -> Any:
+    stored = RULES[name].read(value)
+    to_bson(stored)  # ServerCrash where MongoDB cannot hold the value
+    return stored
 
 
 def _result(document: Any) -> Document:

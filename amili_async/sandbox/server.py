@@ -1,8 +1,8 @@
 """The sandbox: an Amili API in the process, on a real socket."""
 
 import asyncio
+import logging
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from random import Random
@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
+from .bson_values import system_time
 from .endpoints import PAYMENTS, Endpoints
 from .faults import BeforeRequest, Fault, PageOverride, QueryOverride
 from .http import HttpHandler
@@ -21,6 +23,12 @@ from .store import Collection, ObjectIdFactory, RowWriter
 from .tokens import TokenIssuer, make_private_key, public_key_of
 
 _SHUTDOWN_TIMEOUT = 0.1
+_logger = logging.getLogger("amili_async.sandbox")
+
+
+def _is_server_fault(record: logging.LogRecord) -> bool:
+    # aiohttp logs a traceback for each request that is not HTTP or whose head is too large, and answers it with 400.
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 class Sandbox(RowWriter):
@@ -49,7 +57,7 @@ class Sandbox(RowWriter):
         token_lifetime: float = 600.0,
         latency: float = 0.0,
         public_key: str | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = system_time,
     ) -> None:
         seed_data = SeedData(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
         collections = {
@@ -79,7 +87,9 @@ class Sandbox(RowWriter):
         if self._runner is not None:
             return
         self._http.closing = asyncio.Event()  # an event belongs to one loop, and each start may run in another
-        server = web.Server(self._http.respond, access_log=None)
+        _logger.addFilter(_is_server_fault)
+        # Eve does not decompress the body of a request.
+        server = web.Server(self._http.respond, access_log=None, logger=_logger, auto_decompress=False)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await self._runner.setup()
         await web.TCPSite(self._runner, *self._address).start()
