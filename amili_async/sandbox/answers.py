@@ -14,17 +14,13 @@ from msgspec.structs import replace
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 BAD_REQUEST = "The browser (or proxy) sent a request that this server could not understand."
+INTERNAL_ERROR = "The server encountered an internal error and was unable to complete your request."
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def html_page(status: int, title: str, text: str) -> str:
     """The error page of a server or gateway."""
     return f"<!doctype html>\n<html lang=en>\n<title>{status} {title}</title>\n<h1>{title}</h1>\n<p>{text}</p>\n"
-
-
-_INTERNAL_ERROR = html_page(
-    500, "Internal Server Error", "The server encountered an internal error and was unable to complete your request."
-).encode()
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -77,7 +73,8 @@ class ServerCrash(Exception):
     """An error that Eve does not catch; answered with a 500 and a page of HTML from Flask."""
 
     def answer(self) -> Answer:
-        return Answer(status=500, body=_INTERNAL_ERROR, content_type=HTML)
+        page = html_page(500, "Internal Server Error", INTERNAL_ERROR)
+        return Answer(status=500, body=page.encode(), content_type=HTML)
 
 
 def not_implemented(feature: str) -> HttpError:

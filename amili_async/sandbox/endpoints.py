@@ -27,9 +27,7 @@ _ID = re.compile("[a-f0-9]{24}")  # lower case only: Eve 2.3 answers an upper-ca
 class Endpoints:
     """The API over the given rows and tokens."""
 
-    def __init__(
-        self, collections: Mapping[str, Collection], tokens: TokenIssuer, *, make_id: Callable[[], str]
-    ) -> None:
+    def __init__(self, collections: Mapping[str, Collection], tokens: TokenIssuer, make_id: Callable[[], str]) -> None:
         self._collections = collections
         self._tokens = tokens
         self._make_id = make_id

@@ -89,7 +89,9 @@ class Fault(Struct, frozen=True, kw_only=True):
         return Answer(status=self.status, body=body, content_type=HTML if body.lstrip().startswith(b"<") else JSON)
 
 
-class _PlannedFault(Struct):
+class PlannedFault(Struct):
+    """A fault for *times* matching requests (None: for all), after the next *after* of them."""
+
     fault: Fault
     times: int | None
     method: str | None
@@ -97,40 +99,27 @@ class _PlannedFault(Struct):
     after: int
 
     def applies_to(self, method: str, path: str) -> bool:
-        return self.method in (None, method) and (self.path is None or _is_under(path, self.path))
+        """Whether a request matches. A path with a leading slash is a prefix; one without is a resource."""
+        if self.path is None or self.path.startswith("/"):
+            return self.method in (None, method) and path.startswith(self.path or "")
+        return self.method in (None, method) and f"{path}/".startswith(f"/{self.path}/")
 
 
-class FaultPlan:
+class FaultPlan(list[PlannedFault]):
     """The planned faults. At most one applies to a request: the first planned of those that match it."""
-
-    def __init__(self) -> None:
-        self._planned: list[_PlannedFault] = []
-
-    def add(self, fault: Fault, *, times: int | None, method: str | None, path: str | None, after: int) -> None:
-        self._planned.append(_PlannedFault(fault, times, method and method.upper(), path, after))
-
-    def clear(self) -> None:
-        self._planned.clear()
 
     def next_fault(self, method: str, path: str) -> Fault | None:
         """The fault of this request, which counts as one of its *times*."""
-        for planned in [each for each in self._planned if each.applies_to(method, path)]:
+        for planned in [each for each in self if each.applies_to(method, path)]:
             if planned.after > 0:
                 planned.after -= 1
                 continue
             if planned.times is not None:
                 planned.times -= 1
                 if planned.times < 1:
-                    self._planned.remove(planned)
+                    self.remove(planned)
             return planned.fault
         return None
-
-
-def _is_under(path: str, place: str) -> bool:
-    """A place with a leading slash is a prefix; one without is a resource."""
-    if place.startswith("/"):
-        return path.startswith(place)
-    return path == f"/{place}" or path.startswith(f"/{place}/")
 
 
 BeforeRequest: TypeAlias = Callable[[ReceivedRequest], object]

@@ -80,22 +80,17 @@ class HttpHandler:
 
     async def _answer(self, connection: web.BaseRequest, request: ReceivedRequest) -> Answer | None:
         """The answer, or None where the connection is closed without one."""
-        headers, rejection = self._count(request.received_at)
+        headers: dict[str, str] = {}
+        is_allowed = True
+        if self._limiter is not None:
+            admission = self._limiter.admit(request.received_at)
+            is_allowed = admission.allowed
+            headers = limit_headers(admission, request.received_at) if self._sends_limits else {}
         await _pause(self._latency, self.closing)
-        if rejection is not None:
-            return rejection.with_headers(headers)
-        fault = self.plan.next_fault(request.method, request.path)
-        if fault is None:
-            return self._carry_out(request).with_headers(headers)
-        return await self._fail(connection, fault, lambda: self._carry_out(request), headers)
-
-    def _count(self, now: float) -> tuple[dict[str, str], Answer | None]:
-        """Count a request; its rate limit headers, and the 429 if there were too many."""
-        if self._limiter is None:
-            return {}, None
-        admission = self._limiter.admit(now)
-        headers = limit_headers(admission, now) if self._sends_limits else {}
-        return headers, None if admission.allowed else HttpError(429, "Rate limit exceeded").answer()
+        if not is_allowed:
+            return HttpError(429, "Rate limit exceeded").answer().with_headers(headers)
+        fault = self.plan.next_fault(request.method, request.path) or Fault()
+        return await self._respond_with(fault, connection, request, headers)
 
     def _carry_out(self, request: ReceivedRequest) -> Answer:
         # By the time after the latency and delay: a token may have expired in between.
@@ -105,8 +100,8 @@ class HttpHandler:
         """The answer with the sandbox's time in `Date`, unless it has a date of its own."""
         return replace(answer, headers={"Date": write_date(at_epoch(self._clock())), **answer.headers})
 
-    async def _fail(
-        self, connection: web.BaseRequest, fault: Fault, carry_out: Callable[[], Answer], headers: dict[str, str]
+    async def _respond_with(
+        self, fault: Fault, connection: web.BaseRequest, request: ReceivedRequest, headers: dict[str, str]
     ) -> Answer | None:
         await _pause(fault.delay, self.closing)
         if fault.revoke:
@@ -116,13 +111,13 @@ class HttpHandler:
             return None
         if fault.hang and not fault.is_cut:
             if fault.carried_out:
-                carry_out()
+                self._carry_out(request)
             await _wait_for_disconnect(connection, self.closing)
             _reset(connection)
             return None
         false_answer = fault.answer()
         if false_answer is None or fault.carried_out:
-            true_answer = carry_out()
+            true_answer = self._carry_out(request)
         if fault.reset == "after":
             _reset(connection)
             return None

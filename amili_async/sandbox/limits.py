@@ -38,10 +38,7 @@ class Admission(Struct, frozen=True):
 
 
 class RequestLimiter:
-    """Counts the requests of one API key.
-
-    *count_rejected*: whether a rejected request prolongs the block, as in the limiter of Eve 2.3.
-    """
+    """Counts the requests of one API key. *count_rejected*: a rejected one prolongs the block, as in Eve 2.3."""
 
     def __init__(self, windows: Sequence[RateWindow], *, count_rejected: bool = False) -> None:
         self._windows = windows

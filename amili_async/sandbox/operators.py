@@ -100,7 +100,6 @@ def _has_remainder(operand: Any) -> FieldTest:
     if len(_checked(operand, list)) != 2 or not _whole_number(operand[0]):
         raise ServerCrash("$mod takes a divisor other than zero and a remainder")
     divisor, remainder = (_whole_number(number) for number in operand)
-
     return _any_value(lambda value: value[0] == NUMBER_KIND and _remainder(int(value[1]), divisor) == remainder)
 
 

@@ -90,31 +90,22 @@ def read_payload(body: bytes, content_type: str) -> list[Any]:
 
 def validated(documents: list[Any]) -> list[Document]:
     """The documents in stored form; InvalidDocuments if any of them has an issue, and then none is stored."""
-    results = [_result(document) for document in documents]
+    results = [_check(document) for document in documents]
     if any("_issues" in result for result in results):
         raise InvalidDocuments(results)
-    return [{name: _stored(name, value) for name, value in document.items()} for document in documents]
+    rows = [{name: RULES[name].read(value) for name, value in document.items()} for document in documents]
+    to_bson(rows)  # ServerCrash where MongoDB cannot hold a value
+    return rows
 
 
-def _stored(name: str, value: Any) -> Any:
-    stored = RULES[name].read(value)
-    to_bson(stored)  # ServerCrash where MongoDB cannot hold the value
-    return stored
-
-
-def _result(document: Any) -> Document:
-    issues = _find_issues(document)
-    return {"_status": "ERR", "_issues": issues} if issues else {"_status": "OK"}
-
-
-def _find_issues(posted: Any) -> Document:
-    """What is wrong with a posted payment: field -> one text, or a list of several."""
+def _check(posted: Any) -> Document:
+    """The result for one document, with its issues: field -> one text, or a list of several."""
     if not isinstance(posted, dict):
-        return {"validation exception": f"'{posted}' is not a document, must be a dict"}
+        return {"_status": "ERR", "_issues": {"validation exception": f"'{posted}' is not a document, must be a dict"}}
     found = {name: [*_value_issues(name, value), *_exclusion(name, posted)] for name, value in posted.items()}
-    for name in _missing(posted):
-        found[name] = ["required field"]
-    return {name: texts[0] if len(texts) == 1 else texts for name, texts in sorted(found.items()) if texts}
+    found |= {name: ["required field"] for name in _missing(posted)}
+    issues = {name: texts[0] if len(texts) == 1 else texts for name, texts in sorted(found.items()) if texts}
+    return {"_status": "ERR", "_issues": issues} if issues else {"_status": "OK"}
 
 
 def _value_issues(name: str, value: Any) -> list[str]:
@@ -146,7 +137,6 @@ def _missing(posted: Mapping[str, Any]) -> list[str]:
 def completed_row(posted: Document, *, now: float, make_id: Callable[[], str]) -> Document:
     """The row of a valid payment, with the fields that the system adds."""
     moment = write_date(at_epoch(now))
-    midnight = at_epoch(now).replace(hour=0, minute=0, second=0)
     row_id = posted.get("_id") or make_id()
     row: Document = {
         "_id": row_id,
@@ -159,7 +149,7 @@ def completed_row(posted: Document, *, now: float, make_id: Callable[[], str]) -
         "settled_amount": posted["amount"],
         "status": "completed",
         "case_reference_number": str(int(row_id[-6:], 16)),
-        "booking_date": write_date(midnight),
+        "booking_date": write_date(at_epoch(now).replace(hour=0, minute=0, second=0)),
     }
     row.setdefault("case_invoice_number", posted.get("invoice_number", f"INV-{row_id[-6:]}"))
     return {**row, "_etag": etag_of(row)}

@@ -14,7 +14,7 @@ from aiohttp.http import HttpProcessingError
 
 from .bson_values import system_time
 from .endpoints import PAYMENTS, Endpoints
-from .faults import BeforeRequest, Fault, PageOverride, QueryOverride
+from .faults import BeforeRequest, Fault, PageOverride, PlannedFault, QueryOverride
 from .http import HttpHandler
 from .journal import Journal
 from .limits import AMILI_LIMITS, RateWindow, RequestLimiter
@@ -74,13 +74,15 @@ class Sandbox(RowWriter):
             api_code=self.api_code, public_key=public_key or public_key_of(self.private_key), lifetime=token_lifetime
         )
         self._http = HttpHandler(
-            Endpoints(collections, self._tokens, make_id=self._make_id),
+            Endpoints(collections, self._tokens, self._make_id),
             self._tokens,
             RequestLimiter(rate_limit, count_rejected=count_rejected) if rate_limit else None,
             clock=clock,
             latency=latency,
             sends_limits=rate_limit_headers,
         )
+        self.requests: Journal = self._http.journal
+        """The requests received so far, in order of arrival; its `clear()` starts over."""
 
     async def start(self) -> None:
         """Open the socket. Does nothing if it is open."""
@@ -134,11 +136,6 @@ class Sandbox(RowWriter):
         self._tokens.revoke_all()
 
     @property
-    def requests(self) -> Journal:
-        """The requests received so far, in order of arrival; its `clear()` starts over."""
-        return self._http.journal
-
-    @property
     def in_flight(self) -> int:
         """The number of open requests."""
         return self._http.in_flight
@@ -156,7 +153,7 @@ class Sandbox(RowWriter):
         *path* is a prefix if it begins with a slash, else the name of a resource. The first planned fault that matches
         a request applies; none applies to a request that the rate limit rejects.
         """
-        self._http.plan.add(fault, times=times, method=method, path=path, after=after)
+        self._http.plan.append(PlannedFault(fault, times, method and method.upper(), path, after))
 
     def stop_failing(self) -> None:
         """Drop every planned fault."""

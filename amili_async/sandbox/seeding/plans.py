@@ -40,8 +40,8 @@ class Creditor(Struct, frozen=True):
 class PayoutPlan(Struct, frozen=True, kw_only=True):
     """A payout before anything is booked on it."""
 
-    id: str
-    etag: str
+    id: str = ""
+    etag: str = ""
     creditor: Creditor
     category: str
     interval: str
@@ -85,8 +85,6 @@ def _draft(number: int, count: int, creditors: list[Creditor], random: Random) -
     morning = start + timedelta(days=days, hours=8)
     category = CATEGORIES[number % len(CATEGORIES)]
     return PayoutPlan(
-        id="",
-        etag="",
         creditor=random.choice(creditors),
         category=category,
         interval=interval,
