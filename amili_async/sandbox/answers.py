@@ -37,7 +37,6 @@ class Answer(Struct, frozen=True, kw_only=True):
         return cls(status=status, body=encode_json(value), headers=headers or {})
 
     def with_headers(self, headers: Mapping[str, str]) -> "Answer":
-        """The same answer with headers added."""
         return replace(self, headers={**self.headers, **headers}) if headers else self
 
 

@@ -26,7 +26,7 @@ EMPTY_ARRAY_IN_A_SORT: BsonValue = (0, 0)  # less than null, as MongoDB document
 
 _TYPE_NAMES = {NULL_KIND: "null", STRING_KIND: "string", OBJECT_KIND: "object", ARRAY_KIND: "array"}
 _TYPE_NAMES |= {ID_KIND: "objectId", BOOLEAN_KIND: "bool", DATE_KIND: "date"}
-_HEX = frozenset("0123456789abcdefABCDEF")
+_ID = re.compile("[0-9a-fA-F]{24}")
 # A table instead of strptime, which follows the locale of the process.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _RFC_1123 = re.compile(
@@ -75,7 +75,7 @@ def at_epoch(seconds: float) -> datetime:
 
 def cast_text(text: str) -> Any:
     """The date or id in a text, else the text. Eve 2.3 casts by the form alone, whatever the field."""
-    if len(text) == 24 and _HEX.issuperset(text):
+    if _ID.fullmatch(text):
         return ObjectId(text.lower())
     return read_date(text) or text
 

@@ -46,8 +46,7 @@ class Endpoints:
         if path == TOKEN_PATH:
             _check_supported(request, "GET")
             return Answer.of(self._tokens.exchange(request.headers.get("x-api-key"), now))
-        _, _, rest = path.partition("/")
-        resource, slash, row_id = rest.partition("/")
+        resource, slash, row_id = path.partition("/")[2].partition("/")
         collection = self._collections.get(resource)
         if collection is None or (slash and not _ID.fullmatch(row_id)):
             raise HttpError(404, NOT_FOUND)

@@ -43,7 +43,6 @@ class Fault(Struct, frozen=True, kw_only=True):
     """Every access token issued so far is revoked first."""
 
     def __post_init__(self) -> None:
-        """Reject combinations that exclude each other."""
         if self.reset and (self.status is not None or self.is_cut or self.hang):
             raise ValueError(f"reset={self.reset!r} sends no answer, so status, cut, cut_head and hang must be absent")
         if self.status is None and self.body is not None:
@@ -146,11 +145,8 @@ class Overrides:
         answer = self._answer(carried_out, now)
         if self.page is None or not answer.body.startswith(b'{"_items":'):
             return answer
-        return _replace_page(answer, self.page(request, json.loads(answer.body, parse_float=Decimal)))
-
-
-def _replace_page(answer: Answer, page: dict[str, Any]) -> Answer:
-    # X-Total-Count repeats `_meta.total`, so it must follow the overridden page.
-    total = page.get("_meta", {}).get("total")
-    headers = {name: value for name, value in answer.headers.items() if name != "X-Total-Count"}
-    return Answer.of(page, headers=headers if total is None else {**headers, "X-Total-Count": str(total)})
+        page = self.page(request, json.loads(answer.body, parse_float=Decimal))
+        # X-Total-Count repeats `_meta.total`, so it must follow the overridden page.
+        total = page.get("_meta", {}).get("total")
+        headers = {name: value for name, value in answer.headers.items() if name != "X-Total-Count"}
+        return Answer.of(page, headers=headers if total is None else {**headers, "X-Total-Count": str(total)})

@@ -51,9 +51,17 @@ class HttpHandler:
     async def respond(self, connection: web.BaseRequest) -> web.StreamResponse:
         """Read, answer and record one request."""
         try:
-            request = await self._read(connection)
+            body = await _read_body(connection)
         except (web.RequestPayloadError, ConnectionError):  # a body of another form than announced, or cut off
             return web.Response(status=400)
+        request = ReceivedRequest(
+            method=connection.method,
+            path=connection.path,
+            query={name: connection.query[name] for name in connection.query},
+            headers={name.lower(): value for name, value in connection.headers.items()},
+            body=body,
+            received_at=self._clock(),
+        )
         self.journal.append(request)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -68,26 +76,13 @@ class HttpHandler:
         headers = {**answer.headers, "Content-Type": answer.content_type}
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
-    async def _read(self, connection: web.BaseRequest) -> ReceivedRequest:
-        return ReceivedRequest(
-            method=connection.method,
-            path=connection.path,
-            query={name: connection.query[name] for name in connection.query},
-            headers={name.lower(): value for name, value in connection.headers.items()},
-            body=await _read_body(connection),
-            received_at=self._clock(),
-        )
-
     async def _answer(self, connection: web.BaseRequest, request: ReceivedRequest) -> Answer | None:
         """The answer, or None where the connection is closed without one."""
-        headers: dict[str, str] = {}
-        is_allowed = True
-        if self._limiter is not None:
-            admission = self._limiter.admit(request.received_at)
-            is_allowed = admission.allowed
-            headers = limit_headers(admission, request.received_at) if self._sends_limits else {}
+        now = request.received_at
+        admission = self._limiter.admit(now) if self._limiter is not None else None
+        headers = limit_headers(admission, now) if admission is not None and self._sends_limits else {}
         await _pause(self._latency, self.closing)
-        if not is_allowed:
+        if admission is not None and not admission.allowed:
             return HttpError(429, "Rate limit exceeded").answer().with_headers(headers)
         fault = self.plan.next_fault(request.method, request.path) or Fault()
         return await self._respond_with(fault, connection, request, headers)
@@ -156,12 +151,11 @@ async def _read_body(connection: web.BaseRequest) -> bytes:
 def _reset(connection: web.BaseRequest) -> None:
     """Close the connection with a TCP reset, which needs SO_LINGER of zero seconds; a plain close sends a FIN."""
     transport = connection.transport
-    if transport is None:
-        return
-    open_socket = transport.get_extra_info("socket")
-    if open_socket is not None:
-        open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    transport.abort()
+    if transport is not None:
+        open_socket = transport.get_extra_info("socket")
+        if open_socket is not None:
+            open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        transport.abort()
 
 
 async def _wait_for_disconnect(connection: web.BaseRequest, closing: asyncio.Event) -> None:

@@ -14,7 +14,6 @@ class RateWindow(Struct, frozen=True):
     seconds: float
 
     def __post_init__(self) -> None:
-        """Reject a window that admits no request or every request."""
         if self.requests < 1 or self.seconds <= 0:
             raise ValueError(
                 f"a rate window needs at least one request and a positive number of seconds, "

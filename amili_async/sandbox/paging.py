@@ -91,6 +91,4 @@ def sort_key(name: str, direction: int) -> Callable[[RowFields], BsonValue]:
 
 
 def _candidates(value: BsonValue) -> tuple[BsonValue, ...]:
-    if value[0] != ARRAY_KIND:
-        return (value,)
-    return value[1] or (EMPTY_ARRAY_IN_A_SORT,)
+    return (value,) if value[0] != ARRAY_KIND else value[1] or (EMPTY_ARRAY_IN_A_SORT,)

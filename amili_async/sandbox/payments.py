@@ -63,7 +63,7 @@ RULES: Mapping[str, FieldRule] = {
     "file_import_report": FieldRule(kind="objectid", read=_read_id, readonly=True),
     "origin": FieldRule(kind="string", read=_read_text, required=True, allowed=("creditor_system",)),
 }
-_ONE_OF = ("case", "invoice_number")
+_ONE_OF = {"case": "invoice_number", "invoice_number": "case"}
 
 
 def read_payload(body: bytes, content_type: str) -> list[Any]:
@@ -122,8 +122,7 @@ def _value_issues(name: str, value: Any) -> list[str]:
 
 
 def _exclusion(name: str, posted: Mapping[str, Any]) -> list[str]:
-    others = [other for other in _ONE_OF if name in _ONE_OF and other != name and other in posted]
-    return [f"'{other}' must not be present with '{name}'" for other in others]
+    return [f"'{_ONE_OF[name]}' must not be present with '{name}'"] if _ONE_OF.get(name) in posted else []
 
 
 def _missing(posted: Mapping[str, Any]) -> list[str]:

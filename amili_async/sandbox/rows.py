@@ -32,13 +32,10 @@ class RowProjection(Struct, frozen=True):
         return _pick(document, self.shown.union(AUTOMATIC_FIELDS))
 
 
-EVERYTHING = RowProjection()
-
-
 def parse_projection(text: str | None) -> RowProjection:
     """The projection in a parameter; HttpError unless it is a JSON object."""
     if not text:
-        return EVERYTHING
+        return RowProjection()
     try:
         requested = json.loads(text, parse_constant=reject_constant)
     except ValueError as error:
@@ -104,7 +101,7 @@ class StoredRow:
             self._values[name] = to_bson(_typed(name, self.document[name])) if name in self.document else None
         return self._values[name]
 
-    def encoded(self, projection: RowProjection = EVERYTHING) -> bytes:
+    def encoded(self, projection: RowProjection) -> bytes:
         """The row as JSON; ServerCrash where it holds NaN or an infinity."""
         encoded = self._encodings.get(projection)
         if encoded is None:

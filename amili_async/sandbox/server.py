@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from random import Random
-from types import TracebackType
 from typing import Self
 
 from aiohttp import web
@@ -70,9 +69,8 @@ class Sandbox(RowWriter):
         self._public_key = public_key
         self._runner: web.ServerRunner | None = None
         self.api_code = f"sandbox-{secrets.token_hex(8)}"
-        self._tokens = TokenIssuer(
-            api_code=self.api_code, public_key=public_key or public_key_of(self.private_key), lifetime=token_lifetime
-        )
+        registered = public_key or public_key_of(self.private_key)
+        self._tokens = TokenIssuer(api_code=self.api_code, public_key=registered, lifetime=token_lifetime)
         self._http = HttpHandler(
             Endpoints(collections, self._tokens, self._make_id),
             self._tokens,
@@ -107,9 +105,7 @@ class Sandbox(RowWriter):
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
     @property

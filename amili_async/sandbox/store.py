@@ -94,8 +94,7 @@ class RowWriter:
 
     def insert(self, resource: str, document: Document) -> str:
         """Store a row after all others and return its id. Automatic fields are made unless they are given."""
-        now = write_date(at_epoch(self._clock()))
-        given = _as_json(document)
+        now, given = write_date(at_epoch(self._clock())), _as_json(document)
         row = {"_id": given.get("_id") or self._make_id(), "_created": now, "_updated": now, "_etag": "", **given}
         if row["_id"] in self._collections[resource].rows:
             raise ValueError(f"{resource} already has a row with _id {row['_id']}; use update()")
@@ -104,8 +103,7 @@ class RowWriter:
 
     def update(self, resource: str, row_id: str, changes: Document) -> None:
         """Change fields of a row, which keeps its place, and its `_updated` and `_etag`. KeyError if there is none."""
-        now = write_date(at_epoch(self._clock()))
-        given = _as_json(changes)
+        now, given = write_date(at_epoch(self._clock())), _as_json(changes)
         row = {**self._collections[resource].rows[row_id].document, "_updated": now, **given, "_id": row_id}
         self._store(resource, row, given)
 

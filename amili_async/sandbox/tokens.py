@@ -53,10 +53,9 @@ class TokenIssuer:
             claims = jwt.decode(signed or "", self._key, algorithms=list(self._algorithms), options=_SIGNATURE_ONLY)
         except (jwt.InvalidTokenError, ValueError) as error:
             raise _unauthorized() from error
-        expiry = claims.get("exp")
-        if claims.get("api_code") != self._api_code or isinstance(expiry, bool) or not isinstance(expiry, int | float):
-            raise _unauthorized()
-        if not now < expiry <= now + MAX_JWT_LIFETIME:
+        expiry: Any = claims.get("exp")
+        is_number = isinstance(expiry, int | float) and not isinstance(expiry, bool)
+        if claims.get("api_code") != self._api_code or not is_number or not now < expiry <= now + MAX_JWT_LIFETIME:
             raise _unauthorized()
         return {"access_token": self.mint(now), "expires_in": round(self._lifetime, 3)}
 
