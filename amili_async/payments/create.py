@@ -150,7 +150,7 @@ class PaymentCreator:
         ) from failure
 
     def _announce_registered(self, created: CreatedPayment) -> None:
-        # Only documented words: an event goes to logs and metrics, which a value of the server could flood.
+        # Only documented words: observers write events to logs and metrics, which a value of the server could flood.
         status = PaymentStatus.COMPLETED if created.is_completed else created.status
         word = str(status) if status in tuple(PaymentStatus) else "other"
         label = f"POST /{self._path}"
