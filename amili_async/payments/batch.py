@@ -99,9 +99,9 @@ class BatchRegistration:
             self._context.running.discard(self)
             await cancel_all((self,))
 
-    def end(self) -> list[asyncio.Task[Any]]:
+    def cancel(self) -> list[asyncio.Task[Any]]:
         """Cancel everything that is running and return its tasks that have not finished."""
-        tasks: list[asyncio.Task[Any]] = list(self._window.end())
+        tasks: list[asyncio.Task[Any]] = list(self._window.cancel())
         if self._looking_up is not None:
             self._looking_up.cancel()
             tasks.append(self._looking_up)
@@ -110,7 +110,7 @@ class BatchRegistration:
     def _start_lookup(self) -> None:
         """Look up the next references in a task of its own, so that known outcomes are delivered concurrently."""
         if self._looking_up is not None and self._looking_up.done():
-            # `end()` of a client that is closing cancels it; the window then raises for this run.
+            # `cancel()` of a client that is closing cancels it; the window then raises for this run.
             if not self._looking_up.cancelled():
                 self._looking_up.result()
             self._looking_up = None

@@ -165,7 +165,7 @@ class PaymentCreator:
         ) from failure
 
     def _announce_registered(self, created: CreatedPayment) -> None:
-        # Only documented words: an event goes to logs and metrics, which a value of the server could flood.
+        # Only documented words: observers write events to logs and metrics, which a value of the server could flood.
         status = PaymentStatus.COMPLETED if created.is_completed else created.status
         self._context.announce(
             PaymentRegistered(

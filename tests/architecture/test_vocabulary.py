@@ -33,8 +33,6 @@ OTHER_MEANINGS = {
 
 ONE_NAME_TWO_THINGS = {
     "Journal": "the exported rows on disk; the requests that a sandbox received. The sandbox is an island",
-    "Projection": "what a query requests; how the sandbox applies it. The sandbox is an island",
-    "read_where": "the filter of a command line; the filter of a request to the sandbox. The sandbox is an island",
 }
 """Public-looking names that two modules define, and why they stay."""
 MOST_SHARED_NAMES = 10
