@@ -38,17 +38,9 @@ LIBRARIES = (
 )
 FOLDERS = {
     "_wire": (
-        "decoding",
-        "rate_limiter",
-        "reported_quota",
-        "token",
-        "faults*",
-        "tokens",
-        "circuit",
-        "streams",
-        "client",
-    )
-    + ("cancellation*", "secrets", "payments"),
+        *("decoding", "rate_limiter", "reported_quota", "token", "tokens", "faults*", "circuit", "streams", "client"),
+        *("cancellation*", "secrets", "payments"),
+    ),
     "_paging": ("prefetch_window", "streams", "extraction*", "incremental", "faults_pages", "cancellation*"),
     "extraction": ("extraction*", "incremental", "cancellation*"),
     "payments": ("payment_lists", "payments*", "dropped_payments", "pay_command", "cancellation*"),
@@ -58,7 +50,7 @@ FOLDERS = {
 """Folder of the package -> names of the files about it in `tests/properties` and `tests/integration`, in that order."""
 
 EXPLAINED: tuple[tuple[str, str, str, str], ...] = ()
-"""Mutants that change nothing a test can observe: file in the package, the lines before, the lines after, the reason."""
+"""Mutants without an observable effect: file in the package, the lines before, the lines after, the reason."""
 
 
 class Outcome(Struct, frozen=True):
@@ -194,17 +186,8 @@ def _run_tests(tree: Path, files: list[str], log: Path, *, writes_bytecode: bool
         for name in [name for name in sys.modules if name.split(".")[0] in ("tests", PACKAGE)]:
             del sys.modules[name]
         pytest = import_module("pytest")
-        options = (
-            "-x",
-            "-q",
-            "--tb=line",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:randomly",
-            f"--basetemp={tree.parent / 'tmp'}",
-        )
-        code = int(pytest.main([*options, *files]))
+        options = ["-x", "-q", "-n0", "--tb=line", "-pno:cacheprovider", "-pno:randomly"]
+        code = int(pytest.main([*options, f"--basetemp={tree.with_name('scratch')}", *files]))
     except BaseException:  # noqa: BLE001  # the process ends here, whatever happens
         traceback.print_exc()
     sys.stdout.flush()
@@ -247,10 +230,10 @@ def run(mutants: list[Mutant], count_of_jobs: int) -> int:
     counts: Counter[str] = Counter()
     unexplained = []
     with tempfile.TemporaryDirectory() as directory:
-        first = Job(Path(directory, "0"))
-        timeouts = measure(first, mutants)
-        jobs = [first, *(Job(Path(directory, str(number))) for number in range(1, count_of_jobs))]
+        jobs = [Job(Path(directory, str(number))) for number in range(count_of_jobs)]
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the tests end with this process
         try:
+            timeouts = measure(jobs[0], mutants)
             for outcome in outcomes(mutants, jobs, timeouts):
                 explained = outcome.result == "survived" and outcome.reason
                 counts["explained" if explained else outcome.result] += 1

@@ -83,6 +83,11 @@ class _Finder:
         return self._source[start:end].decode()
 
     def _faults(self, node: ast.AST) -> Iterator[tuple[str, tuple[int, int], str]]:
+        """Kind, place and replacement of each fault of one node, without those of its children."""
+        for find in (self._in_operation, self._in_value, self._in_branch, self._in_statement):
+            yield from find(node)
+
+    def _in_operation(self, node: ast.AST) -> Iterator[tuple[str, tuple[int, int], str]]:
         match node:
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 for operator, first, second in zip(ops, [left, *comparators], comparators, strict=False):
@@ -96,26 +101,35 @@ class _Finder:
                     yield "arithmetic", self._between(left, right), f" {_OPERATORS[type(operator)]} "
             case ast.AugAssign(op=ast.Add() | ast.Sub() as operator, target=target, value=value):
                 yield "arithmetic", self._between(target, value), " -= " if isinstance(operator, ast.Add) else " += "
+
+    def _in_value(self, node: ast.AST) -> Iterator[tuple[str, tuple[int, int], str]]:
+        match node:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 yield "negation", self._span(node), f"({self._text(operand)})"
             case ast.Constant(value=bool() as value):
                 yield "constant", self._span(node), str(not value)
             case ast.Constant(value=int() | float() as value):
                 yield "off by one", self._span(node), repr(value + 1)
-            case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
-                yield "condition", self._span(test), f"not ({self._text(test)})"
             case ast.Await(value=value):
                 yield "await", self._span(node), self._text(value)
             case ast.Call():
                 yield from self._without_keywords(node)
-            case ast.Expr(value=ast.Call() | ast.Await()):
-                yield "removed call", self._span(node), "pass"
-            case ast.Raise():
-                yield "removed raise", self._span(node), "pass"
+
+    def _in_branch(self, node: ast.AST) -> Iterator[tuple[str, tuple[int, int], str]]:
+        match node:
+            case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
+                yield "condition", self._span(test), f"not ({self._text(test)})"
             case ast.Continue():
                 yield "loop", self._span(node), "break"
             case ast.Break():
                 yield "loop", self._span(node), "continue"
+
+    def _in_statement(self, node: ast.AST) -> Iterator[tuple[str, tuple[int, int], str]]:
+        match node:
+            case ast.Expr(value=ast.Call() | ast.Await()):
+                yield "removed call", self._span(node), "pass"
+            case ast.Raise():
+                yield "removed raise", self._span(node), "pass"
             case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
                 yield "return", self._span(value), "None"
 
