@@ -21,7 +21,7 @@ LINE_INTERVAL = 10.0
 class Meter:
     """Computes the rate and the remaining time from rows and seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = lambda: time.monotonic()) -> None:
         self._clock = clock
         self._first: tuple[float, int] | None = None
         self._rows = 0
@@ -80,7 +80,7 @@ def show_progress(title: str, *, is_quiet: bool = False) -> Iterator[ReportProgr
         yield write_lines(title, meter)
 
 
-def write_lines(title: str, meter: Meter, clock: Callable[[], float] = time.monotonic) -> ReportProgress:
+def write_lines(title: str, meter: Meter, clock: Callable[[], float] = lambda: time.monotonic()) -> ReportProgress:
     """Report progress as plain lines on stderr."""
     last = clock()
 

@@ -117,7 +117,7 @@ BODIES = (
     *(
         json.dumps(GOOD | {name: value}).encode()
         for name in GOOD
-        for value in ("\ud800", "\0", [], {}, [[None]], "٢٠٢٥")
+        for value in ODD_VALUES
     ),
     *(
         json.dumps(GOOD | {name: 1}).encode()
