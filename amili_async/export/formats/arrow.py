@@ -12,6 +12,8 @@ from functools import lru_cache
 from types import NoneType
 from typing import Any
 
+import msgspec
+
 from amili_async.errors import ConfigurationError
 from amili_async.export.columns import Column, ColumnKind, ListOf, MapOf, Scalar, StructOf
 from amili_async.export.records import UnencodableValue, as_document
@@ -78,11 +80,22 @@ def _build_array(column: Column, values: Sequence[Any]) -> Any:
         with suppress(*_FAILURES):
             return pa.array(values, type_)
     try:
+        if _is_of_exact_structs(column.kind) and set(map(type, values)) <= {dict, NoneType}:
+            # A payout's summary: `_normalize` would call msgspec once for each article of each payout, which costs five
+            # times as much as all other columns together. Arrow rejects what only `_normalize` makes exact.
+            with suppress(*_FAILURES):
+                return pa.array(msgspec.to_builtins(values, builtin_types=(Decimal,)), type_)
         if column.kind is Scalar.TIMESTAMP:
             return pa.array(list(map(_to_microseconds, values)), type_)
         return pa.array([_normalize(column.kind, value) for value in values], type_)
     except _FAILURES:
         raise UnencodableValue(column.name, _REASONS.get(column.kind, "has a value that Parquet cannot hold")) from None
+
+
+def _is_of_exact_structs(kind: ColumnKind) -> bool:
+    return (
+        isinstance(kind, MapOf) and isinstance(kind.of, StructOf) and _EXACT_KINDS.issuperset(dict(kind.of.of).values())
+    )
 
 
 @lru_cache(maxsize=4096)
