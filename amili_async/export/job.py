@@ -13,11 +13,11 @@ from msgspec import Raw, Struct
 
 from amili_async._wire.tasks import finish_uncancelled, in_thread
 from amili_async.conditions import Where
-from amili_async.errors import UnreadableResponse
+from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.export.commit import build_file, commit, read_ids
 from amili_async.export.files import raising_export_failed
 from amili_async.export.formats import Format, encode_records, format_for
-from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, FinishedExport, Journal
+from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, FinishedExport, Journal, flush
 from amili_async.export.start import ExportRequest, open_journal
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
 from amili_async.resources import Resource
@@ -66,11 +66,12 @@ async def export_resource(
 
 
 def _choose_format(resource: Resource[Any], journal: Journal) -> Format:
-    target = journal.paths.target
-    file_format = format_for(target, journal.state.spec.fields, resource.record)
-    if journal.state.since:
-        with raising_export_failed(journal.paths.given):
-            file_format.check(target)
+    paths = journal.paths
+    file_format = format_for(paths.target, journal.state.spec.fields, resource.record)
+    with raising_export_failed(paths.given):
+        reason = file_format.find_mismatch(paths.target) if journal.state.since else None
+    if reason is not None:
+        raise ConfigurationError(f"{paths.given} cannot be brought up to date: {reason}")
     return file_format
 
 
@@ -100,7 +101,7 @@ async def _fill_spool(
                     await in_thread(journal.save, checkpoint)
                 journal.append(batch, encode_records(file_format, batch, path=path))
                 if journal.spool.is_full:
-                    await in_thread(journal.flush)
+                    await in_thread(flush, journal.spool, path)
                 if on_progress is not None:
                     on_progress(journal.spool.rows, extraction.total, extraction.seconds_left)
         journal.cover(extraction)

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.columns import Column, ColumnKind, ListOf, MapOf, Scalar, StructOf
+from amili_async.export.columns import ColumnKind, ListOf, MapOf, Scalar, StructOf
 from amili_async.export.records import UnencodableValue, as_document
 from amili_async.models.json import encode_json
 
@@ -68,28 +68,24 @@ def type_of(kind: ColumnKind) -> Any:
     return scalars.get(kind, pa.string())
 
 
-def build_arrays(columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[Any]:
-    """The values of each column as an array; `UnencodableValue` if one does not fit its column's kind."""
-    return [_build_array(column, of_column) for column, of_column in zip(columns, values, strict=True)]
-
-
-def _build_array(column: Column, values: Sequence[Any]) -> Any:
-    pa, type_ = load_arrow(), type_of(column.kind)
+def build_array(name: str, kind: ColumnKind, values: Sequence[Any]) -> Any:
+    """The values of a column as an array; `UnencodableValue` if one does not fit the column's kind."""
+    pa, type_ = load_arrow(), type_of(kind)
     # Arrow takes a list of pairs for an object, too; the API's objects are dicts.
-    if column.kind in _EXACT_KINDS and (column.kind != _TEXTS_BY_NAME or set(map(type, values)) <= {dict, NoneType}):
+    if kind in _EXACT_KINDS and (kind != _TEXTS_BY_NAME or set(map(type, values)) <= {dict, NoneType}):
         with suppress(*_FAILURES):
             return pa.array(values, type_)
     try:
-        if _is_of_exact_structs(column.kind) and set(map(type, values)) <= {dict, NoneType}:
+        if _is_of_exact_structs(kind) and set(map(type, values)) <= {dict, NoneType}:
             # A payout's summary: `_normalize` would call msgspec once for each article of each payout, which costs five
             # times as much as all other columns together. Arrow rejects what only `_normalize` makes exact.
             with suppress(*_FAILURES):
                 return pa.array(msgspec.to_builtins(values, builtin_types=(Decimal,)), type_)
-        if column.kind is Scalar.TIMESTAMP:
+        if kind is Scalar.TIMESTAMP:
             return pa.array(list(map(_to_microseconds, values)), type_)
-        return pa.array([_normalize(column.kind, value) for value in values], type_)
+        return pa.array([_normalize(kind, value) for value in values], type_)
     except _FAILURES:
-        raise UnencodableValue(column.name, _REASONS.get(column.kind, "has a value that Parquet cannot hold")) from None
+        raise UnencodableValue(name, _REASONS.get(kind, "has a value that Parquet cannot hold")) from None
 
 
 def _is_of_exact_structs(kind: ColumnKind) -> bool:
@@ -129,42 +125,21 @@ def merge_tables(old: Iterator[Any], new: Iterator[Any], *, removed: frozenset[s
     A new row replaces the old one with its `_id`. `ValueError` if *old* does not ascend.
     """
     pa = load_arrow()
-    incoming, lost = _Incoming(new), pa.array(sorted(removed), pa.string())
-    last = ""
+    lost, last, rest = pa.array(sorted(removed), pa.string()), "", next(new, None)
     for table in old:
         last = _check_ascending(table["_id"], after=last)
-        newer = incoming.take_until(last)
-        if newer is not None:
-            table = pa.concat_tables([_leave_out(table, newer["_id"]), newer]).sort_by("_id")
+        newer = []
+        # The rows of each new table up to the last `_id` of the old one; a slice copies nothing.
+        while rest is not None and (count := sum(row_id <= last for row_id in rest["_id"].to_pylist())):
+            newer.append(rest.slice(0, count))
+            rest = rest.slice(count) if count < rest.num_rows else next(new, None)
+        if newer:
+            replacing = pa.concat_tables(newer)
+            table = pa.concat_tables([_leave_out(table, replacing["_id"]), replacing]).sort_by("_id")
         yield _leave_out(table, lost)
-    while (rest := incoming.take()) is not None:
+    while rest is not None:
         yield _leave_out(rest, lost)
-
-
-class _Incoming:
-    """Tables that ascend by `_id`, consumed up to one `_id` after the other."""
-
-    def __init__(self, tables: Iterator[Any]) -> None:
-        self._tables = tables
-        self._left: Any = None
-
-    def take(self) -> Any:
-        """The next rows; `None` if there are no more."""
-        taken, self._left = self._left, None
-        return next(self._tables, None) if taken is None else taken
-
-    def take_until(self, last: str) -> Any:
-        """All rows up to an `_id`; `None` if there are none."""
-        taken = []
-        while (table := self.take()) is not None:
-            ids = table["_id"].to_pylist()
-            count = sum(row_id <= last for row_id in ids)
-            if count:
-                taken.append(table.slice(0, count))
-            if count < len(ids):
-                self._left = table.slice(count)
-                break
-        return load_arrow().concat_tables(taken) if taken else None
+        rest = next(new, None)
 
 
 def _check_ascending(ids: Any, *, after: str) -> str:

@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from amili_async.errors import ConfigurationError
 from amili_async.export.columns import Scalar, find_columns
-from amili_async.export.formats.arrow import PRECISION, SCALE, build_arrays, load_arrow, merge_tables, type_of
+from amili_async.export.formats.arrow import PRECISION, SCALE, build_array, load_arrow, merge_tables, type_of
+from amili_async.export.formats.merge import OTHER_COLUMNS, WITHOUT_ID
 from amili_async.export.records import to_columns
 from amili_async.export.spool import Frame, Frames
 
@@ -35,10 +35,13 @@ class Parquet:
     def __init__(self, fields: Sequence[str] | None = None, record: Any = None) -> None:
         load_arrow()
         self._columns = find_columns(None if fields is None else tuple(fields), record)
-        self._names = [column.name for column in self._columns]
+        self._names = list(self._columns)
 
     def encode(self, records: Sequence[Any]) -> bytes:
-        arrays = build_arrays(self._columns, to_columns(records, self._names))
+        values = to_columns(records, self._names)
+        arrays = [
+            build_array(*column, of_column) for column, of_column in zip(self._columns.items(), values, strict=True)
+        ]
         return bytes(load_arrow().RecordBatch.from_arrays(arrays, schema=self._spool_schema).serialize())
 
     def write(self, file: BinaryIO, frames: Frames) -> int:
@@ -76,26 +79,19 @@ class Parquet:
         for batch in _read_batches(path, columns=["_id"]):
             yield from batch.column(0).to_pylist()
 
-    def check(self, path: Path) -> None:
+    def find_mismatch(self, path: Path) -> str | None:
         from pyarrow import ArrowException, parquet
 
         if "_id" not in self._names:
-            raise ConfigurationError(
-                f"{path} cannot be brought up to date: it has no column _id; export it again with that field"
-            )
-        try:
-            names = parquet.read_schema(path).names
-        except ArrowException:
-            raise ConfigurationError(f"{path} cannot be brought up to date: it is not a Parquet file") from None
-        if names != self._names:
-            raise ConfigurationError(
-                f"{path} cannot be brought up to date: its columns differ; export it again with overwrite (--force)"
-            )
+            return WITHOUT_ID
+        with suppress(ArrowException):
+            return None if parquet.read_schema(path).names == self._names else OTHER_COLUMNS
+        return "it is not a Parquet file"
 
     @cached_property
     def _spool_schema(self) -> Any:
         """Of rows that wait in the spool."""
-        return load_arrow().schema([(column.name, type_of(column.kind)) for column in self._columns])
+        return load_arrow().schema([(name, type_of(kind)) for name, kind in self._columns.items()])
 
     def _file_schema(self, scales: dict[str, int]) -> Any:
         pa = load_arrow()
@@ -106,12 +102,10 @@ class Parquet:
         )
 
     def _names_of(self, kind: Scalar) -> list[str]:
-        return [column.name for column in self._columns if column.kind is kind]
+        return [name for name, each in self._columns.items() if each is kind]
 
     def _repetitive_names(self) -> list[str]:
-        return [
-            column.name for column in self._columns if isinstance(column.kind, Scalar) and column.name not in _UNIQUE
-        ]
+        return [name for name, kind in self._columns.items() if isinstance(kind, Scalar) and name not in _UNIQUE]
 
     def _open(self, frame: Frame) -> Any:
         """The rows of a frame as a batch, which refers to the bytes of the frame."""
