@@ -1,4 +1,34 @@
-"""Async SDK for the finance side of the Amili API: payouts, payout specifications and creditor payments."""
+"""Async SDK for the finance side of the Amili API: payouts, payout specifications and creditor payments.
+
+The package is a stack of layers; imports only go down, and `client.py` alone constructs and closes.
+
+    cli/  __main__.py                       the command `amili`
+    client.py                               AmiliClient: wires everything
+    export/  payments/  reconciliation/     files; registering payments; payouts against their specifications
+    resources.py                            Resource: get, page, count, stream, extract, sweep, plan
+    streams.py  extraction/                 records in the order of a sort; every record exactly once
+    _paging/                                prefetch window; offset and keyset pagination; partitioned scan
+    _wire/                                  one request: listing, pipeline, retry, token, rate limiter, session
+    conditions.py  filters.py  query.py     what to ask for, checked before it is sent
+    models/                                 records, and how JSON becomes one
+    auth.py  policies.py  errors.py  events.py  observers.py     values that you pass in or get back
+    sandbox/                                an Amili in the process; shares no code with the rest
+
+One page of a stream: `Stream` asks its `PrefetchWindow` (`_paging/prefetch.py`) for the next page, which keeps requests
+in flight ahead of the consumer. `_wire/listing.py` makes the request. `_wire/pipeline.py` carries it: a token
+(`token_provider.py`), a permit (`rate_limiter.py`, whose rules are in `sliding_window.py`), one attempt (`session.py`,
+the only file that knows aiohttp), then the check of status and body (`protocol.py`, `error_responses.py`). After a 401
+the pipeline replaces the rejected token and sends once more; after a transient failure `retry.py` attempts again.
+`decoding.py` decodes the page when the consumer takes it.
+
+One page of an extraction: `_paging/scan.py` requests ranges of `_id` concurrently; `partition.py` knows which ids are
+left, and `scan_checks.py` verifies that the server honours ranges. `extraction/checkpoint.py` covers what was taken.
+`export/` appends each batch to a spool (`spool.py`) and records in `journal.py` how much of it is durable; `commit.py`
+makes the file appear. `export/formats/` has the writers of ndjson, csv and Parquet.
+
+One payment: `payments/create.py` sends it once. If the outcome is unknown, `payments/lookup.py` searches for it; it is
+returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `payments/batch.py` looks a list up first.
+"""
 
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Token, TokenSource
 from amili_async.client import SANDBOX_URL, AmiliClient

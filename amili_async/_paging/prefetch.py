@@ -49,13 +49,13 @@ class PrefetchWindow(Generic[R]):
         try:
             page = await task
         except asyncio.CancelledError:
-            # end() cancelled the fetch, not the consumer: passed on, this CancelledError would silently end the
+            # cancel() cancelled the fetch, not the consumer: passed on, this CancelledError would silently end the
             # consumer's task, which was not cancelled itself.
             if task.cancelled() and not is_being_cancelled():
                 raise ClientClosed(_CLOSED) from None
             raise
         if self._is_closed:
-            # end() emptied the queue in the same loop iteration in which the fetch finished.
+            # cancel() emptied the queue in the same loop iteration in which the fetch finished.
             raise ClientClosed(_CLOSED)
         self._tasks.popleft()
         is_buffer_full = len(self._tasks) - self._in_flight >= self._concurrency
@@ -87,7 +87,7 @@ class PrefetchWindow(Generic[R]):
         if not self._is_closed and not task.cancelled() and task.exception() is None:
             self.top_up()
 
-    def end(self) -> Sequence[asyncio.Task[R]]:
+    def cancel(self) -> Sequence[asyncio.Task[R]]:
         """Cancel what is in flight and return the tasks that have not finished."""
         self._is_closed = True
         tasks = tuple(self._tasks)

@@ -106,7 +106,7 @@ class PartitionedScan(Generic[T]):
             await self._arrived.wait()
         raise ClientClosed("the extraction or its client was closed during an iteration")
 
-    def end(self) -> Sequence[asyncio.Task[None]]:
+    def cancel(self) -> Sequence[asyncio.Task[None]]:
         """Cancel what is in flight and return the tasks that have not finished."""
         self._is_closed = True
         self._arrived.set()  # a waiting consumer raises at once, not only when the tasks have finished

@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Cancellable(Protocol):
     """Something running that the client cancels when it closes."""
 
-    def end(self) -> Sequence[asyncio.Task[Any]]:
+    def cancel(self) -> Sequence[asyncio.Task[Any]]:
         """Cancel it and return its tasks that have not finished."""
 
 
@@ -33,7 +33,7 @@ def is_being_cancelled() -> bool:
 
 async def cancel_all(running: Iterable[Cancellable]) -> None:
     """Cancel all of *running*, then wait until they have finished; all are cancelled even if this is cancelled."""
-    ending = {task for each in tuple(running) for task in each.end()}
+    ending = {task for each in tuple(running) for task in each.cancel()}
     # The running task can be one of them, if a token source closes the client: a task that awaits itself raises.
     ending -= {asyncio.current_task()}
     await asyncio.gather(*ending, return_exceptions=True)

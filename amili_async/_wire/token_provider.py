@@ -87,7 +87,7 @@ class TokenProvider:
         remaining = self._remaining(token)
         return self._cached is token and (remaining is None or remaining > 0)
 
-    def end(self) -> Sequence[asyncio.Task[CachedToken]]:
+    def cancel(self) -> Sequence[asyncio.Task[CachedToken]]:
         """Cancel a running refresh and return its task."""
         refreshing, self._refreshing = self._refreshing, None
         if refreshing is None:
@@ -146,7 +146,7 @@ class TokenProvider:
         return CachedToken(token.value, token.lifetime, expires_at)
 
     def _store(self, refresh: asyncio.Task[CachedToken]) -> None:
-        if self._refreshing is refresh:  # `end` may have dropped it, and another may have started since
+        if self._refreshing is refresh:  # `cancel` may have dropped it, and another may have started since
             self._refreshing = None
         if refresh.cancelled():
             return

@@ -39,7 +39,7 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
     except AmiliError as error:
         # A caller's mistake was found before anything was sent, so repeating the same command cannot help.
         hint = "" if isinstance(error, ConfigurationError) else advice()
-        print_error(_join(str(error), hint))
+        print_error(str(error), hint)
         code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else API_FAILED
     except BrokenPipeError:
         silence_stdout()  # the reader has enough: `amili list … | head -1`
@@ -49,17 +49,17 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
         print_error(f"the output cannot be written: {error.strerror or type(error).__name__}")
         code = USAGE
     except KeyboardInterrupt:
-        print_error(_join("interrupted", advice()))
+        print_error("interrupted", advice())
         code = INTERRUPTED
     except asyncio.CancelledError:  # asyncio.run() has ended, so nothing is left to cancel: this was SIGTERM
-        print_error(_join("terminated", advice()))
+        print_error("terminated", advice())
         code = TERMINATED
     raise typer.Exit(code)
 
 
-def print_error(sentence: str) -> None:
+def print_error(*parts: str) -> None:
     """Print one line on stderr, prefixed with the program's name."""
-    sys.stderr.write(f"amili: {' '.join(sentence.split())}\n")
+    sys.stderr.write(f"amili: {' '.join('; '.join(filter(None, parts)).split())}\n")
 
 
 def silence_stdout() -> None:
@@ -76,7 +76,3 @@ async def _cancel_on_sigterm(command: Coroutine[Any, Any, int | None]) -> int | 
         with suppress(NotImplementedError, RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await command
-
-
-def _join(sentence: str, advice: str) -> str:
-    return f"{sentence}; {advice}" if advice else sentence

@@ -63,8 +63,8 @@ class CreatedPayment(_Registered, frozen=True, kw_only=True):
         if self.is_completed:
             return self
         # An undocumented status is not quoted: errors show no contents of a record.
-        documented = [each for each in (self.status, self.payment_status) if each in tuple(PaymentStatus)]
-        status = next((each for each in documented if each != PaymentStatus.COMPLETED), "not a documented one")
+        bad = (PaymentStatus.WARNING, PaymentStatus.ERROR)
+        status = next((each for each in (self.status, self.payment_status) if each in bad), "not a documented one")
         raise PaymentNotCompleted(
             f"the payment is registered, but its status is {status}: see .created for the API's reason, and do not "
             "send it again, since that would register it twice",

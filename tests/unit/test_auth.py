@@ -17,7 +17,7 @@ from rich.pretty import pretty_repr
 
 from amili_async.auth import ApiCodeCredentials, Token
 from amili_async.errors import ConfigurationError
-from tests.unit.wire.conftest import told_by
+from tests.unit.wire.conftest import texts_of
 
 NOW = 1_750_000_000.0
 CANARY = "CANARY"
@@ -155,7 +155,7 @@ def test_a_key_that_cannot_be_read_raises_without_being_shown(private_key: Any, 
     with pytest.raises(ConfigurationError, match=r"^private_key cannot be read") as caught:
         ApiCodeCredentials(CODE, private_key, password=password)
     assert caught.value.__cause__ is caught.value.__context__ is None
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
 @pytest.mark.parametrize("code", ["", "  ", None, 5, b"code"])

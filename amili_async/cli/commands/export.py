@@ -13,6 +13,7 @@ from amili_async.cli.options import (
     OutputOption,
     ResourceName,
     SandboxOption,
+    SortOption,
     WhereOption,
     parse_fields_option,
     parse_where_option,
@@ -34,14 +35,7 @@ def export_records(
     output: OutputOption,
     where: WhereOption = None,
     fields: FieldsOption = None,
-    sort: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELDS",
-            help="Sort by these fields instead of _id; excludes --resume and --since.",
-            show_default=False,
-        ),
-    ] = None,
+    sort: SortOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted export.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file and start anew.")] = False,
     since: Annotated[

@@ -10,14 +10,14 @@ from amili_async.cli.console import PlainConsole
 from amili_async.cli.exit_codes import run
 from amili_async.cli.options import JsonOption, ResourceName, SandboxOption
 from amili_async.cli.resources import find_resource
-from amili_async.cli.tables import list_fields
+from amili_async.cli.values import list_fields
 from amili_async.export import FORMATS
 from amili_async.export.records import as_document
 
 
 def get_record(
     resource: ResourceName,
-    id: Annotated[str, typer.Argument(metavar="ID", help="24 hexadecimal digits.", show_default=False)],  # noqa: A002
+    id: Annotated[str, typer.Argument(metavar="ID", help="24 hexadecimal digits.")],  # noqa: A002
     *,
     json: JsonOption = False,
     sandbox: SandboxOption = False,

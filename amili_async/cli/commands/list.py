@@ -21,8 +21,7 @@ from amili_async.cli.options import (
     parse_where_option,
 )
 from amili_async.cli.resources import ResourceEntry, find_resource
-from amili_async.cli.tables import tabulate
-from amili_async.cli.values import show_count
+from amili_async.cli.values import show_count, tabulate
 from amili_async.export import FORMATS
 from amili_async.export.records import as_document
 from amili_async.streams import Stream

@@ -5,7 +5,6 @@ Invariant: a payment is called registered or not registered only where that is c
 
 from collections import Counter
 from enum import StrEnum
-from typing import Any
 
 from msgspec import Struct
 
@@ -97,14 +96,14 @@ class ReportedOutcome(Struct, frozen=True, kw_only=True):
     def encode(self) -> bytes:
         """One line of JSON; an unknown value is `null`."""
         created = self.outcome.created
-        settled = _pick(created, "settled_amount")
+        settled = None if created is None else created.settled_amount
         document = {
             "line": self.line,
             "creditor_payment_reference": self.outcome.payment.creditor_payment_reference,
             "outcome": self.kind,
-            "id": _pick(created, "id"),
+            "id": created and created.id,
             "status": created and _decisive_status(created),
-            "status_reason_locale": _pick(created, "status_reason_locale"),
+            "status_reason_locale": created and created.status_reason_locale,
             "settled_amount": settled if settled is not None and settled.is_finite() else None,
             "error": None if created else self.describe(),
         }
@@ -158,9 +157,9 @@ def name_section(section: str) -> str:
 
 def _describe_created(created: CreatedPayment) -> str:
     """Its status with the reason, the settled amount, and its id."""
-    settled = _pick(created, "settled_amount")
+    settled = created.settled_amount
     parts = (
-        ": ".join(filter(None, (_decisive_status(created), _pick(created, "status_reason_locale")))),
+        ": ".join(filter(None, (_decisive_status(created), created.status_reason_locale))),
         f"{show_money(settled)} settled" if settled is not None else "",
         f"id {created.id}",
     )
@@ -192,8 +191,3 @@ def _describe_error(error: Exception | None) -> str:
             return str(error)
         case _:  # its text may hold anything, credentials included
             return f"unexpected error: {type(error).__name__}"
-
-
-def _pick(created: CreatedPayment | None, name: str) -> Any:
-    """A field of the registered payment, or `None`."""
-    return getattr(created, name, None)

@@ -5,7 +5,7 @@ Invariant: a row is flushed before the next result is awaited, so an interrupted
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from amili_async.cli.console import PlainConsole
 from amili_async.cli.exit_codes import print_error, silence_stdout
@@ -21,24 +21,11 @@ class Summary(Protocol[T_contra]):
     def summarize(self) -> str: ...
 
 
-class Reporter(Protocol[T_contra]):
-    """Receives the results of a command one by one."""
-
-    occupies_terminal: bool
-    """Whether it writes to a terminal while the command runs, where a progress bar would collide with it."""
-
-    def add(self, result: T_contra, /) -> None: ...
-    def finish(self, *, is_quiet: bool = False) -> None:
-        """Report what is left, and the summary unless *is_quiet*."""
-
-    def fail(self) -> None:
-        """Report what is left of a command that cannot finish."""
-
-
 class TableReporter(Generic[T]):
     """Keeps the results that need attention and prints them together when the command has finished."""
 
     occupies_terminal = False
+    """Whether it writes to a terminal while the command runs, where a progress bar would collide with it."""
 
     def __init__(
         self,
@@ -62,6 +49,7 @@ class TableReporter(Generic[T]):
             self._print_table(PlainConsole(), self._kept)
 
     def fail(self) -> None:
+        """Report what is left of a command that cannot finish."""
         if self._kept:
             self.finish()
             print_error("unfinished: only the payouts above were compared before the failure")
@@ -104,3 +92,6 @@ class RowReporter(Generic[T]):
                 silence_stdout()
                 self._has_reader = False
         self._header = b""  # written with the first row, so a run that fails before it leaves stdout empty
+
+
+Reporter: TypeAlias = TableReporter[T] | RowReporter[T]

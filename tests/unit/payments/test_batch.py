@@ -113,10 +113,10 @@ async def test_a_look_up_costs_one_request_for_a_hundred_payments() -> None:
 async def test_a_failed_payment_does_not_affect_the_others() -> None:
     """Each failure is the outcome at its place; the payments around it are registered."""
     registry, payments = KeepingRegistry(), make_list(10)
-    refused = ValidationFailed("no", status=422, request=POST)
-    registry.failures = {"REF-3": refused, "REF-6": ConnectionFailed("cut", request=POST), "REF-8": KeyError("token")}
+    rejection = ValidationFailed("no", status=422, request=POST)
+    registry.failures = {"REF-3": rejection, "REF-6": ConnectionFailed("cut", request=POST), "REF-8": KeyError("token")}
     outcomes = await registry.collect(payments)
-    assert outcomes[3].error is refused
+    assert outcomes[3].error is rejection
     assert isinstance(outcomes[6].error, PaymentOutcomeUnknown)
     assert isinstance(outcomes[8].error, KeyError)
     assert [n for n, outcome in enumerate(outcomes) if outcome.created] == [0, 1, 2, 4, 5, 7, 9]

@@ -19,7 +19,7 @@ def answer(body: Any = b"", *, status: int = 200, headers: Mapping[str, str] | N
     return Response(status=status, headers=CIMultiDict(headers or {}), body=raw)
 
 
-def told_by(error: BaseException) -> str:
+def texts_of(error: BaseException) -> str:
     """All texts of an error and of its causes, as a traceback or a log would show them."""
     parts: list[str] = []
     chain: BaseException | None = error

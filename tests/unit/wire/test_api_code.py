@@ -19,7 +19,7 @@ from amili_async._wire.api_code import EXCHANGE, read_token
 from amili_async.auth import ApiCodeCredentials
 from amili_async.errors import AuthenticationError
 from amili_async.policies import Priority
-from tests.unit.wire.conftest import answer, told_by
+from tests.unit.wire.conftest import answer, texts_of
 
 NOW = 1_750_000_000.0
 CANARY = "CANARY"
@@ -107,7 +107,7 @@ def test_a_response_without_a_token_raises_without_being_quoted(body: Any) -> No
     with pytest.raises(AuthenticationError, match="without a token in any of the fields access_token,") as caught:
         read_token(answer(body), credentials(), now=NOW)
     assert caught.value.status == 200
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
 IN_AN_HOUR = datetime.fromtimestamp(NOW + 3600, UTC)

@@ -15,7 +15,7 @@ from amili_async.errors import AmiliError, ApiError, AuthenticationError, Unread
 from amili_async.models import CreatedPayment, Payout, PayoutSpecification
 from amili_async.models.record_type import record_type_of
 from amili_async.pages import Page
-from tests.unit.wire.conftest import answer, told_by
+from tests.unit.wire.conftest import answer, texts_of
 
 ID = "507f1f77bcf86cd799439099"
 OTHER_ID = "507f1f77bcf86cd799439098"
@@ -159,7 +159,7 @@ def test_only_a_well_formed_id_is_shown(record_id: Any) -> None:
     with pytest.raises(UnreadableResponse) as caught:
         page_of({"_items": [{"_id": record_id, "amount": []}]})
     assert caught.value.record_id is None
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
 def test_a_page_does_not_show_its_records() -> None:
@@ -199,7 +199,7 @@ def test_a_body_that_is_no_record_raises_with_its_place_only(body: Any, location
     with pytest.raises(UnreadableResponse) as caught:
         record_of(body)
     assert (caught.value.location, caught.value.record_id) == (location, record_id)
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
@@ -221,7 +221,7 @@ def test_a_200_that_reports_an_error_raises(body: dict[str, Any], kind: type[Ami
         with pytest.raises(AmiliError) as caught:
             read(body)
         assert type(caught.value) is kind
-        assert CANARY not in told_by(caught.value)
+        assert CANARY not in texts_of(caught.value)
 
 
 # Dicts and structs of the caller's
@@ -273,7 +273,7 @@ def test_any_json_is_a_page_or_raises_an_error_of_the_package(body: Any) -> None
             try:
                 read({"_items": body} if read is page_of else body, reader=reader)
             except AmiliError as error:
-                assert CANARY not in told_by(error)  # noqa: PT017 - most bodies are errors, some are not
+                assert CANARY not in texts_of(error)  # noqa: PT017 - most bodies are errors, some are not
 
 
 @given(st.binary(max_size=60), st.integers(0, 60))

@@ -18,7 +18,7 @@ from amili_async.errors import (
     ServerFault,
     ValidationFailed,
 )
-from tests.unit.wire.conftest import told_by
+from tests.unit.wire.conftest import texts_of
 
 CANARY = "CANARY"
 FLASK_500 = b"""<!doctype html>
@@ -83,7 +83,7 @@ def test_the_servers_words_are_on_attributes_only() -> None:
     assert isinstance(error, ValidationFailed)
     assert (error.code, error.excerpt) == (422, f"bad {CANARY}")
     assert CANARY in error.issues["amount"][0]
-    assert CANARY not in told_by(error)
+    assert CANARY not in texts_of(error)
     assert str(error) == (
         "POST /creditor--payments returned 422: the document is not valid (fields: amount; see .issues)"
     )
@@ -107,7 +107,7 @@ def test_a_page_of_html() -> None:
         "500 Internal Server Error Internal Server Error "
         "The server encountered an internal error & was unable to complete your request."
     )
-    assert "encountered" not in told_by(error)
+    assert "encountered" not in texts_of(error)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_401_is_about_the_credentials() -> None:
     error = error_from_response("GET /x", 401, b'{"_error": {"message": "CANARY"}}')
     assert isinstance(error, AuthenticationError)
     assert error.status == 401
-    assert CANARY not in told_by(error)
+    assert CANARY not in texts_of(error)
 
 
 @pytest.mark.parametrize(

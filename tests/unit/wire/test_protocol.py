@@ -38,7 +38,7 @@ from amili_async.errors import (
 )
 from amili_async.policies import Priority, Quota
 from amili_async.query import Query, build_query
-from tests.unit.wire.conftest import answer, told_by
+from tests.unit.wire.conftest import answer, texts_of
 
 NOW = 1_750_000_000.0
 ID = "507f1f77bcf86cd799439099"
@@ -112,7 +112,7 @@ def test_a_base_url_is_rejected(url: Any) -> None:
     """A URL that would expose the credential, or is not a URL, raises without being quoted."""
     with pytest.raises(ConfigurationError, match=r"^base_url must") as caught:
         check_base_url(url)
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
 @given(st.text())
@@ -176,7 +176,7 @@ def test_a_request_line_has_a_largest_length() -> None:
     assert len(list_request("x", Query(where="a" * (MAX_REQUEST_TARGET - rest))).target) == MAX_REQUEST_TARGET
     with pytest.raises(ConfigurationError, match="8001 bytes") as caught:
         list_request("x", Query(where=CANARY + "a" * (MAX_REQUEST_TARGET - rest - len(CANARY) + 1)))
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
 def test_a_long_list_of_ids_raises() -> None:

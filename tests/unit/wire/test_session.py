@@ -28,7 +28,7 @@ from amili_async.errors import (
 from amili_async.policies import Priority
 from amili_async.query import Query
 from tests.support import internals
-from tests.unit.wire.conftest import Server, told_by
+from tests.unit.wire.conftest import Server, texts_of
 
 BASE_URL = "https://api.example.com"
 CANARY = "CANARY"
@@ -167,7 +167,7 @@ async def test_a_body_beyond_the_cap_raises(
     with pytest.raises(UnreadableResponse, match=r"^GET /x: the response is larger than") as caught:
         await session.send(GET, CREDENTIAL)
     assert caught.value.request == "GET /x"
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
 
 
 async def test_the_cap_is_reached_while_the_body_streams_in() -> None:
@@ -248,8 +248,8 @@ async def test_every_failure_becomes_one_of_ours(
     assert error.was_not_processed is not was_sent
     assert str(error).startswith(f"{request_.label}: ")
     assert error.__cause__ is error.__context__ is None
-    assert CANARY not in told_by(error)
-    assert CREDENTIAL not in told_by(error)
+    assert CANARY not in texts_of(error)
+    assert CREDENTIAL not in texts_of(error)
 
 
 def all_errors_of(root: type[BaseException]) -> set[type[BaseException]]:
@@ -364,7 +364,7 @@ async def test_a_body_that_breaks_off_fails_the_attempt(
     with pytest.raises(kind) as caught:
         await session.send(GET, CREDENTIAL)
     assert getattr(caught.value, "was_sent", None) is True
-    assert CANARY not in told_by(caught.value)
+    assert CANARY not in texts_of(caught.value)
     assert read_any.called
 
 
