@@ -95,14 +95,15 @@ async def _export_stream(
                 file_format = file_format or format_for(path, fields, type(batch[0]))
                 # A spool is read in the order of its keys: the row's number keeps the order of the stream.
                 key = spool.rows.to_bytes(KEY_SIZE, "big")
-                spool.append(key, len(batch), encode_records(file_format, batch, path=path))
+                spool.append(key, encode_records(file_format, batch, path=path))
                 if spool.is_full:
                     await in_thread(flush, spool, path)
                 if on_progress is not None:
                     on_progress(spool.rows, getattr(records, "total", None), None)
         await in_thread(build_file, paths, spool, file_format or format_for(path, fields))
         await in_thread(commit_stream, paths, spool, overwrite=overwrite)
-    return ExportResult(path=path, rows=spool.rows, drifted=bool(getattr(records, "drifted", False)))
+    drifted = bool(getattr(records, "drifted", False))
+    return ExportResult(path=path, rows=spool.rows, drifted=drifted, rounded=spool.rounded)
 
 
 async def _batches(records: AsyncIterable[Any]) -> AsyncGenerator[Sequence[Any], None]:

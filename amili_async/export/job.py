@@ -38,6 +38,8 @@ class ExportResult(Struct, frozen=True, kw_only=True):
     """Whether rows were inserted or deleted during the export. The file of a stream may then lack some rows or hold
     duplicates. The file of a resource holds each row that was present throughout exactly once; the verdict of its
     manifest is then not `complete`."""
+    rounded: int = 0
+    """How many amounts were rounded, half to even, because the format holds fewer decimals: Parquet holds six."""
     manifest: Manifest | None = None
     """The extraction's manifest: of the changes alone, if a file was brought up to date. `None` for a stream."""
     changed: int | None = None
@@ -154,7 +156,8 @@ def _finish(
     base = paths.target if state.since else None
     rows, size = build_file(paths, journal.spool, file_format, base=base, removed=removed)
     manifest = Raw(extraction.manifest.to_json().encode())
-    finished = FinishedExport(spec=state.spec, rows=rows, size=size, manifest=manifest)
+    rounded = journal.spool.rounded
+    finished = FinishedExport(spec=state.spec, rows=rows, size=size, rounded=rounded, manifest=manifest)
     journal.finish(finished, changed=journal.spool.rows if state.since else None)
     return finished
 
@@ -165,6 +168,7 @@ def _commit(journal: Journal, finished: FinishedExport) -> ExportResult:
     return ExportResult(
         path=journal.paths.given,
         rows=finished.rows,
+        rounded=finished.rounded,
         drifted=manifest.verdict is not Verdict.COMPLETE,
         manifest=manifest,
         changed=journal.state.changed,

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from amili_async.errors import ConfigurationError
 from amili_async.export.files import ExportPaths, raising_export_failed, remove, replace_file
-from amili_async.export.spool import Spool
+from amili_async.export.spool import Frame, Spool
 from amili_async.extraction import Checkpoint, Extraction
 from amili_async.models.json import decode_versioned
 
@@ -54,6 +54,8 @@ class FinishedExport(Struct, frozen=True, kw_only=True):
     """How many records are in the file."""
     size: int
     """Bytes of the file, by which a later change is detected."""
+    rounded: int
+    """How many amounts were rounded because the format holds fewer decimals: of the changes alone, as the manifest."""
     manifest: Raw
     """The extraction's manifest: of the changes alone, if the file was brought up to date."""
 
@@ -134,9 +136,10 @@ class Journal:
         """Whether more is covered than the saved state covers."""
         return self._covered_length > self.state.spool_length
 
-    def append(self, records: Sequence[Any], payload: bytes) -> None:
-        """Add a batch and its payload, which waits in memory until it is written."""
-        self.spool.append(_key_of(records[0]), len(records), payload)
+    def append(self, records: Sequence[Any], frame: Frame) -> None:
+        """Add the frame of a batch, which waits in memory until it is written."""
+        first = records[0]
+        self.spool.append(bytes.fromhex(first["_id"] if isinstance(first, dict) else first.id), frame)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Make what is covered durable."""
@@ -191,7 +194,3 @@ def release(spool: Spool, paths: ExportPaths) -> None:
             remove(paths.whole)
             spool.remove()
     spool.close()
-
-
-def _key_of(record: Any) -> bytes:
-    return bytes.fromhex(record["_id"] if isinstance(record, dict) else record.id)

@@ -21,6 +21,10 @@ _FAILURES = (UnencodableValue, TypeError, ValueError, OverflowError, RecursionEr
 class Format(Protocol):
     """One kind of file, for records of one type."""
 
+    @property
+    def rounded(self) -> int:
+        """How many amounts `encode` has rounded; text holds every digit."""
+
     def encode(self, records: Sequence[Any]) -> bytes:
         """The payload of a frame of these records; an error of any kind if one of them does not fit."""
 
@@ -76,10 +80,12 @@ def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(check_name(name) for name in fields))
 
 
-def encode_records(file_format: Format, records: Sequence[Any], *, path: Path) -> bytes:
-    """The payload of all records, or `ExportFailed` that names the first one that does not fit."""
+def encode_records(file_format: Format, records: Sequence[Any], *, path: Path) -> Frame:
+    """The frame of all records, or `ExportFailed` that names the first one that does not fit."""
+    before = file_format.rounded
     with suppress(*_FAILURES):
-        return file_format.encode(records)
+        payload = file_format.encode(records)
+        return Frame(len(records), payload, file_format.rounded - before)
     for record in records:
         _check_alone(file_format, record, path)
     raise ExportFailed(f"{path}: these records cannot be written together", path=path)

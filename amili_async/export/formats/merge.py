@@ -24,6 +24,8 @@ _ROWS = 1000
 class TextFormat(ABC):
     """A file of text is its header and then the payload of each frame, unchanged."""
 
+    rounded = 0
+
     @property
     def header(self) -> bytes:
         """What precedes the first row."""
