@@ -30,10 +30,8 @@ class Retrier:
     def __init__(
         self, policy: RetryPolicy, *, clock: Clock, announce: Announcer, max_pause: float | None = None
     ) -> None:
-        self._policy = policy
+        self._policy, self._clock, self._announce = policy, clock, announce
         self._max_pause = math.inf if max_pause is None else max_pause
-        self._clock = clock
-        self._announce = announce
         self._retry_budget = float(policy.retry_budget)
 
     async def run(self, attempt: Callable[[int], Awaitable[T]], *, request: str, is_repeatable: bool) -> T:
@@ -51,12 +49,7 @@ class Retrier:
         return await self._retry(attempt, failed, request=request, is_repeatable=is_repeatable)
 
     async def _retry(
-        self,
-        attempt: Callable[[int], Awaitable[T]],
-        failed: AmiliError,
-        *,
-        request: str,
-        is_repeatable: bool,
+        self, attempt: Callable[[int], Awaitable[T]], failed: AmiliError, *, request: str, is_repeatable: bool
     ) -> T:
         pending: list[AmiliError] = [failed]
         started = self._clock.now()
@@ -69,8 +62,7 @@ class Retrier:
         def before_sleep(state: RetryCallState) -> None:
             if self._is_charged(state):
                 self._retry_budget -= 1
-            error = type(_error_of(state)).__name__
-            wait = state.upcoming_sleep
+            error, wait = type(_error_of(state)).__name__, state.upcoming_sleep
             self._announce(RetryScheduled(request=request, attempt=state.attempt_number, wait=wait, error=error))
 
         retrying = AsyncRetrying(
@@ -91,8 +83,7 @@ class Retrier:
             raise
 
     def _choose_wait(self, state: RetryCallState) -> float:
-        demanded = _demanded_wait(state)
-        if demanded is not None:
+        if (demanded := _demanded_wait(state)) is not None:
             return demanded
         longest = min(self._policy.max_wait, self._policy.base * 2 ** (state.attempt_number - 1))
         # Full jitter: clients that failed at the same moment must not return at the same moment.
