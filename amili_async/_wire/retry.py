@@ -83,17 +83,18 @@ class Retrier:
             raise
 
     def _choose_wait(self, state: RetryCallState) -> float:
-        if (demanded := _demanded_wait(state)) is not None:
-            return demanded
-        longest = min(self._policy.max_wait, self._policy.base * 2 ** (state.attempt_number - 1))
+        # The exponent is capped, since a float holds no 2 ** 1024.
+        longest = min(self._policy.max_wait, self._policy.base * 2 ** min(state.attempt_number - 1, 64))
         # Full jitter: clients that failed at the same moment must not return at the same moment.
-        return random.uniform(0, longest)  # noqa: S311 - spreads the load, guards nothing
+        backoff = random.uniform(0, longest)  # noqa: S311 - spreads the load, guards nothing
+        # `Retry-After: 0` or a past date would otherwise use up all attempts within milliseconds.
+        return max(_demanded_wait(state), backoff)
 
     def _is_exhausted(self, state: RetryCallState, started: float) -> bool:
         wait = state.upcoming_sleep
         return (
             state.attempt_number >= self._policy.attempts
-            or (_demanded_wait(state) or 0.0) > self._policy.max_retry_after
+            or _demanded_wait(state) > self._policy.max_retry_after
             or (isinstance(_error_of(state), RateLimited) and wait > self._max_pause)
             or self._clock.now() - started + wait > self._policy.max_elapsed
             or (self._is_charged(state) and self._retry_budget < 1)
@@ -116,7 +117,7 @@ def _error_of(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-def _demanded_wait(state: RetryCallState) -> float | None:
-    """Seconds that the server demanded, if it did."""
+def _demanded_wait(state: RetryCallState) -> float:
+    """Seconds that the server demanded; 0 if it demanded none."""
     error = _error_of(state)
-    return error.retry_after if isinstance(error, ApiError) else None
+    return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
