@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AbstractAsyncContextManager, aclosing
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
+from amili_async._paging.iteration import Iteration, alone
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.listing import Listing
@@ -46,18 +48,15 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     def __repr__(self) -> str:
         return f"Stream({self._listing.path}, total={self.total}, drifted={self.drifted})"
 
-    async def __aiter__(self) -> AsyncGenerator[T, None]:
-        async with aclosing(self.pages()) as pages:
-            async for page in pages:
-                for record in page.items:
-                    yield record
+    def __aiter__(self) -> AsyncGenerator[T, None]:
+        return Iteration(self._iterate(self._options), attrgetter("items"))
 
     def pages(self) -> AsyncGenerator[Page[T], None]:
         """The same records, a page at a time.
 
         Close the generator if you leave it early (`contextlib.aclosing`): Python closes it only when it is collected.
         """
-        return self._iterate(self._options)
+        return Iteration(self._iterate(self._options), alone)
 
     async def collect(self) -> list[T]:
         """All records in a list, fetched as fast as concurrency and rate limit allow."""
