@@ -644,17 +644,32 @@ async def test_a_file_keeps_its_mode(amili: AmiliClient, tmp_path: Path) -> None
 async def test_an_unfinished_export_is_its_owners_alone(amili: AmiliClient, tmp_path: Path) -> None:
     """Spool and state cannot be read by other users, whatever the umask."""
     await interrupt(amili, tmp_path / "rows.csv")
-    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
-        "rows.csv.checkpoint.json": 0o600,
-        "rows.csv.part": 0o600,
-    }
+    for name in ("rows.csv.checkpoint.json", "rows.csv.part"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("make", ["link", "pipe"])
+@pytest.mark.parametrize("name", ["rows.csv.part", "rows.csv.checkpoint.json", "rows.csv.manifest.json"])
+async def test_a_link_or_a_pipe_beside_the_target_is_rejected(
+    make: str, name: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
+) -> None:
+    """What resuming or bringing up to date would read is neither followed nor waited for."""
+    path, planted = tmp_path / "rows.csv", tmp_path / name
+    await export(amili.payouts, path)
+    sandbox.requests.clear()
+    planted.unlink(missing_ok=True)
+    planted.symlink_to(other / "victim") if make == "link" else os.mkfifo(planted)
+    async with asyncio.timeout(10):
+        with pytest.raises(ExportFailed, match=rf"{name} is (a link|not a file): move it away"):
+            await export(amili.payouts, path, resume=True, since=True)
+    assert (names_in(other), len(sandbox.requests)) == ([], 0)
 
 
 @pytest.mark.parametrize("damage", ["state", "spool", "checkpoint"])
 async def test_rows_that_the_spool_lacks_become_no_file(
     damage: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:
-    """An older state, an older spool or an edited state is detected before the first request, and overwrite repairs it."""
+    """An older state, an older spool or an edited state is detected before the first request."""
     path, state, part = (tmp_path / f"rows.csv{suffix}" for suffix in ("", ".checkpoint.json", ".part"))
     await interrupt(amili, path, rows=80)
     old_state, old_part = json.loads(state.read_text()), part.read_bytes()
@@ -745,15 +760,12 @@ async def test_an_incomplete_list_becomes_a_partial_file(
         patched.setattr(commit, "size_of", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await export(amili.payout_specifications, path, overwrite=True)
-    for options in ({"resume": True}, {"overwrite": True}):
+    for resume in (True, False):
         with pytest.raises(UnreadableResponse, match=r"was not written: the API sent \d+ rows of .* but counted 250"):
-            await export(amili.payout_specifications, path, **options)
-        partial = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
-        kept, manifest = (
-            partial.pop("rows.ndjson.partial"),
-            json.loads(partial.pop("rows.ndjson.partial.manifest.json")),
-        )
-        assert partial == before
+            await export(amili.payout_specifications, path, resume=resume, overwrite=not resume)
+        left = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
+        kept, manifest = left.pop("rows.ndjson.partial"), json.loads(left.pop("rows.ndjson.partial.manifest.json"))
+        assert left == before
         assert manifest["manifest"]["verdict"] == "partial"
         assert 0 < kept.count(b"\n") == manifest["rows"] < 250
     sandbox.override()

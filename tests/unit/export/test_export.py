@@ -221,7 +221,7 @@ async def test_a_spool_that_is_not_ours_fails_the_export(tmp_path: Path) -> None
 @pytest.mark.parametrize("make", ["link", "pipe"])
 @pytest.mark.parametrize("name", ["a.csv.part", "a.csv.whole.part", "a.csv.checkpoint.json", "a.csv.manifest.json.new"])
 async def test_a_link_or_a_pipe_beside_the_target_is_not_followed(make: str, name: str, tmp_path: Path) -> None:
-    """What another user put under a name that is known is rejected or replaced; nothing is overwritten, nothing hangs."""
+    """What another user put under a name that is known is rejected or replaced: no file is overwritten."""
     victim, planted = tmp_path / "victim", tmp_path / name
     victim.write_bytes(b"")
     planted.symlink_to(victim) if make == "link" else os.mkfifo(planted)
