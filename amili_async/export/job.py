@@ -13,11 +13,11 @@ from msgspec import Raw, Struct
 
 from amili_async._wire.tasks import finish_uncancelled, in_thread
 from amili_async.conditions import Where
-from amili_async.errors import ConfigurationError, UnreadableResponse
+from amili_async.errors import ConfigurationError, ExportFailed, UnreadableResponse
 from amili_async.export.commit import build_file, commit, read_ids
-from amili_async.export.files import raising_export_failed
+from amili_async.export.files import ExportPaths, raising_export_failed
 from amili_async.export.formats import Format, encode_records, format_for
-from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, FinishedExport, Journal, flush
+from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, START_AGAIN, FinishedExport, Journal, flush
 from amili_async.export.start import ExportRequest, open_journal
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
 from amili_async.resources import Resource
@@ -57,11 +57,8 @@ async def export_resource(
             file_format = _choose_format(resource, journal)
             extraction = _start_extraction(resource, journal, base, where)
             await _fill_spool(journal, extraction, file_format, on_progress)
-            if extraction.manifest.verdict is Verdict.PARTIAL:
-                journal.discard()  # resuming would not help: only another extraction can find the missing rows
-                raise _incomplete(request, extraction.manifest)
             removed: frozenset[str] = frozenset()
-            if request.sweep and base is not None:
+            if request.sweep and base is not None and extraction.manifest.verdict is not Verdict.PARTIAL:
                 removed = await resource.sweep(await in_thread(read_ids, journal.paths, file_format), where)
             finished = await in_thread(_finish, journal, file_format, extraction, removed)
         return await in_thread(_commit, journal, finished)
@@ -140,11 +137,11 @@ async def _save_if_ahead(journal: Journal, extraction: Extraction[Any]) -> None:
         await in_thread(journal.save, checkpoint)
 
 
-def _incomplete(request: ExportRequest, manifest: Manifest) -> UnreadableResponse:
+def _incomplete(paths: ExportPaths, manifest: Manifest) -> UnreadableResponse:
     counts = [f"{count:,}" for count in (manifest.count_before, manifest.count_after) if count is not None]
     return UnreadableResponse(
-        f"{request.paths.given} was not written: the API sent {manifest.distinct:,} rows of {manifest.resource} but "
-        f"counted {' and then '.join(counts)}; export again",
+        f"{paths.given} was not written: the API sent {manifest.distinct:,} rows of {manifest.resource} but counted "
+        f"{' and then '.join(counts)}; what it sent is in {paths.partial}; export again",
         request=f"GET /{manifest.resource}",
     )
 
@@ -153,6 +150,9 @@ def _finish(
     journal: Journal, file_format: Format, extraction: Extraction[Any], removed: frozenset[str]
 ) -> FinishedExport:
     state, paths = journal.state, journal.paths
+    # Compared before the file is made: nothing else notices that a file system has lost a part of the spool.
+    if journal.spool.rows != extraction.manifest.rows:
+        raise ExportFailed(f"{paths.spool} lacks rows of the export: {START_AGAIN}", path=paths.given)
     base = paths.target if state.since else None
     rows, size = build_file(paths, journal.spool, file_format, base=base, removed=removed)
     manifest = Raw(extraction.manifest.to_json().encode())
@@ -163,8 +163,11 @@ def _finish(
 
 
 def _commit(journal: Journal, finished: FinishedExport) -> ExportResult:
-    commit(journal, finished)
     manifest = Manifest.from_json(bytes(finished.manifest))
+    is_partial = manifest.verdict is Verdict.PARTIAL
+    commit(journal, finished, is_partial=is_partial)
+    if is_partial:  # resuming would not help: only another extraction can find the missing rows
+        raise _incomplete(journal.paths, manifest)
     return ExportResult(
         path=journal.paths.given,
         rows=finished.rows,
