@@ -90,10 +90,11 @@ def _folder(mutant: Mutant) -> str:
 
 
 def tests_of(path: str) -> list[str]:
-    """The test files about a module: its own, those of its folder, then properties and integration."""
+    """The test files about a module: its own, those of its folder, of every module, then properties and integration."""
     _, folder, *rest = Path(path).parts
     unit = ROOT / "tests/unit" / folder.strip("_")
     wanted = [unit / f"test_{Path(rest[-1]).stem}.py", *sorted(unit.rglob("test_*.py"))]
+    wanted += sorted(unit.parent.glob("test_*.py"))
     for kind in ("properties", "integration"):
         wanted += [file for name in FOLDERS[folder] for file in sorted((ROOT / "tests" / kind).glob(f"test_{name}.py"))]
     return list(dict.fromkeys(str(file.relative_to(ROOT)) for file in wanted if file.exists()))
