@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from amili_async._wire.error_responses import body_reports_error, error_from_response
 from amili_async._wire.tasks import hide_contents
-from amili_async.errors import ApiError, ConfigurationError
+from amili_async.errors import ApiError, ConfigurationError, UnreadableResponse
 from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority, Quota
 from amili_async.query import Query
@@ -131,6 +131,16 @@ def raise_for_error(request: Request, response: Response, *, now: float) -> None
         if isinstance(error, ApiError):
             error.retry_after = read_retry_after(response, now=now)
         raise error
+
+
+def check_is_current(request: Request, response: Response) -> None:
+    """Raise `UnreadableResponse` if a cache sent what it had stored, which its `Age` shows (RFC 9111, 5.1)."""
+    if response.headers.get("Age", "").strip().strip("0"):
+        raise UnreadableResponse(
+            f"{request.label} was answered from a cache (its header Age is not 0) although the request has "
+            "Cache-Control: no-cache, so rows can be missing that exist: have the cache bypassed for this host",
+            request=request.label,
+        )
 
 
 def read_retry_after(response: Response, *, now: float) -> float | None:

@@ -15,17 +15,13 @@ import typer
 
 from amili_async.errors import AmiliError, ConfigurationError, ExportFailed
 
-SUCCESS = 0
-PROBLEM = 1
-"""Sums differ, rows changed during an export with --sort, or a payment was rejected or not completed."""
-USAGE = 2
-"""The call, the configuration or a file is at fault."""
-API_FAILED = 3
-"""The API rejected the request, could not be reached, or gave no usable answer."""
-INTERRUPTED = 130
-"""Ctrl-C."""
-TERMINATED = 143
-"""SIGTERM."""
+SUCCESS, PROBLEM, USAGE, API_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+EXIT_CODES = (
+    "Exit codes: 0 success; 1 a problem was found (sums differ, rows changed during an export with --sort, a payment "
+    "was rejected or not completed); 2 wrong usage, configuration or file; 3 the API rejected a request, could not be "
+    "reached or gave no usable answer (a payment may be registered); 130 interrupted; 143 terminated."
+)
+"""What the help states about them."""
 
 
 def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] = str) -> NoReturn:

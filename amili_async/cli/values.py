@@ -40,9 +40,7 @@ def show_money(amount: int | Decimal) -> str:
 
 def show_date(moment: datetime) -> str:
     """A day for midnight in UTC, else the instant."""
-    moment = moment.astimezone(UTC)
-    text = moment.isoformat().replace("+00:00", "Z")
-    return text.removesuffix("T00:00:00Z")
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z").removesuffix("T00:00:00Z")
 
 
 def show_count(number: int, thing: str) -> str:

@@ -11,14 +11,7 @@ from pathlib import Path
 import msgspec
 
 from amili_async.errors import ExportFailed
-from amili_async.export.files import (
-    ExportPaths,
-    finish_file,
-    raising_export_failed,
-    remove,
-    rename,
-    sync_directory,
-)
+from amili_async.export.files import ExportPaths, finish_file, raising_export_failed, remove, rename, sync_directory
 from amili_async.export.formats import Format
 from amili_async.export.journal import EXPORT_AGAIN, RESUME_OR_OVERWRITE, FinishedExport, Journal, save
 from amili_async.export.spool import Spool
@@ -42,10 +35,8 @@ def build_file(
     with raising_export_failed(paths.given):
         try:
             with paths.whole.open("wb") as file:
-                if base is None:
-                    rows = file_format.write(file, spool.frames)
-                else:
-                    rows = file_format.write(file, lambda: file_format.merge(base, spool.frames(), removed))
+                merged = None if base is None else lambda: file_format.merge(base, spool.frames(), removed)
+                rows = file_format.write(file, merged or spool.frames)
                 finish_file(file, paths.target)
                 size = file.tell()
             # Its name, too: the state that is saved next promises that the file is there.

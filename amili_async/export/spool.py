@@ -22,7 +22,7 @@ KEY_SIZE = 12
 """Bytes of a key: as many as an ObjectId has."""
 MAX_BUFFERED = 2**20
 """Bytes that wait in memory before they are written: a write for each page would cost as much as the page."""
-_HEADER = Layout(f">{KEY_SIZE}sII")
+_HEADER = Layout(f">{KEY_SIZE}sIII")
 
 
 class Frame(Struct, frozen=True):
@@ -32,6 +32,8 @@ class Frame(Struct, frozen=True):
     """How many."""
     payload: bytes
     """The bytes."""
+    rounded: int = 0
+    """How many of its amounts were rounded."""
 
 
 Frames: TypeAlias = Callable[[], Iterator[Frame]]
@@ -51,11 +53,13 @@ class Spool:
         """Bytes, up to the end of the last whole frame."""
         self.rows = 0
         """In all frames."""
+        self.rounded = 0
+        """How many of their amounts were rounded."""
 
     def clear(self) -> None:
         """Remove all frames, and begin the file."""
         self._index.clear()
-        self.rows = 0
+        self.rows = self.rounded = 0
         self.cut(0)
         self._buffer.append(MAGIC)
         self.length = len(MAGIC)
@@ -63,28 +67,31 @@ class Spool:
 
     def reopen(self, length: int) -> None:
         """Keep the frames in the first *length* bytes; `ConfigurationError` if the file does not have them."""
-        size = self._file.seek(0, os.SEEK_END)
+        end = self._file.seek(0, os.SEEK_END)
         self._file.seek(0)
-        position, self.rows = len(MAGIC), 0
+        position, self.rows, self.rounded = len(MAGIC), 0, 0
         self._index.clear()
-        if size < length or self._file.read(len(MAGIC)) != MAGIC:
+        if end < length or self._file.read(len(MAGIC)) != MAGIC:
             raise ConfigurationError(
                 f"{self._path} lacks rows that its state covers: start again with overwrite (--force)"
             )
-        self._written = self.length = size
+        self._written = self.length = end
         while position < length:
-            key, rows, payload = self._read_header(position)
+            key, rows, rounded, size = self._read_header(position)
             self._index.append((key, position))
             self.rows += rows
-            position += _HEADER.size + payload
+            self.rounded += rounded
+            position += _HEADER.size + size
         self.cut(length)
 
-    def append(self, key: bytes, rows: int, payload: bytes) -> None:
+    def append(self, key: bytes, frame: Frame) -> None:
         """Add a frame, which waits in memory for the next `flush`."""
-        self._buffer += (_HEADER.pack(key, rows, len(payload)), payload)
+        size = len(frame.payload)
+        self._buffer += (_HEADER.pack(key, frame.rows, frame.rounded, size), frame.payload)
         self._index.append((key, self.length))
-        self.rows += rows
-        self.length += _HEADER.size + len(payload)
+        self.rows += frame.rows
+        self.rounded += frame.rounded
+        self.length += _HEADER.size + size
 
     @property
     def is_open(self) -> bool:
@@ -110,7 +117,8 @@ class Spool:
         """Remove the frames past *length*."""
         self.flush()
         while self._index and self._index[-1][1] >= length:
-            self.rows -= self._read_header(self._index.pop()[1])[1]
+            _, rows, rounded, _ = self._read_header(self._index.pop()[1])
+            self.rows, self.rounded = self.rows - rows, self.rounded - rounded
         self._file.truncate(length)
         self._written = self.length = length
 
@@ -124,8 +132,8 @@ class Spool:
         self.flush()
         # Only the index is sorted: the ranges of an extraction never overlap, so that whole frames are in order.
         for _, position in sorted(self._index):
-            _, rows, size = self._read_header(position)
-            yield Frame(rows, self._file.read(size))
+            _, rows, rounded, size = self._read_header(position)
+            yield Frame(rows, self._file.read(size), rounded)
 
     def remove(self) -> None:
         """Remove the file if it is still ours, and close it."""
@@ -140,10 +148,10 @@ class Spool:
         """Close the file, which releases the lock."""
         self._file.close()
 
-    def _read_header(self, position: int) -> tuple[bytes, int, int]:
+    def _read_header(self, position: int) -> tuple[bytes, int, int, int]:
         self._file.seek(position)
-        key, rows, size = _HEADER.unpack(self._file.read(_HEADER.size))
-        return key, rows, size
+        key, rows, rounded, size = _HEADER.unpack(self._file.read(_HEADER.size))
+        return key, rows, rounded, size
 
 
 def open_spool(path: Path) -> Spool:

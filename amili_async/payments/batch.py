@@ -16,7 +16,7 @@ from msgspec import Struct
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.context import ClientContext
 from amili_async._wire.tasks import cancel_all
-from amili_async.errors import ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
+from amili_async.errors import AmiliError, ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.models.json import encode_json
 from amili_async.payments.create import PaymentCreator, check_payment
@@ -209,6 +209,7 @@ class BatchRegistration:
 
 
 def _not_sent(payment: NewCreditorPayment, reason: str, cause: Exception | None) -> PaymentNotSent:
-    error = PaymentNotSent(f"the payment was not sent: {reason}", payment=payment)
+    because = f" ({cause})" if isinstance(cause, AmiliError) else ""  # other texts may hold what must not be shown
+    error = PaymentNotSent(f"the payment was not sent: {reason}{because}", payment=payment)
     error.__cause__ = cause
     return error

@@ -91,7 +91,7 @@ class PaymentCreator:
         except AmiliError as error:
             raise PaymentNotSent(
                 "the payment was not sent: after an earlier call it is unknown whether it is registered, and it could "
-                "not be looked up; try again later",
+                f"not be looked up ({error}); try again later",
                 payment=payment,
             ) from error
 

@@ -1,6 +1,7 @@
 """Look registered payments up by their reference, and decide which of the rows found is a given payment.
 
-Invariant: a server that ignores the filter is an error; it never counts as "not registered".
+Invariant: a server that ignores the filter is an error, and so is a response from a cache; neither ever counts as "not
+registered".
 """
 
 import asyncio
@@ -36,7 +37,7 @@ class PaymentLookup:
     """The look-ups of one client: each finds rows of `creditor--payments`."""
 
     def __init__(self, path: str, context: ClientContext) -> None:
-        self._listing = Listing(path, record_type_of(CreditorPayment), context)
+        self._listing = Listing(path, record_type_of(CreditorPayment), context, must_be_current=True)
         self._clock = context.clock
 
     async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
@@ -49,7 +50,7 @@ class PaymentLookup:
     async def find_by_reference(self, payments: Sequence[NewCreditorPayment]) -> list[CreditorPayment]:
         """All rows with a reference of one of *payments*, of any creditor: a row need not state its creditor."""
         references = {payment.creditor_payment_reference for payment in payments}
-        pager = KeysetPager(self._listing, _has_reference_of(payments))
+        pager = KeysetPager(self._listing, _has_reference_of(payments), priority=Priority.SINGLE)
         found: list[CreditorPayment] = []
         async with aclosing(pager.records()) as rows:
             async for row in rows:

@@ -72,9 +72,9 @@ class Reconciler:
     ) -> None:
         document = filter_document(where)
         self._where = Condition(document) if document else None
-        self._payouts = Listing(payouts.path, record_type_of(Payout), context)
+        self._payouts = Listing(payouts.path, record_type_of(Payout), context, must_be_current=True)
         rows = record_type_of(_SpecificationRow, is_projected=True)
-        self._specifications = Listing(specifications.path, rows, context)
+        self._specifications = Listing(specifications.path, rows, context, must_be_current=True)
         self._context = context
         self._ready: deque[_Batch] = deque()
         self._last_id: str | None = None

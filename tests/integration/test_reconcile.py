@@ -607,3 +607,13 @@ async def test_a_closed_client_raises(start_sandbox: StartSandbox, connect: Conn
     await amili.aclose()
     with pytest.raises(ConfigurationError, match="not open"):
         await anext(found)
+
+
+@pytest.mark.parametrize("path", [PAYOUTS, SPECIFICATIONS])
+async def test_nothing_is_compared_with_a_cached_page(path: str, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A page from a cache can lack rows, so it is an error and never a difference."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    sandbox.fail(ServerTrouble(headers={"Age": "30"}), times=None, path=f"/{path}")
+    with pytest.raises(UnreadableResponse, match="answered from a cache"):
+        await reconcile(amili)

@@ -114,11 +114,7 @@ ODD_VALUES: tuple[Any, ...] = ("\ud800", "\0", [], {}, [[None]], "\u0662\u0660\u
 ODD_PAYLOADS: tuple[Any, ...] = ({"\ud800": "\udfff"}, ["\ud800"], [GOOD, "\ud800"], "\ud800", [[[]]])
 BODIES = (
     *(RAW.replace("100.1", amount).encode() for amount in AMOUNTS),
-    *(
-        json.dumps(GOOD | {name: value}).encode()
-        for name in GOOD
-        for value in ODD_VALUES
-    ),
+    *(json.dumps(GOOD | {name: value}).encode() for name in GOOD for value in ODD_VALUES),
     *(
         json.dumps(GOOD | {name: 1}).encode()
         for name in ("\ud800", "\0", "", "$a", "a.b", "creditor_payment_reference")

@@ -1,12 +1,11 @@
 """`amili get`: one record, as a list of its fields or as JSON."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from amili_async.cli.connect import open_client
-from amili_async.cli.console import PlainConsole
+from amili_async.cli.console import PlainConsole, write_bytes
 from amili_async.cli.exit_codes import run
 from amili_async.cli.options import JsonOption, ResourceName, SandboxOption
 from amili_async.cli.resources import find_resource
@@ -32,8 +31,7 @@ def get_record(
         async with open_client(sandbox=sandbox) as amili:
             record = await entry.of(amili).get(id, into=dict)
         if json:
-            sys.stdout.buffer.write(FORMATS[".ndjson"](None, None).encode([record]))
-            sys.stdout.buffer.flush()
+            write_bytes(FORMATS[".ndjson"](None, None).encode([record]))
         else:
             PlainConsole().print(list_fields(as_document(record)))
 

@@ -96,7 +96,7 @@ def register_payments(
 
 def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[ReportedOutcome]:
     if is_json:
-        return RowReporter(counts, encode=ReportedOutcome.encode, needs_reader=True)
+        return RowReporter(ReportedOutcome.encode, header=b"", summarize=counts.summarize, needs_reader=True)
 
     def print_table(console: PlainConsole, kept: Sequence[ReportedOutcome]) -> None:
         print_problems(console, kept)
@@ -105,9 +105,7 @@ def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[Report
         console.print(Text(counts.summarize()), soft_wrap=True)
 
     return TableReporter(
-        counts,
-        needs_attention=lambda reported: counts.total == 1 or reported.section in ADVICE,
-        print_table=print_table,
+        needs_attention=lambda reported: counts.total == 1 or reported.section in ADVICE, print_table=print_table
     )
 
 
@@ -130,7 +128,6 @@ def _read(file: str | None, texts: Mapping[str, str]) -> tuple[PaymentRow, ...]:
 
 
 def _reject(faults: Sequence[str]) -> None:
-    """Print the faults and exit, if there are any."""
     for fault in faults[:MAX_FAULTS]:
         print_error(fault)
     if len(faults) > MAX_FAULTS:
@@ -171,8 +168,10 @@ async def _register(
                 report_progress(0, len(rows), None)
                 outcomes = amili.creditor_payments.create_many(payments, concurrency=concurrency)
                 async for outcome in await stack.enter_async_context(aclosing(outcomes)):
+                    reported = ReportedOutcome(line=rows[counts.reported].line, outcome=outcome)
+                    counts.add(reported)
                     with _requiring_stdout():
-                        report.add(ReportedOutcome(line=rows[counts.reported].line, outcome=outcome))
+                        report.add(reported)
                     report_progress(counts.reported, len(rows), None)
     finally:
         # Without any outcome the error is the whole report.

@@ -12,10 +12,10 @@ from amili_async.cli.connect import name_source, open_client
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
 from amili_async.cli.options import SandboxOption, WhereOption, parse_where_option
 from amili_async.cli.progress import show_progress
-from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_page import render_page
 from amili_async.cli.reports.reconciliation_rows import CsvRows, JsonRows
 from amili_async.cli.reports.reconciliation_table import print_report
+from amili_async.cli.reports.reconciliation_words import Overview
 from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
@@ -45,7 +45,7 @@ def reconcile_payouts(
         condition, overview = parse_where_option(where), Overview()
         report = _choose_reporter(overview, json=json, csv=csv)
         kept: list[Reconciliation] = []
-        receivers = (report.add, kept.append) if html else (report.add,)
+        receivers = (overview.add, report.add, *([kept.append] if html else ()))
         if html:
             _check_page(html)
         try:
@@ -73,9 +73,8 @@ def _choose_reporter(overview: Overview, *, json: bool, csv: bool) -> Reporter[R
         raise ConfigurationError("--json and --csv cannot be combined: stdout holds one of them")
     if json or csv:
         rows = JsonRows() if json else CsvRows()
-        return RowReporter(overview, encode=rows.encode, header=rows.header)
+        return RowReporter(rows.encode, header=rows.header, summarize=overview.summarize)
     return TableReporter(
-        overview,
         needs_attention=lambda reconciliation: not reconciliation.agrees,
         print_table=lambda console, differing: print_report(console, overview, differing),
     )

@@ -40,12 +40,13 @@ class OutcomeKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-_HEADINGS: dict[str, str] = {
+HEADINGS: dict[str, str] = {
     OutcomeKind.FOUND: "already registered",
     OutcomeKind.TAKEN: "with a taken reference",
     OutcomeKind.TWICE: "registered more than once",
     OutcomeKind.NOT_SENT: "not sent",
 }
+"""The headings of sections that are not named like their kind."""
 ADVICE: dict[str, str] = {
     OutcomeKind.TWICE: "several identical payments are registered; nothing was sent. Ask Amili to cancel all but one.",
     OutcomeKind.UNKNOWN: "it may be registered. Wait some minutes, then run the same command again with the same "
@@ -142,17 +143,12 @@ class OutcomeCounts:
     def summarize(self) -> str:
         """`57 payments: 54 registered, 2 already registered, 1 rejected`, with the source."""
         summary = show_count(self.total, "payment")
-        parts = [f"{self._counts[each]:,} {name_section(each)}" for each in _SECTIONS if self._counts[each]]
+        parts = [f"{self._counts[each]:,} {HEADINGS.get(each, each)}" for each in _SECTIONS if self._counts[each]]
         if parts:
             summary += f": {', '.join(parts)}"
         if missing := self.total - self.reported:
             summary += f"; the outcome of {missing:,} is unknown"
         return f"{summary} ({self._source})" if self.total and self._source else summary
-
-
-def name_section(section: str) -> str:
-    """The heading of a section."""
-    return _HEADINGS.get(section, section)
 
 
 def _describe_created(created: CreatedPayment) -> str:

@@ -5,20 +5,12 @@ Invariant: a row is flushed before the next result is awaited, so an interrupted
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-from amili_async.cli.console import PlainConsole
+from amili_async.cli.console import PlainConsole, write_bytes
 from amili_async.cli.exit_codes import print_error, silence_stdout
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
-
-
-class Summary(Protocol[T_contra]):
-    """Counts results and puts the counts in one sentence."""
-
-    def add(self, result: T_contra, /) -> None: ...
-    def summarize(self) -> str: ...
 
 
 class TableReporter(Generic[T]):
@@ -28,19 +20,13 @@ class TableReporter(Generic[T]):
     """Whether it writes to a terminal while the command runs, where a progress bar would collide with it."""
 
     def __init__(
-        self,
-        summary: Summary[T],
-        *,
-        needs_attention: Callable[[T], bool],
-        print_table: Callable[[PlainConsole, Sequence[T]], None],
+        self, *, needs_attention: Callable[[T], bool], print_table: Callable[[PlainConsole, Sequence[T]], None]
     ) -> None:
-        self._summary = summary
         self._needs_attention = needs_attention
         self._print_table = print_table
         self._kept: list[T] = []
 
     def add(self, result: T) -> None:
-        self._summary.add(result)
         if self._needs_attention(result):
             self._kept.append(result)
 
@@ -59,23 +45,19 @@ class RowReporter(Generic[T]):
     """Writes each result to stdout at once; stdout holds nothing else, and the summary is printed on stderr."""
 
     def __init__(
-        self, summary: Summary[T], *, encode: Callable[[T], bytes], header: bytes = b"", needs_reader: bool = False
+        self, encode: Callable[[T], bytes], *, header: bytes, summarize: Callable[[], str], needs_reader: bool = False
     ) -> None:
         self.occupies_terminal = sys.stdout.isatty()
-        self._summary = summary
-        self._encode = encode
-        self._header = header
-        self._needs_reader = needs_reader
-        self._has_reader = True
+        self._encode, self._header, self._summarize = encode, header, summarize
+        self._needs_reader, self._has_reader = needs_reader, True
 
     def add(self, result: T) -> None:
-        self._summary.add(result)
         self._write(self._encode(result))
 
     def finish(self, *, is_quiet: bool = False) -> None:
         self._write(b"")
         if not is_quiet and self._has_reader:
-            print_error(self._summary.summarize())
+            print_error(self._summarize())
 
     def fail(self) -> None:
         """Everything is written already."""
@@ -84,8 +66,7 @@ class RowReporter(Generic[T]):
         """Write while stdout has a reader; without one raise, or continue for the sake of the exit code."""
         if self._has_reader:
             try:
-                sys.stdout.buffer.write(self._header + row)
-                sys.stdout.buffer.flush()
+                write_bytes(self._header + row)
             except BrokenPipeError:
                 if self._needs_reader:
                     raise

@@ -281,11 +281,7 @@ def test_a_date_is_not_guessed(name: str) -> None:
         ("amount", "0.00", "amount must be more than zero"),
         ("amount", "10000000000000", "amount must have at most two decimals and thirteen digits before them"),
         ("bank_transaction_date", "", "bank_transaction_date is missing"),
-        (
-            "bank_transaction_date",
-            "0001-01-01T00:00:00+05:00",
-            "bank_transaction_date: the datetime is outside",
-        ),
+        ("bank_transaction_date", "0001-01-01T00:00:00+05:00", "bank_transaction_date: the datetime is outside"),
         ("creditor_payment_reference", CASE, "creditor_payment_reference looks like an id or a date"),
         ("creditor_payment_reference", "hemlig\x1b", "creditor_payment_reference must have no blanks"),
         ("creditor_payment_reference", "x" * 256, "creditor_payment_reference must have .* at most 255 characters"),

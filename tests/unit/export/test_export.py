@@ -16,9 +16,11 @@ from amili_async.export import export, start
 from amili_async.export.export import STREAM_BATCH
 from amili_async.export.files import find_paths
 from amili_async.export.journal import release
-from amili_async.export.spool import Spool, open_spool
+from amili_async.export.spool import Frame, Spool, open_spool
 from tests.support.clocks import settle
-from tests.support.export_records import LINE
+from tests.support.export_records import make_line
+
+LINE = make_line(1)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -170,7 +172,7 @@ async def test_the_spool_of_a_killed_stream_is_replaced(tmp_path: Path) -> None:
     """Rows of an export that cannot be resumed are discarded by the next one."""
     spool = open_spool(tmp_path / "a.csv.part")
     spool.clear()
-    spool.append(bytes(12), 1, b"lost")
+    spool.append(bytes(12), Frame(1, b"lost"))
     spool.close()
     assert (await export(lines(2), tmp_path / "a.csv")).rows == 2
     assert names_in(tmp_path) == ["a.csv"]

@@ -36,7 +36,7 @@ def test_a_reopened_spool_holds_what_the_noted_length_covers(
     spool.clear()
     for number in order:
         lengths.append(spool.length)
-        spool.append(key(number), number, b"x" * number)
+        spool.append(key(number), Frame(number, b"x" * number))
     lengths.append(spool.length)
     spool.flush()
     spool.close()
@@ -47,18 +47,18 @@ def test_a_reopened_spool_holds_what_the_noted_length_covers(
     kept = sorted(order[:noted])
     assert list(again.frames()) == [Frame(number, b"x" * number) for number in kept]
     assert (again.rows, again.length, path.stat().st_size) == (sum(kept), lengths[noted], lengths[noted])
-    again.append(key(99), 1, b"more")
+    again.append(key(99), Frame(1, b"more"))
     assert list(again.frames())[-1] == Frame(1, b"more")
     again.close()
 
 
 def test_frames_past_a_length_are_cut_off(spool: Spool) -> None:
     """Cutting removes whole frames, and frames appended afterwards follow the others."""
-    spool.append(key(1), 2, b"one")
+    spool.append(key(1), Frame(2, b"one"))
     length = spool.length
-    spool.append(key(2), 3, b"two")
+    spool.append(key(2), Frame(3, b"two"))
     spool.cut(length)
-    spool.append(key(3), 4, b"three")
+    spool.append(key(3), Frame(4, b"three"))
     assert [frame.payload for frame in spool.frames()] == [b"one", b"three"]
     assert spool.rows == 6
     spool.remove()
@@ -68,14 +68,14 @@ def test_short_writes_are_continued(spool: Spool, monkeypatch: pytest.MonkeyPatc
     """A write that takes a part of the bytes is followed by writes of the others."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, content: write(fd, bytes(content[:3])))
-    spool.append(key(1), 2, b"quite a few bytes")
+    spool.append(key(1), Frame(2, b"quite a few bytes"))
     assert list(spool.frames()) == [Frame(2, b"quite a few bytes")]
     spool.remove()
 
 
 def test_a_spool_that_lost_rows_is_rejected(spool: Spool, tmp_path: Path) -> None:
     """A file that is shorter than the noted length, or has other content, is not reopened."""
-    spool.append(key(1), 2, b"one")
+    spool.append(key(1), Frame(2, b"one"))
     with pytest.raises(ConfigurationError, match=r"a\.csv\.part lacks rows"):
         spool.reopen(spool.length + 1)
     (tmp_path / "a.csv.part").write_bytes(b"x" * 1000)
