@@ -406,6 +406,6 @@ def test_a_single_change_is_found(
     ],
 )
 def test_a_gap_is_what_is_stated_minus_what_is_found(stated: Any, found: Any, gap: Any) -> None:
-    """A gap of two counts is a whole number, one of amounts keeps every digit, and without two numbers there is none."""
+    """A gap of counts is a whole number, one of amounts keeps every digit, and without two numbers there is none."""
     difference = Difference(kind=DifferenceKind.TOTAL, payout=PAYOUT, stated=stated, found=found)
     assert (difference.gap, type(difference.gap)) == (gap, type(gap))
