@@ -282,7 +282,7 @@ async def test_payments_registered_twice_by_two_processes_are_reported(
 
 @pytest.mark.parametrize("age", ["1", "86400", "soon"])
 async def test_a_cached_look_up_proves_nothing(age: str, start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A payment whose look-up a cache answered is not sent, and the error says so; every GET asks for no cache."""
+    """A payment whose look-up a cache answered is not sent, and the error reports it; every GET asks for no cache."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     sandbox.fail(Fault(headers={"Age": age}), times=None, method="GET", path=f"/{PAYMENTS}")

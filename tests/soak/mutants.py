@@ -2,7 +2,7 @@
 
     python3 -m tests.soak.mutants --seed 1 --count 150 [--module _wire/retry] [--list] [--jobs 2]
 
-The same seed chooses the same mutants as long as the files are the same. A mutant is killed when a test about its
+The same seed chooses the same mutants of the same lines. A mutant is killed when a test about its
 module fails or does not end in time. Exit code 1: a survivor that `EXPLAINED` does not explain.
 
 Invariant: the working tree is only read. Each job has a copy of it in a temporary directory, and each mutant a process
@@ -11,7 +11,6 @@ forked from one that has imported the libraries, but nothing of the package.
 
 import argparse
 import os
-import random
 import shutil
 import signal
 import sys
@@ -21,6 +20,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -75,7 +75,7 @@ def choose(seed: int, count: int, module: str) -> list[Mutant]:
     paths = [path for folder in FOLDERS for path in sorted((ROOT / PACKAGE / folder).rglob("*.py"))]
     names = [str(path.relative_to(ROOT)) for path in paths]
     mutants = [each for name in names if module in name for each in mutants_of(name, (ROOT / name).read_bytes())]
-    random.Random(seed).shuffle(mutants)
+    mutants.sort(key=lambda mutant: _draw(seed, mutant))
     seen: Counter[tuple[str, str]] = Counter()
     ranks = {}
     for mutant in mutants:
@@ -85,15 +85,22 @@ def choose(seed: int, count: int, module: str) -> list[Mutant]:
     return sorted(mutants, key=ranks.__getitem__)[:count]
 
 
+def _draw(seed: int, mutant: Mutant) -> bytes:
+    """A random place that depends on nothing but the mutant, so that other changes of the file keep the sample."""
+    text = f"{seed} {mutant.path} {mutant.kind} {mutant.before} {mutant.after}"
+    return blake2b(text.encode(), digest_size=8).digest()
+
+
 def _folder(mutant: Mutant) -> str:
     return mutant.path.split("/")[1]
 
 
 def tests_of(path: str) -> list[str]:
-    """The test files about a module: its own, those of its folder, then properties and integration."""
+    """The test files about a module: its own, those of its folder, of every module, then properties and integration."""
     _, folder, *rest = Path(path).parts
     unit = ROOT / "tests/unit" / folder.strip("_")
     wanted = [unit / f"test_{Path(rest[-1]).stem}.py", *sorted(unit.rglob("test_*.py"))]
+    wanted += sorted(unit.parent.glob("test_*.py"))
     for kind in ("properties", "integration"):
         wanted += [file for name in FOLDERS[folder] for file in sorted((ROOT / "tests" / kind).glob(f"test_{name}.py"))]
     return list(dict.fromkeys(str(file.relative_to(ROOT)) for file in wanted if file.exists()))

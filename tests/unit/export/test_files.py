@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,22 @@ def test_an_export_is_resumable_while_its_state_exists(tmp_path: Path) -> None:
     find_paths(path).state.touch()
     assert is_resumable(path)
     assert not is_resumable(tmp_path / f"{'x' * 300}.csv")
+
+
+def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is synced with all of its content, then renamed, then the directory is synced: a crash shows no part."""
+    path, calls = tmp_path / "a.html", []
+    sync, replace = os.fsync, os.replace
+
+    def record_sync(number: int) -> None:
+        calls.append(("directory", 0) if stat.S_ISDIR(os.fstat(number).st_mode) else ("file", os.fstat(number).st_size))
+        sync(number)
+
+    def record_rename(old: Path, new: Path) -> None:
+        calls.append(("rename", 0))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(os, "replace", record_rename)
+    write_file(path, b"new")
+    assert calls == [("file", 3), ("rename", 0), ("directory", 0)]
