@@ -65,7 +65,9 @@ def read_ids(paths: ExportPaths, file_format: Format) -> list[str]:
 def _changed(paths: ExportPaths) -> ExportFailed:
     """Raised outside the handler of the format's error, which may quote a row and would show in the traceback."""
     return ExportFailed(
-        f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}", path=paths.given
+        f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}",
+        path=paths.given,
+        can_resume=False,
     )
 
 
@@ -83,7 +85,9 @@ def commit(journal: Journal, finished: FinishedExport, *, is_partial: bool) -> N
             rename(paths.whole, target)
         elif size_of(target) != finished.size:
             raise ExportFailed(
-                f"{paths.given} was changed before its export was finished: {START_AGAIN}", path=paths.given
+                f"{paths.given} was changed before its export was finished: {START_AGAIN}",
+                path=paths.given,
+                can_resume=False,
             )
         # After the rename: a manifest describes the file beside it, and until then that is the older one.
         save(manifest, finished, like=target)

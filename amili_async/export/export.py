@@ -129,6 +129,7 @@ def _check_distinct(seen: SeenIds, path: Path) -> None:
             "the export; export the resource, without a sort, to get each record once",
             path=path,
             record_id=duplicate,
+            can_resume=False,
         )
 
 

@@ -108,7 +108,9 @@ def raising_export_failed(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExportFailed(f"{path} cannot be written: {error.strerror or error}", path=path) from error
+        # EIO: the disk or the spool is damaged, and stays so.
+        message, can_resume = f"{path} cannot be written: {error.strerror or error}", error.errno != errno.EIO
+        raise ExportFailed(message, path=path, can_resume=can_resume) from error
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -157,7 +157,8 @@ def _finish(
     state, paths = journal.state, journal.paths
     # Compared before the file is made: nothing else notices that a file system has lost a part of the spool.
     if journal.spool.rows != extraction.manifest.rows:
-        raise ExportFailed(f"{paths.spool} lacks rows of the export: {START_AGAIN}", path=paths.given)
+        message = f"{paths.spool} lacks rows of the export: {START_AGAIN}"
+        raise ExportFailed(message, path=paths.given, can_resume=False)
     base = paths.target if state.since else None
     rows, size = build_file(paths, journal.spool, file_format, base=base, removed=removed)
     manifest = Raw(extraction.manifest.to_json().encode())
