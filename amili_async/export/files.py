@@ -98,7 +98,7 @@ def _resolve(path: Path) -> Path:
 def is_resumable(path: Path) -> bool:
     """Whether an export to *path* is unfinished and can be resumed; False also if its state cannot be found."""
     with suppress(OSError, ExportFailed):
-        return find_paths(path).state.exists()
+        return size_of(find_paths(path).state) is not None
     return False
 
 
@@ -145,7 +145,7 @@ def create_file(path: Path, *, like: Path | None) -> Iterator[BinaryIO]:
     """
     remove(path)
     # The umask, which cannot be read without changing it for all threads, shows in the mode of a file that is created
-    # with all permissions. Whoever opens it within that moment may read the target, too, which does not exist yet.
+    # with all permissions. A user who opens it within that moment may read the target, too.
     is_private = like is None or like.exists()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFELY
     with os.fdopen(os.open(path, flags, 0o600 if is_private else 0o666), "wb") as file:

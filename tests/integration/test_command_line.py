@@ -304,7 +304,7 @@ async def test_an_export_reports_rounded_amounts(tmp_path: Path) -> None:
     async with Sandbox(specifications=500, rate_limit=None) as sandbox:
         row = sandbox.rows("finance--payout-specifications")[300]["_id"]
         sandbox.update("finance--payout-specifications", row, {"amount": Decimal("-8.5265128291212022E-14")})
-        for suffix, ending in (("csv", ""), ("parquet", "; 1 amount rounded to six decimals; .*")):
+        for suffix, ending in (("csv", ""), ("parquet", "; 1 amount rounded to six decimals, .*")):
             result = await amili_on(sandbox, "export", "specifications", "-o", str(tmp_path / f"a.{suffix}"))
             assert result.exit_code == 0
             assert re.fullmatch(f"500 specifications in .*a.{suffix}{ending}\n", result.stderr)

@@ -97,8 +97,8 @@ def _advise(error: BaseException, output: Path) -> str:
 def _conclude(exported: ExportResult, entry: ResourceEntry, *, is_quiet: bool) -> int | None:
     if exported.manifest is None and exported.drifted:
         print_error(
-            f"{exported.path} may miss some {entry.name}, because rows were inserted or deleted during the export; export "
-            "again, without --sort if the order does not matter"
+            f"{exported.path} may miss some {entry.name}, because rows were inserted or deleted during the export; "
+            "export again, without --sort if the order does not matter"
         )
         return PROBLEM
     if not is_quiet:
@@ -111,13 +111,9 @@ def _describe(exported: ExportResult, entry: ResourceEntry) -> str:
     if exported.changed is not None:
         parts.append(f"{exported.changed:,} of them new or changed")
     if exported.rounded:
-        parts.append(
-            f"{show_count(exported.rounded, 'amount')} rounded to six decimals; .csv and .ndjson keep every digit"
-        )
+        parts.append(f"{show_count(exported.rounded, 'amount')} rounded to six decimals, which .csv and .ndjson keep")
     if exported.manifest is None:
-        parts.append(
-            "no complete extract: with --sort, records that change their place during the export can be missing"
-        )
+        parts.append("no complete extract: with --sort, rows that change during the export can be missing unnoticed")
     if exported.manifest is not None and exported.drifted:
         parts.append(
             "rows were inserted or deleted during the export; each that existed throughout is in the file once"
