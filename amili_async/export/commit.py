@@ -77,7 +77,7 @@ def commit(journal: Journal, finished: FinishedExport, *, is_partial: bool) -> N
     Each step may have been done by an export that was killed afterwards.
     """
     paths = journal.paths
-    target, manifest = (paths.partial, paths.partial_manifest) if is_partial else (paths.target, paths.manifest)
+    target = paths.partial if is_partial else paths.target
     with raising_export_failed(paths.given):
         if size_of(paths.whole) == finished.size:
             # Again: the target may have been created since the export began.
@@ -90,7 +90,7 @@ def commit(journal: Journal, finished: FinishedExport, *, is_partial: bool) -> N
                 can_resume=False,
             )
         # After the rename: a manifest describes the file beside it, and until then that is the older one.
-        save(manifest, finished, like=target)
+        save(target.with_name(f"{target.name}.manifest.json"), finished, like=target)
         journal.discard()
 
 

@@ -58,11 +58,6 @@ class ExportPaths(Struct, frozen=True, kw_only=True):
         """The file of an extraction that lacks rows, which never becomes the target; its manifest is beside it."""
         return self._with_suffix("partial")
 
-    @property
-    def partial_manifest(self) -> Path:
-        """What the export of the partial file did."""
-        return self._with_suffix("partial.manifest.json")
-
     def _with_suffix(self, suffix: str) -> Path:
         return self.target.with_name(f"{self.target.name}.{suffix}")
 
