@@ -247,11 +247,13 @@ class ExtractionInterrupted(AmiliError):
 
 
 class ExportFailed(AmiliError):
-    """A file could not be written, or a value does not fit its format. The export of a resource can be resumed."""
+    """A file could not be written, or a value does not fit its format. What was written of a resource is kept."""
 
-    def __init__(self, message: str, *, path: Path, record_id: str | None = None) -> None:
+    def __init__(self, message: str, *, path: Path, record_id: str | None = None, can_resume: bool = True) -> None:
         super().__init__(message)
         self.path = path
         """The file, as the caller named it."""
         self.record_id = record_id
         """The `_id` of the record that does not fit; `None` for a failure of the file."""
+        self.can_resume = can_resume
+        """Whether `resume` can help; not if it meets the same record, or the same damaged file, again."""

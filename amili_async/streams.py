@@ -44,6 +44,11 @@ class Stream(Generic[T]):
         self.drifted = False
         """Whether rows were inserted or deleted during an iteration, so that some may be missing or repeated."""
 
+    @property
+    def record(self) -> type[T]:
+        """The type of its records."""
+        return self._listing.record_type.record
+
     def __repr__(self) -> str:
         return f"Stream({self._listing.path}, total={self.total}, drifted={self.drifted})"
 

@@ -91,7 +91,7 @@ def register_payments(
         run(_show_plan(rows))
     counts = OutcomeCounts(len(rows), source)
     report = _choose_reporter(counts, is_json=json)
-    run(_register(rows, counts, report, concurrency=concurrency, sandbox=sandbox), advice=lambda: WAIT_AND_RUN_AGAIN)
+    run(_register(rows, counts, report, concurrency=concurrency, sandbox=sandbox), advice=lambda _: WAIT_AND_RUN_AGAIN)
 
 
 def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[ReportedOutcome]:
