@@ -19,7 +19,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from amili_async.cli.values import printable, show_count
+from amili_async.cli.console import printable
+from amili_async.cli.values import show_count
 from amili_async.errors import ConfigurationError
 from amili_async.models import NewCreditorPayment, parse_date
 
@@ -70,7 +71,7 @@ def read_bytes(name: str) -> bytes:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         what = "standard input" if name == "-" else name
-        raise ConfigurationError(f"{what} cannot be read: {error.strerror or type(error).__name__}") from None
+        raise ConfigurationError(f"{what} cannot be read: {error.strerror or 'it is closed'}") from None
 
 
 def parse_payments(content: bytes) -> PaymentFile:

@@ -73,8 +73,8 @@ def register_payments(
     """
     values = (creditor, case, invoice_number, amount, bank_date, reference, registered)
     texts = {name: text for name, text in zip(_OPTIONS, values, strict=True) if text is not None}
-    source = name_source(sandbox=sandbox)
     try:
+        source = name_source(sandbox=sandbox)
         if dry_run and json:
             raise ConfigurationError("--dry-run and --json cannot be combined: unsent payments have no outcome")
         rows = _read(file, texts)
