@@ -24,7 +24,7 @@ def prepare_streams() -> None:
         if getattr(sys, name) is None:
             # The lowest free descriptor is the closed one, so no file or socket takes its number. It is opened for
             # writing, stdin too, so that a command that reads it raises instead of finding an empty input.
-            setattr(sys, name, open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
