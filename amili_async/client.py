@@ -11,6 +11,7 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_count, check_page_size
+from amili_async._wire.iteration import Iteration
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
@@ -187,9 +188,10 @@ class AmiliClient:
         hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters, or if a
         payout differs in another way each time that it is fetched.
         """
-        return Reconciler(
+        reconciler = Reconciler(
             where, payouts=self.payouts, specifications=self.payout_specifications, context=self._context
-        ).reconciliations()
+        )
+        return Iteration(reconciler.reconciliations())
 
     def _check_open(self) -> None:
         if self._loop is None:

@@ -10,7 +10,7 @@ import pytest
 
 from amili_async import AmiliClient, Reconciliation, field
 from amili_async.conditions import Where
-from amili_async.errors import ClientClosed, ConfigurationError, ServerFault, UnreadableResponse
+from amili_async.errors import ClientClosed, ConfigurationError, Forbidden, ServerFault, UnreadableResponse
 from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
@@ -617,3 +617,34 @@ async def test_nothing_is_compared_with_a_cached_page(path: str, start_sandbox: 
     sandbox.fail(ServerTrouble(headers={"Age": "30"}), times=None, path=f"/{path}")
     with pytest.raises(UnreadableResponse, match="answered from a cache"):
         await reconcile(amili)
+
+
+async def test_a_reconciliation_that_was_cut_off_does_not_look_finished(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A loop that continues after a timeout around `anext` gets an error, not the end of the payouts."""
+    sandbox = await start_sandbox(payouts=250)
+    amili = await connect(sandbox)
+    found = amili.reconcile()
+    sandbox.fail(ServerTrouble(hang=True), path=f"/{SPECIFICATIONS}")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(found), 0.1)
+    with pytest.raises(ClientClosed, match="cut off by CancelledError"):
+        await anext(found)
+
+
+async def test_a_reconciliation_that_has_failed_does_not_look_finished(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A loop that continues after an error gets an error, not the end of the payouts; a complete one ends for good."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    found = amili.reconcile()
+    sandbox.fail(ServerTrouble(status=403), path=f"/{SPECIFICATIONS}")
+    with pytest.raises(Forbidden):
+        await anext(found)
+    with pytest.raises(ClientClosed, match="cut off by Forbidden"):
+        await anext(found)
+    complete = amili.reconcile()
+    assert len([each async for each in complete]) == 5
+    assert [each async for each in complete] == []
