@@ -46,6 +46,11 @@ def count_payments_in_flight(payments: Any) -> int:
     return len(creator._in_flight)
 
 
+def make_current_id(amili: AmiliClient) -> str:
+    """An id that a server makes at this moment of the client's clock."""
+    return f"{int(amili._context.clock.wall()):08x}{1:016x}"
+
+
 async def send(amili: AmiliClient, request: Request) -> Response:
     """The response to a request, through token, rate limiter and retries."""
     return await amili._call(request)
