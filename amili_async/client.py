@@ -181,12 +181,12 @@ class AmiliClient:
         Counts and sums per article are compared with the payout's `summary`, the sums of all with its totals, each
         specification's `amount + vat_amount` with its `total_amount`, and its creditor, currency and category with
         the payout's, all exactly. Differences are fetched again five seconds later before they are reported, since
-        payouts and specifications are neither read nor booked at one moment. *where* selects payouts. Without it,
-        specifications that name a payout which does not exist are found too, as a `Reconciliation` without a payout.
+        payouts and specifications are neither read nor booked at one moment; a payout that differs in another way each
+        time, because it is being booked on, is `unsettled`: compare it again later. *where* selects payouts. Without
+        it, specifications that name a payout which does not exist are found too, as a `Reconciliation` without one.
 
         Cost: one request per hundred payouts and one per hundred specifications; memory holds the sums of some two
-        hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters, or if a
-        payout differs in another way each time that it is fetched.
+        hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters.
         """
         reconciler = Reconciler(
             where, payouts=self.payouts, specifications=self.payout_specifications, context=self._context

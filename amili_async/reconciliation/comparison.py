@@ -133,6 +133,9 @@ class Reconciliation(Struct, frozen=True, gc=False, kw_only=True):
     """The sums over its specifications, per article; those without an article have the empty name."""
     differences: tuple[Difference, ...]
     """All differences; empty if everything agrees."""
+    unsettled: bool = False
+    """Whether it differed in another way each time it was compared, as a payout does that is being booked on; the
+    differences are those of the last time, and need not last."""
 
     @property
     def agrees(self) -> bool:
