@@ -5,6 +5,7 @@ Invariant: a returned payment is registered exactly once; one that raises is not
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -206,3 +207,26 @@ async def test_a_list_over_such_a_connection_can_be_repeated_until_it_is_complet
                 assert ids.setdefault(payment.creditor_payment_reference, outcome.id) == outcome.id
     assert len(ids) == many
     assert count_rows(connection.sandbox) == Counter(ids.keys())
+
+
+async def test_a_payment_is_sent_over_no_idle_connection(
+    connection: DroppingConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that was idle for more than a second may be closing: a POST makes another, and a GET reuses it."""
+    idle = 0.0
+    monkeypatch.setattr("aiohttp.connector.monotonic", lambda: time.monotonic() + idle)
+    await connection.open(clock=SystemClock())
+    made: list[float] = []
+
+    def note() -> bool:
+        made.append(idle)
+        return False
+
+    connection.proxy.closes_new = note
+    payments = connection.amili.creditor_payments
+    for payment, seconds in zip(make_payments(4), (0.0, 1.5, 0.5, 1.5), strict=True):
+        idle += seconds
+        assert not (await payments.create(payment)).was_found
+        assert await payments.find(payment) is not None
+    assert made == [0.0, 1.5, 3.5]
+    assert count_rows(connection.sandbox).total() == 4

@@ -37,7 +37,7 @@ def running_iterations(amili: AmiliClient) -> Set[object]:
 def count_connections_in_use(amili: AmiliClient) -> int:
     """Connections of the client's pool on which a request is in flight."""
     pool: Any = amili._session._session
-    return 0 if pool is None else len(pool.connector._acquired)
+    return 0 if pool is None else len(pool.connector._acquired) + len(pool.connector.posts._acquired)
 
 
 def count_payments_in_flight(payments: Any) -> int:
