@@ -90,8 +90,9 @@ class BatchRegistration:
         self._context.running.add(self)
         try:
             while True:
-                self._wanted.set()
                 self._start_lookup()
+                if not self._window.is_ready:  # else each waiting payment would wake, and find itself not wanted
+                    self._wanted.set()
                 outcome = await self._window.take()
                 if outcome is not None:
                     self._wanted.clear()
