@@ -392,3 +392,16 @@ def test_a_single_change_is_found(
     rows = [line(number, *each) for number, each in enumerate(contents)]
     found = reconcile_payout(*change((payout_of(rows), rows), chance))
     assert not all(each.is_noise for each in found.differences)
+
+
+@pytest.mark.parametrize(
+    "text", ["1E100000000", "1E-100000000", "-1E999999999999999999", "0E100000000", "0E-100000000"]
+)
+def test_an_absurd_exponent_gives_no_number_its_digits(text: str) -> None:
+    """Such an amount is none, and such a zero is zero: neither sums nor differences have more digits than money."""
+    amount = Decimal(text)
+    found = reconcile_payout(replace(EXACT, amount=amount), changed(1, amount=amount, total_amount=amount))
+    assert len(f"{found.sums.amount:f}{found.sums.total_amount:f}") < 40
+    assert not found.agrees
+    for difference in found.differences:
+        assert all(len(str(side)) < 40 for side in (difference.stated, difference.found, difference.gap))
