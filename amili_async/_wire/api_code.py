@@ -7,7 +7,7 @@ so the usual names are tried, and `ApiCodeCredentials` accepts others.
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -28,22 +28,17 @@ _EARLIEST_DATE = 1_000_000_000
 """Seconds since 1970 (2001): a smaller number in a field of `_EXPIRY_NAMES` is a lifetime."""
 
 
+Send: TypeAlias = Callable[[Request, Callable[[], str]], Awaitable[Response]]
+
+
 class ApiCodeExchange:
     """A token source: each call sends the JWT of *credentials* and returns the token of the response.
 
     *send* sends a request with a credential that it creates anew for each attempt.
     """
 
-    def __init__(
-        self,
-        credentials: ApiCodeCredentials,
-        *,
-        send: Callable[[Request, Callable[[], str]], Awaitable[Response]],
-        clock: Clock,
-    ) -> None:
-        self._credentials = credentials
-        self._send = send
-        self._clock = clock
+    def __init__(self, credentials: ApiCodeCredentials, *, send: Send, clock: Clock) -> None:
+        self._credentials, self._send, self._clock = credentials, send, clock
 
     async def __call__(self) -> Token:
         """Fetch a token; `AuthenticationError` where the API rejects the JWT or responds without a token."""
@@ -89,12 +84,10 @@ def read_token(response: Response, credentials: ApiCodeCredentials, *, now: floa
 
 
 def _find_lifetime(answer: Mapping[str, Any], value: str, credentials: ApiCodeCredentials, *, now: float) -> float:
-    lifetime_names = (credentials.lifetime_name,) if credentials.lifetime_name else _LIFETIME_NAMES
-    lifetime = _as_seconds(_first(answer, lifetime_names))
-    if lifetime is not None:
+    names = (credentials.lifetime_name,) if credentials.lifetime_name else _LIFETIME_NAMES
+    if (lifetime := _as_seconds(_first(answer, names))) is not None:
         return lifetime
-    expiry = _as_timestamp(_first(answer, _EXPIRY_NAMES))
-    if expiry is not None:
+    if (expiry := _as_timestamp(_first(answer, _EXPIRY_NAMES))) is not None:
         return expiry - now if expiry > _EARLIEST_DATE else expiry
     claims = _read_claims(value)
     expiry, issued = _as_seconds(claims.get("exp")), _as_seconds(claims.get("iat"))

@@ -6,6 +6,7 @@ Invariant: nothing here does I/O, and no error raised here quotes a query, a cre
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from urllib.parse import SplitResult, quote, urlsplit
 
 from msgspec import Struct
@@ -79,11 +80,10 @@ def _split_url(url: object) -> SplitResult | None:
     # urlsplit drops tabs and newlines without an error, and lets blanks and backslashes pass into the host.
     if not isinstance(url, str) or re.search(r"[\s\x00-\x1f\x7f\\]", url) is not None:
         return None
-    try:
+    with suppress(ValueError):  # of an invalid port
         parts = urlsplit(url)
-        return parts if parts.port != 0 else None  # an invalid port raises ValueError
-    except ValueError:
-        return None
+        return parts if parts.port != 0 else None
+    return None
 
 
 def _is_loopback(host: str) -> bool:

@@ -23,8 +23,7 @@ class SlidingWindowLimiter:
     ) -> None:
         self._limit = limit or RateLimit()
         self._schedule = RequestSchedule(limit)
-        self._clock = clock or SystemClock()
-        self._announce = announce or Announcer()
+        self._clock, self._announce = clock or SystemClock(), announce or Announcer()
         self._queues: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in Priority)
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -91,9 +90,7 @@ class SlidingWindowLimiter:
 
     def close(self) -> None:
         """Fail all waiting calls with `ClientClosed`, and cancel the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
         for waiter in self._find_waiting():
             waiter.set_exception(ClientClosed("the client was closed while this call waited for a permit"))
 
@@ -124,10 +121,14 @@ class SlidingWindowLimiter:
         # One timer for the head of all queues. An earlier one stays: when it fires, it sets the next.
         if wait is None or (self._timer is not None and self._timer_at <= now + wait):
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel_timer()
         self._timer_at = now + wait
         self._timer = self._clock.call_later(wait, self._on_timer)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _on_timer(self) -> None:
         self._timer = None

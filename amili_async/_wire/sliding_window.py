@@ -9,9 +9,7 @@ After a 429 nothing is sent for as long as it demands, and from then on requests
 """
 
 from collections import deque
-from collections.abc import Sequence
 from copy import copy
-from math import lcm
 
 from amili_async._wire.quota import QuotaTracker, WindowReset
 from amili_async.policies import Quota, RateLimit
@@ -22,6 +20,8 @@ MIN_PAUSE = 1.0
 """Seconds: after `Retry-After: 0` all workers would otherwise retry at once, and be rejected again."""
 MAX_PAUSE = 3600.0
 """Seconds after which one request is sent even if a 429 demanded a longer pause, since it may have been a mistake."""
+MAX_FORECAST_STEPS = 500
+"""Requests whose times a forecast computes one by one: the event loop stands still for about a millisecond."""
 UNDERRUN = 0.99
 """Share of the rate that is used after a 429: at exactly the rate, clock drift alone would cause the next one."""
 
@@ -58,18 +58,18 @@ class TokenBucket:
     """One request each *interval* seconds from *start* on; up to *burst* at once after a time with fewer."""
 
     def __init__(self, interval: float, *, burst: int, start: float) -> None:
-        self._interval = interval
+        self.interval = interval
         self._leeway = (burst - 1) * interval
         # Empty at the start, not full: a burst right after a 429 would cause another.
         self._next_at = start + self._leeway
 
     def wait_for(self, nth: int, now: float) -> float:
         """Seconds until the *nth* waiting request (0 is the next) may be sent."""
-        return max(0.0, self._next_at + nth * self._interval - self._leeway - now)
+        return max(0.0, self._next_at + nth * self.interval - self._leeway - now)
 
     def on_sent(self, now: float) -> None:
         """A request is sent."""
-        self._next_at = max(self._next_at, now) + self._interval
+        self._next_at = max(self._next_at, now) + self.interval
 
 
 class RequestSchedule:
@@ -147,43 +147,29 @@ class RequestSchedule:
 
     def forecast(self, requests: int, now: float) -> float:
         """Seconds until the last of so many requests may be sent, if each gets its response at once."""
-        start = self.pause_remaining(now)
-        return _forecast(
-            self._windows, requests, in_flight=self.in_flight, now=now, start=start, bucket=copy(self._bucket)
-        )
-
-
-def _forecast(
-    windows: Sequence[SlidingWindow],
-    requests: int,
-    *,
-    in_flight: int,
-    now: float,
-    start: float,
-    bucket: TokenBucket | None,
-) -> float:
-    if requests < 1:
-        return 0.0
-    slots = [_free_at(window, in_flight, now) for window in windows]
-    # Once all slots have been used, the times repeat with the least common multiple of the limits as their period. So
-    # three periods are enough to know the time of the millionth request.
-    cycle = lcm(*(window.limit for window in windows))
-    cycles, rest = divmod(requests - 1, cycle)
-    times = [start]
-    for _ in range(min(requests, rest + 1 + 2 * cycle)):
-        at = max(times[-1], bucket.wait_for(0, now) if bucket else 0.0, *(free[0] for free in slots))
-        for free, window in zip(slots, windows, strict=True):
-            free.popleft()
-            free.append(at + window.period)
+        rates = [(window.period / window.limit, window.limit) for window in self._windows]
+        bucket = copy(self._bucket)
         if bucket is not None:
-            bucket.on_sent(now + at)
-        times.append(at)
-    if cycles <= 2:
-        return times[-1]
-    return times[-1] + (cycles - 2) * (times[-1] - times[-1 - cycle])
+            rates.append((bucket.interval, 1))
+        # Once all slots have been used, the slowest limit decides, and the times repeat with its count as their period:
+        # whole periods are skipped, so that the millionth request costs no more than the first ones.
+        interval, cycle = max(rates, default=(0.0, 1))
+        skipped = max(0, requests - MAX_FORECAST_STEPS)
+        if cycle <= MAX_FORECAST_STEPS // 2:
+            skipped += -skipped % cycle
+        at = self.pause_remaining(now) if requests > 0 else 0.0
+        slots = [_free_at(window, self.in_flight, now) for window in self._windows]
+        for _ in range(requests - skipped):
+            at = max(at, bucket.wait_for(0, now) if bucket else 0.0, *(free[0] for free in slots))
+            for free, window in zip(slots, self._windows, strict=True):
+                free.popleft()
+                free.append(at + window.period)
+            if bucket is not None:
+                bucket.on_sent(now + at)
+        return at + skipped * interval
 
 
 def _free_at(window: SlidingWindow, in_flight: int, now: float) -> deque[float]:
     """In how many seconds each slot of a window is free, sorted; requests in flight get their response now."""
     used = [max(0.0, answered + window.period - now) for answered in window.answered] + [window.period] * in_flight
-    return deque([0.0] * (window.limit - len(used)) + sorted(used)[-window.limit :])
+    return deque([0.0] * min(window.limit - len(used), MAX_FORECAST_STEPS) + sorted(used)[-window.limit :])

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
-from amili_async._wire.tasks import cancel_all, hide_contents, is_being_cancelled
+from amili_async._wire.tasks import hide_contents, is_being_cancelled
 from amili_async.auth import Token, TokenSource
 from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError
 from amili_async.events import TokenRefreshed, TokenRefreshFailed
@@ -49,10 +49,8 @@ class TokenProvider:
         announce: Announcer,
         check_open: Callable[[], None] = lambda: None,
     ) -> None:
-        self._source = source
-        self._check_open = check_open
-        self._clock = clock
-        self._announce = announce
+        self._source, self._check_open = source, check_open
+        self._clock, self._announce = clock, announce
         self._cached: CachedToken | None = None
         self._refreshing: asyncio.Task[CachedToken] | None = None
         self._next_early_refresh = 0.0
@@ -95,10 +93,6 @@ class TokenProvider:
         refreshing.cancel()
         return (refreshing,)
 
-    async def aclose(self) -> None:
-        """Cancel a running refresh and wait until it has finished."""
-        await cancel_all((self,))
-
     def _remaining(self, token: CachedToken) -> float | None:
         return None if token.expires_at is None else token.expires_at - self._clock.now()
 
@@ -131,14 +125,9 @@ class TokenProvider:
     async def _fetch(self) -> CachedToken:
         fetched = self._source if isinstance(self._source, str) else await self._source()
         token = Token(value=fetched) if isinstance(fetched, str) else fetched
-        if not isinstance(token, Token) or not isinstance(token.value, str) or not token.value.strip():
+        if not isinstance(token, Token) or not _fits_header(token.value):
             raise AuthenticationError(
-                "the token source returned no token: it must return a str that is not blank, or a Token"
-            )
-        if not token.value.isascii() or not token.value.isprintable():
-            # aiohttp would encode other characters as UTF-8 and let the server reject what it cannot read.
-            raise AuthenticationError(
-                "the token source returned a token that an HTTP header cannot hold: it must be printable ASCII"
+                "the token source returned no token: it must return a Token or a str, of printable ASCII and not blank"
             )
         if token.lifetime is not None and token.lifetime <= 0:
             raise AuthenticationError("the token source returned an expired token: check this machine's clock")
@@ -164,10 +153,15 @@ def _margin(token: CachedToken) -> float:
     return min(REFRESH_MARGIN, (token.lifetime or 0.0) * REFRESH_MARGIN_SHARE)
 
 
+def _fits_header(token: object) -> bool:
+    # aiohttp would encode other characters as UTF-8 and let the server reject what it cannot read.
+    return isinstance(token, str) and bool(token.strip()) and token.isascii() and token.isprintable()
+
+
 def check_source(source: object) -> str | TokenSource:
     """Accept a fixed token or a callable; `ConfigurationError` for anything else."""
     if isinstance(source, str):
-        if not source.strip() or not source.isascii() or not source.isprintable():
+        if not _fits_header(source):
             raise ConfigurationError("auth: an access token must be printable ASCII and not blank")
         return source
     if not callable(source):

@@ -408,7 +408,7 @@ async def reconcile_unrequested_rows(scene: WatchedScene) -> None:
 
 async def export_a_misfit(scene: WatchedScene) -> None:
     row_id = scene.sandbox.rows(SPECIFICATIONS)[7]["_id"]
-    scene.sandbox.update(SPECIFICATIONS, row_id, {"amount": Decimal(f"{AMOUNT}{'1' * 30}")})
+    scene.sandbox.update(SPECIFICATIONS, row_id, {"amount": Decimal(f"{'1' * 30}{AMOUNT}")})
     await export(scene.amili.payout_specifications, scene.folder / "rows.parquet", where=FILTER)
 
 

@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from amili_async import field
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
 from amili_async.models import CreatedPayment, NewCreditorPayment, encode
+from tests.support.payments import CASE, CREDITOR
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-CREDITOR = "674dbeb208847b9501cc9138"
-CASE = "68678eda88b9226bb78d7169"
 BOOKED = datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC)
 
 

@@ -6,6 +6,7 @@ import pytest
 from rich.pretty import pretty_repr
 
 from amili_async._wire.announcer import Announcer
+from amili_async._wire.tasks import cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import Token
 from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError, ServerFault
@@ -186,7 +187,7 @@ async def test_closing_cancels_a_running_refresh() -> None:
     provider = make_provider(source)
     waiter = asyncio.create_task(provider.get_valid_token())
     await settle()
-    await provider.aclose()
+    await cancel_all((provider,))
     with pytest.raises(ClientClosed):
         await waiter
     assert asyncio.all_tasks() == {asyncio.current_task()}
