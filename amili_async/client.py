@@ -11,6 +11,7 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_count, check_page_size
+from amili_async._wire.iteration import Iteration
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
@@ -178,17 +179,16 @@ class AmiliClient:
         Counts and sums per article are compared with the payout's `summary`, the sums of all with its totals, each
         specification's `amount + vat_amount` with its `total_amount`, and its creditor, currency and category with
         the payout's, all exactly. Differences are fetched again five seconds later before they are reported, since
-        payouts and specifications are neither read nor booked at one moment. *where* selects payouts. Without it,
-        specifications that name a payout which does not exist are found too, as a `Reconciliation` without a payout.
+        payouts and specifications are neither read nor booked at one moment; a payout that differs in another way each
+        time, because it is being booked on, is `unsettled`: compare it again later. *where* selects payouts. Without
+        it, specifications that name a payout which does not exist are found too, as a `Reconciliation` without one.
 
         Cost: one request per hundred payouts and one per hundred specifications; memory holds the sums of some two
-        hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters, or if a
-        payout differs in another way each time that it is fetched.
+        hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters.
         """
         payouts, specifications = self.payouts, self.payout_specifications
-        return Reconciler(
-            where, payouts=payouts, specifications=specifications, context=self._context
-        ).reconciliations()
+        run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
+        return Iteration(run.reconciliations())
 
     def _check_open(self) -> None:
         if self._loop is None:

@@ -207,7 +207,7 @@ class PaymentError(AmiliError):
 
 
 class PaymentOutcomeUnknown(PaymentError):
-    """It may be registered or not, see `__cause__`; call `creditor_payments.find(error.payment)` before a retry."""
+    """It may be registered or not, see `__cause__` (absent if an earlier call sent it); `find()` it before a retry."""
 
     payment: "NewCreditorPayment"
 

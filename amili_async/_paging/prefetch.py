@@ -37,6 +37,11 @@ class PrefetchWindow(Generic[R]):
         self.last_page: int | None = 1
         """The number of the last page to fetch; `None` if it is not known."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next page has arrived, or has failed."""
+        return bool(self._tasks) and self._tasks[0].done()
+
     async def take(self) -> R | None:
         """Return the next page in order, or `None` after the last one.
 

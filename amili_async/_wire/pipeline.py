@@ -86,6 +86,8 @@ class Pipeline:
                     f"{request.label} was not sent: the client was closed while it waited", was_sent=False
                 )
             secret = credential()
+            if request.before_send is not None:
+                request.before_send()
             was_sent = True
             response = await self._session.send(request, secret)
         except AmiliError as error:

@@ -5,7 +5,7 @@ Invariant: nothing here does I/O, and no error raised here quotes a query, a cre
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -42,6 +42,8 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     """Which permit it waits for."""
     body: bytes | None = None
     """JSON, for a POST."""
+    before_send: Callable[[], None] | None = None
+    """Called right before each attempt, permit in hand: the request may leave from then on. May raise to prevent it."""
 
     def __repr__(self) -> str:
         return f"Request({self.label})"
@@ -113,9 +115,12 @@ def item_request(path: str, record_id: str, projection: str = "") -> Request:
     return Request(method="GET", target=target + parameters, label=f"GET {target}", priority=Priority.SINGLE)
 
 
-def create_request(path: str, body: bytes) -> Request:
+def create_request(path: str, body: bytes, *, before_send: Callable[[], None] | None = None) -> Request:
     """The request that creates a record."""
-    return Request(method="POST", target=f"/{path}", label=f"POST /{path}", priority=Priority.SINGLE, body=body)
+    target, label = f"/{path}", f"POST /{path}"
+    return Request(
+        method="POST", target=target, label=label, priority=Priority.SINGLE, body=body, before_send=before_send
+    )
 
 
 def raise_for_error(request: Request, response: Response, *, now: float) -> None:

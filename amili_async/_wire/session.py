@@ -29,6 +29,8 @@ CONNECT_TIMEOUT = 10.0
 """Seconds for making a connection, within the timeout of the whole attempt."""
 CONNECT_SHARE = 0.8
 """Share of the timeout that connecting may use. A connect timeout that fires first proves that nothing was sent."""
+MAX_IDLE_BEFORE_POST = 1.0
+"""Seconds: servers and proxies close connections that are idle for some seconds, two at the least."""
 
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
@@ -57,15 +59,28 @@ class _NoSilentResend:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Connector that never reuses a connection with unread bytes: they would be read as the next response.
+    """Connector that never reuses a connection with unread bytes, and sends a POST over no idle connection.
 
     aiohttp checks `should_close` when a connection returns to the pool, not when it leaves it, and a server or proxy
-    can send bytes in between (a late second response, a "408" as it closes).
+    can send bytes in between (a late second response, a "408" as it closes): they would be read as the next response.
+    A server that closes a connection for being idle, in the moment in which a request is sent over it, gives no
+    response, and a POST cannot be sent again: *posts* is a pool of their own, whose connections are soon too old.
     """
 
-    async def connect(self, *args: Any, **options: Any) -> Any:
+    def __init__(self, *, max_idle: float = 15.0, posts: aiohttp.BaseConnector | None = None) -> None:
+        super().__init__(keepalive_timeout=max_idle)
+        self.posts = posts
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        await super().close(abort_ssl=abort_ssl)
+        if self.posts is not None:
+            await self.posts.close(abort_ssl=abort_ssl)
+
+    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **options: Any) -> Any:
+        if self.posts is not None and req.method == "POST":
+            return await self.posts.connect(req, *args, **options)
         for _ in range(self.limit):
-            connection = await super().connect(*args, **options)
+            connection = await super().connect(req, *args, **options)
             if connection.protocol is None or not connection.protocol.should_close:
                 return connection
             connection.close()
@@ -97,7 +112,8 @@ class Session:
         """Create a session, unless one was borrowed."""
         if self._borrowed is None:
             # Requests are identified by their key alone; a load balancer's cookie would pin them to one server.
-            self._session = aiohttp.ClientSession(connector=_Connector(), cookie_jar=aiohttp.DummyCookieJar())
+            connector = _Connector(posts=_Connector(max_idle=MAX_IDLE_BEFORE_POST))
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         elif self._borrowed.closed:
             raise ConfigurationError("session is closed: pass an aiohttp.ClientSession that is open")
         else:

@@ -10,7 +10,7 @@ import pytest
 
 from amili_async import AmiliClient, Reconciliation, field
 from amili_async.conditions import Where
-from amili_async.errors import ClientClosed, ConfigurationError, ServerFault, UnreadableResponse
+from amili_async.errors import ClientClosed, ConfigurationError, Forbidden, ServerFault, UnreadableResponse
 from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
@@ -292,25 +292,26 @@ async def test_a_payout_is_compared_until_its_differences_repeat(start_sandbox: 
     assert len(requested) == 4
 
 
-async def test_a_payout_whose_differences_keep_changing_is_an_error(
-    start_sandbox: StartSandbox, connect: Connect
+@pytest.mark.parametrize("where", [None, field("currency") == "SEK"])
+async def test_a_payout_whose_differences_keep_changing_is_unsettled(
+    where: Where, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """A payout that is booked before each response raises, and no false difference is reported."""
+    """A payout that is booked before each response is the only one that is unsettled; all others are compared."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
-    books = PlantedBooks(sandbox, payouts=40)
+    books = PlantedBooks(sandbox, payouts=140)
+    busy = books.ids[3]
 
     def change(request: Any) -> None:
         if request.path == f"/{SPECIFICATIONS}":
-            book_one_more(books, books.ids[0])
+            book_one_more(books, busy)
 
     sandbox.before_each_request(change)
-    delivered: list[Reconciliation] = []
-    with pytest.raises(
-        UnreadableResponse,
-        match="1 payout changed between each of 5 comparisons, so bookings are still in progress; try",
-    ):
-        await take_all((await connect(sandbox)).reconcile(), delivered)
-    assert differences_by_payout(delivered) == {}
+    found = await reconcile(await connect(sandbox), where)
+    assert sorted(each.payout_id for each in found) == sorted(books.ids)
+    (unsettled,) = [each for each in found if each.unsettled]
+    assert unsettled.payout_id == busy
+    assert not unsettled.agrees
+    assert set(differences_by_payout(found)) == {busy}
 
 
 @pytest.mark.parametrize("seconds", [0.3, 4.0])
@@ -617,3 +618,34 @@ async def test_nothing_is_compared_with_a_cached_page(path: str, start_sandbox: 
     sandbox.fail(ServerTrouble(headers={"Age": "30"}), times=None, path=f"/{path}")
     with pytest.raises(UnreadableResponse, match="answered from a cache"):
         await reconcile(amili)
+
+
+async def test_a_reconciliation_that_was_cut_off_does_not_look_finished(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A loop that continues after a timeout around `anext` gets an error, not the end of the payouts."""
+    sandbox = await start_sandbox(payouts=250)
+    amili = await connect(sandbox)
+    found = amili.reconcile()
+    sandbox.fail(ServerTrouble(hang=True), path=f"/{SPECIFICATIONS}")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(found), 0.1)
+    with pytest.raises(ClientClosed, match="cut off by CancelledError"):
+        await anext(found)
+
+
+async def test_a_reconciliation_that_has_failed_does_not_look_finished(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A loop that continues after an error gets an error, not the end of the payouts; a complete one ends for good."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    found = amili.reconcile()
+    sandbox.fail(ServerTrouble(status=403), path=f"/{SPECIFICATIONS}")
+    with pytest.raises(Forbidden):
+        await anext(found)
+    with pytest.raises(ClientClosed, match="cut off by Forbidden"):
+        await anext(found)
+    complete = amili.reconcile()
+    assert len([each async for each in complete]) == 5
+    assert [each async for each in complete] == []

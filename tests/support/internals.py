@@ -37,13 +37,18 @@ def running_iterations(amili: AmiliClient) -> Set[object]:
 def count_connections_in_use(amili: AmiliClient) -> int:
     """Connections of the client's pool on which a request is in flight."""
     pool: Any = amili._session._session
-    return 0 if pool is None else len(pool.connector._acquired)
+    return 0 if pool is None else len(pool.connector._acquired) + len(pool.connector.posts._acquired)
 
 
 def count_payments_in_flight(payments: Any) -> int:
     """Payments that a client, or a `PaymentCreator`, is registering."""
     creator: PaymentCreator = payments if isinstance(payments, PaymentCreator) else payments._creator
     return len(creator._in_flight)
+
+
+def make_current_id(amili: AmiliClient) -> str:
+    """An id that a server makes at this moment of the client's clock."""
+    return f"{int(amili._context.clock.wall()):08x}{1:016x}"
 
 
 async def send(amili: AmiliClient, request: Request) -> Response:
