@@ -30,7 +30,7 @@ class RateLimit(Struct, frozen=True, kw_only=True):
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """When a failed call is attempted again: by exponential backoff with full jitter, later if the server demands it."""
+    """When a failed call is attempted again: by exponential backoff with full jitter, or later on demand."""
 
     attempts: int = 5
     """Attempts in all; 1 means no retry."""
@@ -78,7 +78,7 @@ class Quota(Struct, frozen=True, gc=False, kw_only=True):
 class RateLimiter(Protocol):
     """What decides when a request may be sent; one that processes share can replace that of the client.
 
-    Each `acquire` that returns is followed by exactly one `release_unused` or `on_response`.
+    Each `acquire` that returns is followed by exactly one `release_unused`, `on_response` or `on_no_response`.
     """
 
     async def acquire(self, priority: Priority) -> None:
@@ -88,7 +88,10 @@ class RateLimiter(Protocol):
         """Release a permit with which nothing was sent."""
 
     def on_response(self, quota: Quota | None = None) -> None:
-        """Release a permit with which a request was sent: its response arrived, or none will."""
+        """Release a permit with which a request was sent, when its response has arrived."""
+
+    def on_no_response(self, seconds: float) -> None:
+        """Release a permit whose request will get no response, but may reach the server within so many *seconds*."""
 
     def on_rate_limited(self, seconds: float | None) -> float:
         """The response was a 429, with this `Retry-After` if any; returns the seconds for which nothing is sent."""

@@ -77,6 +77,11 @@ class SlidingWindowLimiter:
             # Not at once: this response may be a 429, whose `on_rate_limited` follows in the same step of the loop.
             asyncio.get_running_loop().call_soon(self._grant)
 
+    def on_no_response(self, seconds: float) -> None:
+        """Release a permit whose request will get no response, but may reach the server within so many seconds."""
+        self._schedule.on_no_response(self._clock.now() + max(0.0, seconds))
+        self._grant()
+
     def on_rate_limited(self, seconds: float | None) -> float:
         """Pause for as long as a 429 demands, else until the reported reset, else for a minute."""
         now = self._clock.now()

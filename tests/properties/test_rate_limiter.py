@@ -1,10 +1,11 @@
 """No schedule of calls, responses, cancellations and clock steps puts too many requests into a window of the server.
 
-The server is a model that notes when each request reaches it, at any moment between the permit and the response, and
-counts backwards from there.
+The server is a model that notes when each request reaches it, at any moment between the permit and the response, or the
+timeout if its call was cancelled, and counts backwards from there.
 """
 
 import asyncio
+from math import inf
 from typing import Any, TypeAlias
 
 from hypothesis import given
@@ -16,6 +17,8 @@ from tests.support.clocks import MovedClock, settle
 from tests.support.exhaustive import examples
 
 PER_SECOND, PER_MINUTE = 2, 5
+TIMEOUT = 8.0
+"""Seconds within which a request reaches the server, if it does at all."""
 Operation: TypeAlias = tuple[Any, ...]
 
 steps = st.sampled_from([0.0, 0.001, 0.3, 0.5, 0.999, 1.0, 1.004, 1.006, 7.0, 30.0, 59.0, 59.999, 60.0, 60.01, 200.0])
@@ -34,6 +37,8 @@ operations = st.lists(
         st.tuples(st.just("reach"), st.integers(0, 9)),
         st.tuples(st.just("answer"), st.integers(0, 9), st.booleans(), quotas),
         st.tuples(st.just("release unused"), st.integers(0, 9)),
+        st.tuples(st.just("abandon"), st.integers(0, 9)),
+        st.tuples(st.just("reach late"), st.integers(0, 9)),
         st.tuples(st.just("cancel"), st.integers(0, 9)),
         st.tuples(st.just("answer and cancel"), st.integers(0, 9), st.integers(0, 9)),
         st.tuples(st.just("pause"), st.none() | st.floats(0, 100)),
@@ -52,6 +57,8 @@ class Caller:
     def __init__(self, priority: Priority, number: int) -> None:
         self.place = (priority, number)
         self.task: asyncio.Task[None] | None = None
+        self.deadline = inf
+        """When its attempt times out: later it does not reach the server."""
         self.truth: Quota | None = None
         """The server's count of the minute when this call reached it."""
 
@@ -65,6 +72,7 @@ class LimiterModel:
         self.waiting: list[Caller] = []
         self.in_flight: list[Caller] = []
         self.reached: list[Caller] = []
+        self.abandoned: list[Caller] = []
         self.seen: list[float] = []
         self.paused_until = 0.0
         self.calls = self.served = self.left = 0
@@ -85,6 +93,7 @@ class LimiterModel:
         self.waiting.remove(caller)
         assert all(caller.place < other.place for other in self.waiting), "a caller was overtaken"
         assert self.clock.now() >= self.paused_until, "sent during a pause that the server demanded"
+        caller.deadline = self.clock.now() + TIMEOUT
         self.in_flight.append(caller)
         self.served += 1
 
@@ -115,6 +124,20 @@ class LimiterModel:
         if number < len(self.in_flight):
             self.in_flight.pop(number)
             self.limiter.release_unused()
+
+    async def abandon(self, number: int) -> None:
+        """A call is cancelled, or its connection breaks, while its request may still be in the network."""
+        if number < len(self.in_flight):
+            caller = self.in_flight.pop(number)
+            self.limiter.on_no_response(max(0.0, caller.deadline - self.clock.now()))
+            self.abandoned.append(caller)
+
+    async def reach_late(self, number: int) -> None:
+        """A request whose call has ended reaches the server after all."""
+        self.abandoned = [caller for caller in self.abandoned if caller.deadline >= self.clock.now()]
+        if number < len(self.abandoned):
+            self._receive(self.abandoned.pop(number))
+            self.reached.pop()
 
     async def cancel(self, number: int) -> None:
         if number < len(self.waiting):

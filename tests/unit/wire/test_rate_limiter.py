@@ -4,7 +4,9 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -63,17 +65,21 @@ def test_a_strict_server_rejects_no_request_whatever_the_latencies(seed: int) ->
 @settings(max_examples=60, deadline=None)
 @given(
     calls=st.lists(
-        st.tuples(st.floats(0, 30), st.floats(0.001, 3), st.floats(0, 1), st.booleans()), min_size=1, max_size=60
+        st.tuples(st.floats(0, 30), st.floats(0.001, 3), st.floats(0, 1), st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=60,
     )
 )
 def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
-    calls: list[tuple[float, float, float, bool]],
+    calls: list[tuple[float, float, float, bool, bool]],
 ) -> None:
-    """Whenever calls start, end and are cancelled, no window is exceeded, and each call not cancelled gets through."""
+    """Whenever calls start, end and are cancelled, waiting or sent, no window is exceeded, and the others arrive."""
     server = StrictServer(((3, 1.0), (12, 20.0)))
     through = 0
 
-    async def call(limiter: SlidingWindowLimiter, begin: float, lasts: float, share: float, leaves: bool) -> None:
+    async def call(
+        limiter: SlidingWindowLimiter, begin: float, lasts: float, share: float, leaves: bool, is_cancelled: bool
+    ) -> None:
         nonlocal through
         await asyncio.sleep(begin)
         try:
@@ -81,10 +87,13 @@ def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
                 await limiter.acquire(Priority.BULK)
         except TimeoutError:
             return
+        if is_cancelled:
+            limiter.on_no_response(lasts)
         await asyncio.sleep(lasts * share)
         server.receive(asyncio.get_running_loop().time())
         await asyncio.sleep(lasts * (1 - share))
-        limiter.on_response()
+        if not is_cancelled:
+            limiter.on_response()
         through += 1
 
     async def run() -> None:
@@ -96,7 +105,7 @@ def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(run())
     assert server.rejected == 0
-    assert through >= sum(not leaves for *_, leaves in calls)
+    assert through >= sum(not leaves for *_, leaves, _ in calls)
 
 
 async def test_a_slot_is_free_one_window_after_the_response() -> None:
@@ -111,6 +120,27 @@ async def test_a_slot_is_free_one_window_after_the_response() -> None:
     assert not waiter.done()
     await clock.move(0.2)
     assert waiter.done()
+
+
+async def test_a_cancelled_request_occupies_its_slot_until_it_cannot_arrive_any_more() -> None:
+    """Five seconds are left to its timeout: its slot is free a window after those, whatever is answered before."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=2), clock=clock)
+    for _ in range(2):
+        await limiter.acquire(Priority.SINGLE)
+    limiter.on_no_response(5.0)
+    limiter.on_response()
+    assert limiter.in_flight == 0
+    waiters = [asyncio.create_task(limiter.acquire(Priority.SINGLE)) for _ in range(3)]
+    await clock.move(1.1)
+    assert [waiter.done() for waiter in waiters] == [True, False, False]
+    limiter.on_response()
+    await clock.move(1.1)
+    assert [waiter.done() for waiter in waiters] == [True, True, False]
+    await clock.move(3.7)
+    assert not waiters[2].done()
+    await clock.move(0.2)
+    assert waiters[2].done()
 
 
 async def test_single_calls_overtake_bulk_pages_and_tokens_overtake_both() -> None:
@@ -370,6 +400,40 @@ async def test_a_pause_lasts_an_hour_at_most() -> None:
         await limiter.acquire(Priority.SINGLE)
     clock.skip(3601)
     await asyncio.wait_for(limiter.acquire(Priority.SINGLE), 0.05)
+
+
+@pytest.mark.parametrize("is_demanded", [True, False])
+async def test_a_pause_that_was_cut_short_ends_with_one_probe(is_demanded: bool) -> None:
+    """After an hour one request is sent, and the others only when its response has arrived."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(max_pause=inf), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response(None if is_demanded else Quota(limit=100, remaining=0, reset_in=86_400.0))
+    if is_demanded:
+        limiter.on_rate_limited(86_400.0)
+    waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(3)]
+    await clock.move(3599)
+    assert not any(waiter.done() for waiter in waiters)
+    await clock.move(600)
+    assert sum(waiter.done() for waiter in waiters) == 1
+    limiter.on_response(Quota(limit=100, remaining=99, reset_in=60.0))
+    await clock.move(2)
+    assert all(waiter.done() for waiter in waiters)
+
+
+async def test_a_probe_that_is_lost_is_followed_by_another() -> None:
+    """Neither an unused permit nor a request without a response leaves the others waiting."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(max_pause=inf), clock=clock)
+    limiter.on_rate_limited(86_400.0)
+    waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(3)]
+    endings: list[Callable[[], None]] = [limiter.release_unused, partial(limiter.on_no_response, 0.0)]
+    for number, finish in enumerate(endings, start=1):
+        await clock.move(3700)
+        assert sum(waiter.done() for waiter in waiters) == number
+        finish()
+    await clock.move(2)
+    assert all(waiter.done() for waiter in waiters)
 
 
 async def test_a_pause_lasts_a_second_at_least() -> None:
