@@ -15,6 +15,7 @@ from amili_async.events import (
     Event,
     PaymentLookedUp,
     PaymentRegistered,
+    PermitDelayed,
     RateLimiterPaused,
     RetryScheduled,
     StreamDrifted,
@@ -28,6 +29,7 @@ _LEVELS: dict[type[Event], int] = {
     TokenRefreshFailed: logging.WARNING,
     StreamDrifted: logging.WARNING,
     PaymentLookedUp: logging.WARNING,
+    PermitDelayed: logging.INFO,
     TokenRefreshed: logging.INFO,
     PaymentRegistered: logging.INFO,
 }

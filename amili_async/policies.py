@@ -54,7 +54,10 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
 
 class Priority(IntEnum):
-    """Which waiting call gets the next permit; first come, first served within a priority."""
+    """Which waiting call gets the next permit; first come, first served within a priority.
+
+    Of ten permits, a lower priority whose calls wait gets one.
+    """
 
     TOKEN = 0
     """A token request: all other calls need its token."""

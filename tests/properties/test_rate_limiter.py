@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_async._wire.rate_limiter import SlidingWindowLimiter
+from amili_async._wire.rate_limiter import MAX_OVERTAKEN, SlidingWindowLimiter
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support.clocks import MovedClock, settle
 from tests.support.exhaustive import examples
@@ -76,6 +76,8 @@ class LimiterModel:
         self.seen: list[float] = []
         self.paused_until = 0.0
         self.calls = self.served = self.left = 0
+        self.overtaking = [0] * len(Priority)
+        """Permits that each priority got while a higher one waited."""
 
     async def do(self, what: str, *details: Any) -> None:
         """Run one operation, and every task that it makes runnable."""
@@ -91,7 +93,12 @@ class LimiterModel:
     async def _wait(self, caller: Caller) -> None:
         await self.limiter.acquire(caller.place[0])
         self.waiting.remove(caller)
-        assert all(caller.place < other.place for other in self.waiting), "a caller was overtaken"
+        same = [other for other in self.waiting if other.place[0] is caller.place[0]]
+        assert all(caller.place < other.place for other in same), "a caller was overtaken within its priority"
+        self.overtaking[caller.place[0]] += any(other.place < caller.place for other in self.waiting)
+        # The permit of a caller that was cancelled before it noticed counts too.
+        most = (self.served + self.left) // MAX_OVERTAKEN
+        assert max(self.overtaking) <= most, "a caller was overtaken more than once in ten permits"
         assert self.clock.now() >= self.paused_until, "sent during a pause that the server demanded"
         caller.deadline = self.clock.now() + TIMEOUT
         self.in_flight.append(caller)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_async._wire.announcer import Announcer
-from amili_async._wire.rate_limiter import SlidingWindowLimiter
+from amili_async._wire.rate_limiter import LONG_WAIT, SlidingWindowLimiter
 from amili_async.errors import BudgetExhausted, ClientClosed, ConfigurationError
-from amili_async.events import Event
+from amili_async.events import Event, PermitDelayed
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support import internals
 from tests.support.clocks import JumpingLoop, MovedClock, settle
@@ -212,7 +212,8 @@ async def test_a_429_pauses_all_calls(retry_after: float | None, pause: float) -
     assert not any(waiter.done() for waiter in waiters)
     await clock.move(1)
     assert all(waiter.done() for waiter in waiters)
-    assert [type(event).__name__ for event in events] == ["RateLimiterPaused"]
+    delays = ["PermitDelayed"] * (2 if pause > LONG_WAIT else 0)
+    assert [type(event).__name__ for event in events] == ["RateLimiterPaused", *delays]
 
 
 async def test_after_a_429_requests_are_spread_evenly() -> None:
@@ -266,7 +267,7 @@ async def test_a_used_up_quota_pauses_until_the_reset() -> None:
     assert not waiter.done()
     await clock.move(0.3)
     assert waiter.done()
-    assert [type(event).__name__ for event in events] == ["RateLimiterPaused"]
+    assert [type(event).__name__ for event in events] == ["RateLimiterPaused", "PermitDelayed"]
 
 
 async def test_reordered_responses_do_not_invent_other_users() -> None:
@@ -337,6 +338,65 @@ async def test_no_permit_is_granted_between_a_429_and_its_pause() -> None:
     assert sum(waiter.done() for waiter in waiters) == 1
     limiter.close()
     await asyncio.gather(*waiters, return_exceptions=True)
+
+
+@pytest.mark.parametrize("priority", [Priority.SINGLE, Priority.TOKEN])
+async def test_a_stream_gets_one_permit_in_ten_beside_calls_at_the_full_rate(priority: Priority) -> None:
+    """However many calls of a higher priority wait, each tenth permit is that of the longest waiting page."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=2, per_minute=1000), clock=clock)
+    served: list[str] = []
+
+    async def send(priority: Priority, name: str) -> None:
+        await limiter.acquire(priority)
+        served.append(name)
+        limiter.on_response()
+
+    pages = [asyncio.create_task(send(Priority.BULK, f"page {number}")) for number in range(5)]
+    calls = [asyncio.create_task(send(priority, "call")) for _ in range(100)]
+    await clock.move(22)
+    assert [place for place, name in enumerate(served) if name != "call"] == [0, 1, 11, 21, 31, 41]
+    assert [name for name in served if name != "call"] == [f"page {number}" for number in range(5)]
+    limiter.close()
+    await asyncio.gather(*pages, *calls, return_exceptions=True)
+
+
+async def test_a_page_ahead_of_which_many_calls_wait_is_not_failed_early() -> None:
+    """With max_wait, only what must be waited for counts: nine of a hundred calls."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1, max_wait=12.0), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response()
+    calls = [asyncio.create_task(limiter.acquire(Priority.SINGLE)) for _ in range(12)]
+    await settle()
+    page = asyncio.create_task(limiter.acquire(Priority.BULK))
+    second = asyncio.create_task(limiter.acquire(Priority.BULK))
+    for _ in range(12):
+        await clock.move(1.006)
+        limiter.on_response()
+    assert page.done()
+    assert page.exception() is None
+    with pytest.raises(BudgetExhausted):
+        await second
+    limiter.close()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_wait_of_half_a_minute_is_reported_once_per_priority() -> None:
+    """Of many calls that wait, one event for each priority in thirty seconds, with how many wait."""
+    clock, events = MovedClock(), list[Event]()
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock, announce=Announcer([events.append]))
+    limiter.on_rate_limited(100.0)
+    events.clear()
+    calls = [asyncio.create_task(limiter.acquire(each)) for each in [Priority.SINGLE] * 2 + [Priority.BULK] * 3]
+    await clock.move(29.9)
+    assert events == []
+    await clock.move(0.2)
+    assert events == [PermitDelayed(priority=name, seconds=30.0, waiting=5) for name in ("single", "bulk")]
+    await clock.move(150)
+    assert len(events) == 2
+    await asyncio.gather(*calls)
+    assert clock.timers == []
 
 
 async def test_a_call_that_would_wait_too_long_fails_at_once() -> None:
