@@ -35,13 +35,6 @@ class SlidingWindow:
         self.counted: deque[float] = deque()
         """By when each request was counted, in order; those older than the period are dropped when it is full."""
 
-    def add(self, counted_by: float) -> None:
-        """Occupy a slot for a request that the server counts no later than that."""
-        if self.counted and self.counted[-1] > counted_by:  # a request without a response, which may arrive later
-            insort(self.counted, counted_by)
-        else:
-            self.counted.append(counted_by)
-
     def wait_for(self, nth: int, in_flight: int, now: float) -> float | None:
         """Seconds until the *nth* waiting request (0 is the next) may be sent; `None` if a response decides that."""
         if in_flight + len(self.counted) + nth < self.limit:
@@ -134,22 +127,27 @@ class RequestSchedule:
 
     def on_no_response(self, counted_by: float) -> None:
         """No response will arrive, and the server counts the request by then, if it ever does."""
-        self.in_flight -= 1
-        for window in self._windows:
-            window.add(counted_by)
+        self._occupy(counted_by)
         self._window_reset.on_response(None, counted_by)
 
     def on_response(self, quota: Quota | None, now: float) -> float | None:
         """A response arrived; returns the seconds of a pause that the reported quota starts."""
-        self.in_flight -= 1
+        self._occupy(now)
         if now >= self.paused_until:
             self._is_pause_capped = False
-        for window in self._windows:
-            window.add(now)
         counted = self._window_reset.on_response(quota, now)
         if counted is not None:
             self._windows[-1].keep(counted)
         return self._quota.pause_remaining(now) if self._quota.update(quota, now, self.in_flight) else None
+
+    def _occupy(self, counted_by: float) -> None:
+        """Turn a permit into a slot of each window, for a request that the server counts no later than that."""
+        self.in_flight -= 1
+        for window in self._windows:
+            if window.counted and window.counted[-1] > counted_by:  # a request without a response, which may be late
+                insort(window.counted, counted_by)
+            else:
+                window.counted.append(counted_by)
 
     def on_rate_limited(self, seconds: float | None, now: float) -> float:
         """A 429 arrived; returns the seconds of the pause that it demands, which may be longer than the pause made."""
