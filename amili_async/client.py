@@ -88,13 +88,13 @@ class AmiliClient:
         self._base_url = check_base_url(base_url)
         self._running: set[Cancellable] = set()
         self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
-        self._rate_limiter = _make_rate_limiter(rate_limit, clock=clock, announce=announce)
+        limiter = self._rate_limiter = _make_rate_limiter(rate_limit, clock=clock, announce=announce)
         max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
         retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
-        self._pipeline = Pipeline(
-            self._session, rate_limiter=self._rate_limiter, retrier=retrier, clock=clock, announce=announce
-        )
-        source = _make_token_source(auth, self._pipeline, clock)
+        self._pipeline = Pipeline(self._session, rate_limiter=limiter, retrier=retrier, clock=clock, announce=announce)
+        if isinstance(auth, ApiCodeCredentials):
+            auth = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock)
+        source = check_source(auth)
         self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
         self.auth = self._tokens
         context = self._context = ClientContext(
@@ -117,9 +117,7 @@ class AmiliClient:
         *overrides* are arguments of `AmiliClient` and take precedence. `ConfigurationError` names a missing variable.
         """
         environ = os.environ if environ is None else environ
-        options: dict[str, Any] = {}
-        if environ.get("AMILI_BASE_URL"):
-            options["base_url"] = environ["AMILI_BASE_URL"]
+        options: dict[str, Any] = {"base_url": environ.get("AMILI_BASE_URL") or SANDBOX_URL}
         if "auth" not in overrides:
             options["auth"] = _auth_from(environ)
         return cls(**(options | overrides))
@@ -187,8 +185,9 @@ class AmiliClient:
         hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters, or if a
         payout differs in another way each time that it is fetched.
         """
+        payouts, specifications = self.payouts, self.payout_specifications
         return Reconciler(
-            where, payouts=self.payouts, specifications=self.payout_specifications, context=self._context
+            where, payouts=payouts, specifications=specifications, context=self._context
         ).reconciliations()
 
     def _check_open(self) -> None:
@@ -218,14 +217,6 @@ def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, *, clock: Clo
     if rate_limit is None or isinstance(rate_limit, RateLimit):
         return SlidingWindowLimiter(rate_limit, clock=clock, announce=announce)
     return rate_limit
-
-
-def _make_token_source(
-    auth: str | ApiCodeCredentials | TokenSource, pipeline: Pipeline, clock: Clock
-) -> str | TokenSource:
-    if isinstance(auth, ApiCodeCredentials):
-        return ApiCodeExchange(auth, send=pipeline.call_with, clock=clock)
-    return check_source(auth)
 
 
 def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:

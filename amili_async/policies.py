@@ -30,7 +30,7 @@ class RateLimit(Struct, frozen=True, kw_only=True):
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """When a failed call is attempted again: by exponential backoff with full jitter, or later on demand."""
+    """When a failed call is attempted again: exponential backoff with full jitter, later if the server demands it."""
 
     attempts: int = 5
     """Attempts in all; 1 means no retry."""

@@ -14,6 +14,7 @@ from amili_async._wire.listing import Listing
 from amili_async.conditions import Condition, field
 from amili_async.errors import UnreadableResponse
 from amili_async.pages import Page
+from amili_async.policies import Priority
 from amili_async.query import Query, build_query
 
 T = TypeVar("T")
@@ -29,8 +30,9 @@ class KeysetPager(Generic[T]):
     Raises `ConfigurationError` if the condition makes the request line too long.
     """
 
-    def __init__(self, listing: Listing[T], condition: Condition | None) -> None:
+    def __init__(self, listing: Listing[T], condition: Condition | None, *, priority: Priority = Priority.BULK) -> None:
         self._listing = listing
+        self._priority = priority
         self._condition = condition
         listing.check(self._query_after(LOWEST_ID))
 
@@ -38,7 +40,7 @@ class KeysetPager(Generic[T]):
         """The page that follows an id; `None` for the first."""
         query = self._query_after(after)
         for _ in range(MAX_CONTRADICTIONS):
-            page = await self._listing.fetch(query)
+            page = await self._listing.fetch(query, priority=self._priority)
             self._check_order(page, after)
             if not _contradicts_itself(page):
                 return page

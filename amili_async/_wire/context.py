@@ -40,7 +40,7 @@ def check_count(number: object, name: str) -> int:
 
 def check_page_size(page_size: object) -> int:
     """Return a page size that the API honours."""
-    if check_count(page_size, "page_size") > MAX_PAGE_SIZE:
+    if (size := check_count(page_size, "page_size")) > MAX_PAGE_SIZE:
         # Eve clamps a larger size without an error, visible only in `_meta.max_results`.
         raise ConfigurationError(f"page_size must be at most {MAX_PAGE_SIZE}: the API puts no more records on a page")
-    return check_count(page_size, "page_size")
+    return size

@@ -91,12 +91,12 @@ class Pipeline:
         except AmiliError as error:
             if isinstance(error, ClientClosed | ConnectionFailed):
                 was_sent = error.was_sent
-            self._announce_attempt(request, started, number, error=error)
+            self._announce_attempt(request, started, number, error)
             raise
         finally:
             # Also after an exception that is not ours, such as a cancellation: the server may have counted the request.
             self._release(response, started, was_sent=was_sent)
-        self._announce_attempt(request, started, number, response=response)
+        self._announce_attempt(request, started, number, response)
         try:
             raise_for_error(request, response, now=self._clock.wall())
         except RateLimited as error:
@@ -116,21 +116,14 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - a fault in a caller's rate limiter must not hide a payment's outcome
             _logger.warning("rate limiter failed with %s", type(error).__name__)
 
-    def _announce_attempt(
-        self,
-        request: Request,
-        started: float,
-        number: int,
-        *,
-        response: Response | None = None,
-        error: AmiliError | None = None,
-    ) -> None:
+    def _announce_attempt(self, request: Request, started: float, number: int, ended: Response | AmiliError) -> None:
         if self._announce:
+            response = ended if isinstance(ended, Response) else None
             self._announce(
                 AttemptFinished(
                     request=request.label,
                     status=None if response is None else response.status,
-                    error=None if error is None else type(error).__name__,
+                    error=type(ended).__name__ if response is None else None,
                     attempt=number,
                     seconds=self._clock.now() - started,
                     size=0 if response is None else len(response.body),

@@ -6,6 +6,7 @@ Invariant: nothing here does I/O, and no error raised here quotes a query, a cre
 import ipaddress
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from amili_async._wire.error_responses import body_reports_error, error_from_response
 from amili_async._wire.tasks import hide_contents
-from amili_async.errors import ApiError, ConfigurationError
+from amili_async.errors import ApiError, ConfigurationError, UnreadableResponse
 from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority, Quota
 from amili_async.query import Query
@@ -80,11 +81,10 @@ def _split_url(url: object) -> SplitResult | None:
     # urlsplit drops tabs and newlines without an error, and lets blanks and backslashes pass into the host.
     if not isinstance(url, str) or re.search(r"[\s\x00-\x1f\x7f\\]", url) is not None:
         return None
-    try:
+    with suppress(ValueError):  # of an invalid port
         parts = urlsplit(url)
-        return parts if parts.port != 0 else None  # an invalid port raises ValueError
-    except ValueError:
-        return None
+        return parts if parts.port != 0 else None
+    return None
 
 
 def _is_loopback(host: str) -> bool:
@@ -135,6 +135,16 @@ def raise_for_error(request: Request, response: Response, *, now: float) -> None
         if isinstance(error, ApiError):
             error.retry_after = read_retry_after(response, now=now)
         raise error
+
+
+def check_is_current(request: Request, response: Response) -> None:
+    """Raise `UnreadableResponse` if a cache sent what it had stored, which its `Age` shows (RFC 9111, 5.1)."""
+    if response.headers.get("Age", "").strip().strip("0"):
+        raise UnreadableResponse(
+            f"{request.label} was answered from a cache (its header Age is not 0) although the request has "
+            "Cache-Control: no-cache, so rows can be missing that exist: have the cache bypassed for this host",
+            request=request.label,
+        )
 
 
 def read_retry_after(response: Response, *, now: float) -> float | None:

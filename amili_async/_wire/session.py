@@ -91,7 +91,8 @@ class Session:
         self.timeout = timeout
         """Seconds: of one attempt."""
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
-        self._headers = {"Accept": "application/json", "User-Agent": user_agent}
+        # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
+        self._headers = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": user_agent}
 
     def open(self) -> None:
         """Create a session, unless one was borrowed."""

@@ -1,5 +1,6 @@
 """The commands, assembled."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -11,13 +12,9 @@ from amili_async.cli.commands.list import list_records
 from amili_async.cli.commands.pay import register_payments
 from amili_async.cli.commands.reconcile import reconcile_payouts
 from amili_async.cli.commands.sandbox import serve_sandbox
+from amili_async.cli.exit_codes import EXIT_CODES
 from amili_async.version import VERSION
 
-EXIT_CODES = (
-    "Exit codes: 0 success; 1 a problem was found (sums differ, rows changed during an export with --sort, a payment "
-    "was rejected or not completed); 2 wrong usage, configuration or file; 3 the API rejected a request, could not be "
-    "reached or gave no usable answer (a payment may be registered); 130 interrupted; 143 terminated."
-)
 ENVIRONMENT = (
     "Environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE, for credentials; AMILI_BASE_URL for "
     "another API than Amili's own sandbox. `--sandbox` needs none of them: it uses generated records in this process."
@@ -50,14 +47,14 @@ def read_common_options(
     """Read the options before the command's name."""
 
 
-def _add(name: str, command: object, example: str) -> None:
-    app.command(name, epilog=f"Example:  {example}")(command)  # type: ignore[type-var]
-
-
-_add("demo", show_demo, "amili demo")
-_add("list", list_records, """amili list payouts --where '{"finance_category": "capital"}' --sort -payout_date""")
-_add("get", get_record, "amili get payouts 6776478033d4049c0400dd72 --sandbox")
-_add("export", export_records, "amili export specifications -o specifications.parquet --resume --since")
-_add("reconcile", reconcile_payouts, "amili reconcile --html report.html")
-_add("pay", register_payments, "amili pay july.csv --dry-run")
-_add("sandbox", serve_sandbox, "amili sandbox --port 8080")
+EXAMPLES: Mapping[Callable[..., None], str] = {
+    show_demo: "amili demo",
+    list_records: """amili list payouts --where '{"finance_category": "capital"}' --sort -payout_date""",
+    get_record: "amili get payouts 6776478033d4049c0400dd72 --sandbox",
+    export_records: "amili export specifications -o specifications.parquet --resume --since",
+    reconcile_payouts: "amili reconcile --html report.html",
+    register_payments: "amili pay july.csv --dry-run",
+    serve_sandbox: "amili sandbox --port 8080",
+}
+for command, example in EXAMPLES.items():
+    app.command(command.__module__.rpartition(".")[2], epilog=f"Example:  {example}")(command)

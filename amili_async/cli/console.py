@@ -1,5 +1,6 @@
 """The terminal: where tables are printed, and how they look."""
 
+import sys
 from collections.abc import Collection, Sequence
 
 from rich import box
@@ -21,6 +22,12 @@ class PlainConsole(Console):
     def on_broken_pipe(self) -> None:
         """Raise, because rich would exit with code 1 here; each command decides what a closed pipe means."""
         raise BrokenPipeError
+
+
+def write_bytes(content: bytes) -> None:
+    """Write to stdout at once."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 def plain_table() -> Table:
@@ -56,6 +63,13 @@ def fit_table(
     for row in zip(*(cells[name] for name in kept), strict=True):
         table.add_row(*row)
     return table, [name for name in headings if name not in kept]
+
+
+def print_dropped(console: Console, dropped: Sequence[str]) -> None:
+    """Name the columns that did not fit."""
+    if dropped:
+        sentence = f"not shown, because the terminal is too narrow: {', '.join(dropped)}"
+        console.print(Text(sentence, style="dim"), soft_wrap=True)
 
 
 def choose_columns(widths: dict[str, int], *, optional: Sequence[str], width: int) -> list[str]:

@@ -15,17 +15,13 @@ import typer
 
 from amili_async.errors import AmiliError, ConfigurationError, ExportFailed
 
-SUCCESS = 0
-PROBLEM = 1
-"""Sums differ, rows changed during an export with --sort, or a payment was rejected or not completed."""
-USAGE = 2
-"""The call, the configuration or a file is at fault."""
-API_FAILED = 3
-"""The API rejected the request, could not be reached, or gave no usable answer."""
-INTERRUPTED = 130
-"""Ctrl-C."""
-TERMINATED = 143
-"""SIGTERM."""
+SUCCESS, PROBLEM, USAGE, API_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+EXIT_CODES = (
+    "Exit codes: 0 success; 1 a problem was found (sums differ, rows changed during an export with --sort, a payment "
+    "was rejected or not completed); 2 wrong usage, configuration or file; 3 the API rejected a request, could not be "
+    "reached or gave no usable answer (a payment may be registered); 130 interrupted; 143 terminated."
+)
+"""What the help states about them."""
 
 
 def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] = str) -> NoReturn:
@@ -39,7 +35,7 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
     except AmiliError as error:
         # A caller's mistake was found before anything was sent, so repeating the same command cannot help.
         hint = "" if isinstance(error, ConfigurationError) else advice()
-        print_error(_join(str(error), hint))
+        print_error(str(error), hint)
         code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else API_FAILED
     except BrokenPipeError:
         silence_stdout()  # the reader has enough: `amili list … | head -1`
@@ -49,17 +45,17 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
         print_error(f"the output cannot be written: {error.strerror or type(error).__name__}")
         code = USAGE
     except KeyboardInterrupt:
-        print_error(_join("interrupted", advice()))
+        print_error("interrupted", advice())
         code = INTERRUPTED
     except asyncio.CancelledError:  # asyncio.run() has ended, so nothing is left to cancel: this was SIGTERM
-        print_error(_join("terminated", advice()))
+        print_error("terminated", advice())
         code = TERMINATED
     raise typer.Exit(code)
 
 
-def print_error(sentence: str) -> None:
+def print_error(*parts: str) -> None:
     """Print one line on stderr, prefixed with the program's name."""
-    sys.stderr.write(f"amili: {' '.join(sentence.split())}\n")
+    sys.stderr.write(f"amili: {' '.join('; '.join(filter(None, parts)).split())}\n")
 
 
 def silence_stdout() -> None:
@@ -76,7 +72,3 @@ async def _cancel_on_sigterm(command: Coroutine[Any, Any, int | None]) -> int | 
         with suppress(NotImplementedError, RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await command
-
-
-def _join(sentence: str, advice: str) -> str:
-    return f"{sentence}; {advice}" if advice else sentence

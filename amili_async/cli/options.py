@@ -14,35 +14,26 @@ from amili_async.filters import check_name
 from amili_async.models.kinds import KINDS
 
 ResourceName: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RESOURCE", help="payouts, specifications or payments.", show_default=False)
+    str, typer.Argument(metavar="RESOURCE", help="payouts, specifications or payments.")
 ]
 WhereOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="JSON",
-        help="""Filter in the API's own JSON; dates may be ISO: {"booking_date": {"$gte": "2025-06-01"}}.""",
-        show_default=False,
+        metavar="JSON", help="""Filter in the API's own JSON; dates may be ISO: {"_created": {"$gte": "2025-06-01"}}."""
     ),
 ]
 SortOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FIELDS", help="Sort by these fields, '-' for descending: -payout_date,amount.", show_default=False
-    ),
+    str | None, typer.Option(metavar="FIELDS", help="Sort by these fields, '-' for descending: -payout_date,amount.")
 ]
 FieldsOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="FIELDS", help="Only these fields, in this order: _id,amount,currency.", show_default=False),
+    str | None, typer.Option(metavar="FIELDS", help="Only these fields, in this order: _id,amount,currency.")
 ]
 SandboxOption: TypeAlias = Annotated[
     bool, typer.Option("--sandbox", help="Use generated records in this process; needs no credentials.")
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON, one document per line, exact digits.")]
 OutputOption: TypeAlias = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="File to write: .ndjson, .jsonl, .csv or .parquet.", show_default=False
-    ),
+    Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: .ndjson, .jsonl, .csv or .parquet.")
 ]
 
 
@@ -50,7 +41,11 @@ def parse_where_option(text: str | None) -> dict[str, Any] | None:
     """Parse a filter; ISO dates become dates, because the API expects another form and silently matches nothing."""
     if text is None:
         return None
-    where = _parse_json(text)
+    try:
+        where = msgspec.json.Decoder(float_hook=Decimal).decode(text)
+    # A deep text exhausts the stack and a huge exponent overflows Decimal; neither error may quote the filter.
+    except (msgspec.DecodeError, ValueError, RecursionError, ArithmeticError):
+        raise ConfigurationError("--where is not valid JSON") from None
     if not isinstance(where, dict):
         raise ConfigurationError("""--where must be a JSON object, such as {"currency": "SEK"}""")
     return {name: _parse_dates(name, value) for name, value in where.items()}
@@ -61,13 +56,6 @@ def parse_fields_option(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     return tuple(dict.fromkeys(check_name(name.strip()) for name in text.split(",")))
-
-
-def _parse_json(text: str) -> Any:
-    # A deep text exhausts the stack and a huge exponent overflows Decimal; neither error may quote the filter.
-    with suppress(msgspec.DecodeError, ValueError, RecursionError, ArithmeticError):
-        return msgspec.json.Decoder(float_hook=Decimal).decode(text)
-    raise ConfigurationError("--where is not valid JSON")
 
 
 def _parse_dates(name: str, value: Any) -> Any:

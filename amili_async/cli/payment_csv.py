@@ -10,7 +10,7 @@ import re
 import sys
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -138,7 +138,8 @@ def _parse_rows(lines: Iterator[tuple[int, list[str]]]) -> Iterator[PaymentRow |
 def _split(text: str) -> Iterator[tuple[int, list[str]]]:
     """The cells of each record that is not blank, with the line on which it begins."""
     lines = io.StringIO(text, newline="")
-    delimiter = _choose_delimiter(next(filter(str.strip, lines), ""))
+    header, known = next(filter(str.strip, lines), ""), set(PAYMENT_COLUMNS)
+    delimiter = max(_DELIMITERS, key=lambda each: len(known & {name.strip(' \t\r\n"') for name in header.split(each)}))
     lines.seek(0)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     begins = 1
@@ -152,15 +153,6 @@ def _split(text: str) -> Iterator[tuple[int, list[str]]]:
             f"line {begins}: a quoted cell is not closed, text follows its closing quotation mark, or a cell is too "
             "long; later lines were not checked"
         ) from None
-
-
-def _choose_delimiter(header: str) -> str:
-    """The delimiter that yields the most known names."""
-    return max(_DELIMITERS, key=lambda delimiter: len(set(PAYMENT_COLUMNS) & set(_split_header(header, delimiter))))
-
-
-def _split_header(header: str, delimiter: str) -> list[str]:
-    return [name.strip().strip('"').strip() for name in header.split(delimiter)]
 
 
 def _check_header(names: Sequence[str]) -> Iterator[str]:
@@ -193,17 +185,21 @@ def _parse_cell(name: str, cell: str) -> Any:
     """The value, validated in a sample payment without other faults, so that one fault hides no other."""
     if cell != cell.strip():
         raise ConfigurationError(f"{name} begins or ends with a blank")
-    value = _PARSERS[name](name, cell) if name in _PARSERS else cell
+    value: Any = cell
+    if name == "amount":
+        value = _parse_amount(cell)
+    elif name in ("bank_transaction_date", "client_registration_date"):
+        value = _parse_moment(name, cell)
     case = {} if name == "invoice_number" else {"case": "0" * 24}
     NewCreditorPayment(**{**_SAMPLE, **case, name: value})
     return value
 
 
-def _parse_amount(name: str, cell: str) -> Decimal:
+def _parse_amount(cell: str) -> Decimal:
     if _AMOUNT.fullmatch(cell) is None:
         raise ConfigurationError(
-            f"{name} must be digits with at most two decimals after a point, such as 1234.50, without commas, "
-            "blanks, sign or exponent"
+            "amount must be digits with at most two decimals after a point, such as 1234.50, without commas, blanks, "
+            "sign or exponent"
         )
     return Decimal(cell)
 
@@ -217,10 +213,3 @@ def _parse_moment(name: str, cell: str) -> datetime:
         f"{name} must be a day such as 2025-07-04, a time in whole seconds with its zone such as 2025-07-04T08:00:00Z, "
         "or the API's own form, such as Fri, 04 Jul 2025 08:00:00 GMT"
     )
-
-
-_PARSERS: Mapping[str, Callable[[str, str], Any]] = {
-    "amount": _parse_amount,
-    "bank_transaction_date": _parse_moment,
-    "client_registration_date": _parse_moment,
-}

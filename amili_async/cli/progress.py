@@ -21,8 +21,8 @@ LINE_INTERVAL = 10.0
 class Meter:
     """Computes the rate and the remaining time from rows and seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = lambda: time.monotonic()) -> None:
+        self._clock, self._written = clock, clock()
         self._first: tuple[float, int] | None = None
         self._rows = 0
         self._total: int | None = None
@@ -32,6 +32,13 @@ class Meter:
         """Record the progress; rows of the first call, as in a resumed export, do not count as speed."""
         self._first = self._first or (self._clock(), rows)
         self._rows, self._total, self._limited = rows, total, limited
+
+    def write(self, title: str, rows: int, total: int | None, limited: float | None) -> None:
+        """Record the progress, and write a line on stderr if the last one is `LINE_INTERVAL` ago."""
+        self.update(rows, total, limited)
+        if self._clock() - self._written >= LINE_INTERVAL:
+            self._written = self._clock()
+            sys.stderr.write(f"{title}: {self.describe()}\n")
 
     def describe(self) -> str:
         """`12,300 of 100,000 rows, 165/s, about 9 min left`, as far as each is known."""
@@ -77,18 +84,4 @@ def show_progress(title: str, *, is_quiet: bool = False) -> Iterator[ReportProgr
 
             yield show
     else:
-        yield write_lines(title, meter)
-
-
-def write_lines(title: str, meter: Meter, clock: Callable[[], float] = time.monotonic) -> ReportProgress:
-    """Report progress as plain lines on stderr."""
-    last = clock()
-
-    def write(rows: int, total: int | None, limited: float | None) -> None:
-        nonlocal last
-        meter.update(rows, total, limited)
-        if clock() - last >= LINE_INTERVAL:
-            last = clock()
-            sys.stderr.write(f"{title}: {meter.describe()}\n")
-
-    return write
+        yield lambda rows, total, limited: meter.write(title, rows, total, limited)

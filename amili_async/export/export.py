@@ -9,11 +9,11 @@ from amili_async._wire.tasks import in_thread
 from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError
 from amili_async.export.commit import build_file, commit_stream
-from amili_async.export.files import find_paths, raising_export_failed
+from amili_async.export.files import find_paths
 from amili_async.export.formats import Format, check_fields, encode_records, format_for, suffix_of
 from amili_async.export.job import ExportResult, Progress, export_resource
-from amili_async.export.journal import ExportSpec
-from amili_async.export.spool import KEY_SIZE, Spool
+from amili_async.export.journal import ExportSpec, flush
+from amili_async.export.spool import KEY_SIZE
 from amili_async.export.start import ExportRequest, open_stream_spool
 from amili_async.resources import Resource
 from amili_async.streams import Stream
@@ -52,12 +52,11 @@ async def export(
 
     A **stream**, or any async iterable of structs or dicts, is written in its own order, whole or not at all.
 
-    Before the first request, `ConfigurationError` is raised if the call is wrong: the file exists or is unfinished, its
-    suffix names no format, or the options differ from those of the unfinished export; at the end, if the file was
-    created since. `ExportFailed` is raised, also before the first request, if the file cannot be written (no such
-    directory, no permission, a full disk, another export to it), or if a record does not fit the format.
-    `ExtractionInterrupted` is raised if the API failed. What was written of a resource stays and can be resumed.
-    `UnreadableResponse` is raised if the API sent fewer rows than it counted; nothing stays.
+    Raises `ConfigurationError` if the call is wrong: the file exists or is unfinished, its suffix names no format, or
+    the options differ from those of the unfinished export; `ExportFailed` if the file cannot be written (no such
+    directory, no permission, a full disk, another export to it) or a record does not fit the format. Both are raised
+    before the first request where they can be. Raises `ExtractionInterrupted` if the API failed: what was written of a
+    resource stays and can be resumed. Raises `UnreadableResponse` if the API sent fewer rows than it counted.
     """
     path = Path(path)
     format_for(path, fields)  # rejects another suffix, or an impossible name, before anything else
@@ -79,7 +78,7 @@ async def export(
 
 
 async def _export_stream(
-    records: Stream[Any] | AsyncIterable[Any],
+    records: AsyncIterable[Any],
     path: Path,
     fields: Sequence[str] | None,
     *,
@@ -96,22 +95,18 @@ async def _export_stream(
                 file_format = file_format or format_for(path, fields, type(batch[0]))
                 # A spool is read in the order of its keys: the row's number keeps the order of the stream.
                 key = spool.rows.to_bytes(KEY_SIZE, "big")
-                spool.append(key, len(batch), encode_records(file_format, batch, path=path))
+                spool.append(key, encode_records(file_format, batch, path=path))
                 if spool.is_full:
-                    await in_thread(_flush, spool, path)
+                    await in_thread(flush, spool, path)
                 if on_progress is not None:
                     on_progress(spool.rows, getattr(records, "total", None), None)
         await in_thread(build_file, paths, spool, file_format or format_for(path, fields))
         await in_thread(commit_stream, paths, spool, overwrite=overwrite)
-    return ExportResult(path=path, rows=spool.rows, drifted=bool(getattr(records, "drifted", False)))
+    drifted = bool(getattr(records, "drifted", False))
+    return ExportResult(path=path, rows=spool.rows, drifted=drifted, rounded=spool.rounded)
 
 
-def _flush(spool: Spool, path: Path) -> None:
-    with raising_export_failed(path):
-        spool.flush()
-
-
-async def _batches(records: Stream[Any] | AsyncIterable[Any]) -> AsyncGenerator[Sequence[Any], None]:
+async def _batches(records: AsyncIterable[Any]) -> AsyncGenerator[Sequence[Any], None]:
     if isinstance(records, Stream):
         async with aclosing(records.pages()) as pages:
             async for page in pages:

@@ -55,12 +55,6 @@ def pick(document: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def id_of(record: Any) -> str | None:
-    """The record's `_id`, for an error that names the record."""
-    found = pick(as_document(record), "_id")
-    return found if isinstance(found, str) else None
-
-
 def to_columns(records: Sequence[Any], names: Sequence[str]) -> list[Sequence[Any]]:
     """The values of each field, dotted ones too; `None` where it is absent."""
     types = set(map(type, records))

@@ -179,7 +179,7 @@ def recent_version_hashes(keys: Sequence[Any], oldest: datetime) -> list[str]:
     return [each for each in hashes if each is not None]
 
 
-def check_same(given: Checkpoint | Manifest, *, resource: str, fingerprint: str, what: str) -> None:
+def check_same_extraction(given: Checkpoint | Manifest, *, resource: str, fingerprint: str, what: str) -> None:
     """Raise `ConfigurationError` unless *given* is a checkpoint or manifest of this resource and filter."""
     if not isinstance(given, _Progress):
         raise ConfigurationError(f"{what} is a {type(given).__name__}: decode its JSON with from_json()")

@@ -14,7 +14,14 @@ from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, server_time
 from amili_async.conditions import field, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
-from amili_async.extraction.checkpoint import Checkpoint, Manifest, Verdict, check_same, fingerprint, verdict_of
+from amili_async.extraction.checkpoint import (
+    Checkpoint,
+    Manifest,
+    Verdict,
+    check_same_extraction,
+    fingerprint,
+    verdict_of,
+)
 from amili_async.filters import describe
 from amili_async.models import Record
 from amili_async.models.record_type import RecordType
@@ -192,7 +199,7 @@ def initial_checkpoint(
         raise ConfigurationError("checkpoint= must be a Checkpoint; a Manifest is for since=")
     for given, what in ((checkpoint, "checkpoint="), (since, "since=")):
         if given is not None:
-            check_same(given, resource=path, fingerprint=own, what=what)
+            check_same_extraction(given, resource=path, fingerprint=own, what=what)
     bound = None if since is None else since.bound
     start = checkpoint or Checkpoint(resource=path, fingerprint=own, since=bound)
     if start.since != bound:

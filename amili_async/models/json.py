@@ -29,7 +29,7 @@ class _Versioned(msgspec.Struct):
 def decode_versioned(text: str | bytes, form: type[T], *, version: int, name: str, what: str, remedy: str) -> T:
     """The value of a document that holds the `version` of its form; `ConfigurationError` if it is of another, or none.
 
-    The error calls the document *name*, says that it is not *what*, and ends in *remedy*.
+    The error names the document *name*, reports that it is not *what*, and ends in *remedy*.
     """
     # The version first: a later form may lack fields of this one, which must not be reported as a damaged file.
     versioned = decode_json(text, _Versioned)

@@ -1,8 +1,8 @@
 """Register a list of payments: outcomes in order, one per payment, and no duplicate in a second run over the list.
 
-Invariant: a payment that a second run could not find is not sent. References are looked up before anything is sent, and
-what is registered is not sent again. So a payment whose reference cannot be looked up is not sent, and after the first
-registration nothing more is sent until the API has shown that payment by its reference.
+Invariant: a payment that a second run could not find is not sent. References are looked up before anything is sent; a
+payment whose reference cannot be looked up, or is registered, is not sent; and after the first registration nothing
+more is sent until the API has shown that payment by its reference.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from msgspec import Struct
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.context import ClientContext
 from amili_async._wire.tasks import cancel_all
-from amili_async.errors import ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
+from amili_async.errors import AmiliError, ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.models.json import encode_json
 from amili_async.payments.create import PaymentCreator, check_payment
@@ -72,8 +72,7 @@ class BatchRegistration:
         self._references: set[tuple[str, str]] = set()
         self._held_back: NewCreditorPayment | None = None
         self._looking_up: asyncio.Task[None] | None = None
-        self._is_exhausted = False
-        self._source_error: Exception | None = None
+        self._source_end: Exception | None = None  # `StopIteration`, or an error of the iterable
         self._verifying = asyncio.Lock()
         self._lookup_works = False
         self._lookup_broken = False
@@ -93,19 +92,18 @@ class BatchRegistration:
                     await asyncio.wait((self._looking_up,))
                 else:
                     break
-            if self._source_error is not None:
-                raise self._source_error
+            if self._source_end is not None and not isinstance(self._source_end, StopIteration):
+                raise self._source_end
         finally:
             self._context.running.discard(self)
             await cancel_all((self,))
 
     def cancel(self) -> list[asyncio.Task[Any]]:
         """Cancel everything that is running and return its tasks that have not finished."""
-        tasks: list[asyncio.Task[Any]] = list(self._window.cancel())
-        if self._looking_up is not None:
-            self._looking_up.cancel()
-            tasks.append(self._looking_up)
-        return tasks
+        looking_up = [] if self._looking_up is None else [self._looking_up]
+        for task in looking_up:
+            task.cancel()
+        return [*self._window.cancel(), *looking_up]
 
     def _start_lookup(self) -> None:
         """Look up the next references in a task of its own, so that known outcomes are delivered concurrently."""
@@ -114,7 +112,7 @@ class BatchRegistration:
             if not self._looking_up.cancelled():
                 self._looking_up.result()
             self._looking_up = None
-        if self._looking_up is None and not self._is_exhausted and len(self._ready) < self._window.pages_ahead:
+        if self._looking_up is None and self._source_end is None and len(self._ready) < self._window.pages_ahead:
             self._looking_up = asyncio.get_running_loop().create_task(self._look_up(self._take_batch()))
 
     def _take_batch(self) -> list[NewCreditorPayment]:
@@ -135,13 +133,10 @@ class BatchRegistration:
         try:
             payment = next(self._source)
             check_payment(payment)
-        except StopIteration:
-            self._is_exhausted = True
         except Exception as error:  # noqa: BLE001 - raised by `outcomes` once the payments before it are settled
-            self._source_error, self._is_exhausted = error, True
-        else:
-            return payment
-        return None
+            self._source_end = error
+            return None
+        return payment
 
     async def _look_up(self, batch: list[NewCreditorPayment]) -> None:
         """Find which payments are registered, and release all of them to be settled."""
@@ -191,9 +186,7 @@ class BatchRegistration:
 
     def _reason_not_to_send(self, payment: NewCreditorPayment) -> PaymentNotSent | None:
         if self._lookup_broken:
-            reason = (
-                "the API does not find by its reference the payment registered last, so a second run would not either"
-            )
+            reason = "the API does not find the payment registered last by its reference, so a second run would not"
             return _not_sent(payment, reason, None)
         if self._unknown_in_a_row >= MAX_CONSECUTIVE_UNKNOWN:
             reason = f"the outcomes of the last {MAX_CONSECUTIVE_UNKNOWN} payments are unknown; find() them first"
@@ -201,9 +194,8 @@ class BatchRegistration:
         return None
 
     async def _create(self, payment: NewCreditorPayment) -> Known:
-        known: Known
         try:
-            known = await self._creator.create(payment, lookup_timeout=self._lookup_timeout)
+            known: Known = await self._creator.create(payment, lookup_timeout=self._lookup_timeout)
         except Exception as error:  # noqa: BLE001 - it is the outcome of this payment, and does not end the others
             known = error
         self._unknown_in_a_row = self._unknown_in_a_row + 1 if isinstance(known, PaymentOutcomeUnknown) else 0
@@ -217,6 +209,7 @@ class BatchRegistration:
 
 
 def _not_sent(payment: NewCreditorPayment, reason: str, cause: Exception | None) -> PaymentNotSent:
-    error = PaymentNotSent(f"the payment was not sent: {reason}", payment=payment)
+    because = f" ({cause})" if isinstance(cause, AmiliError) else ""  # other texts may hold what must not be shown
+    error = PaymentNotSent(f"the payment was not sent: {reason}{because}", payment=payment)
     error.__cause__ = cause
     return error

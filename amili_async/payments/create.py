@@ -4,9 +4,6 @@ Invariant: a payment is sent again only if the server certainly did not process 
 was not sent, or was rejected) and raised unchanged, or it is *unknown*: the server may have registered the payment
 before the failure, or may register it after it. Then the payment is looked up; found, it is returned, otherwise
 `PaymentOutcomeUnknown` is raised.
-
-Equal payments are one payment: one that this client has registered is not sent again, and one in doubt is looked up
-before it is.
 """
 
 import math
@@ -18,13 +15,7 @@ from msgspec.structs import replace
 from amili_async._wire.context import ClientContext
 from amili_async._wire.decoding import RecordDecoder, decoder_for
 from amili_async._wire.protocol import create_request
-from amili_async.errors import (
-    AmiliError,
-    ConfigurationError,
-    PaymentNotSent,
-    PaymentOutcomeUnknown,
-    UnreadableResponse,
-)
+from amili_async.errors import AmiliError, ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, UnreadableResponse
 from amili_async.events import PaymentLookedUp, PaymentRegistered
 from amili_async.models import CreatedPayment, NewCreditorPayment, PaymentStatus, encode
 from amili_async.models.fields import is_object_id
@@ -78,8 +69,7 @@ class PaymentCreator:
     ) -> CreatedPayment:
         """Send the payment, unless an earlier call whose outcome is unknown has registered it."""
         if identity in self._in_doubt:
-            found = await self._find_earlier(payment)
-            return found or await self._send(payment, lookup_timeout)
+            return await self._find_earlier(payment) or await self._send(payment, lookup_timeout)
         # In doubt from here on: a cancellation may end the call at any await, also after the server has the payment.
         _remember(self._in_doubt, identity, None)
         try:
@@ -101,7 +91,7 @@ class PaymentCreator:
         except AmiliError as error:
             raise PaymentNotSent(
                 "the payment was not sent: after an earlier call it is unknown whether it is registered, and it could "
-                "not be looked up; try again later",
+                f"not be looked up ({error}); try again later",
                 payment=payment,
             ) from error
 
@@ -144,36 +134,27 @@ class PaymentCreator:
 
         began = self._context.clock.now()
         found, lookups = await self._lookup.poll(find, lookup_timeout=lookup_timeout)
-        label = f"POST /{self._path}"
+        label, error, seconds = f"POST /{self._path}", type(failure).__name__, self._context.clock.now() - began
+        was_found = len(found) == 1
         self._context.announce(
-            PaymentLookedUp(
-                request=label,
-                error=type(failure).__name__,
-                was_found=len(found) == 1,
-                lookups=lookups,
-                seconds=self._context.clock.now() - began,
-            )
+            PaymentLookedUp(request=label, error=error, was_found=was_found, lookups=lookups, seconds=seconds)
         )
-        if len(found) == 1:
+        if was_found:
             return created_from(found[0])
         what = f"{len(found)} payments equal to it were registered since" if found else "no look-up found it"
         raise PaymentOutcomeUnknown(
-            f"{label}: it is unknown whether the payment is registered ({type(failure).__name__}; {what}). Call "
+            f"{label}: it is unknown whether the payment is registered ({error}; {what}). Call "
             "find(error.payment) some minutes later, and send the payment again only if that returns None",
             payment=payment,
             matches=tuple(row.id for row in found),
         ) from failure
 
     def _announce_registered(self, created: CreatedPayment) -> None:
-        # Only documented words: an event goes to logs and metrics, which a value of the server could flood.
+        # Only documented words: observers write events to logs and metrics, which a value of the server could flood.
         status = PaymentStatus.COMPLETED if created.is_completed else created.status
-        self._context.announce(
-            PaymentRegistered(
-                request=f"POST /{self._path}",
-                status=str(status) if status in tuple(PaymentStatus) else "other",
-                was_found=created.was_found,
-            )
-        )
+        word = str(status) if status in tuple(PaymentStatus) else "other"
+        label = f"POST /{self._path}"
+        self._context.announce(PaymentRegistered(request=label, status=word, was_found=created.was_found))
 
 
 def _remember(memory: dict[Identity, V], identity: Identity, value: V) -> None:

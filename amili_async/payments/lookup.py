@@ -1,6 +1,7 @@
 """Look registered payments up by their reference, and decide which of the rows found is a given payment.
 
-Invariant: a server that ignores the filter is an error; it never counts as "not registered".
+Invariant: a server that ignores the filter is an error, and so is a response from a cache; neither ever counts as "not
+registered".
 """
 
 import asyncio
@@ -36,7 +37,7 @@ class PaymentLookup:
     """The look-ups of one client: each finds rows of `creditor--payments`."""
 
     def __init__(self, path: str, context: ClientContext) -> None:
-        self._listing = Listing(path, record_type_of(CreditorPayment), context)
+        self._listing = Listing(path, record_type_of(CreditorPayment), context, must_be_current=True)
         self._clock = context.clock
 
     async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
@@ -49,7 +50,7 @@ class PaymentLookup:
     async def find_by_reference(self, payments: Sequence[NewCreditorPayment]) -> list[CreditorPayment]:
         """All rows with a reference of one of *payments*, of any creditor: a row need not state its creditor."""
         references = {payment.creditor_payment_reference for payment in payments}
-        pager = KeysetPager(self._listing, _has_reference_of(payments))
+        pager = KeysetPager(self._listing, _has_reference_of(payments), priority=Priority.SINGLE)
         found: list[CreditorPayment] = []
         async with aclosing(pager.records()) as rows:
             async for row in rows:
@@ -91,8 +92,7 @@ class PaymentLookup:
     async def poll(self, find: Callable[[], Awaitable[Rows]], *, lookup_timeout: float) -> tuple[Rows, int]:
         """Repeat a look-up until it finds rows or the time is over; returns the rows and the number of look-ups.
 
-        A registration can be committed after its response was lost, so one empty look-up proves nothing. A look-up that
-        fails counts as empty.
+        A late registration can still be committed, so one empty look-up proves nothing; one that fails counts as empty.
         """
         began, pause, lookups = self._clock.now(), FIRST_LOOKUP_PAUSE, 0
         found: Rows = ()
@@ -116,14 +116,8 @@ class PaymentLookup:
 
 def identity_of(payment: NewCreditorPayment) -> Identity:
     """All fields by which rows of the list can be distinguished; payments of one identity are one payment."""
-    return (
-        payment.creditor,
-        payment.creditor_payment_reference,
-        payment.amount,
-        payment.bank_transaction_date,
-        payment.case,
-        payment.invoice_number,
-    )
+    by = (payment.case, payment.invoice_number)
+    return payment.creditor, payment.creditor_payment_reference, payment.amount, payment.bank_transaction_date, *by
 
 
 def match_payment(rows: Iterable[CreditorPayment], payment: NewCreditorPayment) -> CreatedPayment | None:
@@ -162,17 +156,13 @@ def find_differences(row: CreditorPayment, payment: NewCreditorPayment) -> tuple
     """The names of the fields in which a row is another payment; empty if it can be this one.
 
     Creditor, case and invoice count only if the row states them: the API documents no `creditor` in its responses, and
-    finds the case by the invoice. The case's own `case_invoice_number` is not compared, since the API documents that it
-    need not be the number that was sent.
+    finds the case by the invoice. `case_invoice_number` is not compared: it need not be the number that was sent.
     """
     differing = ["creditor"] if _contradicts(row.creditor, payment.creditor) else []
     names = ("creditor_payment_reference", "amount", "bank_transaction_date")
     differing += [name for name in names if getattr(row, name) != getattr(payment, name)]
-    by = "case" if payment.case is not None else "invoice_number"
-    case = row.case.lower() if isinstance(row.case, str) else None
-    if _contradicts(case if by == "case" else row.invoice_number, getattr(payment, by)):
-        differing.append(by)
-    return tuple(differing)
+    by, stated = ("case", row.case and row.case.lower()) if payment.case else ("invoice_number", row.invoice_number)
+    return tuple(differing + [by] * _contradicts(stated, getattr(payment, by)))
 
 
 def _contradicts(stated: object, sent: object) -> bool:

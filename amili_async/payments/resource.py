@@ -60,14 +60,11 @@ class CreditorPayments(Resource[CreditorPayment]):
         returned with `was_found` and not sent. A reference that appears twice in the list, or that belongs to a
         different registered payment, is an error and not sent. Nothing is sent either if the look-up fails
         (`PaymentNotSent`), if the API does not show the first registered payment by its reference, or after ten unknown
-        outcomes in a row.
+        outcomes in a row. An error of the iterable itself is raised after the outcomes of the payments before it.
 
-        Two processes that run over the same list *at the same time* can register a payment twice: one may send it
-        between the look-up and the request of the other. Give each process its own part of the list.
-
-        Leaving early cancels what is running. Run over the list again some minutes later for the outcomes: a payment
-        that the API is still processing is not found. An error of the iterable itself is raised after the outcomes of
-        the payments before it.
+        Two processes that run over the same list *at the same time* can register a payment twice: give each process its
+        own part of the list. Leaving early cancels what is running. Run over the list again some minutes later for the
+        outcomes: a payment that the API is still processing is not found.
         """
         check_lookup_timeout(lookup_timeout)
         if not isinstance(payments, Iterable):

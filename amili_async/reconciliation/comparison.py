@@ -211,15 +211,7 @@ class Tally:
 
 def reconcile_payout(payout: Payout, specifications: Iterable[Specification]) -> Reconciliation:
     """Compare a payout with all of its specifications, each given once."""
-    return _tally(Tally(payout, payout.id), specifications)
-
-
-def report_unknown_payout(payout_id: str, specifications: Iterable[Specification]) -> Reconciliation:
-    """Sum up specifications that name a payout which does not exist."""
-    return _tally(Tally(None, payout_id), specifications)
-
-
-def _tally(tally: Tally, specifications: Iterable[Specification]) -> Reconciliation:
+    tally = Tally(payout, payout.id)
     for row in specifications:
         tally.add(row)
     return tally.finish()

@@ -72,9 +72,9 @@ class Reconciler:
     ) -> None:
         document = filter_document(where)
         self._where = Condition(document) if document else None
-        self._payouts = Listing(payouts.path, record_type_of(Payout), context)
+        self._payouts = Listing(payouts.path, record_type_of(Payout), context, must_be_current=True)
         rows = record_type_of(_SpecificationRow, is_projected=True)
-        self._specifications = Listing(specifications.path, rows, context)
+        self._specifications = Listing(specifications.path, rows, context, must_be_current=True)
         self._context = context
         self._ready: deque[_Batch] = deque()
         self._last_id: str | None = None
@@ -84,15 +84,14 @@ class Reconciler:
     async def reconciliations(self) -> AsyncGenerator[Reconciliation, None]:
         """One for each payout, in the order of their ids."""
         window = PrefetchWindow(lambda _: self._reconcile(self._ready.popleft()), concurrency=BATCHES_IN_FLIGHT)
-        window.last_page = planned = 0
+        window.last_page = 0
         window.pages_ahead = BATCHES_IN_FLIGHT
         self._context.running.add(window)
         try:
             while True:
                 while not (self._has_all_payouts or self._ready):
                     self._ready.extend(await self._fetch_batches())
-                    planned += len(self._ready)
-                    window.last_page = planned
+                    window.last_page += len(self._ready)
                     window.top_up()  # starts batches, which leaves `_ready` empty until the window is full
                 compared = await window.take()
                 if compared is None:
@@ -155,13 +154,12 @@ class Reconciler:
         pager = KeysetPager(self._specifications, batch.condition)
         async with aclosing(pager.records()) as rows:
             async for row in rows:
-                payout_id = row.payout
                 # Of a server that ignores the filter, each row would be a false difference.
-                if not isinstance(payout_id, str) or not batch.covers(payout_id):
+                if row.payout is None or not batch.covers(row.payout):
                     raise filter_ignored(self._specifications.path)
-                if payout_id not in tallies:
-                    tallies[payout_id] = Tally(None, payout_id)
-                tallies[payout_id].add(row)
+                if row.payout not in tallies:
+                    tallies[row.payout] = Tally(None, row.payout)
+                tallies[row.payout].add(row)
         return [tally.finish() for tally in tallies.values()]
 
 

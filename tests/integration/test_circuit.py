@@ -192,13 +192,13 @@ async def test_error_responses_cost_no_retry(amili: AmiliClient, sandbox: Sandbo
     assert len(sandbox.requests) == 150 + RETRIES
 
 
-@pytest.mark.parametrize("reserve", [0, 1, 7])
-async def test_the_caller_chooses_the_retry_budget(reserve: int, sandbox: Sandbox, connect: Connect) -> None:
+@pytest.mark.parametrize("retries", [0, 1, 7])
+async def test_the_caller_chooses_the_retry_budget(retries: int, sandbox: Sandbox, connect: Connect) -> None:
     """Without a retry budget there are no retries."""
-    amili = await connect(sandbox, retry=RetryPolicy(retry_budget=reserve), auth=sandbox.token())
+    amili = await connect(sandbox, retry=RetryPolicy(retry_budget=retries), auth=sandbox.token())
     sandbox.fail(DOWN, times=None)
     await call_often(amili, 30)
-    assert len(sandbox.requests) == 30 + reserve
+    assert len(sandbox.requests) == 30 + retries
 
 
 async def test_each_client_has_its_own_retry_budget(amili: AmiliClient, sandbox: Sandbox, connect: Connect) -> None:

@@ -168,8 +168,10 @@ ZIPPED = [
     Row("gzip with something behind it", zip_wrongly(lambda zipped: zipped + b"garbage"), ConnectionFailed),
     Row("gzip twice in a row", zip_wrongly(lambda zipped: zipped + zipped), UnreadableResponse),
     Row("gzip of gzip", zip_wrongly(gzip.compress), UnreadableResponse),
-    Row("gzip that is said to be brotli", zip_wrongly(lambda zipped: zipped, encoding=b"br"), ConnectionFailed),
-    Row("gzip that is said to be unheard of", zip_wrongly(lambda zipped: zipped, encoding=b"x-y"), UnreadableResponse),
+    Row("gzip declared as brotli", zip_wrongly(lambda zipped: zipped, encoding=b"br"), ConnectionFailed),
+    Row(
+        "gzip declared as an unknown encoding", zip_wrongly(lambda zipped: zipped, encoding=b"x-y"), UnreadableResponse
+    ),
     Row("a bomb of 96 MB", zip_wrongly(lambda _: BOMB), UnreadableResponse),
 ]
 HANGS = [

@@ -16,10 +16,12 @@ from amili_async.errors import (
     ConfigurationError,
     ConnectionFailed,
     PaymentNotCompleted,
+    PaymentNotSent,
     PaymentOutcomeUnknown,
     RateLimited,
     ReferenceTaken,
     ServerFault,
+    UnreadableResponse,
     ValidationFailed,
 )
 from amili_async.events import Event, PaymentRegistered
@@ -276,3 +278,28 @@ async def test_payments_registered_twice_by_two_processes_are_reported(
             assert isinstance(outcome.error, ReferenceTaken)
             assert sorted(outcome.error.matches) == sorted(ids)
     assert count_posts(sandbox) == 0
+
+
+@pytest.mark.parametrize("age", ["1", "86400", "soon"])
+async def test_a_cached_look_up_proves_nothing(age: str, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A payment whose look-up a cache answered is not sent, and the error reports it; every GET asks for no cache."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    sandbox.fail(Fault(headers={"Age": age}), times=None, method="GET", path=f"/{PAYMENTS}")
+    outcomes = [outcome async for outcome in amili.creditor_payments.create_many([make_payment()])]
+    (error,) = [outcome.error for outcome in outcomes]
+    assert isinstance(error, PaymentNotSent)
+    assert "answered from a cache" in str(error)
+    with pytest.raises(UnreadableResponse, match="answered from a cache"):
+        await amili.creditor_payments.find(make_payment())
+    assert count_posts(sandbox) == 0
+    sandbox.fail(Fault(reset="after"), method="POST")
+    with pytest.raises(PaymentOutcomeUnknown):
+        await amili.creditor_payments.create(make_payment(), lookup_timeout=2)
+    with pytest.raises(PaymentNotSent, match="answered from a cache"):
+        await amili.creditor_payments.create(make_payment(), lookup_timeout=2)
+    sandbox.stop_failing()
+    sandbox.fail(Fault(headers={"Age": "0"}), times=None, method="GET", path=f"/{PAYMENTS}")
+    assert (await amili.creditor_payments.create(make_payment())).was_found
+    assert {request.headers["cache-control"] for request in sandbox.requests if request.method == "GET"} == {"no-cache"}
+    assert count_posts(sandbox) == 1

@@ -231,13 +231,13 @@ def once(callback: Callable[[], object], *, path: str, after: int = 0) -> Callab
     """A hook that calls *callback* once, before the list of this resource that follows *after* others is answered."""
     left = [after]
 
-    def meanwhile(request: Any) -> None:
+    def change(request: Any) -> None:
         if request.path == f"/{path}":
             left[0] -= 1
             if left[0] == -1:
                 callback()
 
-    return meanwhile
+    return change
 
 
 def book_one_more(books: PlantedBooks, payout_id: str) -> None:
@@ -274,20 +274,20 @@ async def test_a_booking_between_two_requests_is_no_difference(
 
 
 async def test_a_payout_is_compared_until_its_differences_repeat(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Differences that change are not reported; those found twice are."""
+    """Differences that change between two comparisons are not reported; those found twice are."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=5)
     drop_row(books)
     busy = next(each for each in books.ids if each not in books.findings)
     requested: list[Any] = []
 
-    def meanwhile(request: Any) -> None:
+    def change(request: Any) -> None:
         if request.path == f"/{SPECIFICATIONS}" and "$not" not in request.query["where"]:
             requested.append(request)
             if len(requested) <= 3:
                 book_one_more(books, busy)
 
-    sandbox.before_each_request(meanwhile)
+    sandbox.before_each_request(change)
     assert differences_by_payout(await reconcile(await connect(sandbox))) == books.findings
     assert len(requested) == 4
 
@@ -299,11 +299,11 @@ async def test_a_payout_whose_differences_keep_changing_is_an_error(
     sandbox = await start_sandbox(payouts=0, specifications=0)
     books = PlantedBooks(sandbox, payouts=40)
 
-    def meanwhile(request: Any) -> None:
+    def change(request: Any) -> None:
         if request.path == f"/{SPECIFICATIONS}":
             book_one_more(books, books.ids[0])
 
-    sandbox.before_each_request(meanwhile)
+    sandbox.before_each_request(change)
     delivered: list[Reconciliation] = []
     with pytest.raises(
         UnreadableResponse,
@@ -607,3 +607,13 @@ async def test_a_closed_client_raises(start_sandbox: StartSandbox, connect: Conn
     await amili.aclose()
     with pytest.raises(ConfigurationError, match="not open"):
         await anext(found)
+
+
+@pytest.mark.parametrize("path", [PAYOUTS, SPECIFICATIONS])
+async def test_nothing_is_compared_with_a_cached_page(path: str, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A page from a cache can lack rows, so it is an error and never a difference."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    sandbox.fail(ServerTrouble(headers={"Age": "30"}), times=None, path=f"/{path}")
+    with pytest.raises(UnreadableResponse, match="answered from a cache"):
+        await reconcile(amili)

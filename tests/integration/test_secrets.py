@@ -303,20 +303,20 @@ def with_record(**fields: Any) -> Provoke:
     return provoke
 
 
-async def ask_for_a_payout(scene: WatchedScene) -> None:
+async def get_a_payout(scene: WatchedScene) -> None:
     await scene.amili.payouts.get(NAME)
 
 
-async def ask_for_too_much(scene: WatchedScene) -> None:
+async def request_too_much(scene: WatchedScene) -> None:
     scene.amili.payout_specifications.stream(field("invoice_number").is_in([f"{INVOICE}{n}" for n in range(999)]))
 
 
-async def ask_a_closed_client(scene: WatchedScene) -> None:
+async def call_a_closed_client(scene: WatchedScene) -> None:
     await scene.amili.aclose()
     await scene.amili.payout_specifications.page(where=FILTER)
 
 
-async def close_while_asking(scene: WatchedScene) -> None:
+async def close_in_flight(scene: WatchedScene) -> None:
     await internals.tokens_of(scene.amili).get()
     closing: list[asyncio.Task[None]] = []
     scene.sandbox.before_each_request(lambda request: closing.append(asyncio.create_task(scene.amili.aclose())))
@@ -389,12 +389,12 @@ async def interrupt_an_extraction(scene: WatchedScene) -> None:
         _ = [record async for record in extraction]
 
 
-async def sweep_in_vain(scene: WatchedScene) -> None:
+async def fail_to_sweep(scene: WatchedScene) -> None:
     scene.sandbox.fail(Fault(cut=50), times=None, path=SPECIFICATIONS, after=3)
     await scene.amili.payout_specifications.sweep([CREDITOR], FILTER)
 
 
-async def reconcile_what_was_not_asked_for(scene: WatchedScene) -> None:
+async def reconcile_unrequested_rows(scene: WatchedScene) -> None:
     scene.sandbox.override(query=lambda request: {"max_results": "100"})
     async with aclosing(scene.amili.reconcile(FILTER)) as reconciliations:
         _ = [each async for each in reconciliations]
@@ -402,7 +402,7 @@ async def reconcile_what_was_not_asked_for(scene: WatchedScene) -> None:
 
 async def export_a_misfit(scene: WatchedScene) -> None:
     row_id = scene.sandbox.rows(SPECIFICATIONS)[7]["_id"]
-    scene.sandbox.update(SPECIFICATIONS, row_id, {"amount": Decimal(f"{AMOUNT}{'1' * 30}")})
+    scene.sandbox.update(SPECIFICATIONS, row_id, {"amount": Decimal(f"{'1' * 30}{AMOUNT}")})
     await export(scene.amili.payout_specifications, scene.folder / "rows.parquet", where=FILTER)
 
 
@@ -446,7 +446,7 @@ async def resume_from_no_utf_8(scene: WatchedScene) -> None:
         state.unlink()  # the test wrote this file, not the export
 
 
-async def make_a_token_in_vain() -> str:
+async def fail_to_make_a_token() -> str:
     raise RuntimeError("the vault is sealed")
 
 
@@ -472,13 +472,13 @@ FROM_THE_SERVER: Rows = {
     "a bad date": (UnreadableResponse, with_record(booking_date=NAME)),
     "a bad name": (UnreadableResponse, with_record(creditor_name=[NAME, AMOUNT])),
     "a bad object": (UnreadableResponse, with_record(references=NAME)),
-    "another record": (UnreadableResponse, reconcile_what_was_not_asked_for),
+    "another record": (UnreadableResponse, reconcile_unrequested_rows),
     "cut": (ConnectionFailed, with_response(cut=50)),
     "reset": (ConnectionFailed, with_response(reset="after")),
-    "closed in flight": (ClientClosed, close_while_asking),
+    "closed in flight": (ClientClosed, close_in_flight),
     "proxy": (ConnectionFailed, go_through_a_proxy),
     "silence": (TimedOut, with_client(auth=TOKEN, timeout=1e-6)),
-    "a sweep": (ConnectionFailed, sweep_in_vain),
+    "a sweep": (ConnectionFailed, fail_to_sweep),
 }
 WITH_TOKENS: Rows = {
     "401 to a fixed token": (AuthenticationError, with_client(auth=TOKEN)),
@@ -492,7 +492,7 @@ WITH_TOKENS: Rows = {
     "an expired token": (AuthenticationError, with_token(Token(value=TOKEN, lifetime=-1))),
     "no token but a mapping": (AuthenticationError, with_token({"token": TOKEN})),
     "a token with a line end": (AuthenticationError, with_token(f"{TOKEN}\r\nX: {MARK}")),
-    "a source that fails": (RuntimeError, with_client(auth=make_a_token_in_vain)),
+    "a source that fails": (RuntimeError, with_client(auth=fail_to_make_a_token)),
     "a used-up rate limit": (
         BudgetExhausted,
         with_client(rate_limit=RateLimit(per_minute=1, per_second=1, max_wait=0)),
@@ -532,9 +532,9 @@ WITH_ARGUMENTS: Rows = {
     "half a character in a filter": (ConfigurationError, calling(build_query, {"creditor_name": f"{NAME}\ud800"})),
     "something without a form": (ConfigurationError, calling(build_query, {"creditor_name": NAME.encode()})),
     "a condition as a truth": (ConfigurationError, calling(lambda: bool(FILTER))),
-    "too long a filter": (ConfigurationError, ask_for_too_much),
-    "no id": (ConfigurationError, ask_for_a_payout),
-    "a closed client": (ConfigurationError, ask_a_closed_client),
+    "too long a filter": (ConfigurationError, request_too_much),
+    "no id": (ConfigurationError, get_a_payout),
+    "a closed client": (ConfigurationError, call_a_closed_client),
     "a password in the address": (ConfigurationError, calling(AmiliClient, LOGIN, auth=TOKEN)),
     "a token that fits no header": (ConfigurationError, calling(AmiliClient, auth=f"{TOKEN}\n")),
     "a key that is none": (ConfigurationError, calling(ApiCodeCredentials, TOKEN, f"-----BEGIN {MARK}-----")),

@@ -59,7 +59,7 @@ class ProviderModel:
     async def _get_token(self, rejected: CachedToken | None) -> None:
         before = set(self.rejected)
         token = await self.provider.get(rejected=rejected)
-        assert token.value not in before, "a rejected token was handed out again"
+        assert token.value not in before, "a rejected token was returned again"
         assert token.expires_at is None or token.expires_at > self.clock.now(), "an expired token"
         self.tokens.append(token)
 

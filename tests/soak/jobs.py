@@ -74,7 +74,7 @@ class Journal:
         self.errors[f"{job}: {type(error).__name__}" + ("" if cause is error else f" ({type(cause).__name__})")] += 1
         is_revoked = isinstance(cause, AuthenticationError) and cause.status == 401  # twice in a row
         is_expected = is_revoked or getattr(cause, "transient", False)
-        changed = isinstance(cause, UnreadableResponse) and "number of rows" in str(cause)
+        changed = isinstance(cause, UnreadableResponse) and "rows are being" in str(cause)
         self.check(is_expected or changed, f"{job} failed with {type(error).__name__}: {error}")
 
 
@@ -114,11 +114,11 @@ class Jobs:
         """A stream over rows that stay is complete, in order, and does not drift; one left early is a prefix."""
         random, check = self._random, self._journal.check
         sort = random.choice(("_id", "-_id", "-amount"))
-        asked = self._amili.payout_specifications.stream(
+        records = self._amili.payout_specifications.stream(
             field("article") != RESTLESS, sort=sort, into=Line, concurrency=random.randint(1, 10)
         )
         leave_after = random.choice((None, None, None, random.randrange(len(self._ids))))
-        async with asked as stream:
+        async with records as stream:
             rows = await _take(stream, leave_after)
         self._journal.counts["rows of streams"] += len(rows)
         ids = [row.id for row in rows]

@@ -65,7 +65,7 @@ class Operation:
     run: Run
     """Appends each result to the list as soon as it is delivered."""
     truth: Callable[[Sandbox], list[Any]]
-    """What the list must contain at last."""
+    """What the list must contain at the end."""
     path: str = SPECIFICATIONS
     method: str = "GET"
     is_ordered: bool = True

@@ -40,10 +40,11 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.models import CreatedPayment, NewCreditorPayment
+from tests.support.payments import CASE, CREDITOR
 
 PAYMENT = NewCreditorPayment(
-    creditor="674dbeb208847b9501cc9138",
-    case="68678eda88b9226bb78d7169",
+    creditor=CREDITOR,
+    case=CASE,
     amount=100,  # type: ignore[arg-type]  # becomes a Decimal
     bank_transaction_date=datetime(2025, 7, 4, tzinfo=UTC),
 )
@@ -166,6 +167,7 @@ def test_an_error_keeps_its_arguments() -> None:
         (PaymentNotCompleted("x", created=CREATED), "PAY-REF-001"),
         (PaymentNotCompleted("x", created=CreatedPayment(id="0" * 24)), ""),
     ],
+    ids=["unknown", "not completed", "without a reference"],  # a generated reference differs in each process
 )
 def test_a_payment_error_knows_the_reference(error: PaymentError, reference: str) -> None:
     """`reference` is that of the payment, or of the registered payment where only that is known."""

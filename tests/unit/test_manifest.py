@@ -67,7 +67,7 @@ def test_json_round_trips() -> None:
     assert Manifest.from_json(manifest.to_json()) == manifest
     assert str(Manifest.from_json(manifest.to_json()).sums["amount"]) == "1234567890123456789.10"
     for reads, text in ((Manifest.from_json, checkpoint.to_json()), (Checkpoint.from_json, manifest.to_json())):
-        with pytest.raises(ConfigurationError, match="is not a"):
+        with pytest.raises(ConfigurationError, match="is not one written by amili_async"):
             reads(text)
 
 
@@ -91,7 +91,7 @@ def test_json_round_trips() -> None:
 )
 def test_other_json_raises(kind: Any, text: str | bytes) -> None:
     """The error names what was expected, and shows nothing of the text."""
-    with pytest.raises(ConfigurationError, match=f"not a {kind.__name__.lower()}") as caught:
+    with pytest.raises(ConfigurationError, match=f"this {kind.__name__.lower()} is not one written by") as caught:
         kind.from_json(text)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 

@@ -1,20 +1,18 @@
 """`amili demo`: reconcile every payout of a sandbox in this process."""
 
 import time
-from contextlib import aclosing
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from amili_async.cli.commands.reconcile import reconcile_all
 from amili_async.cli.connect import client_of, report_pause
 from amili_async.cli.console import PlainConsole
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
-from amili_async.cli.progress import show_progress
-from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_table import print_categories, print_differing
+from amili_async.cli.reports.reconciliation_words import Overview
 from amili_async.cli.values import show_count
-from amili_async.client import AmiliClient
 from amili_async.events import AttemptFinished, Event
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.sandbox import Sandbox
@@ -34,18 +32,18 @@ def show_demo(
 
     async def show() -> int:
         events: list[Event] = []
-        overview = Overview()
+        overview, found = Overview(), list[Reconciliation]()
         started = time.monotonic()
         async with (
             Sandbox(payouts=payouts, specifications=specifications, seed=seed) as sandbox,
             client_of(sandbox, observers=(events.append, report_pause)) as amili,
         ):
-            reconciliations = await _reconcile_all(amili, overview, payouts)
+            await reconcile_all(amili, None, (overview.add, found.append), total=payouts)
             waiting = await amili.payout_specifications.count({"payout": None})
         console = PlainConsole()
-        print_categories(console, reconciliations)
+        print_categories(console, found)
         console.print()
-        print_differing(console, [each for each in reconciliations if not each.agrees])
+        print_differing(console, [each for each in found if not each.agrees])
         seconds = time.monotonic() - started
         requests = sum(isinstance(event, AttemptFinished) for event in events)
         sent = f"{show_count(requests, 'request')} in {seconds:.1f} s"
@@ -54,14 +52,3 @@ def show_demo(
         return SUCCESS if overview.agrees else PROBLEM
 
     run(show())
-
-
-async def _reconcile_all(amili: AmiliClient, overview: Overview, total: int) -> list[Reconciliation]:
-    found: list[Reconciliation] = []
-    with show_progress("payouts") as report:
-        async with aclosing(amili.reconcile()) as reconciliations:
-            async for reconciliation in reconciliations:
-                overview.add(reconciliation)
-                found.append(reconciliation)
-                report(len(found), total, None)
-    return found

@@ -13,6 +13,7 @@ from amili_async.cli.options import (
     OutputOption,
     ResourceName,
     SandboxOption,
+    SortOption,
     WhereOption,
     parse_fields_option,
     parse_where_option,
@@ -34,14 +35,7 @@ def export_records(
     output: OutputOption,
     where: WhereOption = None,
     fields: FieldsOption = None,
-    sort: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELDS",
-            help="Sort by these fields instead of _id; excludes --resume and --since.",
-            show_default=False,
-        ),
-    ] = None,
+    sort: SortOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted export.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file and start anew.")] = False,
     since: Annotated[
@@ -58,7 +52,7 @@ def export_records(
     The file appears only when it is complete. An interrupted export keeps its records beside the file, and --resume
     continues from there. Money keeps its exact digits, dates are in UTC, and names are the API's own. Records created
     within the last ten seconds are left for the next export. The same command with --resume --since is always right:
-    it creates, continues or updates the file.
+    it creates, continues or updates the file. --sort excludes --resume and --since.
     """
 
     async def write() -> int | None:
@@ -70,7 +64,11 @@ def export_records(
             raise ConfigurationError(f"{output} exists already; --force replaces it, --since updates it")
         async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
             with show_progress(entry.name, is_quiet=quiet) as report:
-                records = entry.of(amili) if sort is None else _sort(entry.of(amili), names, condition, sort)
+                records: Resource[Any] | Stream[Any] = entry.of(amili)
+                if sort is not None:
+                    # Typed records, but dicts for chosen fields, because only dicts hold undocumented ones.
+                    chosen: Any = {} if names is None else {"projection": names, "into": dict}
+                    records = entry.of(amili).stream(condition, sort=sort, **chosen)
                 exported = await export(
                     records,
                     output,
@@ -87,17 +85,7 @@ def export_records(
     run(write(), advice=lambda: _advise(output))
 
 
-def _sort(
-    resource: Resource[Any], names: tuple[str, ...] | None, where: dict[str, Any] | None, sort: str
-) -> Stream[Any]:
-    """The typed records, or dicts for chosen fields, because only dicts hold undocumented fields."""
-    if names is None:
-        return resource.stream(where, sort=sort)
-    return resource.stream(where, sort=sort, projection=names, into=dict)
-
-
 def _advise(output: Path) -> str:
-    """What to do after a failure."""
     return "the records so far are kept; run the same command with --resume to continue" if is_resumable(output) else ""
 
 

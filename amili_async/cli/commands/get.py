@@ -1,23 +1,22 @@
 """`amili get`: one record, as a list of its fields or as JSON."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from amili_async.cli.connect import open_client
-from amili_async.cli.console import PlainConsole
+from amili_async.cli.console import PlainConsole, write_bytes
 from amili_async.cli.exit_codes import run
 from amili_async.cli.options import JsonOption, ResourceName, SandboxOption
 from amili_async.cli.resources import find_resource
-from amili_async.cli.tables import list_fields
+from amili_async.cli.values import list_fields
 from amili_async.export import FORMATS
 from amili_async.export.records import as_document
 
 
 def get_record(
     resource: ResourceName,
-    id: Annotated[str, typer.Argument(metavar="ID", help="24 hexadecimal digits.", show_default=False)],  # noqa: A002
+    id: Annotated[str, typer.Argument(metavar="ID", help="24 hexadecimal digits.")],  # noqa: A002
     *,
     json: JsonOption = False,
     sandbox: SandboxOption = False,
@@ -32,8 +31,7 @@ def get_record(
         async with open_client(sandbox=sandbox) as amili:
             record = await entry.of(amili).get(id, into=dict)
         if json:
-            sys.stdout.buffer.write(FORMATS[".ndjson"](None, None).encode([record]))
-            sys.stdout.buffer.flush()
+            write_bytes(FORMATS[".ndjson"](None, None).encode([record]))
         else:
             PlainConsole().print(list_fields(as_document(record)))
 

@@ -1,6 +1,5 @@
 """`amili list`: some records, as a table or as JSON."""
 
-import sys
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 from rich.text import Text
 
 from amili_async.cli.connect import open_client
-from amili_async.cli.console import PlainConsole
+from amili_async.cli.console import PlainConsole, print_dropped, write_bytes
 from amili_async.cli.exit_codes import run
 from amili_async.cli.options import (
     FieldsOption,
@@ -21,11 +20,9 @@ from amili_async.cli.options import (
     parse_where_option,
 )
 from amili_async.cli.resources import ResourceEntry, find_resource
-from amili_async.cli.tables import tabulate
-from amili_async.cli.values import show_count
+from amili_async.cli.values import show_count, tabulate
 from amili_async.export import FORMATS
 from amili_async.export.records import as_document
-from amili_async.streams import Stream
 
 
 def list_records(
@@ -48,20 +45,15 @@ def list_records(
         entry, names, condition = find_resource(resource), parse_fields_option(fields), parse_where_option(where)
         async with open_client(sandbox=sandbox) as amili:
             records = entry.of(amili).stream(condition, sort=sort, projection=names, into=dict, max_items=limit)
-            if json:
-                await _write_lines(records, names)
-            else:
+            if not json:
                 _print_table(await records.collect(), entry, names, total=records.total)
+                return
+            writer = FORMATS[".ndjson"](names, None)
+            async with aclosing(records.pages()) as pages:
+                async for page in pages:
+                    write_bytes(writer.encode(page.items))
 
     run(show())
-
-
-async def _write_lines(records: Stream[dict[str, Any]], names: tuple[str, ...] | None) -> None:
-    writer = FORMATS[".ndjson"](names, None)
-    async with aclosing(records.pages()) as pages:
-        async for page in pages:
-            sys.stdout.buffer.write(writer.encode(page.items))
-            sys.stdout.buffer.flush()
 
 
 def _print_table(
@@ -76,5 +68,5 @@ def _print_table(
     counted = show_count(len(records) if total is None else total, entry.singular)
     shown = counted if total is None or not records else f"{len(records):,} of {counted}"
     console.print(Text(shown if records else f"no {entry.name}", style="dim"))
-    if names and dropped:
-        console.print(Text(f"not shown, because the terminal is too narrow: {', '.join(dropped)}", style="dim"))
+    if names:
+        print_dropped(console, dropped)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from typing import Annotated
 
 import typer
@@ -39,40 +39,26 @@ _OPTIONS = {
 
 
 def register_payments(
-    file: Annotated[
-        str | None, typer.Argument(metavar="FILE", help="A CSV file; - is standard input.", show_default=False)
-    ] = None,
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="A CSV file; - is standard input.")] = None,
     *,
-    creditor: Annotated[str | None, typer.Option(metavar="ID", help="Id of the creditor.", show_default=False)] = None,
-    case: Annotated[
-        str | None, typer.Option(metavar="ID", help="Id of the case; or --invoice-number.", show_default=False)
-    ] = None,
+    creditor: Annotated[str | None, typer.Option(metavar="ID", help="Id of the creditor.")] = None,
+    case: Annotated[str | None, typer.Option(metavar="ID", help="Id of the case; or --invoice-number.")] = None,
     invoice_number: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="Invoice number that identifies the case; or --case.", show_default=False),
+        str | None, typer.Option(metavar="TEXT", help="Invoice number that identifies the case; or --case.")
     ] = None,
-    amount: Annotated[
-        str | None, typer.Option(metavar="SEK", help="Amount, such as 100.50.", show_default=False)
-    ] = None,
+    amount: Annotated[str | None, typer.Option(metavar="SEK", help="Amount, such as 100.50.")] = None,
     bank_date: Annotated[
-        str | None,
-        typer.Option(metavar="DATE", help="Day or time of the bank transaction: 2025-07-04.", show_default=False),
+        str | None, typer.Option(metavar="DATE", help="Day or time of the bank transaction: 2025-07-04.")
     ] = None,
     reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help="Unique reference; a second run finds the payment by it.", show_default=False
-        ),
+        str | None, typer.Option(metavar="TEXT", help="Unique reference; a second run finds the payment by it.")
     ] = None,
     registered: Annotated[
-        str | None,
-        typer.Option(metavar="DATE", help="Day or time at which the creditor registered it.", show_default=False),
+        str | None, typer.Option(metavar="DATE", help="Day or time at which the creditor registered it.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show everything, send nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation on a terminal.")] = False,
-    concurrency: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="At most N requests in flight.", show_default=False)
-    ] = None,
+    concurrency: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N requests in flight.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one document per outcome, written at once.")] = False,
     sandbox: SandboxOption = False,
 ) -> None:
@@ -110,7 +96,7 @@ def register_payments(
 
 def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[ReportedOutcome]:
     if is_json:
-        return RowReporter(counts, encode=ReportedOutcome.encode, needs_reader=True)
+        return RowReporter(ReportedOutcome.encode, header=b"", summarize=counts.summarize, needs_reader=True)
 
     def print_table(console: PlainConsole, kept: Sequence[ReportedOutcome]) -> None:
         print_problems(console, kept)
@@ -119,9 +105,7 @@ def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[Report
         console.print(Text(counts.summarize()), soft_wrap=True)
 
     return TableReporter(
-        counts,
-        needs_attention=lambda reported: counts.total == 1 or reported.section in ADVICE,
-        print_table=print_table,
+        needs_attention=lambda reported: counts.total == 1 or reported.section in ADVICE, print_table=print_table
     )
 
 
@@ -144,7 +128,6 @@ def _read(file: str | None, texts: Mapping[str, str]) -> tuple[PaymentRow, ...]:
 
 
 def _reject(faults: Sequence[str]) -> None:
-    """Print the faults and exit, if there are any."""
     for fault in faults[:MAX_FAULTS]:
         print_error(fault)
     if len(faults) > MAX_FAULTS:
@@ -176,9 +159,20 @@ async def _register(
     sandbox: bool,
 ) -> int:
     """Register the payments and report the outcomes, also when the run ends early."""
+    is_hidden, payments = report.occupies_terminal, [row.payment for row in rows]
     try:
-        if rows:
-            await _send(rows, counts, report, concurrency=concurrency, sandbox=sandbox)
+        async with AsyncExitStack() as stack:
+            if rows:
+                amili = await stack.enter_async_context(open_client(sandbox=sandbox, is_quiet=is_hidden))
+                report_progress = stack.enter_context(show_progress("payments", is_quiet=is_hidden))
+                report_progress(0, len(rows), None)
+                outcomes = amili.creditor_payments.create_many(payments, concurrency=concurrency)
+                async for outcome in await stack.enter_async_context(aclosing(outcomes)):
+                    reported = ReportedOutcome(line=rows[counts.reported].line, outcome=outcome)
+                    counts.add(reported)
+                    with _requiring_stdout():
+                        report.add(reported)
+                    report_progress(counts.reported, len(rows), None)
     finally:
         # Without any outcome the error is the whole report.
         if counts.reported or not rows:
@@ -187,26 +181,6 @@ async def _register(
     if counts.exit_code == API_FAILED:
         print_error(WAIT_AND_RUN_AGAIN if counts.is_in_doubt else RUN_AGAIN)
     return counts.exit_code
-
-
-async def _send(
-    rows: Sequence[PaymentRow],
-    counts: OutcomeCounts,
-    report: Reporter[ReportedOutcome],
-    *,
-    concurrency: int | None,
-    sandbox: bool,
-) -> None:
-    is_hidden = report.occupies_terminal
-    async with open_client(sandbox=sandbox, is_quiet=is_hidden) as amili:
-        payments = [row.payment for row in rows]
-        with show_progress("payments", is_quiet=is_hidden) as report_progress:
-            report_progress(0, len(rows), None)
-            async with aclosing(amili.creditor_payments.create_many(payments, concurrency=concurrency)) as outcomes:
-                async for outcome in outcomes:
-                    with _requiring_stdout():
-                        report.add(ReportedOutcome(line=rows[counts.reported].line, outcome=outcome))
-                    report_progress(counts.reported, len(rows), None)
 
 
 @contextmanager

@@ -10,12 +10,12 @@ import typer
 
 from amili_async.cli.connect import name_source, open_client
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
-from amili_async.cli.options import SandboxOption, parse_where_option
+from amili_async.cli.options import SandboxOption, WhereOption, parse_where_option
 from amili_async.cli.progress import show_progress
-from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_page import render_page
 from amili_async.cli.reports.reconciliation_rows import CsvRows, JsonRows
 from amili_async.cli.reports.reconciliation_table import print_report
+from amili_async.cli.reports.reconciliation_words import Overview
 from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
@@ -25,19 +25,11 @@ from amili_async.reconciliation.comparison import Reconciliation
 
 def reconcile_payouts(
     *,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            metavar="JSON",
-            help="""Which payouts, in the API's own JSON; dates may be ISO: {"payout_date": {"$gte": "2025-06-01"}}.""",
-            show_default=False,
-        ),
-    ] = None,
+    where: WhereOption = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one document per payout, exact digits.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV, one row per payout, exact digits.")] = False,
     html: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also write a page for the browser; replaces the file.", show_default=False),
+        Path | None, typer.Option(metavar="FILE", help="Also write a page for the browser; replaces the file.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing unless something differs.")] = False,
     sandbox: SandboxOption = False,
@@ -53,13 +45,17 @@ def reconcile_payouts(
         condition, overview = parse_where_option(where), Overview()
         report = _choose_reporter(overview, json=json, csv=csv)
         kept: list[Reconciliation] = []
-        receivers = (report.add, kept.append) if html else (report.add,)
+        receivers = (overview.add, report.add, *([kept.append] if html else ()))
         if html:
             _check_page(html)
         try:
             async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
                 is_hidden = quiet or report.occupies_terminal
-                await _reconcile(amili, condition, receivers, is_hidden=is_hidden)
+                total = None
+                if not is_hidden:  # only the progress needs a count of the payouts
+                    with suppress(UnreadableResponse):  # a server may leave out `_meta.total`
+                        total = await amili.payouts.count(condition)
+                await reconcile_all(amili, condition, receivers, total=total, is_hidden=is_hidden)
         except AmiliError:
             report.fail()
             raise
@@ -77,9 +73,8 @@ def _choose_reporter(overview: Overview, *, json: bool, csv: bool) -> Reporter[R
         raise ConfigurationError("--json and --csv cannot be combined: stdout holds one of them")
     if json or csv:
         rows = JsonRows() if json else CsvRows()
-        return RowReporter(overview, encode=rows.encode, header=rows.header)
+        return RowReporter(rows.encode, header=rows.header, summarize=overview.summarize)
     return TableReporter(
-        overview,
         needs_attention=lambda reconciliation: not reconciliation.agrees,
         print_table=lambda console, differing: print_report(console, overview, differing),
     )
@@ -95,18 +90,16 @@ def _check_page(path: Path) -> None:
         raise ConfigurationError(f"{path} cannot be written: No such file or directory")
 
 
-async def _reconcile(
+async def reconcile_all(
     amili: AmiliClient,
     where: dict[str, Any] | None,
     receivers: Sequence[Callable[[Reconciliation], None]],
     *,
-    is_hidden: bool,
+    total: int | None,
+    is_hidden: bool = False,
 ) -> None:
-    """Pass each reconciliation to *receivers* and show the progress; only the progress needs a count of the payouts."""
-    total, done = None, 0
-    if not is_hidden:
-        with suppress(UnreadableResponse):  # a server may leave out `_meta.total`
-            total = await amili.payouts.count(where)
+    """Pass each reconciliation to *receivers* and show the progress unless *is_hidden*."""
+    done = 0
     with show_progress("payouts", is_quiet=is_hidden) as report:
         async with aclosing(amili.reconcile(where)) as reconciliations:
             async for reconciliation in reconciliations:

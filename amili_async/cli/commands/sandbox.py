@@ -5,7 +5,7 @@ import errno
 import os
 import signal
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,23 +33,11 @@ def serve_sandbox(
 
     Paste the printed lines into another shell: its commands and programs then use this sandbox.
     """
-    counts = ((payouts, "payout"), (specifications, "specification"), (payments, "payment"))
-    contents = [show_count(number, thing) for number, thing in counts]
-    run(
-        _serve(
-            Sandbox(
-                port=port,
-                payouts=payouts,
-                specifications=specifications,
-                payments=payments,
-                seed=seed,
-                rate_limit=AMILI_LIMITS if rate_limit else None,
-                token_lifetime=_TEN_YEARS,
-            ),
-            port,
-            f"{', '.join(contents[:-1])} and {contents[-1]}",
-        )
-    )
+    counts: dict[str, Any] = {"payouts": payouts, "specifications": specifications, "payments": payments}
+    *most, last = (show_count(number, name.removesuffix("s")) for name, number in counts.items())
+    limit = AMILI_LIMITS if rate_limit else None
+    sandbox = Sandbox(port=port, seed=seed, rate_limit=limit, token_lifetime=_TEN_YEARS, **counts)
+    run(_serve(sandbox, port, f"{', '.join(most)} and {last}"))
 
 
 async def _serve(sandbox: Sandbox, port: int, contents: str) -> int:

@@ -5,7 +5,6 @@ Invariant: a payment is called registered or not registered only where that is c
 
 from collections import Counter
 from enum import StrEnum
-from typing import Any
 
 from msgspec import Struct
 
@@ -41,12 +40,13 @@ class OutcomeKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-_HEADINGS: dict[str, str] = {
+HEADINGS: dict[str, str] = {
     OutcomeKind.FOUND: "already registered",
     OutcomeKind.TAKEN: "with a taken reference",
     OutcomeKind.TWICE: "registered more than once",
     OutcomeKind.NOT_SENT: "not sent",
 }
+"""The headings of sections that are not named like their kind."""
 ADVICE: dict[str, str] = {
     OutcomeKind.TWICE: "several identical payments are registered; nothing was sent. Ask Amili to cancel all but one.",
     OutcomeKind.UNKNOWN: "it may be registered. Wait some minutes, then run the same command again with the same "
@@ -97,14 +97,14 @@ class ReportedOutcome(Struct, frozen=True, kw_only=True):
     def encode(self) -> bytes:
         """One line of JSON; an unknown value is `null`."""
         created = self.outcome.created
-        settled = _pick(created, "settled_amount")
+        settled = None if created is None else created.settled_amount
         document = {
             "line": self.line,
             "creditor_payment_reference": self.outcome.payment.creditor_payment_reference,
             "outcome": self.kind,
-            "id": _pick(created, "id"),
+            "id": created and created.id,
             "status": created and _decisive_status(created),
-            "status_reason_locale": _pick(created, "status_reason_locale"),
+            "status_reason_locale": created and created.status_reason_locale,
             "settled_amount": settled if settled is not None and settled.is_finite() else None,
             "error": None if created else self.describe(),
         }
@@ -143,7 +143,7 @@ class OutcomeCounts:
     def summarize(self) -> str:
         """`57 payments: 54 registered, 2 already registered, 1 rejected`, with the source."""
         summary = show_count(self.total, "payment")
-        parts = [f"{self._counts[each]:,} {name_section(each)}" for each in _SECTIONS if self._counts[each]]
+        parts = [f"{self._counts[each]:,} {HEADINGS.get(each, each)}" for each in _SECTIONS if self._counts[each]]
         if parts:
             summary += f": {', '.join(parts)}"
         if missing := self.total - self.reported:
@@ -151,16 +151,11 @@ class OutcomeCounts:
         return f"{summary} ({self._source})" if self.total and self._source else summary
 
 
-def name_section(section: str) -> str:
-    """The heading of a section."""
-    return _HEADINGS.get(section, section)
-
-
 def _describe_created(created: CreatedPayment) -> str:
     """Its status with the reason, the settled amount, and its id."""
-    settled = _pick(created, "settled_amount")
+    settled = created.settled_amount
     parts = (
-        ": ".join(filter(None, (_decisive_status(created), _pick(created, "status_reason_locale")))),
+        ": ".join(filter(None, (_decisive_status(created), created.status_reason_locale))),
         f"{show_money(settled)} settled" if settled is not None else "",
         f"id {created.id}",
     )
@@ -192,8 +187,3 @@ def _describe_error(error: Exception | None) -> str:
             return str(error)
         case _:  # its text may hold anything, credentials included
             return f"unexpected error: {type(error).__name__}"
-
-
-def _pick(created: CreatedPayment | None, name: str) -> Any:
-    """A field of the registered payment, or `None`."""
-    return getattr(created, name, None)

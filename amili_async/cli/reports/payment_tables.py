@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from rich.text import Text
 
-from amili_async.cli.console import PlainConsole, fit_table
+from amili_async.cli.console import PlainConsole, fit_table, print_dropped
 from amili_async.cli.payment_csv import PaymentRow
-from amili_async.cli.reports.payment_outcomes import ADVICE, ReportedOutcome, name_section
+from amili_async.cli.reports.payment_outcomes import ADVICE, HEADINGS, ReportedOutcome
 from amili_async.cli.values import show_count, show_date, show_money
 from amili_async.models import NewCreditorPayment
 
@@ -25,10 +25,10 @@ def print_problems(console: PlainConsole, problems: Sequence[ReportedOutcome]) -
         group = [reported for reported in problems if reported.section == section]
         if not group:
             continue
-        console.print(Text(f"{name_section(section).capitalize()}: {advice}", style="bold red"))
+        console.print(Text(f"{HEADINGS.get(section, section).capitalize()}: {advice}", style="bold red"))
         descriptions = [reported.describe() for reported in group]
         cells = [
-            (_show_line(reported.line), *_show_payment(reported.outcome.payment), description)
+            (*_show_row(reported.line, reported.outcome.payment), description)
             for reported, description in zip(group, descriptions, strict=True)
         ]
         headings = ["Line", "Reference", "Amount", "What happened"]
@@ -43,9 +43,11 @@ def print_plan(console: PlainConsole, rows: Sequence[PaymentRow]) -> None:
     """The payments that would be registered, in the columns that fit, and their sum."""
     headings = ("Line", "Reference", "Creditor", "Case or invoice", "Bank date", "Amount")
     cells = [
-        (_show_line(row.line), reference, row.payment.creditor, *_show_case_and_date(row.payment), amount)
+        (line, reference, payment.creditor, str(payment.case or payment.invoice_number), date, amount)
         for row in rows
-        for reference, amount in [_show_payment(row.payment)]
+        for payment in [row.payment]
+        for line, reference, amount in [_show_row(row.line, payment)]
+        for date in [show_date(payment.bank_transaction_date)]
     ]
     optional = ("Creditor", "Case or invoice")
     table, dropped = fit_table(
@@ -55,9 +57,7 @@ def print_plan(console: PlainConsole, rows: Sequence[PaymentRow]) -> None:
         console.print(table)
         console.print()
     console.print(Text(f"{sum_up(rows)}; nothing was sent"), soft_wrap=True)
-    if dropped:
-        sentence = f"not shown, because the terminal is too narrow: {', '.join(dropped)}"
-        console.print(Text(sentence, style="dim"), soft_wrap=True)
+    print_dropped(console, dropped)
 
 
 def sum_up(rows: Sequence[PaymentRow]) -> str:
@@ -66,15 +66,6 @@ def sum_up(rows: Sequence[PaymentRow]) -> str:
     return f"{show_count(len(rows), 'payment')}, {show_money(total)} SEK in total"
 
 
-def _show_line(line: int | None) -> str:
-    return "" if line is None else f"{line}"
-
-
-def _show_payment(payment: NewCreditorPayment) -> tuple[str, str]:
-    """Its reference, which a new payment guarantees to be printable, and its amount."""
-    return payment.creditor_payment_reference, show_money(payment.amount)
-
-
-def _show_case_and_date(payment: NewCreditorPayment) -> tuple[str, str]:
-    case = payment.case or payment.invoice_number
-    return str(case), show_date(payment.bank_transaction_date)
+def _show_row(line: int | None, payment: NewCreditorPayment) -> tuple[str, str, str]:
+    # A new payment guarantees that its reference is printable.
+    return f"{line or ''}", payment.creditor_payment_reference, show_money(payment.amount)

@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from amili_async.cli.console import PlainConsole, column_width, fit_table, plain_table, table_width
-from amili_async.cli.reports.reconciliation_overview import Overview
-from amili_async.cli.reports.reconciliation_words import Comparison, compare, explain, has_row_difference
+from amili_async.cli.reports.reconciliation_words import Comparison, Overview, compare, explain, has_row_difference
 from amili_async.cli.values import printable, show_date, show_money
 from amili_async.reconciliation.comparison import Reconciliation, Sums
 
@@ -27,7 +26,12 @@ _INDENT = "  "
 def print_report(console: PlainConsole, overview: Overview, differing: Sequence[Reconciliation]) -> None:
     """The payouts that agree, each differing one, and the summary."""
     if overview.agreeing:
-        console.print(_fold_agreeing(overview, width=console.width))
+        rows = [
+            (f"{payouts:,}", f"{sums.count:,}", printable(currency) or "none", *_show_sums(sums))
+            for currency, (payouts, sums) in sorted(overview.agreeing.items())
+        ]
+        optional = ("Amount", "VAT", "Currency", _NARROW)
+        console.print(_fit(_HEADINGS, rows, left=("Currency",), optional=optional, width=console.width))
         console.print()
     print_differing(console, differing)
     console.print(Text(overview.summarize()), soft_wrap=True)
@@ -61,15 +65,6 @@ def _sum_category(category: str, group: Sequence[Reconciliation]) -> tuple[str, 
     agreeing = sum(each.agrees for each in group)
     verdict = "yes" if agreeing == len(group) else f"no: {agreeing:,} of {len(group):,}"
     return category, f"{len(group):,}", f"{sums.count:,}", *_show_sums(sums), verdict
-
-
-def _fold_agreeing(overview: Overview, *, width: int) -> Table:
-    """One line per currency for the payouts that agree."""
-    rows = [
-        (f"{payouts:,}", f"{sums.count:,}", printable(currency) or "none", *_show_sums(sums))
-        for currency, (payouts, sums) in sorted(overview.agreeing.items())
-    ]
-    return _fit(_HEADINGS, rows, left=("Currency",), optional=("Amount", "VAT", "Currency", _NARROW), width=width)
 
 
 def _fit(

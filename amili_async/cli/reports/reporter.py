@@ -5,55 +5,28 @@ Invariant: a row is flushed before the next result is awaited, so an interrupted
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-from amili_async.cli.console import PlainConsole
+from amili_async.cli.console import PlainConsole, write_bytes
 from amili_async.cli.exit_codes import print_error, silence_stdout
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
-
-
-class Summary(Protocol[T_contra]):
-    """Counts results and puts the counts in one sentence."""
-
-    def add(self, result: T_contra, /) -> None: ...
-    def summarize(self) -> str: ...
-
-
-class Reporter(Protocol[T_contra]):
-    """Receives the results of a command one by one."""
-
-    occupies_terminal: bool
-    """Whether it writes to a terminal while the command runs, where a progress bar would collide with it."""
-
-    def add(self, result: T_contra, /) -> None: ...
-    def finish(self, *, is_quiet: bool = False) -> None:
-        """Report what is left, and the summary unless *is_quiet*."""
-
-    def fail(self) -> None:
-        """Report what is left of a command that cannot finish."""
 
 
 class TableReporter(Generic[T]):
     """Keeps the results that need attention and prints them together when the command has finished."""
 
     occupies_terminal = False
+    """Whether it writes to a terminal while the command runs, where a progress bar would collide with it."""
 
     def __init__(
-        self,
-        summary: Summary[T],
-        *,
-        needs_attention: Callable[[T], bool],
-        print_table: Callable[[PlainConsole, Sequence[T]], None],
+        self, *, needs_attention: Callable[[T], bool], print_table: Callable[[PlainConsole, Sequence[T]], None]
     ) -> None:
-        self._summary = summary
         self._needs_attention = needs_attention
         self._print_table = print_table
         self._kept: list[T] = []
 
     def add(self, result: T) -> None:
-        self._summary.add(result)
         if self._needs_attention(result):
             self._kept.append(result)
 
@@ -62,6 +35,7 @@ class TableReporter(Generic[T]):
             self._print_table(PlainConsole(), self._kept)
 
     def fail(self) -> None:
+        """Report what is left of a command that cannot finish."""
         if self._kept:
             self.finish()
             print_error("unfinished: only the payouts above were compared before the failure")
@@ -71,23 +45,19 @@ class RowReporter(Generic[T]):
     """Writes each result to stdout at once; stdout holds nothing else, and the summary is printed on stderr."""
 
     def __init__(
-        self, summary: Summary[T], *, encode: Callable[[T], bytes], header: bytes = b"", needs_reader: bool = False
+        self, encode: Callable[[T], bytes], *, header: bytes, summarize: Callable[[], str], needs_reader: bool = False
     ) -> None:
         self.occupies_terminal = sys.stdout.isatty()
-        self._summary = summary
-        self._encode = encode
-        self._header = header
-        self._needs_reader = needs_reader
-        self._has_reader = True
+        self._encode, self._header, self._summarize = encode, header, summarize
+        self._needs_reader, self._has_reader = needs_reader, True
 
     def add(self, result: T) -> None:
-        self._summary.add(result)
         self._write(self._encode(result))
 
     def finish(self, *, is_quiet: bool = False) -> None:
         self._write(b"")
         if not is_quiet and self._has_reader:
-            print_error(self._summary.summarize())
+            print_error(self._summarize())
 
     def fail(self) -> None:
         """Everything is written already."""
@@ -96,11 +66,13 @@ class RowReporter(Generic[T]):
         """Write while stdout has a reader; without one raise, or continue for the sake of the exit code."""
         if self._has_reader:
             try:
-                sys.stdout.buffer.write(self._header + row)
-                sys.stdout.buffer.flush()
+                write_bytes(self._header + row)
             except BrokenPipeError:
                 if self._needs_reader:
                     raise
                 silence_stdout()
                 self._has_reader = False
         self._header = b""  # written with the first row, so a run that fails before it leaves stdout empty
+
+
+Reporter: TypeAlias = TableReporter[T] | RowReporter[T]

@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from amili_async.errors import ConfigurationError
-from amili_async.export.formats.merge import TextFormat, TextRow
+from amili_async.export.formats.merge import WITHOUT_ID, TextFormat, TextRow
 from amili_async.export.records import as_document, encode_lines
 
 
@@ -20,6 +19,8 @@ class _Identified(msgspec.Struct):
     id: str = msgspec.field(name="_id")
 
 
+# JSON allows them within a string, but readers such as Python's str.splitlines and JavaScript take them for line ends.
+_LINE_SEPARATORS = [(mark.encode(), f"\\u{ord(mark):04x}".encode()) for mark in "\x85\u2028\u2029"]
 _id_decoder = msgspec.json.Decoder(_Identified)
 
 
@@ -37,20 +38,21 @@ class Ndjson(TextFormat):
             records = [_choose(as_document(record), self._names) for record in records]
         elif records and not isinstance(records[0], msgspec.Struct):
             records = [as_document(record) for record in records]
-        return encode_lines(records)
+        lines = encode_lines(records)
+        for separator, escape in _LINE_SEPARATORS:
+            lines = lines.replace(separator, escape)
+        return lines
 
     def read_rows(self, lines: Iterable[bytes]) -> Iterator[TextRow]:
         # A line is a row: JSON has no line end within a value, since strings escape it.
         for line in lines:
             yield _id_decoder.decode(line).id, line
 
-    def check(self, path: Path) -> None:
+    def find_mismatch(self, path: Path) -> str | None:
         with path.open("rb") as file, suppress(msgspec.MsgspecError, ValueError):
             next(self.read_rows(file), None)
-            return
-        raise ConfigurationError(
-            f"{path} cannot be brought up to date: its rows have no _id; export it again with that field"
-        )
+            return None
+        return WITHOUT_ID
 
 
 def _choose(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from amili_async import NewCreditorPayment
 from amili_async.cli.payment_csv import CASE_OR_INVOICE, PAYMENT_COLUMNS, parse_payment, parse_payments, read_bytes
 from amili_async.errors import ConfigurationError
 from amili_async.models import format_date
+from tests.support.payments import CASE, CREDITOR
 
-CREDITOR = "674dbeb208847b9501cc9138"
-CASE = "68678eda88b9226bb78d7169"
 GOOD = {
     "creditor": CREDITOR,
     "case": CASE,
@@ -282,7 +281,7 @@ def test_a_date_is_not_guessed(name: str) -> None:
         ("amount", "0.00", "amount must be more than zero"),
         ("amount", "10000000000000", "amount must have at most two decimals and thirteen digits before them"),
         ("bank_transaction_date", "", "bank_transaction_date is missing"),
-        ("bank_transaction_date", "0001-01-01T00:00:00+05:00", "bank_transaction_date: the datetime lies outside"),
+        ("bank_transaction_date", "0001-01-01T00:00:00+05:00", "bank_transaction_date: the datetime is outside"),
         ("creditor_payment_reference", CASE, "creditor_payment_reference looks like an id or a date"),
         ("creditor_payment_reference", "hemlig\x1b", "creditor_payment_reference must have no blanks"),
         ("creditor_payment_reference", "x" * 256, "creditor_payment_reference must have .* at most 255 characters"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amili_async.cli.progress import LINE_INTERVAL, Meter, show_duration, write_lines
+from amili_async.cli.progress import LINE_INTERVAL, Meter, show_duration
 
 
 class ManualClock:
@@ -50,10 +50,10 @@ def test_a_duration_has_one_unit() -> None:
 def test_plain_lines_have_an_interval(capsys: pytest.CaptureFixture[str]) -> None:
     """Where stderr is no terminal, one line is written every ten seconds."""
     clock = ManualClock()
-    report = write_lines("payouts", Meter(clock), clock)
+    meter = Meter(clock)
     for second in range(25):
         clock.seconds = float(second)
-        report(100 * second, 10_000, None)
+        meter.write("payouts", 100 * second, 10_000, None)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 25 // LINE_INTERVAL
     assert lines[0] == "payouts: 1,000 of 10,000 rows, 100/s, about 2 min left"

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from amili_async.cli.console import PlainConsole
-from amili_async.cli.reports.reconciliation_overview import Overview
 from amili_async.cli.reports.reconciliation_table import print_categories, print_report
+from amili_async.cli.reports.reconciliation_words import Overview
 from amili_async.reconciliation.comparison import Reconciliation
 from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
 

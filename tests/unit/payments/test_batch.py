@@ -22,8 +22,10 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.models import format_date
+from amili_async.payments import CreditorPayments
 from amili_async.payments.batch import MAX_CONSECUTIVE_UNKNOWN, MAX_REFERENCES_PER_LOOKUP, BatchRegistration
 from amili_async.payments.lookup import PaymentLookup
+from amili_async.policies import Priority
 from tests.support.clocks import settle
 from tests.support.payment_registry import POST, Registry
 from tests.support.payments import PAYMENTS, make_payment
@@ -113,10 +115,10 @@ async def test_a_look_up_costs_one_request_for_a_hundred_payments() -> None:
 async def test_a_failed_payment_does_not_affect_the_others() -> None:
     """Each failure is the outcome at its place; the payments around it are registered."""
     registry, payments = KeepingRegistry(), make_list(10)
-    refused = ValidationFailed("no", status=422, request=POST)
-    registry.failures = {"REF-3": refused, "REF-6": ConnectionFailed("cut", request=POST), "REF-8": KeyError("token")}
+    rejection = ValidationFailed("no", status=422, request=POST)
+    registry.failures = {"REF-3": rejection, "REF-6": ConnectionFailed("cut", request=POST), "REF-8": KeyError("token")}
     outcomes = await registry.collect(payments)
-    assert outcomes[3].error is refused
+    assert outcomes[3].error is rejection
     assert isinstance(outcomes[6].error, PaymentOutcomeUnknown)
     assert isinstance(outcomes[8].error, KeyError)
     assert [n for n, outcome in enumerate(outcomes) if outcome.created] == [0, 1, 2, 4, 5, 7, 9]
@@ -314,3 +316,20 @@ async def test_known_outcomes_do_not_wait_for_the_next_look_up() -> None:
     gate.set()
     assert (await waiting).created is not None
     assert len([outcome async for outcome in outcomes]) == 150 - MAX_REFERENCES_PER_LOOKUP - 1
+
+
+async def test_look_ups_have_the_priority_of_single_calls() -> None:
+    """`find()` and the look-ups of a list wait for no stream: a caller waits for them, and money is in doubt."""
+    registry = KeepingRegistry()
+    priorities: set[Priority] = set()
+    answer = registry.call
+
+    async def call(request: Request) -> Response:
+        priorities.add(request.priority)
+        return await answer(request)
+
+    registry.context = replace(registry.context, call=call)
+    registry.lookup = PaymentLookup(PAYMENTS, registry.context)
+    await registry.collect(make_list(3))
+    await CreditorPayments(PAYMENTS, registry.context).find(make_payment())
+    assert priorities == {Priority.SINGLE}

@@ -39,7 +39,7 @@ UNKNOWN = [
     UnreadableResponse("HTML", request=POST),
     ApiError("redirect", status=302, request=POST),
     ClientClosed("closed while in flight", request=POST, was_sent=True),
-    ValidationFailed("says 422 in a 201", status=422, http_status=201, request=POST),
+    ValidationFailed("422 in the body of a 201", status=422, http_status=201, request=POST),
 ]
 CERTAIN = [
     ConnectionFailed("no route", request=POST, was_sent=False),

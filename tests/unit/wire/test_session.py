@@ -66,6 +66,7 @@ async def test_a_get(session: Session, server: Server) -> None:
     assert (method, url) == ("GET", GET_URL)
     assert arguments["headers"] == {
         "Accept": "application/json",
+        "Cache-Control": "no-cache",
         "User-Agent": "amili-async/test",
         "X-API-Key": CREDENTIAL,
     }
