@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from amili_async._wire.checks import check_seconds
 from amili_async._wire.tasks import hide_contents
 from amili_async.errors import ConfigurationError
 
@@ -25,8 +26,9 @@ class Token(Struct, frozen=True, kw_only=True):
         return f"Token(value=<hidden>, lifetime={self.lifetime})"
 
 
-TokenSource: TypeAlias = Callable[[], Awaitable[str | Token]]
-"""An async function that returns a new access token each time it is called."""
+TokenSource: TypeAlias = Callable[[], Awaitable[str | Token] | str | Token]
+"""A function that returns a new access token each time it is called. A plain one runs in the event loop, so it must not
+block; one that sends a request is async."""
 
 
 class AuthTokenProvider(Protocol):
@@ -62,8 +64,9 @@ class ApiCodeCredentials:
     ) -> None:
         if not isinstance(api_code, str) or not api_code or api_code != api_code.strip():
             raise ConfigurationError("api_code must be the code from Amili, a str without blanks around it")
-        if not lifetime > 0:
-            raise ConfigurationError("lifetime must be more than zero seconds")
+        for name, field in (("token_name", token_name), ("lifetime_name", lifetime_name)):
+            if field is not None and not isinstance(field, str):
+                raise ConfigurationError(f"{name} must be the name of a field, or None for the usual names")
         self._api_code = api_code
         self._key = _load_key(private_key, password)
         self.algorithm = _choose_algorithm(self._key, algorithm)
@@ -72,7 +75,7 @@ class ApiCodeCredentials:
         """The field of the response that holds the token; `None` for the usual names."""
         self.lifetime_name = lifetime_name
         """The field of the response that holds the lifetime in seconds; `None` for the usual names."""
-        self.lifetime = float(lifetime)
+        self.lifetime = check_seconds(lifetime, "lifetime", is_positive=True, may_be_inf=True)
         """Seconds: lifetime of a token where neither the response nor the token states one."""
 
     def __repr__(self) -> str:

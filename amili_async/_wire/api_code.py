@@ -76,7 +76,7 @@ class ApiCodeExchange:
             return error
 
     def _compare_clocks(self, rejection: AmiliError) -> tuple[str, bool]:
-        """What the error says of the clocks, and whether signing by the server's may be accepted."""
+        """How the clocks compare, for the error, and whether signing by the server's may help."""
         if rejection.server_time is None:
             return "check this machine's clock too, which nothing in the response could be compared with", False
         ahead = rejection.server_time - self._clock.wall()

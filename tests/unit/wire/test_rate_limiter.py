@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.rate_limiter import LONG_WAIT, SlidingWindowLimiter
-from amili_async.errors import BudgetExhausted, ClientClosed, ConfigurationError
+from amili_async.errors import BudgetExhausted, ClientClosed
 from amili_async.events import Event, PermitDelayed
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support import internals
@@ -524,10 +524,3 @@ async def test_closing_cancels_the_timer() -> None:
     assert clock.timers == []
     with pytest.raises(ClientClosed):
         await waiter
-
-
-@pytest.mark.parametrize("limit", [{"per_minute": 0}, {"per_second": 0}, {"max_wait": -1.0}, {"max_pause": -1.0}])
-def test_an_impossible_rate_limit_raises(limit: dict[str, float]) -> None:
-    """Zero requests and negative times are rejected."""
-    with pytest.raises(ConfigurationError):
-        RateLimit(**limit)  # type: ignore[arg-type]
