@@ -7,10 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from amili_async._wire.announcer import Announcer
+from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
+from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
-from amili_async._wire.context import ClientContext, check_count, check_page_size
+from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.iteration import Iteration
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
@@ -200,17 +201,12 @@ class AmiliClient:
 
 
 def _check_options(*, rate_limit: object, retry: object, timeout: float, observers: object) -> None:
-    if not timeout > 0:
-        raise ConfigurationError("timeout must be more than zero seconds")
+    check_seconds(timeout, "timeout", is_positive=True)
     if not isinstance(retry, RetryPolicy):
         raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
-    if not isinstance(observers, Sequence):
-        raise ConfigurationError("observers must be a list of callables, also for a single one")
-    if not all(callable(observer) for observer in observers):
-        raise ConfigurationError("each of observers must be callable")
-    # The class instead of an instance is an easy mistake, and it has all the methods of a rate limiter.
-    if isinstance(rate_limit, type):
-        raise ConfigurationError("rate_limit must be a RateLimit, a rate limiter or None, not a class")
+    check_observers(observers)
+    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
+        check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
 
 
 def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, *, clock: Clock, announce: Announcer) -> RateLimiter:

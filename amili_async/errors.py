@@ -50,6 +50,8 @@ class AmiliError(Exception):
     """Method and path of the request that failed, without the query; empty if no request failed."""
     was_not_processed: bool = False
     """Whether the server certainly did not process the request, so that even a POST may be sent again."""
+    server_time: float | None = None
+    """Seconds since 1970: the `Date` of an error response; `None` if it has none."""
 
     def __init__(self, message: str = "", *, request: str = "") -> None:
         super().__init__(message)

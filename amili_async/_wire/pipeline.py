@@ -97,7 +97,7 @@ class Pipeline:
             raise
         finally:
             # Also after an exception that is not ours, such as a cancellation: the server may have counted the request.
-            self._release(response, was_sent=was_sent)
+            self._release(response, started, was_sent=was_sent)
         self._announce_attempt(request, started, number, response)
         try:
             raise_for_error(request, response, now=self._clock.wall())
@@ -106,11 +106,13 @@ class Pipeline:
             raise
         return response
 
-    def _release(self, response: Response | None, *, was_sent: bool) -> None:
+    def _release(self, response: Response | None, started: float, *, was_sent: bool) -> None:
         try:
-            if was_sent:
-                quota = None if response is None else read_quota(response, now=self._clock.wall())
-                self._rate_limiter.on_response(quota)
+            if response is not None:
+                self._rate_limiter.on_response(read_quota(response, now=self._clock.wall()))
+            elif was_sent:
+                # A network that is slow, or a proxy, can deliver it later, but not after the attempt would have ended.
+                self._rate_limiter.on_no_response(max(0.0, started + self._session.timeout - self._clock.now()))
             else:
                 self._rate_limiter.release_unused()
         except Exception as error:  # noqa: BLE001 - a fault in a caller's rate limiter must not hide a payment's outcome

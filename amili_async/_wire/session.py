@@ -103,7 +103,8 @@ class Session:
         self._timeout = aiohttp.ClientTimeout(
             total=timeout, connect=connect, sock_connect=min(connect, CONNECT_TIMEOUT)
         )
-        self._seconds = timeout
+        self.timeout = timeout
+        """Seconds: of one attempt."""
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
         # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
         self._headers = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": user_agent}
@@ -174,7 +175,7 @@ class Session:
         if self.opening is not opening:  # closing a session fails its requests as if their connections had broken
             return _closed(request, was_sent=was_sent)
         if isinstance(error, TimeoutError):
-            what = f"no complete response within {self._seconds:g} s" if was_sent else "connecting timed out"
+            what = f"no complete response within {self.timeout:g} s" if was_sent else "connecting timed out"
             return TimedOut(f"{request.label}: {what}", request=request.label, was_sent=was_sent)
         what = "the connection broke before the response was complete" if was_sent else "no connection could be made"
         return ConnectionFailed(f"{request.label}: {what} ({_reason(error)})", request=request.label, was_sent=was_sent)

@@ -64,6 +64,9 @@ async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
         def on_response(self, quota: Quota | None = None) -> None:
             self.calls.append("settle")
 
+        def on_no_response(self, seconds: float) -> None:
+            self.calls.append("no response")
+
         def on_rate_limited(self, seconds: float | None) -> float:
             return seconds or 0.0
 

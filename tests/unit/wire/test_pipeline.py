@@ -37,6 +37,7 @@ class ScriptedSession:
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.opening: object = "the first opening"
+        self.timeout = 30.0
         self.outcomes = list(outcomes)
         self.credentials: list[str] = []
 
@@ -62,6 +63,9 @@ class RecordingLimiter:
 
     def on_response(self, quota: Quota | None = None) -> None:
         self.calls.append(("on_response", quota.remaining) if quota else "on_response")
+
+    def on_no_response(self, seconds: float) -> None:
+        self.calls.append(("on_no_response", seconds))
 
     def on_rate_limited(self, seconds: float | None) -> float:
         self.calls.append(("on_rate_limited", seconds))
@@ -101,9 +105,9 @@ class Call:
     [
         (answer(200), None, ["acquire", "on_response"]),
         (answer(404), NotFound, ["acquire", "on_response"]),
-        (ConnectionFailed("cut"), ConnectionFailed, ["acquire", "on_response"]),
+        (ConnectionFailed("cut"), ConnectionFailed, ["acquire", ("on_no_response", 30.0)]),
         (ConnectionFailed("no route", was_sent=False), ConnectionFailed, ["acquire", "release_unused"]),
-        (KeyError("a bug"), KeyError, ["acquire", "on_response"]),
+        (KeyError("a bug"), KeyError, ["acquire", ("on_no_response", 30.0)]),
         (answer(429), RateLimited, ["acquire", "on_response", ("on_rate_limited", None)]),
         (answer(429, {"Retry-After": "7"}), RateLimited, ["acquire", "on_response", ("on_rate_limited", 7.0)]),
         (answer(200, {"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "9"}), None, ["acquire", ("on_response", 5)]),
@@ -123,7 +127,7 @@ async def test_each_permit_is_released_once(
 
 
 async def test_a_cancelled_attempt_releases_its_permit() -> None:
-    """As a used one: the server may have counted the request."""
+    """As a used one without a response: until its timeout the server may count the request."""
     call = Call()
     started = asyncio.Event()
 
@@ -135,10 +139,11 @@ async def test_a_cancelled_attempt_releases_its_permit() -> None:
     call.session.send = hang  # type: ignore[method-assign]
     task = asyncio.create_task(call.run())
     await started.wait()
+    call.clock.skip(4)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert call.limiter.calls == ["acquire", "on_response"]
+    assert call.limiter.calls == ["acquire", ("on_no_response", 26.0)]
 
 
 async def test_a_rejected_token_is_replaced_once() -> None:
@@ -242,7 +247,7 @@ async def test_a_call_ends_with_its_client() -> None:
         await task
     assert caught.value.was_not_processed
     assert len(call.session.credentials) == 1
-    assert call.limiter.calls == ["acquire", "on_response", "acquire", "release_unused"]
+    assert call.limiter.calls == ["acquire", ("on_no_response", 30.0), "acquire", "release_unused"]
 
 
 async def test_a_failed_token_request_is_not_retried_by_the_call_that_needs_it() -> None:
