@@ -49,8 +49,8 @@ PATHS = {
 class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.
 
-    Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`. It can be created
-    outside an event loop, and opened again after it was closed.
+    Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`, in one place, and pass
+    the open client on. It can be created outside an event loop, and opened again after it was closed.
 
     *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records)
     and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
@@ -91,14 +91,14 @@ class AmiliClient:
         self._running: set[Cancellable] = set()
         self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
         limiter = self._rate_limiter = _make_rate_limiter(rate_limit, clock=clock, announce=announce)
+        self._owns_limiter = limiter is not rate_limit
         max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
         retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
-        self._pipeline = Pipeline(self._session, rate_limiter=limiter, retrier=retrier, clock=clock, announce=announce)
+        self._pipeline = Pipeline(self._session, self._running, limiter, retrier, clock=clock, announce=announce)
         if isinstance(auth, ApiCodeCredentials):
             auth = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock)
         source = check_source(auth)
-        self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
-        self.auth = self._tokens
+        self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
         context = self._context = ClientContext(
             call=self._call,
             announce=announce,
@@ -141,7 +141,7 @@ class AmiliClient:
     async def aclose(self) -> None:
         """Cancel all running streams and extractions, and close the connections. Closing twice does nothing.
 
-        Calls in flight raise `ClientClosed`. One that waits before its next attempt raises it after that wait.
+        Each call in flight raises `ClientClosed` at once, whatever it waits for.
         """
         if self._loop is None:
             return
@@ -149,16 +149,21 @@ class AmiliClient:
         self._loop = None
         self._is_closing = True
         try:
-            # Waiting calls first: a permit that is freed by a cancelled one would let the next be sent.
-            self._rate_limiter.close()
             await cancel_all((*self._running, self._tokens))
         finally:
+            if self._owns_limiter and isinstance(self._rate_limiter, SlidingWindowLimiter):
+                self._rate_limiter.close()
             try:
                 await self._session.aclose()
             finally:
                 self._is_closing = False
 
     async def __aenter__(self) -> "AmiliClient":
+        if self._loop is not None:
+            raise ConfigurationError(
+                "the client is open already: the end of a second `async with` would close it for the first; to share "
+                "it, open it once, where the program starts, and pass it on"
+            )
         return await self.open()
 
     async def __aexit__(

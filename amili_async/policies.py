@@ -99,6 +99,3 @@ class RateLimiter(Protocol):
 
     def on_rate_limited(self, seconds: float | None) -> float:
         """The response was a 429, with this `Retry-After` if any; returns the seconds for which nothing is sent."""
-
-    def close(self) -> None:
-        """Fail all waiting calls; the client is being closed."""

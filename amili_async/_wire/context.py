@@ -8,7 +8,7 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.checks import check_count
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response
-from amili_async._wire.tasks import Cancellable
+from amili_async._wire.tasks import Cancellable, RunningCall
 from amili_async.errors import ConfigurationError
 
 
@@ -29,6 +29,12 @@ class ClientContext(Struct, frozen=True, kw_only=True):
     """The time, and how to wait."""
     forecast: Callable[[int], float | None]
     """Seconds until the last of so many requests can be sent; `None` if the rate limiter cannot compute it."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; raises `ClientClosed` as soon as the client is closed."""
+        with RunningCall(self.running) as call:
+            return await self.clock.sleep(seconds)
+        raise call.closed()
 
 
 def check_page_size(page_size: object) -> int:

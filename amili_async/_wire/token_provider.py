@@ -14,7 +14,7 @@ from msgspec import Struct
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.checks import check_seconds
 from amili_async._wire.clock import Clock
-from amili_async._wire.tasks import hide_contents, is_being_cancelled
+from amili_async._wire.tasks import cancel_all, count_cancellations, hide_contents
 from amili_async.auth import Token, TokenSource
 from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError
 from amili_async.events import TokenRefreshed, TokenRefreshFailed
@@ -116,11 +116,12 @@ class TokenProvider:
         return self._refreshing
 
     async def _wait_for(self, refresh: asyncio.Task[CachedToken]) -> CachedToken:
+        cancellations = count_cancellations()
         try:
             # Unshielded, the cancellation of one caller would cancel the refresh for all of them.
             return await asyncio.shield(refresh)
         except asyncio.CancelledError:
-            if refresh.cancelled() and not is_being_cancelled():
+            if refresh.cancelled() and count_cancellations() == cancellations:
                 raise ClientClosed("the client was closed while this call waited for a token") from None
             raise
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from amili_async import AmiliClient
+from amili_async import AmiliClient, RateLimit
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._paging.scan import PartitionedScan
 from amili_async._wire import session as session_module
@@ -62,6 +62,11 @@ def tokens_of(amili: AmiliClient) -> TokenProvider:
 
 
 # The rate limiter
+
+
+def make_rate_limiter(clock: Any, *, per_second: int) -> SlidingWindowLimiter:
+    """The limiter that a client has by default, to be shared by several."""
+    return SlidingWindowLimiter(RateLimit(per_second=per_second), clock=clock)
 
 
 def wake(limiter: SlidingWindowLimiter) -> None:
