@@ -21,6 +21,7 @@ from amili_async.errors import (
     ServerFault,
     UnreadableResponse,
 )
+from amili_async.events import Event, PageReceived
 from amili_async.extraction import Checkpoint, Extraction, Verdict
 from amili_async.sandbox import Fault, ReceivedRequest
 from tests.support import internals
@@ -660,3 +661,15 @@ async def test_the_time_left_follows_from_the_rate_limit(
     assert all(seconds <= ended - now + 15 for now, seconds in known)
     assert known[-1][1] <= 60
     assert ended - began >= 120
+
+
+async def test_observers_get_an_event_for_each_page(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Each page is reported once, under the path of the resource, numbered from 1, with its rows and the total."""
+    events: list[Event] = []
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox, observers=[events.append])
+    taken = await read_all(amili.payout_specifications.extract())
+    pages = [event for event in events if isinstance(event, PageReceived)]
+    assert [(page.path, page.number) for page in pages] == [(SPECIFICATIONS, n + 1) for n in range(len(pages))]
+    assert sum(page.items for page in pages) == len(taken) == 250
+    assert pages[-1].total == 250
