@@ -143,7 +143,7 @@ def create_file(path: Path, *, like: Path | None) -> Iterator[BinaryIO]:
     """
     remove(path)
     # The umask, which cannot be read without changing it for all threads, shows in the mode of a file that is created
-    # with all permissions. Whoever opens it within that moment may read the target, too, which does not exist yet.
+    # with all permissions. The user who opens it within that moment may read the target, too, which does not exist yet.
     is_private = like is None or like.exists()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFELY
     with os.fdopen(os.open(path, flags, 0o600 if is_private else 0o666), "wb") as file:
