@@ -673,3 +673,31 @@ async def test_observers_get_an_event_for_each_page(start_sandbox: StartSandbox,
     assert [(page.path, page.number) for page in pages] == [(SPECIFICATIONS, n + 1) for n in range(len(pages))]
     assert sum(page.items for page in pages) == len(taken) == 250
     assert pages[-1].total == 250
+
+
+async def test_two_iterations_that_begin_at_once_do_not_share_an_extraction(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """One of them raises, and the other delivers every record once."""
+    amili = await connect(await start_sandbox())
+    extraction = amili.payout_specifications.extract()
+    results = await asyncio.gather(read_all(extraction), read_all(extraction), return_exceptions=True)
+    (error,) = (each for each in results if isinstance(each, BaseException))
+    (taken,) = (each for each in results if not isinstance(each, BaseException))
+    assert isinstance(error, ConfigurationError)
+    assert "already being iterated" in str(error)
+    assert len(taken) == len(set(taken)) == 250
+
+
+async def test_a_closed_client_ends_an_extraction(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The client owns the extraction while it is iterated, ends it when it closes, and the next page raises."""
+    sandbox = await start_sandbox(specifications=2_000)
+    amili = await connect(sandbox)
+    async with aclosing(amili.payout_specifications.extract().batches()) as batches:
+        await anext(batches)
+        sandbox.fail(Fault(hang=True), times=None)
+        assert len(internals.running_iterations(amili)) == 1
+        await amili.aclose()
+        with pytest.raises(ExtractionInterrupted, match="closed"):
+            _ = [batch async for batch in batches]
+    assert internals.running_iterations(amili) == set()
