@@ -701,3 +701,25 @@ async def test_a_closed_client_ends_an_extraction(start_sandbox: StartSandbox, c
         with pytest.raises(ExtractionInterrupted, match="closed"):
             _ = [batch async for batch in batches]
     assert internals.running_iterations(amili) == set()
+
+
+async def test_the_time_left_is_that_of_the_pages_left_and_one_count(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """The forecast is of a request per page of the rows that are left, and one more, which counts."""
+    requests: list[int] = []
+    amili = await connect(await start_sandbox(specifications=250), page_size=30)
+    extraction = amili.payout_specifications.extract()
+
+    def forecast(count: int) -> float:
+        requests.append(count)
+        return count
+
+    internals.replace_forecast(extraction, forecast)
+    assert extraction.seconds_left is None
+    async with aclosing(extraction.batches()) as batches:
+        async for _ in batches:
+            rows = internals.rows_left(extraction)
+            assert rows is not None
+            assert extraction.seconds_left == requests[-1] == ceil(rows / 30) + 1
+    assert requests
