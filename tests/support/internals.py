@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import aiohttp
+from msgspec.structs import force_setattr
 
 from amili_async import AmiliClient, RateLimit
 from amili_async._paging.prefetch import PrefetchWindow
@@ -167,3 +168,14 @@ def close_stdout(process: asyncio.subprocess.Process) -> None:
     """Close our end of a program's stdout, for which asyncio has no public way."""
     stdout: Any = process.stdout
     stdout._transport.close()
+
+
+def rows_left(extraction: Any) -> int | None:
+    """How many rows the scan of an extraction has yet to fetch."""
+    left: int | None = extraction._scan.rows_left
+    return left
+
+
+def replace_forecast(extraction: Any, forecast: Callable[[int], float]) -> None:
+    """Let an extraction compute its remaining time by another forecast than the rate limiter's."""
+    force_setattr(extraction._source.context, "forecast", forecast)
