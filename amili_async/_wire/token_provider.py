@@ -14,7 +14,7 @@ from msgspec import Struct
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.checks import check_seconds
 from amili_async._wire.clock import Clock
-from amili_async._wire.tasks import cancel_all, count_cancellations, hide_contents
+from amili_async._wire.tasks import count_cancellations, hide_contents
 from amili_async.auth import Token, TokenSource
 from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError
 from amili_async.events import TokenRefreshed, TokenRefreshFailed
