@@ -5,7 +5,8 @@ from contextlib import aclosing
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from amili_async._paging.offset import PagingOptions
-from amili_async._wire.context import ClientContext, check_count, check_page_size
+from amili_async._wire.checks import check_count
+from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
 from amili_async.conditions import Condition, Where, field, filter_document

@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from amili_async._paging.iteration import Iteration, alone
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.iteration import Iteration, alone
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import Response
 from amili_async._wire.tasks import cancel_all
@@ -44,6 +44,11 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
         """How many records match, by the latest page; `None` before the first, or if the server does not report it."""
         self.drifted = False
         """Whether rows were inserted or deleted during an iteration, so that some may be missing or repeated."""
+
+    @property
+    def record(self) -> type[T]:
+        """The type of its records."""
+        return self._listing.record_type.record
 
     def __repr__(self) -> str:
         return f"Stream({self._listing.path}, total={self.total}, drifted={self.drifted})"

@@ -5,6 +5,7 @@ checkpoint does not cover. The journal notes what is covered before the next bat
 covers a batch only when the next one is requested.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.files import ExportPaths, raising_export_failed, remove, replace_file
+from amili_async.export.files import ExportPaths, open_beside, raising_export_failed, remove, replace_file
 from amili_async.export.spool import Frame, Spool
 from amili_async.extraction import Checkpoint, Extraction
 from amili_async.models.json import decode_versioned
@@ -26,8 +27,8 @@ STATE_VERSION = 1
 SAVE_EVERY = 0.25
 """Seconds between two saves, at least: a killed export repeats what it wrote since the last one."""
 
-_START_AGAIN = "start again with overwrite (--force)"
-RESUME_OR_OVERWRITE = f"continue it with resume (--resume), or {_START_AGAIN}"
+START_AGAIN = "start again with overwrite (--force)"
+RESUME_OR_OVERWRITE = f"continue it with resume (--resume), or {START_AGAIN}"
 EXPORT_AGAIN = "export it again with overwrite (--force) instead of since"
 NO_CHECKPOINT = Raw(b"null")
 
@@ -86,21 +87,22 @@ class ExportState(Struct, frozen=True, kw_only=True):
 T = TypeVar("T", ExportState, FinishedExport)
 
 
-def save(path: Path, document: ExportState | FinishedExport) -> None:
-    """Replace the file: at any moment it holds the old document or this one."""
+def save(path: Path, document: ExportState | FinishedExport, *, like: Path | None = None) -> None:
+    """Replace the file: at any moment it holds the old document or this one. For *like*, see `create_file`."""
     content = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
     # A fixed name, so that the next save replaces what a killed one left. The lock of the spool excludes other exports.
-    replace_file(path, content, fresh=path.with_name(f"{path.name}.new"))
+    replace_file(path, content, fresh=path.with_name(f"{path.name}.new"), like=like)
 
 
 def load(path: Path, type_: type[T]) -> T | None:
     """The document that was saved; `None` if there is no file, `ConfigurationError` if it holds something else."""
     try:
-        content = path.read_bytes()
+        with open_beside(path, os.O_RDONLY) as file:
+            content = file.read()
     except FileNotFoundError:
         return None
     what = "the state of an unfinished export" if type_ is ExportState else "the manifest of an export"
-    return decode_versioned(content, type_, version=STATE_VERSION, name=f"{path}", what=what, remedy=_START_AGAIN)
+    return decode_versioned(content, type_, version=STATE_VERSION, name=f"{path}", what=what, remedy=START_AGAIN)
 
 
 def check_spec(spec: ExportSpec, before: ExportSpec, *, what: Path) -> None:
@@ -111,7 +113,7 @@ def check_spec(spec: ExportSpec, before: ExportSpec, *, what: Path) -> None:
             old, new = ("all" if value is None else value if name != "fields" else ",".join(value) for value in values)
             raise ConfigurationError(
                 f"{what} belongs to an export with {name}={old}, not {name}={new}: request the same {name}, or "
-                f"{_START_AGAIN}"
+                f"{START_AGAIN}"
             )
 
 
@@ -141,6 +143,11 @@ class Journal:
         first = records[0]
         self.spool.append(bytes.fromhex(first["_id"] if isinstance(first, dict) else first.id), frame)
 
+    def flush(self) -> None:
+        """Write what waits in memory."""
+        with raising_export_failed(self.paths.given):
+            self.spool.flush()
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Make what is covered durable."""
         with raising_export_failed(self.paths.given):
@@ -169,20 +176,14 @@ class Journal:
                 self.discard()
 
     def discard(self) -> None:
-        """Remove state and spool."""
+        """Remove all that only an unfinished export needs."""
         # In this order: a spool without a state is cleared and begun, but a state without its spool lacks rows.
-        remove(self.paths.state)
+        remove(self.paths.state, self.paths.whole)
         self.spool.remove()
 
     def _write(self, state: ExportState) -> None:
         save(self.paths.state, state)
         self.state = state
-
-
-def flush(spool: Spool, path: Path) -> None:
-    """Write what waits in memory to the spool of *path*."""
-    with raising_export_failed(path):
-        spool.flush()
 
 
 def release(spool: Spool, paths: ExportPaths) -> None:

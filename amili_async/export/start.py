@@ -22,6 +22,7 @@ from amili_async.export.journal import (
     release,
 )
 from amili_async.export.spool import Spool, open_spool
+from amili_async.extraction import Checkpoint
 
 
 class ExportRequest(Struct, frozen=True, kw_only=True):
@@ -106,7 +107,7 @@ def _resume(request: ExportRequest, spool: Spool, before: ExportState) -> tuple[
     _check_option(request, "since", words, before=state.since, requested=base is not None)
     check_spec(_complete_spec(request, state.spec), state.spec, what=request.paths.state)
     request.paths.check_free(may_replace=state.overwrite or state.since)
-    spool.reopen(state.spool_length)
+    spool.reopen(state.spool_length, rows=Checkpoint.from_json(bytes(state.checkpoint)).rows)
     return Journal(request.paths, spool, state), base
 
 

@@ -15,10 +15,10 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from amili_async._paging.iteration import Iteration
 from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
+from amili_async._wire.iteration import Iteration
 from amili_async._wire.tasks import hide_contents
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, ExtractionInterrupted
 from amili_async.events import PageReceived

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan_page import ScanPage
-from amili_async._wire.context import ClientContext, check_count
+from amili_async._wire.checks import check_count
+from amili_async._wire.context import ClientContext
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, server_time
 from amili_async.conditions import field, filter_document

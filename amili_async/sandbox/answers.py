@@ -15,7 +15,7 @@ JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 BAD_REQUEST = "The browser (or proxy) sent a request that this server could not understand."
 INTERNAL_ERROR = "The server encountered an internal error and was unable to complete your request."
-encode_json = msgspec.json.Encoder(decimal_format="number").encode
+answer_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def html_page(status: int, title: str, text: str) -> str:
@@ -34,7 +34,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> "Answer":
         """An answer that carries a value as JSON; numbers keep their digits."""
-        return cls(status=status, body=encode_json(value), headers=headers or {})
+        return cls(status=status, body=answer_json(value), headers=headers or {})
 
     def with_headers(self, headers: Mapping[str, str]) -> "Answer":
         return replace(self, headers={**self.headers, **headers}) if headers else self

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from .answers import HttpError, ServerCrash, encode_json, reject_constant
+from .answers import HttpError, ServerCrash, answer_json, reject_constant
 from .bson_values import BsonValue, ObjectId, cast_text, read_date, to_bson
 
 Document: TypeAlias = dict[str, Any]
@@ -108,7 +108,7 @@ class StoredRow:
             # Eve 2.3 accepts such a number in a POST and fails only when it encodes the row for a list.
             if any(isinstance(value, float) and not math.isfinite(value) for value in self.document.values()):
                 raise ServerCrash("out of range float values are not JSON compliant")
-            encoded = self._encodings[projection] = encode_json(projection.apply(self.document))
+            encoded = self._encodings[projection] = answer_json(projection.apply(self.document))
         return encoded
 
 

@@ -166,7 +166,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _code_of(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that run: no annotations, decorators, base classes, imports for types only or f-strings."""
+    """The nodes that run: no annotations, decorators, base classes, protocols, imports for types only or f-strings."""
     yield node
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params", "bases"):
@@ -179,6 +179,9 @@ def _code_of(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_for_types(node: ast.AST) -> bool:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):  # a method of a protocol
+        last = node.body[-1]
+        return isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant)
     if isinstance(node, ast.If):
         return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     if isinstance(node, ast.Call):

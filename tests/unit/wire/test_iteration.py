@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amili_async._paging.iteration import Iteration, alone
+from amili_async._wire.iteration import Iteration, alone
 from amili_async.errors import ClientClosed
 from tests.support.clocks import settle
 
@@ -71,7 +71,7 @@ async def test_after_a_cancellation_it_raises_each_time(ask: Callable[[Iteration
         await asyncio.wait_for(anext(items), 0.001)
     assert source.is_closed
     for _ in range(2):
-        with pytest.raises(ClientClosed, match="CancelledError has cut this iteration off"):
+        with pytest.raises(ClientClosed, match="cut off by CancelledError"):
             await ask(items)
 
 
@@ -84,7 +84,7 @@ async def test_after_an_error_it_raises_each_time() -> None:
     with pytest.raises(KeyError):
         await anext(items)
     for _ in range(2):
-        with pytest.raises(ClientClosed, match="KeyError has cut this iteration off"):
+        with pytest.raises(ClientClosed, match="cut off by KeyError"):
             await anext(items)
 
 

@@ -59,8 +59,8 @@ async def _flatten(
 
 async def _raise_cut_off(reason: str) -> Never:
     raise ClientClosed(
-        f"{reason} has cut this iteration off before the end of the list: begin another one. To wait for a limited "
-        "time, use asyncio.wait() with a task for anext() instead of asyncio.wait_for(), which cancels it"
+        f"this iteration was cut off by {reason}, so the rest of it is missing: begin another one. To wait for a "
+        "limited time, use asyncio.wait() with a task for anext(); asyncio.wait_for() cancels it"
     )
 
 
