@@ -28,11 +28,13 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     consumed, with at most `concurrency` requests in flight and at most five times as many pages ahead; a slow consumer
     stops the fetching. Leaving early, by `break`, an exception or a cancellation, cancels what is in flight.
 
-    Rows that are inserted or deleted concurrently shift the pages, so that a row can be missed or delivered twice: see
-    `drifted`. `extract()` delivers every record exactly once.
+    Rows that are inserted or deleted concurrently shift the pages, so that a row can be missed or delivered twice.
+    `drifted` reports it where pages contradict each other; as many rows deleted as inserted can leave no trace, so a
+    stream is never proof that a list is complete. `extract()` delivers every record exactly once.
 
     Raises the errors of the API when the failed page is reached, `UnreadableResponse` for a page that cannot be
-    decoded, and `ClientClosed` if the stream or its client is closed during an iteration.
+    decoded or has another size than the first, and `ClientClosed` if the stream or its client is closed during an
+    iteration.
     """
 
     def __init__(self, listing: Listing[T], query: Query, options: PagingOptions) -> None:
@@ -43,7 +45,7 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
         self.total: int | None = None
         """How many records match, by the latest page; `None` before the first, or if the server does not report it."""
         self.drifted = False
-        """Whether rows were inserted or deleted during an iteration, so that some may be missing or repeated."""
+        """Whether pages contradicted each other, so that records are missing or repeated; `False` proves nothing."""
 
     @property
     def record(self) -> type[T]:
