@@ -1,9 +1,10 @@
 """A resource of the API: single records, pages, counts, streams and extractions of one type of record."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
+from amili_async._paging.keyset import KeysetPager
 from amili_async._paging.offset import PagingOptions
 from amili_async._wire.checks import check_count
 from amili_async._wire.context import ClientContext, check_page_size
@@ -12,7 +13,7 @@ from amili_async._wire.protocol import item_request
 from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import ConfigurationError, ExtractionInterrupted, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
-from amili_async.extraction.source import build_source, initial_checkpoint, last_id, make_plan
+from amili_async.extraction.source import KEYS, build_source, initial_checkpoint, last_id, make_plan
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
 from amili_async.models.record_type import RecordType, record_type_of
@@ -23,6 +24,9 @@ from amili_async.streams import Stream
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+IDS_PER_LOOKUP = 50
+"""Ids in one filter: with a filter of the caller's, they fit into a request line."""
 
 
 class PageOptions(TypedDict, total=False):
@@ -192,8 +196,9 @@ class Resource(Generic[T]):
     async def sweep(self, ids: Iterable[str], where: Where = None) -> frozenset[str]:
         """Which of these ids are gone: deleted, or no longer matching *where*. Returned in lower case.
 
-        It extracts all ids that match, one request per page; after a failure it has to be repeated from the start. Ids
-        made less than ten seconds before the server's time are never returned, since their rows may not be visible yet.
+        It extracts all ids that match, one request per page, and looks up again those that did not arrive, one request
+        per fifty; after a failure it has to be repeated from the start. Ids made less than ten seconds before the
+        server's time are never returned, since their rows may not be visible yet.
         Raises `UnreadableResponse` if fewer rows arrived than the server counted: what is missing need not be gone.
         """
         gone = {bytes.fromhex(check_id(each)) for each in ids}  # a third of the memory of the texts
@@ -212,7 +217,20 @@ class Resource(Generic[T]):
                 f"GET /{self.path} returned fewer rows than the server counted, so missing ids need not be gone",
                 request=f"GET /{self.path}",
             )
-        return frozenset(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
+        missing = sorted(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
+        return frozenset(missing) - await self._find(missing, where)
+
+    async def _find(self, ids: Sequence[str], where: Where) -> set[str]:
+        """Those of the ids that exist and match, looked up one by one: absence is not believed from one response."""
+        found: set[str] = set()
+        for some in (ids[start : start + IDS_PER_LOOKUP] for start in range(0, len(ids), IDS_PER_LOOKUP)):
+            condition = field("_id").is_in(some)
+            pager = KeysetPager(
+                Listing(self.path, KEYS, self._context), condition if where is None else condition & where
+            )
+            async with aclosing(pager.records()) as records:
+                found |= {record.id async for record in records}
+        return found
 
     async def plan(self, where: Where = None) -> Plan:
         """What an extraction will cost in requests and time; itself one request, for a count.

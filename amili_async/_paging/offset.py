@@ -66,6 +66,7 @@ class OffsetPager(Generic[R, T]):
         self._received = 0
         self._size = options.page_size
         self._is_finished = False
+        self._repeated = 0
         self._first: Page[T] | None = None
         self._previous: tuple[T, ...] = ()
         self._previous_ids: set[Any] = set()
@@ -78,6 +79,10 @@ class OffsetPager(Generic[R, T]):
             while (response := await self._window.take()) is not None:
                 self._number += 1
                 page = self._decode(response, self._number)
+                if self._is_doubtful(page):
+                    self._number, self._repeated = self._number - 1, self._number
+                    self._window.repeat(self._repeated)
+                    continue
                 self._detect_drift(page)
                 self._received += len(page.items)
                 self._update_window(page)
@@ -90,6 +95,11 @@ class OffsetPager(Generic[R, T]):
                 self._window.pages_ahead = min(self._window.pages_ahead * 2, self._max_pages_ahead)
         finally:
             await self._window.aclose()
+
+    def _is_doubtful(self, page: Page[T]) -> bool:
+        """Whether a page is empty although more rows were counted: a replica that lags answers so, or a gateway."""
+        total = max(page.total or 0, self.total or 0)
+        return not page.items and total > self._received and self._repeated != self._number
 
     def _update_window(self, page: Page[T]) -> None:
         """Set the last page to fetch by what this page reports, and after the first how far ahead to fetch."""

@@ -80,11 +80,16 @@ class PrefetchWindow(Generic[R]):
             and len(self._tasks) < self.pages_ahead
             and (self.last_page is None or self._next <= self.last_page)
         ):
-            task = asyncio.get_running_loop().create_task(self._fetch(self._next))
-            task.add_done_callback(self._on_done)
-            self._tasks.append(task)
-            self._in_flight += 1
+            self.repeat(self._next)
+            self._tasks.rotate(-1)
             self._next += 1
+
+    def repeat(self, number: int) -> None:
+        """Fetch a page that was taken once more: it is the next one in order."""
+        task = asyncio.get_running_loop().create_task(self._fetch(number))
+        task.add_done_callback(self._on_done)
+        self._tasks.appendleft(task)
+        self._in_flight += 1
 
     def _on_done(self, task: asyncio.Task[R]) -> None:
         self._in_flight -= 1

@@ -37,6 +37,7 @@ class PartitionedScan(Generic[T]):
         page_size: int,
         max_spans: int,
         stats: ScanStats,
+        delivered: int = 0,
     ) -> None:
         self._partition = Partition(ranges, gaps)
         self._checks = ScanChecks(fetch, end=end, page_size=page_size, stats=stats)
@@ -51,6 +52,7 @@ class PartitionedScan(Generic[T]):
         self._is_closed = False
         self._is_counted = stats.has_ended
         self._time_splits_left = concurrency
+        self._rows = delivered
 
     @property
     def rows_left(self) -> int | None:
@@ -138,7 +140,7 @@ class PartitionedScan(Generic[T]):
         if (found := partition.next_to_fetch(checks.size)) is not None:
             found.is_in_flight = True
             # Passed as values: a split can change the end of the range while the page is in flight.
-            return self._fetch_next(found, found.fetched, found.end, found.expected)
+            return self._fetch_next(found, (found.fetched, found.end), found.expected, found.remaining)
         if checks.reports_total and (largest := partition.largest_to_split(checks.size)) is not None:
             split, number = partition.plan_split(largest, idle=idle, size=checks.size)
             span = (largest.fetched, largest.end)
@@ -153,7 +155,7 @@ class PartitionedScan(Generic[T]):
         if gaps := partition.gaps:
             return self._recheck(gaps[: self._max_spans])
         self._is_counted = True
-        return checks.count(at_end=True)
+        return checks.count_after(self._rows)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -162,10 +164,10 @@ class PartitionedScan(Generic[T]):
         self._top_up()
         self._arrived.set()
 
-    async def _fetch_next(self, owner: IdRange, after: str, end: str, expected: int | None) -> None:
+    async def _fetch_next(self, owner: IdRange, span: Span, expected: int | None, remaining: int | None) -> None:
         """Fetch the next page of a range."""
-        page = await self._checks.fetch(((after, end),), expected=expected)
-        owner.note_page(len(page.keys), end=end, total=page.total)
+        page = await self._checks.fetch_next(span, expected=expected, remaining=remaining)
+        owner.note_page(len(page.keys), end=span[1], total=page.total)
         self._advance(owner, page, rank=0)
 
     async def _recheck(self, gaps: Sequence[IdRange]) -> None:
@@ -201,6 +203,7 @@ class PartitionedScan(Generic[T]):
         if kept.keys:
             owner.batches_waiting += 1
             self._batches.append(Batch(range=owner, page=kept))
+            self._rows += len(kept.keys)
             owner.fetched = kept.keys[-1].id
         if reaches_end or (is_last and (page.is_short or not page.keys)):
             owner.fetched = owner.end

@@ -64,6 +64,16 @@ class ScanChecks(Generic[T]):
         if rest[0] >= rest[1]:
             self._note_count_before(self._first_page, rest=0)
 
+    async def fetch_next(self, span: Span, *, expected: int | None, remaining: int | None) -> ScanPage[T]:
+        """Fetch the next page of a range; once more if it is the last and lacks some of the *remaining* rows.
+
+        Rows are given up after such a page, and a replica that lags answers so, or a gateway.
+        """
+        page = await self.fetch((span,), expected=expected)
+        if page.is_last(rank=0) and len(page.keys) < (1 if remaining is None else remaining):
+            page = await self.fetch((span,), expected=expected)
+        return page
+
     async def fetch(self, spans: Sequence[Span], *, page: int = 1, expected: int | None = None) -> ScanPage[T]:
         """Fetch a page of the spans and check it; a total other than *expected* means that rows changed."""
         found = self.receive(await self._fetch(spans, page=page), (spans[0][0], spans[-1][1]))
@@ -77,6 +87,14 @@ class ScanChecks(Generic[T]):
             if self._first_page is not None and tuple(spans) == (self._first_page.rest,):
                 self._note_count_before(self._first_page, rest=found.total)
         return found
+
+    async def count_after(self, rows: int) -> None:
+        """Count at the end, once more if fewer *rows* arrived, and keep the lower count: it can include later rows."""
+        await self.count(at_end=True)
+        counted = self.stats.count_after
+        if counted is not None and rows < min(counted, self.stats.count_before or counted):
+            await self.count(at_end=True)
+            self.stats.count_after = counted if self.stats.count_after is None else min(counted, self.stats.count_after)
 
     async def count(self, *, at_end: bool) -> None:
         """Request the number of rows up to the bound: at the start, if the first pages did not show it, or at the end.

@@ -39,7 +39,8 @@ MAX_CLOCK_DIFFERENCE = 86_400.0
 PAGING_PARAMETERS_BYTES = 60
 """Bytes of a request line besides path and query: `&page=…&max_results=…` and punctuation."""
 
-_KEYS = RecordType[Record](record=Record, wire=Record, projection=None)
+KEYS = RecordType[Record](record=Record, wire=Record, projection=None)
+"""Decodes the ids, dates and etags of records only."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -144,7 +145,7 @@ def build_source(
     limit, fields = listing.context.concurrency, encode_projection(listing.record_type.projection or projection)
     source = Source(
         listing=listing,
-        keys=Listing(listing.path, _KEYS, listing.context),
+        keys=Listing(listing.path, KEYS, listing.context),
         query=RangedQuery(document=filtered, projection=fields),
         count_query=RangedQuery(document=filtered, projection=encode_projection(("_id",))),
         filter=describe(document),

@@ -21,6 +21,10 @@ ITERATIONS: dict[str, Callable[[AmiliClient], AsyncGenerator[Any, None]]] = {
 }
 
 
+async def wait_for(released: asyncio.Event) -> None:
+    await released.wait()
+
+
 @pytest.mark.parametrize("name", ITERATIONS)
 async def test_a_loop_that_continues_after_a_timeout_does_not_see_the_end_of_the_list(
     name: str, start_sandbox: StartSandbox, connect: Connect
@@ -29,7 +33,7 @@ async def test_a_loop_that_continues_after_a_timeout_does_not_see_the_end_of_the
     sandbox = await start_sandbox(payouts=500, specifications=500)
     released = asyncio.Event()
     released.set()
-    internals.hold_responses(sandbox, released.wait)
+    internals.hold_responses(sandbox, lambda: wait_for(released))
     amili = await connect(sandbox, page_size=20)
     whole = [item async for item in ITERATIONS[name](amili)]
     iteration = ITERATIONS[name](amili)
@@ -58,7 +62,7 @@ async def test_an_extraction_that_was_cut_off_continues_in_another_iteration(
     sandbox = await start_sandbox(payouts=120)
     released = asyncio.Event()
     released.set()
-    internals.hold_responses(sandbox, released.wait)
+    internals.hold_responses(sandbox, lambda: wait_for(released))
     amili = await connect(sandbox, page_size=20)
     extraction = amili.payouts.extract()
     iteration = aiter(extraction)

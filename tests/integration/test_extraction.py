@@ -336,7 +336,7 @@ async def test_a_server_that_ignores_ranges_raises(
         await anext(aiter(extraction))
     assert extraction.rows == 0
     assert extraction.manifest.verdict is Verdict.PARTIAL
-    assert count_pages(sandbox) <= 1 + 10 + 2 * 3
+    assert count_pages(sandbox) <= 1 + 10 + 1 + 2 * 3  # one of the ten is empty, and is requested again
 
 
 async def test_a_server_that_ignores_page_numbers_loses_nothing(start_sandbox: StartSandbox, connect: Connect) -> None:
@@ -696,7 +696,7 @@ async def test_a_closed_client_ends_an_extraction(start_sandbox: StartSandbox, c
     async with aclosing(amili.payout_specifications.extract().batches()) as batches:
         await anext(batches)
         sandbox.fail(Fault(hang=True), times=None)
-        assert len(internals.running_iterations(amili)) == 1
+        assert sum("PartitionedScan" in repr(each) for each in internals.running_iterations(amili)) == 1
         await amili.aclose()
         with pytest.raises(ExtractionInterrupted, match="closed"):
             _ = [batch async for batch in batches]
