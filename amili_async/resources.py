@@ -178,14 +178,15 @@ class Resource(Generic[T]):
         """Every record that matches *where*, exactly once, even while rows are inserted, updated and deleted.
 
         *into* and *projection* are as for `stream()`. *checkpoint* resumes an extraction with the same filter that was
-        interrupted; give the same *into* and *projection*, or its sums mean nothing. *parts* is how many ranges are
-        read at once, at most the client's `concurrency`.
+        interrupted, from the last record that was taken, processed or not; give the same *into* and *projection*, or
+        its sums mean nothing. *parts* is how many ranges are read at once, at most the client's `concurrency`.
 
         *since* limits it to what was created or changed after an earlier extraction with the same filter, by
         `_updated`. It looks back five minutes further, for rows that were stored late, and leaves out those that the
-        earlier extraction delivered in the very same version (`_id` and `_etag`). It does not find rows that were
-        deleted, rows that no longer match the filter, and changes for which the API does not renew `_updated`;
-        `sweep()` finds the first two. To resume such an extraction, give both *since* and *checkpoint*.
+        earlier extraction delivered in the very same version (`_id` and `_etag`), of which it knows up to 4,096. It
+        does not find rows that were deleted, rows that no longer match the filter, and changes for which the API does
+        not renew `_updated`; `sweep()` finds the first two. To resume such an extraction, give both *since* and
+        *checkpoint*.
         """
         document = filter_document(where)
         start = initial_checkpoint(self.path, document, checkpoint=checkpoint, since=since)

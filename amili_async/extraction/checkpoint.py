@@ -22,8 +22,10 @@ from amili_async.models.json import decode_versioned
 
 CHECKPOINT_VERSION = 1
 """Of the format of checkpoints and manifests; another one is rejected."""
-VERSION_HASH_LENGTH = 16
-"""Characters of a version hash: 12 bytes in base64, which needs no padding for a multiple of 3."""
+VERSION_HASH_LENGTH = 12
+"""Characters of a version hash: 9 bytes in base64, which needs no padding for a multiple of 3."""
+MAX_RECENT_VERSIONS = 4096
+"""Version hashes kept, 48 kB. After a batch that changed every row, all rows of the list would be recent."""
 _ID = re.compile("[0-9a-f]{24}")
 
 _encoder = msgspec.json.Encoder(order="sorted", decimal_format="number")
@@ -55,7 +57,7 @@ class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     requests: int = 0
     """Pages and counts that were answered; retries and token requests are not counted."""
     rows: int = 0
-    """Records that the consumer has taken."""
+    """Records that the consumer has taken, which may still be unprocessed."""
     already_delivered: int = 0
     """Rows left out because the earlier extraction (`since=`) delivered them in the very same version."""
     duplicates: int = 0
@@ -73,7 +75,8 @@ class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recent_versions: str = ""
     """Hashes of the versions (`_id`, `_etag`, `_updated`) of the rows that changed shortly before the bound, joined.
 
-    The next extraction (`since=`) recognises by them what was delivered already.
+    The next extraction (`since=`) recognises by them what was delivered already. At most 4,096 are kept; rows beyond
+    them are delivered again, which is the safe side: a filter of fixed size would take changed rows for delivered ones.
     """
 
     @property
@@ -106,7 +109,10 @@ class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far the consumer of an extraction came; `extract(checkpoint=…)` resumes from there."""
+    """How far the consumer of an extraction came; `extract(checkpoint=…)` resumes from there.
+
+    It covers what was taken from the iteration, processed or not: save it only when all of that is processed.
+    """
 
     ranges: tuple[tuple[str, str], ...] = ()
     """What is left: pairs of ids, the first excluded, the second included."""
@@ -166,7 +172,7 @@ def version_hash(key: Any) -> str | None:
     if not isinstance(key.etag, str):
         return None
     version = f"{key.id} {key.etag} {key.updated}"
-    return urlsafe_b64encode(blake2b(version.encode(), digest_size=12).digest()).decode()
+    return urlsafe_b64encode(blake2b(version.encode(), digest_size=9).digest()).decode()
 
 
 def recent_version_hashes(keys: Sequence[Any], oldest: datetime) -> list[str]:

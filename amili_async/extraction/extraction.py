@@ -22,7 +22,14 @@ from amili_async._wire.iteration import Iteration
 from amili_async._wire.tasks import hide_contents
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, ExtractionInterrupted
 from amili_async.events import PageReceived
-from amili_async.extraction.checkpoint import Checkpoint, Manifest, make_manifest, recent_version_hashes, version_hash
+from amili_async.extraction.checkpoint import (
+    MAX_RECENT_VERSIONS,
+    Checkpoint,
+    Manifest,
+    make_manifest,
+    recent_version_hashes,
+    version_hash,
+)
 from amili_async.extraction.source import SINCE_OVERLAP, Source, last_id
 from amili_async.extraction.sums import add_money
 
@@ -60,6 +67,10 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
     at all; one that is updated concurrently in one of its versions. Cost: one request per page, plus at most two, plus
     one per partition (a final count, and re-checks of ranges that ended on a full page).
 
+    Taken is not processed: a record counts as taken when the next one is requested, so `checkpoint` covers records that
+    still wait in a queue or fail in a worker. Process each record in the loop itself, or wait at a batch's end for all
+    workers and save the checkpoint only then.
+
     Leaving early, by `break`, an exception or a cancellation, cancels what is in flight. Iterating again resumes there,
     beginning with the last record delivered, which does not count as taken. Once the first page has arrived, an error
     of the API becomes an `ExtractionInterrupted`, which carries the checkpoint; its `__cause__.transient` is whether
@@ -79,7 +90,7 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """How far the consumer came: each record before the last one delivered."""
+        """How far the consumer came: each record before the last one delivered, whether or not it was processed."""
         base, scan, current = self._base, self._scan, self._current
         if scan is None:
             return base
@@ -221,8 +232,10 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
             else 0
         )
         current.batch.mark_consumed(rows)
-        if base.bound is not None:
-            self._recent.update(recent_version_hashes(current.batch.page.keys[:rows], base.bound - SINCE_OVERLAP))
+        if base.bound is not None and (room := MAX_RECENT_VERSIONS - len(self._recent)) > 0:
+            self._recent.update(
+                recent_version_hashes(current.batch.page.keys[:rows], base.bound - SINCE_OVERLAP)[:room]
+            )
         return replace(
             base,
             rows=base.rows + len(items),

@@ -10,6 +10,7 @@ import pytest
 from amili_async import AmiliClient, field
 from amili_async.errors import ConfigurationError
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
+from amili_async.extraction.checkpoint import MAX_RECENT_VERSIONS
 from amili_async.sandbox import Sandbox
 from tests.support.clocks import HastyClock
 from tests.support.rows import SPECIFICATIONS, count_pages, fill, make_id, make_row, spread_evenly
@@ -322,3 +323,27 @@ async def test_since_and_checkpoint_of_the_wrong_kind_raise(sandbox: Sandbox, co
     for checkpoint, message in ((lacking.manifest, "must be a Checkpoint"), ("x", "is a str")):
         with pytest.raises(ConfigurationError, match=message):
             amili.payout_specifications.extract(checkpoint=checkpoint)
+
+
+async def test_a_manifest_is_bounded_after_a_batch_that_changed_every_row(
+    start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """However many rows changed just before, the manifest is small, and the next extraction misses no change."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(6000))
+    for row_id in ids:
+        sandbox.update(SPECIFICATIONS, row_id, {"article": "batch"})
+    await clock.move(15)
+    amili = await connect(sandbox)
+    follower = Follower(amili)
+    assert await follower.update() == versions(sandbox, ids)
+    assert follower.size < 60_000
+    changed = set(ids[::7])
+    for row_id in changed:
+        sandbox.update(SPECIFICATIONS, row_id, {"article": "again"})
+    await clock.move(15)
+    taken = await follower.update()
+    assert set(taken) >= set(versions(sandbox, changed))
+    assert len(taken) == len(set(taken)) <= len(changed) + 6000 - MAX_RECENT_VERSIONS
+    assert follower.latest is not None
+    assert follower.latest.distinct == 6000
