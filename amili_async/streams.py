@@ -1,8 +1,7 @@
 """What `stream()` returns: records in the order of the sort, with pages fetched ahead."""
 
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
-from types import TracebackType
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
@@ -20,7 +19,7 @@ from amili_async.query import Query
 T = TypeVar("T")
 
 
-class Stream(Generic[T]):
+class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     """The records that match a query, in the order of its sort. Nothing is sent until it is iterated.
 
     Each iteration begins at the first page. Pages are fetched ahead: two at first, twice as many with each page
@@ -83,12 +82,7 @@ class Stream(Generic[T]):
         """Cancel all iterations that are running; they raise `ClientClosed`."""
         await cancel_all(self._own_windows)
 
-    async def __aenter__(self) -> "Stream[T]":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def _iterate(self, options: PagingOptions) -> AsyncGenerator[Page[T], None]:

@@ -2,7 +2,8 @@
 
 Invariant: a payment that a second run could not find is not sent. References are looked up before anything is sent; a
 payment whose reference cannot be looked up, or is registered, is not sent; and after the first registration nothing
-more is sent until the API has shown that payment by its reference.
+more is sent until the API has shown that payment by its reference. Nothing is sent while the consumer does not wait for
+an outcome: it may have left its loop and hold the generator still.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ MAX_LOOKUP_BYTES = 6000
 MAX_CONSECUTIVE_UNKNOWN = 10
 """Unknown outcomes in a row after which nothing more is sent: each of them has to be clarified by hand."""
 LOOKAHEAD_PER_REQUEST = 2
-"""Payments sent ahead of the consumer, per request in flight: few, since the outcome of each should soon be known."""
+"""Payments ahead of the consumer, per request in flight: few, since the outcome of each should soon be known."""
 
 Known = Exception | CreatedPayment
 """The outcome of a payment, as far as it is known: an error, or the registered payment."""
@@ -44,6 +45,10 @@ class PaymentOutcome(Struct, frozen=True, gc=False, kw_only=True):
     """The registered payment, with `was_found` if it was registered before or its response was lost; else `None`."""
     error: Exception | None = None
     """Why it is not known to be registered; otherwise `None`. Only a `PaymentOutcomeUnknown` may be registered."""
+
+
+class _NotWanted(Exception):
+    """The consumer does not wait for an outcome, so the payment was not sent."""
 
 
 class BatchRegistration:
@@ -77,6 +82,8 @@ class BatchRegistration:
         self._lookup_works = False
         self._lookup_broken = False
         self._unknown_in_a_row = 0
+        self._wanted = asyncio.Event()
+        """Set while the consumer waits for an outcome: a loop that it has left looks like one that it is busy in."""
 
     async def outcomes(self) -> AsyncGenerator[PaymentOutcome, None]:
         """The outcomes in order; an error of the iterable itself is raised after those of the payments before it."""
@@ -84,8 +91,11 @@ class BatchRegistration:
         try:
             while True:
                 self._start_lookup()
+                if not self._window.is_ready:  # else each waiting payment would wake, and find itself not wanted
+                    self._wanted.set()
                 outcome = await self._window.take()
                 if outcome is not None:
+                    self._wanted.clear()
                     yield outcome
                 elif self._looking_up is not None:
                     # `wait` does not raise what the look-up raised: `_start_lookup` does, in its next call.
@@ -177,9 +187,9 @@ class BatchRegistration:
             # again, and then only one has been sent. Tasks that waited for the lock send without it, or not at all.
             async with self._verifying:
                 if not self._lookup_works:
-                    known = self._reason_not_to_send(payment) or await self._create(payment)
+                    known = await self._create(payment)
                     await self._verify_lookup(payment, known)
-        known = known or self._reason_not_to_send(payment) or await self._create(payment)
+        known = known or await self._create(payment)
         if isinstance(known, CreatedPayment):
             return PaymentOutcome(payment=payment, created=known)
         return PaymentOutcome(payment=payment, error=known)
@@ -194,12 +204,33 @@ class BatchRegistration:
         return None
 
     async def _create(self, payment: NewCreditorPayment) -> Known:
-        try:
-            known: Known = await self._creator.create(payment, lookup_timeout=self._lookup_timeout)
-        except Exception as error:  # noqa: BLE001 - it is the outcome of this payment, and does not end the others
-            known = error
-        self._unknown_in_a_row = self._unknown_in_a_row + 1 if isinstance(known, PaymentOutcomeUnknown) else 0
+        known: Known
+        while True:
+            await self._wanted.wait()
+            if (reason := self._reason_not_to_send(payment)) is not None:
+                return reason
+            try:
+                known = await self._creator.create(
+                    payment, lookup_timeout=self._lookup_timeout, before_send=self._check_wanted
+                )
+            except _NotWanted:
+                continue
+            except Exception as error:  # noqa: BLE001 - it is the outcome of this payment, and does not end the others
+                known = error
+            break
+        # A payment that an earlier call sent shows nothing of how requests fare, and has no cause.
+        if not isinstance(known, PaymentOutcomeUnknown):
+            self._unknown_in_a_row = 0
+        elif known.__cause__ is not None:
+            self._unknown_in_a_row += 1
         return known
+
+    def _check_wanted(self) -> None:
+        # Again after the wait for a permit. The next outcome is known some steps before the consumer resumes with it.
+        if self._window.is_ready:
+            self._wanted.clear()
+        if not self._wanted.is_set():
+            raise _NotWanted
 
     async def _verify_lookup(self, payment: NewCreditorPayment, created: Known) -> None:
         """Check whether a payment that was just registered is found by its reference; a failed one proves nothing."""

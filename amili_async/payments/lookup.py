@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored
 from amili_async._wire.context import ClientContext
@@ -39,6 +41,7 @@ class PaymentLookup:
     def __init__(self, path: str, context: ClientContext) -> None:
         self._listing = Listing(path, record_type_of(CreditorPayment), context, must_be_current=True)
         self._clock = context.clock
+        self._sleep = context.sleep
 
     async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
         """The registered payment that is this one; `None` if there is none.
@@ -101,11 +104,11 @@ class PaymentLookup:
         with suppress(TimeoutError):
             async with asyncio.timeout(lookup_timeout):
                 while not found and self._clock.now() - began < lookup_timeout:
-                    if lookups:
-                        await self._clock.sleep(pause)
-                        pause = min(2 * pause, MAX_LOOKUP_PAUSE)
-                    lookups += 1
                     try:
+                        if lookups:
+                            await self._sleep(pause)
+                            pause = min(2 * pause, MAX_LOOKUP_PAUSE)
+                        lookups += 1
                         found = await find()
                     except (ClientClosed, ConfigurationError):
                         break  # the client is closed, by another task: no further request can be sent
@@ -158,22 +161,36 @@ def find_differences(row: CreditorPayment, payment: NewCreditorPayment) -> tuple
     Creditor, case and invoice count only if the row states them: the API documents no `creditor` in its responses, and
     finds the case by the invoice. `case_invoice_number` is not compared: it need not be the number that was sent.
     """
-    differing = ["creditor"] if _contradicts(row.creditor, payment.creditor) else []
-    names = ("creditor_payment_reference", "amount", "bank_transaction_date")
-    differing += [name for name in names if getattr(row, name) != getattr(payment, name)]
-    by, stated = ("case", row.case and row.case.lower()) if payment.case else ("invoice_number", row.invoice_number)
-    return tuple(differing + [by] * _contradicts(stated, getattr(payment, by)))
+    required = ("creditor_payment_reference", "amount", "bank_transaction_date")
+    return (*(name for name in required if getattr(row, name) is None), *find_contradictions(row, payment))
 
 
-def _contradicts(stated: object, sent: object) -> bool:
-    return isinstance(stated, str) and stated != sent
+def find_contradictions(row: CreditorPayment, payment: NewCreditorPayment) -> tuple[str, ...]:
+    """The names of the fields that a row, or the response to a registration, states otherwise than the payment."""
+    by = "case" if payment.case is not None else "invoice_number"
+    names = ("creditor", "creditor_payment_reference", "amount", "bank_transaction_date", by)
+    case = row.case and row.case.lower()  # ids are sent in lower case, which Eve keeps; another source may not
+    return tuple(
+        name for name in names if _contradicts(case if name == "case" else getattr(row, name), getattr(payment, name))
+    )
+
+
+def _contradicts(stated: Any, sent: Any) -> bool:
+    if isinstance(stated, Decimal) and not stated.is_finite():
+        return True  # a signalling NaN raises in a comparison
+    return stated is not None and stated != sent
 
 
 def was_created_since(row: CreditorPayment, earliest: float) -> bool:
     """Whether a row was created no earlier than that, in seconds since 1970."""
     created = row.created.timestamp() if isinstance(row.created, datetime) else 0.0
-    # Eve reports 1 January 1970 for a document without a date; the first four bytes of an ObjectId are its time.
-    return (created or float(int(row.id[:8], 16))) >= earliest - CREATED_TOLERANCE
+    # Eve reports 1 January 1970 for a document without a date.
+    return (created or time_of(row.id)) >= earliest - CREATED_TOLERANCE
+
+
+def time_of(row_id: str) -> float:
+    """Seconds since 1970: the first four bytes of an ObjectId are the time at which it was made."""
+    return float(int(row_id[:8], 16))
 
 
 def created_from(row: CreditorPayment) -> CreatedPayment:

@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from amili_async.cli.console import printable
 from amili_async.cli.exit_codes import API_FAILED, PROBLEM, SUCCESS
-from amili_async.cli.values import printable, show_count, show_money
+from amili_async.cli.values import show_count, show_money
 from amili_async.errors import (
     AmiliError,
     ApiError,

@@ -43,7 +43,23 @@ async def test_any_async_iterable_is_written_in_batches(tmp_path: Path) -> None:
     reported: list[int] = []
     exported = await export(lines(1_001), tmp_path / "a.ndjson", on_progress=lambda rows, *_: reported.append(rows))
     assert reported == [500, 1_000, 1_001]
+    assert exported.drifted is False  # an iterable that is no stream cannot report a drift
     assert exported.rows == (tmp_path / "a.ndjson").read_bytes().count(b"\n") == 1_001
+
+
+async def test_a_full_buffer_is_written_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits in memory is on the disk before the next batch is read, and no write blocks the event loop."""
+    written, reported, flush = list[threading.Thread](), list[int](), Spool.flush
+
+    def record_thread(spool: Spool) -> None:
+        written.append(threading.current_thread())
+        flush(spool)
+
+    monkeypatch.setattr("amili_async.export.spool.MAX_BUFFERED", 1)
+    monkeypatch.setattr(Spool, "flush", record_thread)
+    await export(lines(1_001), tmp_path / "a.ndjson", on_progress=lambda *_: reported.append(len(written)))
+    assert [count - reported[0] for count in reported] == [0, 1, 2]
+    assert threading.main_thread() not in written
 
 
 async def test_a_stream_without_records_makes_an_empty_file(tmp_path: Path) -> None:

@@ -303,6 +303,25 @@ def test_a_repr_leaves_out_what_is_none() -> None:
     assert pretty_repr(payout, max_width=200) == shown
 
 
+@pytest.mark.parametrize("text", ["1E100000000", "-1E-100000000", "0E-100000000", "1E999999999999999999"])
+def test_an_absurd_exponent_is_written_as_it_is_read(text: str) -> None:
+    """Neither `repr` nor rich nor JSON writes its digits out; it can be compared and hashed."""
+    payment = read_json(CreditorPayment, f'"amount": {text}')
+    for shown in (repr(payment), pretty_repr(payment, max_width=200), encode(payment).decode()):
+        assert len(shown) < 120
+    assert payment == read_json(CreditorPayment, f'"amount": {text}')
+    assert hash(payment) == hash(read_json(CreditorPayment, f'"amount": {text}'))
+    assert payment.amount != Decimal("100.50")
+
+
+@pytest.mark.parametrize("text", ["1E9999999999999999999", "1E-9999999999999999999"])
+def test_an_exponent_that_no_decimal_has_is_unreadable(text: str) -> None:
+    """The error is that of a value that cannot be read, with its place."""
+    with pytest.raises(UnreadableResponse) as caught:
+        read_json(CreditorPayment, f'"amount": {text}')
+    assert caught.value.location == "$.amount"
+
+
 # Open vocabularies
 
 

@@ -43,6 +43,8 @@ class KeepingRegistry(Registry):
 
     async def call(self, request: Request) -> Response:
         self.longest = max(self.longest, len(request.target))
+        if request.before_send is not None:
+            request.before_send()
         if request.method == "POST":
             return self._store(json.loads(request.body or b""))
         self.lookups += 1
@@ -58,7 +60,7 @@ class KeepingRegistry(Registry):
         reference = posted["creditor_payment_reference"]
         if reference in self.failures:
             raise self.failures[reference]
-        row = {"_id": f"{0x6900_0000:08x}{len(self.rows):016x}", "_created": format_date(self.now()), **posted}
+        row = {"_id": self.make_id(len(self.rows)), "_created": format_date(self.now()), **posted}
         self.rows.append(row)
         return self.answer({"_id": row["_id"], "_status": "OK"}, status=201)
 

@@ -409,3 +409,16 @@ def test_a_gap_is_what_is_stated_minus_what_is_found(stated: Any, found: Any, ga
     """A gap of counts is a whole number, one of amounts keeps every digit, and without two numbers there is none."""
     difference = Difference(kind=DifferenceKind.TOTAL, payout=PAYOUT, stated=stated, found=found)
     assert (difference.gap, type(difference.gap)) == (gap, type(gap))
+
+
+@pytest.mark.parametrize(
+    "text", ["1E100000000", "1E-100000000", "-1E999999999999999999", "0E100000000", "0E-100000000"]
+)
+def test_an_absurd_exponent_gives_no_number_its_digits(text: str) -> None:
+    """Such an amount is none, and such a zero is zero: neither sums nor differences have more digits than money."""
+    amount = Decimal(text)
+    found = reconcile_payout(replace(EXACT, amount=amount), changed(1, amount=amount, total_amount=amount))
+    assert len(f"{found.sums.amount:f}{found.sums.total_amount:f}") < 40
+    assert not found.agrees
+    for difference in found.differences:
+        assert all(len(str(side)) < 40 for side in (difference.stated, difference.found, difference.gap))
