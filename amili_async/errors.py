@@ -32,7 +32,7 @@ attributes (`issues`, `excerpt`).
 import copyreg
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amili_async import Checkpoint, CreatedPayment, NewCreditorPayment
@@ -44,12 +44,14 @@ NOT_PROCESSED = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413
 class AmiliError(Exception):
     """Base class of everything that this package raises."""
 
-    transient: ClassVar[bool] = False
+    transient: bool = False
     """Whether the same request may succeed a little later."""
     request: str = ""
     """Method and path of the request that failed, without the query; empty if no request failed."""
     was_not_processed: bool = False
     """Whether the server certainly did not process the request, so that even a POST may be sent again."""
+    server_time: float | None = None
+    """Seconds since 1970: the `Date` of an error response; `None` if it has none."""
 
     def __init__(self, message: str = "", *, request: str = "") -> None:
         super().__init__(message)
@@ -92,10 +94,11 @@ class AuthenticationError(AmiliError):
 class ConnectionFailed(AmiliError):
     """The connection could not be made, or broke before the response was read completely."""
 
-    transient: ClassVar[bool] = True
-
-    def __init__(self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1) -> None:
+    def __init__(
+        self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1, transient: bool = True
+    ) -> None:
         super().__init__(message, request=request)
+        self.transient = transient
         self.was_sent = was_sent
         self.attempts = attempts
         """Number of attempts."""
@@ -162,19 +165,19 @@ class ValidationFailed(ApiError):
 class RateLimited(ApiError):
     """429: more requests than the limit allows, from this process or another with the same key."""
 
-    transient: ClassVar[bool] = True
+    transient: bool = True
 
 
 class BudgetExhausted(RateLimited):
     """The rate limiter would have delayed this call for longer than `RateLimit` permits; nothing was sent."""
 
-    transient: ClassVar[bool] = False
+    transient: bool = False
 
 
 class ServerFault(ApiError):
     """5xx: the server, or a proxy in front of it, failed."""
 
-    transient: ClassVar[bool] = True
+    transient: bool = True
 
 
 class UnreadableResponse(AmiliError):
@@ -247,11 +250,13 @@ class ExtractionInterrupted(AmiliError):
 
 
 class ExportFailed(AmiliError):
-    """A file could not be written, or a value does not fit its format. The export of a resource can be resumed."""
+    """A file could not be written, or a value does not fit its format. What was written of a resource is kept."""
 
-    def __init__(self, message: str, *, path: Path, record_id: str | None = None) -> None:
+    def __init__(self, message: str, *, path: Path, record_id: str | None = None, can_resume: bool = True) -> None:
         super().__init__(message)
         self.path = path
         """The file, as the caller named it."""
         self.record_id = record_id
         """The `_id` of the record that does not fit; `None` for a failure of the file."""
+        self.can_resume = can_resume
+        """Whether `resume` can help; not if it meets the same record, or the same damaged file, again."""

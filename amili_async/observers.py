@@ -19,6 +19,7 @@ _LEVELS: dict[type[Event], int] = {
     events.TokenRefreshFailed: logging.WARNING,
     events.StreamDrifted: logging.WARNING,
     events.PaymentLookedUp: logging.WARNING,
+    events.PermitDelayed: logging.INFO,
     events.TokenRefreshed: logging.INFO,
     PaymentRegistered: logging.INFO,
 }

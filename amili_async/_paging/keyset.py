@@ -41,7 +41,11 @@ class KeysetPager(Generic[T]):
         query = self._query_after(after)
         for _ in range(MAX_CONTRADICTIONS):
             page = await self._listing.fetch(query, priority=self._priority)
-            self._check_order(page, after)
+            rows: tuple[Any, ...] = page.items
+            ids = [row.id for row in rows]
+            # Eve ignores a sort by a field that it does not allow, without an error.
+            if ids != sorted(set(ids)) or (after is not None and ids and ids[0] <= after):
+                raise filter_ignored(self._listing.path)
             if not _contradicts_itself(page):
                 return page
         label = self._listing.label
@@ -67,13 +71,8 @@ class KeysetPager(Generic[T]):
                 yield record
             if is_last(page):
                 return
-            after = _ids(page)[-1]
-
-    def _check_order(self, page: Page[T], after: str | None) -> None:
-        ids = _ids(page)
-        # Eve ignores a sort by a field that it does not allow, without an error.
-        if ids != sorted(set(ids)) or (after is not None and ids and ids[0] <= after):
-            raise filter_ignored(self._listing.path)
+            last: Any = page.items[-1]
+            after = last.id
 
 
 def is_last(page: Page[Any]) -> bool:
@@ -88,10 +87,6 @@ def filter_ignored(path: str) -> UnreadableResponse:
         "ignore filter or sort, so records that are missing may still exist",
         request=f"GET /{path}",
     )
-
-
-def _ids(page: Page[Any]) -> list[str]:
-    return [row.id for row in page.items]
 
 
 def _contradicts_itself(page: Page[Any]) -> bool:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
-from amili_async._wire.tasks import cancel_all, is_being_cancelled
+from amili_async._wire.tasks import cancel_all, count_cancellations
 from amili_async.errors import ClientClosed
 
 R = TypeVar("R")
@@ -50,13 +50,13 @@ class PrefetchWindow(Generic[R]):
         self.top_up()
         if not self._tasks:
             return None
-        task = self._tasks[0]
+        task, cancellations = self._tasks[0], count_cancellations()
         try:
             page = await task
         except asyncio.CancelledError:
             # cancel() cancelled the fetch, not the consumer: passed on, this CancelledError would silently end the
             # consumer's task, which was not cancelled itself.
-            if task.cancelled() and not is_being_cancelled():
+            if task.cancelled() and count_cancellations() == cancellations:
                 raise ClientClosed(_CLOSED) from None
             raise
         if self._is_closed:

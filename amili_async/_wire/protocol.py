@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ from amili_async.errors import ApiError, ConfigurationError, UnreadableResponse
 from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority, Quota
 from amili_async.query import Query
+
+D = TypeVar("D", bound=float | None)
 
 MAX_PAGE_SIZE = 100
 """Records: the API puts no more on one page, and clamps a larger size without an error."""
@@ -133,6 +136,7 @@ def raise_for_error(request: Request, response: Response, *, now: float) -> None
     may_report_error = len(response.body) < MAX_ERROR_SCAN_BYTES and b'"ERR"' in response.body
     if not is_success or (may_report_error and body_reports_error(response.body)):
         error = error_from_response(request.label, response.status, response.body)
+        error.server_time = server_time(response, default=None)
         if isinstance(error, ApiError):
             error.retry_after = read_retry_after(response, now=now)
         raise error
@@ -179,7 +183,7 @@ def _read_count(text: str | None) -> int | None:
     return int(text) if text is not None and re.fullmatch(r"[0-9]{1,12}", text.strip()) else None
 
 
-def server_time(response: Response, *, default: float) -> float:
+def server_time(response: Response, *, default: D) -> float | D:
     """Seconds since 1970 by the server's `Date`, so that a wrong clock of ours has no effect; else *default*."""
     try:
         return parse_date(response.headers.get("Date", "")).timestamp()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from amili_async._wire.protocol import check_base_url
 from amili_async.auth import ApiCodeCredentials
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.errors import ConfigurationError
@@ -28,7 +29,8 @@ async def open_client(*, sandbox: bool, is_quiet: bool = False) -> AsyncIterator
 
 def name_source(*, sandbox: bool) -> str:
     """Where the records are from, for people."""
-    return "generated records" if sandbox else os.environ.get("AMILI_BASE_URL") or SANDBOX_URL
+    # The client rejects a URL that contains a password, but this may be shown before there is a client.
+    return "generated records" if sandbox else check_base_url(os.environ.get("AMILI_BASE_URL") or SANDBOX_URL)
 
 
 def client_of(sandbox: Sandbox, *, observers: Sequence[Observer] = ()) -> AmiliClient:

@@ -1,5 +1,6 @@
 """The terminal: where tables are printed, and how they look."""
 
+import os
 import sys
 from collections.abc import Collection, Sequence
 
@@ -11,6 +12,7 @@ from rich.text import Text
 
 COLUMN_GAP = 2
 """Blanks between two columns."""
+_UNLIMITED = 10_000
 
 
 class PlainConsole(Console):
@@ -18,14 +20,23 @@ class PlainConsole(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+        if not self.is_terminal and "COLUMNS" not in os.environ:
+            self.width = _UNLIMITED  # a pipe or a file has no width, and rich would assume 80
 
     def on_broken_pipe(self) -> None:
         """Raise, because rich would exit with code 1 here; each command decides what a closed pipe means."""
         raise BrokenPipeError
 
 
+def printable(text: str) -> str:
+    """Text whose control and format characters are escaped, so that it cannot steer a terminal or reverse a line."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
 def write_bytes(content: bytes) -> None:
-    """Write to stdout at once."""
+    """Write to stdout at once: unchanged, but a terminal gets escapes instead of characters that would steer it."""
+    if sys.stdout.isatty():
+        content = "\n".join(map(printable, content.decode().split("\n"))).encode()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
@@ -59,7 +70,11 @@ def fit_table(
     kept = list(headings) if width is None else choose_columns(widths, optional=optional, width=width)
     table = plain_table()
     for name in kept:
-        table.add_column(Text(name), justify="left" if name in left else "right", overflow="fold")
+        table.add_column(
+            Text(name),
+            justify="left" if name in left else "right",
+            overflow="fold",
+        )
     for row in zip(*(cells[name] for name in kept), strict=True):
         table.add_row(*row)
     return table, [name for name in headings if name not in kept]
@@ -68,8 +83,7 @@ def fit_table(
 def print_dropped(console: Console, dropped: Sequence[str]) -> None:
     """Name the columns that did not fit."""
     if dropped:
-        sentence = f"not shown, because the terminal is too narrow: {', '.join(dropped)}"
-        console.print(Text(sentence, style="dim"), soft_wrap=True)
+        console.print(Text(f"not shown, because the terminal is too narrow: {', '.join(dropped)}", style="dim"))
 
 
 def choose_columns(widths: dict[str, int], *, optional: Sequence[str], width: int) -> list[str]:

@@ -5,8 +5,10 @@ Invariant: no traceback, no secret and no filter value is printed; the package's
 
 import asyncio
 import os
+import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -22,19 +24,39 @@ EXIT_CODES = (
     "reached or gave no usable answer (a payment may be registered); 130 interrupted; 143 terminated."
 )
 """What the help states about them."""
+_WORDS = (
+    (r"\w+ \((--[a-z]+)\)", r"\1"),  # a parameter of the library with its option: `overwrite (--force)`
+    (r"\bbase_url\b", "AMILI_BASE_URL"),
+    (r"\bauth: an access token\b", "AMILI_TOKEN"),
+    ("pass ApiCodeCredentials or an async function as auth", "set AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE instead"),
+    (r"an aware datetime, or with text in RFC 1123 form \(", "a day or a time with its zone (2025-06-13T08:00:00Z, "),
+    ("and RFC 1123 as a date", "and a text such as 'Fri, 13 Jun 2025 08:00:00 GMT' as a date"),
+    (r"\bcomparison with None\b", "comparison with null"),
+    ("True or False", "true or false"),
+    (r"use is_in\(\) or \$in", "use $in"),
+    (r"a long is_in\(\)", "a long $in"),
+    ("combine the two conditions with &", "combine the two conditions with $and"),
+    (r"\{'(\$\w+)': (\d+)\}", r'{"\1": \2}'),
+    (r"\b(the|a) datetime\b", r"\1 time"),
+    (r" with \.replace\(microsecond=0\)", ""),
+    ("instead of since", "instead of --since"),
+    ("since= is an extraction that", "the export that the file is from"),
+)
+"""Words of the library, as patterns, and those of the command line."""
 
 
-def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] = str) -> NoReturn:
+def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[BaseException], str] = lambda _: "") -> NoReturn:
     """Run a command, which returns its exit code (`None` is success), and exit with it.
 
     *advice* returns what to do after a failure, or an empty text.
     """
+    warnings.showwarning = _print_warning
     try:
         code = asyncio.run(_cancel_on_sigterm(command)) or SUCCESS
         sys.stdout.flush()
     except AmiliError as error:
         # A caller's mistake was found before anything was sent, so repeating the same command cannot help.
-        hint = "" if isinstance(error, ConfigurationError) else advice()
+        hint = "" if isinstance(error, ConfigurationError) else advice(error)
         print_error(str(error), hint)
         code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else API_FAILED
     except BrokenPipeError:
@@ -44,18 +66,25 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
         silence_stdout()
         print_error(f"the output cannot be written: {error.strerror or type(error).__name__}")
         code = USAGE
-    except KeyboardInterrupt:
-        print_error("interrupted", advice())
+    except KeyboardInterrupt as error:
+        print_error("interrupted", advice(error))
         code = INTERRUPTED
-    except asyncio.CancelledError:  # asyncio.run() has ended, so nothing is left to cancel: this was SIGTERM
-        print_error("terminated", advice())
+    except asyncio.CancelledError as error:  # asyncio.run() has ended, so nothing is left to cancel: this was SIGTERM
+        print_error("terminated", advice(error))
         code = TERMINATED
     raise typer.Exit(code)
 
 
 def print_error(*parts: str) -> None:
-    """Print one line on stderr, prefixed with the program's name."""
-    sys.stderr.write(f"amili: {' '.join('; '.join(filter(None, parts)).split())}\n")
+    """Print one line on stderr, prefixed with the program's name, in the words of the command line."""
+    line = " ".join("; ".join(filter(None, parts)).split())
+    for pattern, words in _WORDS:
+        line = re.sub(pattern, words, line)
+    sys.stderr.write(f"amili: {line}\n")
+
+
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print_error(f"{message}")
 
 
 def silence_stdout() -> None:

@@ -4,22 +4,20 @@ Invariant: nothing is guessed. A fault names its line and field, never the value
 payments to send.
 """
 
-import csv
-import io
 import re
-import sys
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from amili_async.cli.values import printable, show_count
+from amili_async.cli.console import printable
+from amili_async.cli.payment_input import split_rows
+from amili_async.cli.values import show_count
 from amili_async.errors import ConfigurationError
 from amili_async.models import NewCreditorPayment, parse_date
 
@@ -33,7 +31,10 @@ _REFERENCE = "creditor_payment_reference"
 _CASE_OR_INVOICE = ("case", "invoice_number")
 CASE_OR_INVOICE = " or ".join(_CASE_OR_INVOICE)
 """The name of the fault that a payment has both of them, or neither."""
-_DELIMITERS = ",;\t"  # Excel writes semicolons where the decimal separator is a comma
+_DATES = ("bank_transaction_date", "client_registration_date")
+MAX_AHEAD = timedelta(days=7)
+MAX_AGE = timedelta(days=3650)
+"""How far from now a date may lie without a question: a slip in the year is farther."""
 _MAX_NAME_LENGTH = 40
 _AMOUNT = re.compile(r"[0-9]+(\.[0-9]{1,2})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -64,16 +65,7 @@ class PaymentFile(Struct, frozen=True, kw_only=True):
     """Everything that is wrong, each with its line."""
 
 
-def read_bytes(name: str) -> bytes:
-    """The content of the file *name*, or of standard input for `-`."""
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        what = "standard input" if name == "-" else name
-        raise ConfigurationError(f"{what} cannot be read: {error.strerror or type(error).__name__}") from None
-
-
-def parse_payments(content: bytes) -> PaymentFile:
+def parse_payments(content: bytes, *, any_date: bool = False) -> PaymentFile:
     """Parse a whole file; a fault ends it only where the next line cannot be found."""
     try:
         text = content.removeprefix(BOM_UTF8).decode()  # Excel begins its UTF-8 files with a byte order mark
@@ -83,7 +75,7 @@ def parse_payments(content: bytes) -> PaymentFile:
     rows: list[PaymentRow] = []
     faults: list[str] = []
     try:
-        for found in _parse_rows(_split(text)):
+        for found in _parse_rows(split_rows(text, PAYMENT_COLUMNS), any_date=any_date):
             if isinstance(found, PaymentRow):
                 rows.append(found)
             else:
@@ -93,16 +85,17 @@ def parse_payments(content: bytes) -> PaymentFile:
     return PaymentFile(faults=tuple(faults)) if faults else PaymentFile(rows=tuple(rows))
 
 
-def parse_payment(cells: Mapping[str, str]) -> NewCreditorPayment | dict[str, str]:
-    """The payment of these texts under the API's names, or the fault of each field; an empty text is absent."""
+def parse_payment(cells: Mapping[str, str], *, any_date: bool = False) -> NewCreditorPayment | dict[str, str]:
+    """The payment of these texts under the API's names, or the fault of each field; an empty text is absent.
+
+    Dates that only a typing error explains are faults unless *any_date*.
+    """
     values: dict[str, Any] = {}
     faults: dict[str, str] = {}
     for name, cell in cells.items():
         if cell:
-            try:
+            with _collecting(faults, name):
                 values[name] = _parse_cell(name, cell)
-            except ConfigurationError as error:
-                faults[name] = str(error)
     for name in _REQUIRED:
         if not cells.get(name):
             faults[name] = f"{name} is missing"
@@ -110,24 +103,39 @@ def parse_payment(cells: Mapping[str, str]) -> NewCreditorPayment | dict[str, st
         faults[_REFERENCE] = f"{_REFERENCE} is missing; a second run finds registered payments by it"
     if sum(bool(cells.get(name)) for name in _CASE_OR_INVOICE) != 1:
         faults[CASE_OR_INVOICE] = "a payment needs exactly one of case and invoice_number"
-    return faults or NewCreditorPayment(**values)
+    payment = None
+    with suppress(ConfigurationError):
+        payment = None if faults else NewCreditorPayment(**values)
+    if payment is None:
+        # Each value is validated in a payment without other faults, so that one fault hides no other.
+        for name, value in values.items():
+            case = {} if name == "invoice_number" else {"case": "0" * 24}
+            with _collecting(faults, name):
+                NewCreditorPayment(**{**_SAMPLE, **case, name: value})
+    for name in () if any_date else values.keys() & set(_DATES) - faults.keys():
+        with _collecting(faults, name):
+            _check_plausible(name, values[name])
+    ordered = {name: faults[name] for name in (*filter(cells.get, cells), *faults) if name in faults}
+    return ordered or payment or NewCreditorPayment(**values)
 
 
-def _parse_rows(lines: Iterator[tuple[int, list[str]]]) -> Iterator[PaymentRow | str]:
+def _parse_rows(lines: Iterator[tuple[int, list[str]]], *, any_date: bool) -> Iterator[PaymentRow | str]:
     """Each payment, or a fault with its line in front."""
     line, cells = next(lines, (1, []))
-    names = [name.strip() for name in cells]
+    names = [name.lower() if name.lower() in PAYMENT_COLUMNS else name for name in map(str.strip, cells)]
+    _drop_empty_end(names, 0)
     faults = tuple(_check_header(names))
     yield from (f"line {line}: {fault}" for fault in faults)
     if faults:
         return
     lines_of: dict[tuple[str, str], int] = {}
     for line, cells in lines:
+        _drop_empty_end(cells, len(names))
         if len(cells) != len(names):
             yield f"line {line}: {show_count(len(cells), 'cell')}, but the header has {len(names)}"
             continue
         row = dict(zip(names, cells, strict=True))
-        parsed = parse_payment(row)
+        parsed = parse_payment(row, any_date=any_date)
         faults = () if isinstance(parsed, NewCreditorPayment) else tuple(parsed.values())
         faults += tuple(_check_reference(row, line, lines_of))
         yield from (f"line {line}: {fault}" for fault in faults)
@@ -135,24 +143,10 @@ def _parse_rows(lines: Iterator[tuple[int, list[str]]]) -> Iterator[PaymentRow |
             yield PaymentRow(line=line, payment=parsed)
 
 
-def _split(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each record that is not blank, with the line on which it begins."""
-    lines = io.StringIO(text, newline="")
-    header, known = next(filter(str.strip, lines), ""), set(PAYMENT_COLUMNS)
-    delimiter = max(_DELIMITERS, key=lambda each: len(known & {name.strip(' \t\r\n"') for name in header.split(each)}))
-    lines.seek(0)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    begins = 1
-    try:
-        for cells in reader:
-            if any(map(str.strip, cells)):
-                yield begins, cells
-            begins = reader.line_num + 1  # a quoted cell may span lines, so records and lines are counted apart
-    except csv.Error:
-        raise ConfigurationError(
-            f"line {begins}: a quoted cell is not closed, text follows its closing quotation mark, or a cell is too "
-            "long; later lines were not checked"
-        ) from None
+def _drop_empty_end(cells: list[str], length: int) -> None:
+    """Drop the empty columns that a spreadsheet writes behind the last one, down to *length* cells."""
+    while len(cells) > length and not cells[-1].strip():
+        cells.pop()
 
 
 def _check_header(names: Sequence[str]) -> Iterator[str]:
@@ -181,18 +175,28 @@ def _check_reference(row: Mapping[str, str], line: int, lines_of: dict[tuple[str
         )
 
 
+@contextmanager
+def _collecting(faults: dict[str, str], name: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        faults[name] = str(error)
+
+
 def _parse_cell(name: str, cell: str) -> Any:
-    """The value, validated in a sample payment without other faults, so that one fault hides no other."""
     if cell != cell.strip():
         raise ConfigurationError(f"{name} begins or ends with a blank")
-    value: Any = cell
     if name == "amount":
-        value = _parse_amount(cell)
-    elif name in ("bank_transaction_date", "client_registration_date"):
-        value = _parse_moment(name, cell)
-    case = {} if name == "invoice_number" else {"case": "0" * 24}
-    NewCreditorPayment(**{**_SAMPLE, **case, name: value})
-    return value
+        return _parse_amount(cell)
+    return _parse_moment(name, cell) if name in _DATES else cell
+
+
+def _check_plausible(name: str, moment: datetime) -> None:
+    age = datetime.now(UTC) - moment
+    if age < -MAX_AHEAD:
+        raise ConfigurationError(f"{name} is more than {MAX_AHEAD.days} days ahead; --any-date accepts it")
+    if age > MAX_AGE:
+        raise ConfigurationError(f"{name} is more than {MAX_AGE.days // 365} years ago; --any-date accepts it")
 
 
 def _parse_amount(cell: str) -> Decimal:

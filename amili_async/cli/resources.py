@@ -66,7 +66,7 @@ RESOURCES = (
             *("_id", "bank_transaction_date", "status", "creditor_payment_reference", "case_invoice_number"),
             *("amount", "settled_amount"),
         ),
-        optional=("creditor_payment_reference", "case_invoice_number", "settled_amount", "bank_transaction_date"),
+        optional=("creditor_payment_reference", "case_invoice_number", "bank_transaction_date", "settled_amount"),
     ),
 )
 

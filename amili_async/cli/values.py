@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.console import fit_table
+from amili_async.cli.console import fit_table, printable
 from amili_async.export.records import pick
 from amili_async.models.json import encode_json
 from amili_async.models.kinds import MONEY
+
+MAX_DIGITS = 40
+"""A number is filled up with zeros to at most so many digits."""
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 def show_value(name: str, value: Any) -> Text:
@@ -32,9 +36,18 @@ def show_value(name: str, value: Any) -> Text:
 
 
 def show_money(amount: int | Decimal) -> str:
-    """With thousands separators and at least two decimals; no digit is rounded away."""
-    exact = Decimal(amount)  # `:f` below writes out an exponent, as in 1E+3
-    decimals = len(f"{exact:f}".partition(".")[2].rstrip("0"))
+    """With thousands separators and at least two decimals; no digit is rounded away.
+
+    A number that is longer than `MAX_DIGITS` only by zeros is in exponent form: `1E100000000` written out is 130 MB.
+    """
+    exact = Decimal(amount)
+    if not exact.is_finite():
+        return f"{exact}"
+    exact = _EXACT.normalize(exact)
+    _, digits, exponent = exact.as_tuple()
+    decimals = max(0, -int(exponent))
+    if max(exact.adjusted() + 1, 1) + decimals > max(MAX_DIGITS, len(digits)):
+        return f"{exact:E}"
     return f"{exact:,.{max(2, decimals)}f}"
 
 
@@ -48,18 +61,13 @@ def show_count(number: int, thing: str) -> str:
     return f"{f'{number:,}' if number else 'no'} {thing}{'' if number == 1 else 's'}"
 
 
-def printable(text: str) -> str:
-    """Text whose control and format characters are escaped, so that it cannot steer a terminal or reverse a line."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-
-
 def tabulate(
     documents: Sequence[Mapping[str, Any]], names: Sequence[str], *, optional: Sequence[str], width: int
 ) -> tuple[Table, list[str]]:
     """The table, and the columns that did not fit; absent fields are blank, `null` is shown as null."""
     rows = [[_show_field(document, name) for name in names] for document in documents]
-    left = [name for name in names if _last_part(name) not in MONEY and name != "count"]
-    return fit_table(names, rows, left=left, optional=optional, width=width)
+    left = [printable(name) for name in names if _last_part(name) not in MONEY and name != "count"]
+    return fit_table([printable(name) for name in names], rows, left=left, optional=optional, width=width)
 
 
 def list_fields(document: Mapping[str, Any]) -> Table:
@@ -72,7 +80,7 @@ def list_fields(document: Mapping[str, Any]) -> Table:
     for name, text in shown.items():
         if _last_part(name) in MONEY:
             text.pad_left(width - len(text.plain))
-        grid.add_row(Text(name), text)
+        grid.add_row(Text(printable(name)), text)
     return grid
 
 

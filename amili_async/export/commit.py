@@ -65,7 +65,9 @@ def read_ids(paths: ExportPaths, file_format: Format) -> list[str]:
 def _changed(paths: ExportPaths) -> ExportFailed:
     """Raised outside the handler of the format's error, which may quote a row and would show in the traceback."""
     return ExportFailed(
-        f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}", path=paths.given
+        f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}",
+        path=paths.given,
+        can_resume=False,
     )
 
 
@@ -75,7 +77,7 @@ def commit(journal: Journal, finished: FinishedExport, *, is_partial: bool) -> N
     Each step may have been done by an export that was killed afterwards.
     """
     paths = journal.paths
-    target, manifest = (paths.partial, paths.partial_manifest) if is_partial else (paths.target, paths.manifest)
+    target = paths.partial if is_partial else paths.target
     with raising_export_failed(paths.given):
         if size_of(paths.whole) == finished.size:
             # Again: the target may have been created since the export began.
@@ -83,10 +85,12 @@ def commit(journal: Journal, finished: FinishedExport, *, is_partial: bool) -> N
             rename(paths.whole, target)
         elif size_of(target) != finished.size:
             raise ExportFailed(
-                f"{paths.given} was changed before its export was finished: {START_AGAIN}", path=paths.given
+                f"{paths.given} was changed before its export was finished: {START_AGAIN}",
+                path=paths.given,
+                can_resume=False,
             )
         # After the rename: a manifest describes the file beside it, and until then that is the older one.
-        save(manifest, finished, like=target)
+        save(target.with_name(f"{target.name}.manifest.json"), finished, like=target)
         journal.discard()
 
 

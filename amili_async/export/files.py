@@ -58,11 +58,6 @@ class ExportPaths(Struct, frozen=True, kw_only=True):
         """The file of an extraction that lacks rows, which never becomes the target; its manifest is beside it."""
         return self._with_suffix("partial")
 
-    @property
-    def partial_manifest(self) -> Path:
-        """What the export of the partial file did."""
-        return self._with_suffix("partial.manifest.json")
-
     def _with_suffix(self, suffix: str) -> Path:
         return self.target.with_name(f"{self.target.name}.{suffix}")
 
@@ -98,7 +93,7 @@ def _resolve(path: Path) -> Path:
 def is_resumable(path: Path) -> bool:
     """Whether an export to *path* is unfinished and can be resumed; False also if its state cannot be found."""
     with suppress(OSError, ExportFailed):
-        return find_paths(path).state.exists()
+        return size_of(find_paths(path).state) is not None
     return False
 
 
@@ -108,7 +103,9 @@ def raising_export_failed(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExportFailed(f"{path} cannot be written: {error.strerror or error}", path=path) from error
+        # EIO: the disk or the spool is damaged, and stays so.
+        message, can_resume = f"{path} cannot be written: {error.strerror or error}", error.errno != errno.EIO
+        raise ExportFailed(message, path=path, can_resume=can_resume) from error
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -143,7 +140,7 @@ def create_file(path: Path, *, like: Path | None) -> Iterator[BinaryIO]:
     """
     remove(path)
     # The umask, which cannot be read without changing it for all threads, shows in the mode of a file that is created
-    # with all permissions. The user who opens it within that moment may read the target, too, which does not exist yet.
+    # with all permissions. A user who opens it within that moment may read the target, too.
     is_private = like is None or like.exists()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFELY
     with os.fdopen(os.open(path, flags, 0o600 if is_private else 0o666), "wb") as file:

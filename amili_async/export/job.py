@@ -17,7 +17,7 @@ from amili_async.errors import ConfigurationError, ExportFailed, UnreadableRespo
 from amili_async.export.commit import build_file, commit, read_ids
 from amili_async.export.files import ExportPaths, raising_export_failed
 from amili_async.export.formats import Format, encode_records, format_for
-from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, START_AGAIN, FinishedExport, Journal, flush
+from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, START_AGAIN, FinishedExport, Journal
 from amili_async.export.start import ExportRequest, open_journal
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
 from amili_async.resources import Resource
@@ -35,15 +35,20 @@ class ExportResult(Struct, frozen=True, kw_only=True):
     rows: int
     """How many records are in it."""
     drifted: bool
-    """Whether rows were inserted or deleted during the export. The file of a stream may then lack some rows or hold
-    duplicates. The file of a resource holds each row that was present throughout exactly once; the verdict of its
-    manifest is then not `complete`."""
+    """Whether rows were seen to be inserted or deleted during the export. The file of a stream may lack some rows even
+    if none was seen. The file of a resource holds each row that was present throughout exactly once; the verdict of
+    its manifest is then not `complete`."""
     rounded: int = 0
     """How many amounts were rounded, half to even, because the format holds fewer decimals: Parquet holds six."""
     manifest: Manifest | None = None
     """The extraction's manifest: of the changes alone, if a file was brought up to date. `None` for a stream."""
     changed: int | None = None
     """How many rows were new or had changed, if a file was brought up to date."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the file is known to hold every record up to the bound of its extraction; never for a stream."""
+        return self.manifest is not None and self.manifest.verdict is Verdict.COMPLETE
 
 
 async def export_resource(
@@ -100,7 +105,7 @@ async def _fill_spool(
                     await in_thread(journal.save, checkpoint)
                 journal.append(batch, encode_records(file_format, batch, path=path))
                 if journal.spool.is_full:
-                    await in_thread(flush, journal.spool, path)
+                    await in_thread(journal.flush)
                 if on_progress is not None:
                     on_progress(journal.spool.rows, extraction.total, extraction.seconds_left)
         journal.cover(extraction)
@@ -152,7 +157,8 @@ def _finish(
     state, paths = journal.state, journal.paths
     # Compared before the file is made: nothing else notices that a file system has lost a part of the spool.
     if journal.spool.rows != extraction.manifest.rows:
-        raise ExportFailed(f"{paths.spool} lacks rows of the export: {START_AGAIN}", path=paths.given)
+        message = f"{paths.spool} lacks rows of the export: {START_AGAIN}"
+        raise ExportFailed(message, path=paths.given, can_resume=False)
     base = paths.target if state.since else None
     rows, size = build_file(paths, journal.spool, file_format, base=base, removed=removed)
     manifest = Raw(extraction.manifest.to_json().encode())

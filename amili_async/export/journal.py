@@ -143,6 +143,11 @@ class Journal:
         first = records[0]
         self.spool.append(bytes.fromhex(first["_id"] if isinstance(first, dict) else first.id), frame)
 
+    def flush(self) -> None:
+        """Write what waits in memory."""
+        with raising_export_failed(self.paths.given):
+            self.spool.flush()
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Make what is covered durable."""
         with raising_export_failed(self.paths.given):
@@ -179,12 +184,6 @@ class Journal:
     def _write(self, state: ExportState) -> None:
         save(self.paths.state, state)
         self.state = state
-
-
-def flush(spool: Spool, path: Path) -> None:
-    """Write what waits in memory to the spool of *path*."""
-    with raising_export_failed(path):
-        spool.flush()
 
 
 def release(spool: Spool, paths: ExportPaths) -> None:

@@ -41,6 +41,7 @@ class PaymentLookup:
     def __init__(self, path: str, context: ClientContext) -> None:
         self._listing = Listing(path, record_type_of(CreditorPayment), context, must_be_current=True)
         self._clock = context.clock
+        self._sleep = context.sleep
 
     async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
         """The registered payment that is this one; `None` if there is none.
@@ -103,11 +104,11 @@ class PaymentLookup:
         with suppress(TimeoutError):
             async with asyncio.timeout(lookup_timeout):
                 while not found and self._clock.now() - began < lookup_timeout:
-                    if lookups:
-                        await self._clock.sleep(pause)
-                        pause = min(2 * pause, MAX_LOOKUP_PAUSE)
-                    lookups += 1
                     try:
+                        if lookups:
+                            await self._sleep(pause)
+                            pause = min(2 * pause, MAX_LOOKUP_PAUSE)
+                        lookups += 1
                         found = await find()
                     except (ClientClosed, ConfigurationError):
                         break  # the client is closed, by another task: no further request can be sent

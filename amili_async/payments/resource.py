@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator, Iterable
 
-from amili_async._wire.context import ClientContext, check_count
+from amili_async._wire.checks import check_count
+from amili_async._wire.context import ClientContext
 from amili_async._wire.iteration import Iteration
 from amili_async.errors import ConfigurationError
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment

@@ -50,6 +50,10 @@ class CountingLimiter:
         self.returned += 1
         self.limiter.on_response(quota)
 
+    def on_no_response(self, seconds: float) -> None:
+        self.returned += 1
+        self.limiter.on_no_response(seconds)
+
     def on_rate_limited(self, seconds: float | None) -> float:
         return self.limiter.on_rate_limited(seconds)
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import csv
+import fcntl
 import io
 import json
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -522,3 +524,76 @@ async def at_terminal(sandbox: Sandbox, typed: bytes, *arguments: str) -> tuple[
     os.close(ours)
     await process.wait()
     return process, shown.decode()
+
+
+async def test_a_second_run_of_the_same_file_is_rejected(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """Whatever name leads to the file; it sends nothing, a dry run is free, and the lock ends with the first run."""
+    path = write(tmp_path / "payments.csv", *(make_row(number) for number in range(4)))
+    (tmp_path / "symlink.csv").symlink_to(path)
+    (tmp_path / "hardlink.csv").hardlink_to(path)
+    sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
+    async with started(sandbox, str(path), "--concurrency", "1") as process:
+        async with asyncio.timeout(20):
+            while count_posts(sandbox) < 2:  # noqa: ASYNC110 - the sandbox has no event for it
+                await asyncio.sleep(0.01)
+        for name in ("payments.csv", "symlink.csv", "hardlink.csv"):
+            other = str(tmp_path / name)
+            result = await pay(other)
+            sentence = f"amili: {other} is being registered by another run of amili pay; wait until it has finished\n"
+            assert (result.exit_code, result.stdout, result.stderr) == (2, "", sentence)
+        assert (await pay(str(path), "--dry-run")).exit_code == 0
+        assert count_posts(sandbox) == 2
+        process.kill()
+        await process.wait()
+    sandbox.stop_failing()
+    assert (await pay(str(path))).exit_code == 0
+    assert references(sandbox) == [f"PAY-{number:04}" for number in range(4)]
+
+
+async def test_a_redirected_file_is_locked_too(tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """`amili pay - < FILE` holds the lock of FILE, and releases it although the shell keeps FILE open."""
+    path = write(tmp_path / "payments.csv", make_row(0))
+    with path.open("rb") as shell:
+        for code, held in ((2, True), (0, False)):
+            with path.open("rb") as other:
+                if held:
+                    fcntl.flock(other, fcntl.LOCK_EX)
+                process = await asyncio.create_subprocess_exec(
+                    *(*PAY, "-"), stdin=shell, stdout=-3, stderr=-3, env=os.environ | access(sandbox)
+                )
+                assert await process.wait() == code
+    with path.open("rb") as shell:
+        process = await asyncio.create_subprocess_exec(*(*PAY, "-"), stdin=shell, env=os.environ | access(sandbox))
+        assert await process.wait() == 0
+        assert (await pay(str(path))).exit_code == 0
+    assert count_posts(sandbox) == 1
+
+
+@pytest.mark.parametrize("day", ["2052-07-04", "0025-07-04", "2014-07-04"])
+async def test_an_implausible_date_is_rejected(day: str, tmp_path: Path, sandbox: Sandbox, pay: Pay) -> None:
+    """In a file and from options; nothing is sent. The flag accepts an old one."""
+    path = str(write(tmp_path / "payments.csv", make_row(0), make_row(1, bank_transaction_date=day)))
+    options = [day if value == "2025-07-04" else value for value in ONE]
+    for arguments, place in (((path,), "line 3: "), (options, "--bank-date: ")):
+        result = await pay(*arguments)
+        assert (result.exit_code, result.stdout, count_posts(sandbox)) == (2, "", 0)
+        assert result.stderr.startswith(f"amili: {place}bank_transaction_date ")
+        assert day not in result.stderr
+    if day.startswith("2014"):
+        assert (await pay(path, "--any-date")).exit_code == 0
+
+
+async def test_the_plan_of_a_large_file_is_its_first_and_last_rows(tmp_path: Path, pay: Pay) -> None:
+    """With the number of the rows between and the sum of all, within three seconds of CPU for 20,000 payments."""
+    path = str(write(tmp_path / "payments.csv", *(make_row(number) for number in range(20_000))))
+    begun = time.process_time()
+    result = await pay(path, "--dry-run", width=120)
+    assert time.process_time() - begun < 3
+    shown = re.findall(r"PAY-(\d+)", result.stdout)
+    assert (result.exit_code, shown) == (0, [f"{number:04}" for number in (*range(30), *range(19_990, 20_000))])
+    assert re.search(r"… +19,960 more", result.stdout)
+    total = f"{sum(number + 1.5 for number in range(20_000)):,.2f}"
+    assert result.stdout.endswith(f"\n20,000 payments, {total} SEK in total; nothing was sent\n")
+    wrong = str(write(tmp_path / "wrong.csv", *(make_row(number) for number in range(100)), make_row(100, amount="x")))
+    result = await pay(wrong, "--dry-run")
+    assert (result.exit_code, result.stdout, "line 102: amount must be digits" in result.stderr) == (2, "", True)

@@ -1,6 +1,7 @@
 """Reconciliation against the sandbox: planted differences are found, no others are, and the number of requests."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterable, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -451,6 +452,49 @@ async def test_a_server_that_ignores_filter_or_sort_makes_no_difference(
         assert not [row for row in sandbox.rows(PAYOUTS) if row["_id"] in str(caught.value)]
     assert differences_by_payout(delivered) == {}
     assert len({each.payout_id for each in delivered}) == len(delivered)
+
+
+def without_payout(where: Any) -> Any:
+    """A filter without its conditions on the payout."""
+    if isinstance(where, list):
+        return [without_payout(each) for each in where]
+    if not isinstance(where, dict):
+        return where
+    return {name: without_payout(value) for name, value in where.items() if name != "payout"}
+
+
+@pytest.mark.parametrize("where", [None, {"finance_category": CATEGORIES[0]}])
+async def test_a_server_that_ignores_only_the_payout_makes_no_difference(
+    where: Any, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Its pages are in order, but hold specifications of payouts that were not requested: it raises."""
+    sandbox = await start_sandbox(payouts=230, specifications=900)
+    amili = await connect(sandbox)
+
+    def ignore_payout(request: Any) -> dict[str, str]:
+        query = dict(request.query)
+        if request.path == f"/{SPECIFICATIONS}":
+            query["where"] = json.dumps(without_payout(json.loads(query["where"])))
+        return query
+
+    sandbox.override(query=ignore_payout)
+    delivered: list[Reconciliation] = []
+    with pytest.raises(UnreadableResponse, match=SPECIFICATIONS):
+        await take_all(amili.reconcile(where), delivered)
+    assert differences_by_payout(delivered) == {}
+
+
+async def test_only_the_fields_that_are_compared_are_requested(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Each page of specifications is requested without the fields that no comparison reads."""
+    sandbox = await start_sandbox()
+    await reconcile(await connect(sandbox))
+    pages = [each.query for each in sandbox.requests if each.path == f"/{SPECIFICATIONS}"]
+    assert pages
+    for query in pages:
+        fields = json.loads(query["projection"])
+        assert {"amount", "vat_amount", "total_amount", "payout", "article"} <= fields.keys()
+        assert "description" not in fields
+        assert set(fields.values()) == {1}
 
 
 async def take_all(found: AsyncIterable[Reconciliation], delivered: list[Reconciliation]) -> None:

@@ -49,7 +49,17 @@ FOLDERS = {
 }
 """Folder of the package -> names of the files about it in `tests/properties` and `tests/integration`, in that order."""
 
-EXPLAINED: tuple[tuple[str, str, str, str], ...] = ()
+TEST_TIMEOUT = 40
+"""Seconds after which a single test counts as hanging."""
+
+EXPLAINED: tuple[tuple[str, str, str, str], ...] = (
+    (
+        "export/formats/parquet.py",
+        "yield from file.iter_batches(batch_size=READ_BATCH, columns=columns, use_threads=False)",
+        "yield from file.iter_batches(batch_size=READ_BATCH, columns=columns)",
+        "threads read ahead: the rows are the same, only the memory differs",
+    ),
+)
 """Mutants without an observable effect: file in the package, the lines before, the lines after, the reason."""
 
 
@@ -153,12 +163,11 @@ class Job:
         self._kill(reap=not finished)
         assert self._mutant is not None
         shutil.copy2(ROOT / self._mutant.path, self.tree / self._mutant.path)
-        result = "timed out" if not finished else "killed" if status else "survived"
-        return Outcome(self._mutant, result, seconds, self._first_failure() if finished else "")
-
-    def _first_failure(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()
-        return next((line for line in lines if line.startswith(("FAILED", "ERROR"))), lines[-1] if lines else "")
+        if not finished or any(line.startswith("Timeout (") for line in lines):
+            return Outcome(self._mutant, "timed out", seconds)
+        failure = next((line for line in lines if line.startswith(("FAILED", "ERROR"))), lines[-1] if lines else "")
+        return Outcome(self._mutant, "killed" if status else "survived", seconds, failure)
 
     def _launch(self, files: list[str], timeout: float, *, writes_bytecode: bool) -> None:
         self._began, self._timeout = time.monotonic(), timeout
@@ -194,6 +203,7 @@ def _run_tests(tree: Path, files: list[str], log: Path, *, writes_bytecode: bool
             del sys.modules[name]
         pytest = import_module("pytest")
         options = ["-x", "-q", "-n0", "--tb=line", "-pno:cacheprovider", "-pno:randomly"]
+        options += ["-o", f"faulthandler_timeout={TEST_TIMEOUT}", "-o", "faulthandler_exit_on_timeout=true"]
         code = int(pytest.main([*options, f"--basetemp={tree.with_name('scratch')}", *files]))
     except BaseException:  # noqa: BLE001  # the process ends here, whatever happens
         traceback.print_exc()
@@ -230,7 +240,7 @@ def measure(job: Job, mutants: Iterable[Mutant]) -> dict[str, float]:
     return timeouts
 
 
-def run(mutants: list[Mutant], count_of_jobs: int) -> int:
+def run(mutants: list[Mutant], count_of_jobs: int, *, is_trusted: bool) -> int:
     """Run the tests of each mutant, print the survivors and a summary, and return the exit code."""
     for library in LIBRARIES:
         import_module(library)
@@ -240,7 +250,7 @@ def run(mutants: list[Mutant], count_of_jobs: int) -> int:
         jobs = [Job(Path(directory, str(number))) for number in range(count_of_jobs)]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the tests end with this process
         try:
-            timeouts = measure(jobs[0], mutants)
+            timeouts = dict.fromkeys(FOLDERS, 600.0) if is_trusted else measure(jobs[0], mutants)
             for outcome in outcomes(mutants, jobs, timeouts):
                 explained = outcome.result == "survived" and outcome.reason
                 counts["explained" if explained else outcome.result] += 1
@@ -263,6 +273,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--module", default="", help="a part of the path, such as _wire/retry")
     parser.add_argument("--only", default="", help="a part of the lines that a mutant changes")
+    parser.add_argument("--trust", action="store_true", help="skip the run of the tests without a mutant")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     options = parser.parse_args()
@@ -271,7 +282,7 @@ def main() -> int:
     if options.list:
         print(*mutants, sep="\n")
         return 0
-    return run(mutants, options.jobs)
+    return run(mutants, options.jobs, is_trusted=options.trust)
 
 
 if __name__ == "__main__":

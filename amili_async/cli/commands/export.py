@@ -21,7 +21,7 @@ from amili_async.cli.options import (
 from amili_async.cli.progress import show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.values import show_count
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.export import ExportResult, export, fields_of
 from amili_async.export.files import is_resumable
 from amili_async.export.formats import format_for
@@ -52,7 +52,8 @@ def export_records(
     The file appears only when it is complete. An interrupted export keeps its records beside the file, and --resume
     continues from there. Money keeps its exact digits, dates are in UTC, and names are the API's own. Records created
     within the last ten seconds are left for the next export. The same command with --resume --since is always right:
-    it creates, continues or updates the file. --sort excludes --resume and --since.
+    it creates, continues or updates the file. --sort excludes --resume and --since, and makes no complete extract. An
+    amount with more than six decimals is rounded in .parquet, half to even, and counted.
     """
 
     async def write() -> int | None:
@@ -82,18 +83,22 @@ def export_records(
                 )
         return _conclude(exported, entry, is_quiet=quiet)
 
-    run(write(), advice=lambda: _advise(output))
+    run(write(), advice=lambda error: _advise(error, output))
 
 
-def _advise(output: Path) -> str:
-    return "the records so far are kept; run the same command with --resume to continue" if is_resumable(output) else ""
+def _advise(error: BaseException, output: Path) -> str:
+    # A row that cannot be decoded or written is met again, so resuming would fail at the same place for ever.
+    meets_it_again = isinstance(error.__cause__, UnreadableResponse) or not getattr(error, "can_resume", True)
+    if meets_it_again or not is_resumable(output):
+        return ""
+    return "the records so far are kept; run the same command with --resume to continue"
 
 
 def _conclude(exported: ExportResult, entry: ResourceEntry, *, is_quiet: bool) -> int | None:
     if exported.manifest is None and exported.drifted:
         print_error(
-            f"{exported.path} may miss some {entry.name} or contain some twice, because rows were inserted or deleted "
-            "during the export; export again, without --sort if the order does not matter"
+            f"{exported.path} may miss some {entry.name}, because rows were inserted or deleted during the export; "
+            "export again, without --sort if the order does not matter"
         )
         return PROBLEM
     if not is_quiet:
@@ -105,6 +110,10 @@ def _describe(exported: ExportResult, entry: ResourceEntry) -> str:
     parts = [f"{show_count(exported.rows, entry.singular)} in {exported.path}"]
     if exported.changed is not None:
         parts.append(f"{exported.changed:,} of them new or changed")
+    if exported.rounded:
+        parts.append(f"{show_count(exported.rounded, 'amount')} rounded to six decimals, which .csv and .ndjson keep")
+    if exported.manifest is None:
+        parts.append("no complete extract: with --sort, rows that change during the export can be missing unnoticed")
     if exported.manifest is not None and exported.drifted:
         parts.append(
             "rows were inserted or deleted during the export; each that existed throughout is in the file once"

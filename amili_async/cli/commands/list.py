@@ -65,8 +65,7 @@ def _print_table(
     if documents:
         console.print(table)
         console.print()
+    print_dropped(console, dropped if documents else ())
     counted = show_count(len(records) if total is None else total, entry.singular)
     shown = counted if total is None or not records else f"{len(records):,} of {counted}"
     console.print(Text(shown if records else f"no {entry.name}", style="dim"))
-    if names:
-        print_dropped(console, dropped)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
 from typing import Annotated
 
 import typer
@@ -12,7 +12,8 @@ from amili_async.cli.connect import name_source, open_client
 from amili_async.cli.console import PlainConsole
 from amili_async.cli.exit_codes import API_FAILED, INTERRUPTED, PROBLEM, USAGE, print_error, run, silence_stdout
 from amili_async.cli.options import SandboxOption
-from amili_async.cli.payment_csv import CASE_OR_INVOICE, PaymentRow, parse_payment, parse_payments, read_bytes
+from amili_async.cli.payment_csv import CASE_OR_INVOICE, PaymentRow, parse_payment, parse_payments
+from amili_async.cli.payment_input import read_input
 from amili_async.cli.progress import show_progress
 from amili_async.cli.reports.payment_outcomes import ADVICE, OutcomeCounts, ReportedOutcome
 from amili_async.cli.reports.payment_tables import print_plan, print_problems, sum_up
@@ -60,6 +61,9 @@ def register_payments(
     yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation on a terminal.")] = False,
     concurrency: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N requests in flight.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one document per outcome, written at once.")] = False,
+    any_date: Annotated[
+        bool, typer.Option("--any-date", help="Accept dates over 7 days ahead or over 10 years ago.")
+    ] = False,
     sandbox: SandboxOption = False,
 ) -> None:
     """Register one creditor payment from options, or many from a CSV file.
@@ -67,31 +71,35 @@ def register_payments(
     The file's header has the API's names: creditor, case or invoice_number, amount, bank_transaction_date and
     creditor_payment_reference; optionally client_registration_date, currency and origin. The whole file is checked
     before anything is sent. Run again, the same command registers nothing twice: registered payments are found by
-    creditor and reference. After an interruption wait some minutes first, because a payment may still be in flight, and
-    never run the command twice at the same time. The exit code is 1 if a payment is rejected or not completed, and 3 if
+    creditor and reference. After an interruption wait some minutes first, because a payment may still be in flight. A
+    second run of the same file at the same time is rejected; never run a copy of the file, or one payment, twice at the
+    same time. The exit code is 1 if a payment is rejected or not completed, and 3 if
     it is unknown whether one is registered, or the API could not be reached.
     """
     values = (creditor, case, invoice_number, amount, bank_date, reference, registered)
     texts = {name: text for name, text in zip(_OPTIONS, values, strict=True) if text is not None}
-    source = name_source(sandbox=sandbox)
-    try:
-        if dry_run and json:
-            raise ConfigurationError("--dry-run and --json cannot be combined: unsent payments have no outcome")
-        rows = _read(file, texts)
-        if not (dry_run or yes or _confirm(rows, source)):
-            print_error("nothing was sent")
-            raise typer.Exit(PROBLEM)
-    except ConfigurationError as error:
-        print_error(str(error))
-        raise typer.Exit(USAGE) from None
-    except KeyboardInterrupt:
-        print_error("interrupted; nothing was sent")
-        raise typer.Exit(INTERRUPTED) from None
-    if dry_run:
-        run(_show_plan(rows))
-    counts = OutcomeCounts(len(rows), source)
-    report = _choose_reporter(counts, is_json=json)
-    run(_register(rows, counts, report, concurrency=concurrency, sandbox=sandbox), advice=lambda: WAIT_AND_RUN_AGAIN)
+    with ExitStack() as held:
+        try:
+            if dry_run and json:
+                raise ConfigurationError("--dry-run and --json cannot be combined: unsent payments have no outcome")
+            source = name_source(sandbox=sandbox)
+            rows = _read(file, texts, held=None if dry_run else held, any_date=any_date)
+            if not (dry_run or yes or _confirm(rows, source)):
+                print_error("nothing was sent")
+                raise typer.Exit(PROBLEM)
+        except ConfigurationError as error:
+            print_error(str(error))
+            raise typer.Exit(USAGE) from None
+        except KeyboardInterrupt:
+            print_error("interrupted; nothing was sent")
+            raise typer.Exit(INTERRUPTED) from None
+        if dry_run:
+            run(_show_plan(rows))
+        counts = OutcomeCounts(len(rows), source)
+        registration = _register(
+            rows, counts, _choose_reporter(counts, is_json=json), concurrency=concurrency, sandbox=sandbox
+        )
+        run(registration, advice=lambda _: WAIT_AND_RUN_AGAIN)
 
 
 def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[ReportedOutcome]:
@@ -109,17 +117,19 @@ def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[Report
     )
 
 
-def _read(file: str | None, texts: Mapping[str, str]) -> tuple[PaymentRow, ...]:
+def _read(
+    file: str | None, texts: Mapping[str, str], *, held: ExitStack | None, any_date: bool
+) -> tuple[PaymentRow, ...]:
     """The payments of the file, or the one of the options; prints every fault and exits where there is one."""
     if file is not None and texts:
         raise ConfigurationError("FILE and the options of one payment cannot be combined")
     if file is None and not texts:
         raise ConfigurationError("give a CSV FILE, or one payment by --creditor, --amount and so on (see --help)")
     if file is not None:
-        parsed = parse_payments(read_bytes(file))
+        parsed = parse_payments(read_input(file, held=held), any_date=any_date)
         _reject(parsed.faults)
         return parsed.rows
-    payment = parse_payment(texts)
+    payment = parse_payment(texts, any_date=any_date)
     if isinstance(payment, NewCreditorPayment):
         return (PaymentRow(payment=payment),)
     options = _OPTIONS | {CASE_OR_INVOICE: "--case or --invoice-number"}

@@ -42,7 +42,7 @@ def reconcile_payouts(
     """
 
     async def compare() -> int:
-        condition, overview = parse_where_option(where), Overview()
+        condition, overview, source = parse_where_option(where), Overview(), name_source(sandbox=sandbox)
         report = _choose_reporter(overview, json=json, csv=csv)
         kept: list[Reconciliation] = []
         receivers = (overview.add, report.add, *([kept.append] if html else ()))
@@ -61,7 +61,7 @@ def reconcile_payouts(
             raise
         report.finish(is_quiet=quiet and overview.agrees)
         if html:
-            page = render_page(kept, overview, made_at=datetime.now(UTC), source=name_source(sandbox=sandbox))
+            page = render_page(kept, overview, made_at=datetime.now(UTC), source=source)
             write_file(html, page.encode())
         return SUCCESS if overview.agrees else PROBLEM
 

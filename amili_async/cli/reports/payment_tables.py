@@ -17,6 +17,8 @@ from amili_async.models import NewCreditorPayment
 _LEFT = ("Reference", "Creditor", "Case or invoice", "Bank date", "What happened")
 _MAX_COLUMN_WIDTH = 24
 """The width at which a column of the caller's own texts is folded rather than drop another column."""
+FIRST_ROWS, LAST_ROWS = 30, 10
+"""The rows of a plan that are printed: all of a large file take minutes, and are not read."""
 
 
 def print_problems(console: PlainConsole, problems: Sequence[ReportedOutcome]) -> None:
@@ -40,15 +42,13 @@ def print_problems(console: PlainConsole, problems: Sequence[ReportedOutcome]) -
 
 
 def print_plan(console: PlainConsole, rows: Sequence[PaymentRow]) -> None:
-    """The payments that would be registered, in the columns that fit, and their sum."""
+    """The payments that would be registered, the first and the last, in the columns that fit, and the sum of all."""
     headings = ("Line", "Reference", "Creditor", "Case or invoice", "Bank date", "Amount")
-    cells = [
-        (line, reference, payment.creditor, str(payment.case or payment.invoice_number), date, amount)
-        for row in rows
-        for payment in [row.payment]
-        for line, reference, amount in [_show_row(row.line, payment)]
-        for date in [show_date(payment.bank_transaction_date)]
-    ]
+    omitted = len(rows) - FIRST_ROWS - LAST_ROWS
+    shown = rows if omitted <= 1 else (*rows[:FIRST_ROWS], *rows[-LAST_ROWS:])
+    cells = [_show_planned(row) for row in shown]
+    if omitted > 1:
+        cells.insert(FIRST_ROWS, ("…", f"{omitted:,} more", "", "", "", ""))
     optional = ("Creditor", "Case or invoice")
     table, dropped = fit_table(
         headings, cells, left=_LEFT, optional=optional, width=console.width, max_column=_MAX_COLUMN_WIDTH
@@ -58,6 +58,12 @@ def print_plan(console: PlainConsole, rows: Sequence[PaymentRow]) -> None:
         console.print()
     console.print(Text(f"{sum_up(rows)}; nothing was sent"), soft_wrap=True)
     print_dropped(console, dropped)
+
+
+def _show_planned(row: PaymentRow) -> tuple[str, ...]:
+    line, reference, amount = _show_row(row.line, row.payment)
+    case = str(row.payment.case or row.payment.invoice_number)
+    return line, reference, row.payment.creditor, case, show_date(row.payment.bank_transaction_date), amount
 
 
 def sum_up(rows: Sequence[PaymentRow]) -> str:

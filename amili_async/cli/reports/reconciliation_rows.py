@@ -5,7 +5,7 @@ from typing import Any
 
 from amili_async.cli.reports.reconciliation_words import describe_difference
 from amili_async.export import FORMATS
-from amili_async.models.json import encode_json
+from amili_async.export.records import encode_lines
 from amili_async.reconciliation.comparison import COLUMNS, Difference, Reconciliation
 
 _PAYOUT_FIELDS = ("payout_reference", "payout_date", "finance_category", "creditor", "currency")
@@ -34,7 +34,7 @@ class JsonRows:
             "articles": reconciliation.articles,
             "differences": [_encode_difference(difference) for difference in reconciliation.differences],
         }
-        return f"{encode_json(document)}\n".encode()
+        return encode_lines([document])
 
 
 class CsvRows:

@@ -6,12 +6,19 @@ Invariant: no digit is cut off or rounded away, however narrow the terminal is.
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from amili_async.cli.console import PlainConsole, column_width, fit_table, plain_table, table_width
+from amili_async.cli.console import (
+    PlainConsole,
+    column_width,
+    fit_table,
+    plain_table,
+    print_dropped,
+    printable,
+    table_width,
+)
 from amili_async.cli.reports.reconciliation_words import Comparison, Overview, compare, explain, has_row_difference
-from amili_async.cli.values import printable, show_date, show_money
+from amili_async.cli.values import show_date, show_money
 from amili_async.reconciliation.comparison import Reconciliation, Sums
 
 _SUMS = ("Amount", "VAT", "Total")
@@ -31,7 +38,7 @@ def print_report(console: PlainConsole, overview: Overview, differing: Sequence[
             for currency, (payouts, sums) in sorted(overview.agreeing.items())
         ]
         optional = ("Amount", "VAT", "Currency", _NARROW)
-        console.print(_fit(_HEADINGS, rows, left=("Currency",), optional=optional, width=console.width))
+        _print_fitting(console, _HEADINGS, rows, left=("Currency",), optional=optional)
         console.print()
     print_differing(console, differing)
     console.print(Text(overview.summarize()), soft_wrap=True)
@@ -57,7 +64,7 @@ def print_categories(console: PlainConsole, reconciliations: Sequence[Reconcilia
     rows: list[Sequence[str | Text]] = [_sum_category(category, groups[category]) for category in sorted(groups)]
     rows.append([Text(cell, style="bold") for cell in _sum_category("all", existing)])
     left = ("Category", "Reconciled")
-    console.print(_fit(_CATEGORY_HEADINGS, rows, left=left, optional=("Amount", "VAT"), width=console.width))
+    _print_fitting(console, _CATEGORY_HEADINGS, rows, left=left, optional=("Amount", "VAT"))
 
 
 def _sum_category(category: str, group: Sequence[Reconciliation]) -> tuple[str, ...]:
@@ -67,20 +74,21 @@ def _sum_category(category: str, group: Sequence[Reconciliation]) -> tuple[str, 
     return category, f"{len(group):,}", f"{sums.count:,}", *_show_sums(sums), verdict
 
 
-def _fit(
+def _print_fitting(
+    console: PlainConsole,
     headings: Sequence[str],
     rows: Sequence[Sequence[str | Text]],
     *,
     left: Sequence[str],
     optional: Sequence[str],
-    width: int,
-) -> Table:
-    """A table whose widest heading is broken before a column is dropped."""
-    table, dropped = fit_table(headings, rows, left=left, width=width)
+) -> None:
+    """Print a table whose widest heading is broken before a column is dropped."""
+    table, dropped = fit_table(headings, rows, left=left, width=console.width)
     if dropped:
         narrow = [_NARROW if heading == "Specifications" else heading for heading in headings]
-        table, _ = fit_table(narrow, rows, left=left, optional=optional, width=width)
-    return table
+        table, dropped = fit_table(narrow, rows, left=left, optional=optional, width=console.width)
+    console.print(table)
+    print_dropped(console, ["Specifications" if name == _NARROW else name for name in dropped])
 
 
 def _show_sums(sums: Sums) -> tuple[str, str, str]:

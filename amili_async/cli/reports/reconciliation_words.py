@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from amili_async.cli.values import printable, show_count, show_money
+from amili_async.cli.console import printable
+from amili_async.cli.values import show_count, show_money
 from amili_async.reconciliation.comparison import Difference, DifferenceKind, Reconciliation, Sums
 
 NO_VALUE = "missing"

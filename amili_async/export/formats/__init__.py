@@ -88,7 +88,7 @@ def encode_records(file_format: Format, records: Sequence[Any], *, path: Path) -
         return Frame(len(records), payload, file_format.rounded - before)
     for record in records:
         _check_alone(file_format, record, path)
-    raise ExportFailed(f"{path}: these records cannot be written together", path=path)
+    raise ExportFailed(f"{path}: these records cannot be written together", path=path, can_resume=False)
 
 
 def _check_alone(file_format: Format, record: Any, path: Path) -> None:
@@ -103,4 +103,4 @@ def _check_alone(file_format: Format, record: Any, path: Path) -> None:
     row_id = found if isinstance(found, str) else None
     name = "a record" if row_id is None else f"record {row_id}"
     # Raised outside the `except` clause, so that no traceback shows the error that may quote the record.
-    raise ExportFailed(f"{path}: {name} cannot be written{reason}", path=path, record_id=row_id)
+    raise ExportFailed(f"{path}: {name} cannot be written{reason}", path=path, record_id=row_id, can_resume=False)

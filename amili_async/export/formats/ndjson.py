@@ -19,8 +19,6 @@ class _Identified(msgspec.Struct):
     id: str = msgspec.field(name="_id")
 
 
-# JSON allows them within a string, but readers such as Python's str.splitlines and JavaScript take them for line ends.
-_LINE_SEPARATORS = [(mark.encode(), f"\\u{ord(mark):04x}".encode()) for mark in "\x85\u2028\u2029"]
 _id_decoder = msgspec.json.Decoder(_Identified)
 
 
@@ -38,10 +36,7 @@ class Ndjson(TextFormat):
             records = [_choose(as_document(record), self._names) for record in records]
         elif records and not isinstance(records[0], msgspec.Struct):
             records = [as_document(record) for record in records]
-        lines = encode_lines(records)
-        for separator, escape in _LINE_SEPARATORS:
-            lines = lines.replace(separator, escape)
-        return lines
+        return encode_lines(records)
 
     def read_rows(self, lines: Iterable[bytes]) -> Iterator[TextRow]:
         # A line is a row: JSON has no line end within a value, since strings escape it.

@@ -1,19 +1,26 @@
 """The payments of a CSV file, and everything that is wrong with it."""
 
 import csv
+import errno
 import io
+import os
 import re
+import sys
+import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment
-from amili_async.cli.payment_csv import CASE_OR_INVOICE, PAYMENT_COLUMNS, parse_payment, parse_payments, read_bytes
+from amili_async.cli.payment_csv import CASE_OR_INVOICE, PAYMENT_COLUMNS, parse_payment, parse_payments
+from amili_async.cli.payment_input import read_input
 from amili_async.errors import ConfigurationError
 from amili_async.models import format_date
 from tests.support.payments import CASE, CREDITOR
@@ -106,7 +113,7 @@ def test_written_payments_are_read(
 ) -> None:
     """Every payment, with its line, for any order of columns, delimiter and line end."""
     rows = [{name: as_cell(getattr(each, name), form) for name in names} for each in given]
-    read = parse_payments(mark + write(*rows, delimiter=delimiter, end=end))
+    read = parse_payments(mark + write(*rows, delimiter=delimiter, end=end), any_date=True)
     assert read.faults == ()
     assert [row.payment for row in read.rows] == given
     assert [row.line for row in read.rows] == list(range(2, len(given) + 2))
@@ -159,8 +166,8 @@ def test_a_file_without_payments_is_no_fault() -> None:
     ("header", "faults"),
     [
         (LINE, [f"the first line must name the columns as the API does: {', '.join(PAYMENT_COLUMNS)}"]),
-        (HEADER.replace("amount", "Amount"), ["unknown column 'Amount' (column 3)", "column 'amount' is missing"]),
-        (HEADER + ",", ["unknown column '' (column 6)"]),
+        (HEADER.replace("amount", "Amounts"), ["unknown column 'Amounts' (column 3)", "column 'amount' is missing"]),
+        (HEADER.replace(",case", ",,case"), ["unknown column '' (column 2)"]),
         (HEADER + ",amount", ["column 'amount' appears 2 times"]),
         (HEADER.replace("case,", ""), ["column 'case' or 'invoice_number' is missing"]),
         (
@@ -195,7 +202,7 @@ def test_the_header_determines_the_delimiter() -> None:
 
 def test_a_row_with_another_number_of_cells_is_rejected() -> None:
     """Its cells may be in the wrong columns."""
-    for line, count in ((f"{LINE},", 6), (f"{LINE},,x", 7), (LINE.rpartition(",")[0], 4), ("x", 1)):
+    for line, count in ((f"{LINE},x", 6), (f"{LINE},,x", 7), (LINE.rpartition(",")[0], 4), ("x", 1)):
         assert faults_of(HEADER, LINE, line) == (f"line 3: {count} cell{'s' * (count > 1)}, but the header has 5",)
 
 
@@ -346,14 +353,93 @@ def test_the_bytes_of_a_file_are_read(tmp_path: Path) -> None:
     """Unchanged; for a missing file the error has its name and the reason."""
     file = tmp_path / "payments.csv"
     file.write_bytes(b"\xff\r\n")
-    assert read_bytes(str(file)) == b"\xff\r\n"
+    assert read_input(str(file)) == b"\xff\r\n"
     with pytest.raises(ConfigurationError, match=r"missing\.csv cannot be read: No such file or directory"):
-        read_bytes(str(tmp_path / "missing.csv"))
+        read_input(str(tmp_path / "missing.csv"))
     with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
-        read_bytes(str(tmp_path))
+        read_input(str(tmp_path))
 
 
 def test_standard_input_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the usual name `-`."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a\r\n")))
-    assert read_bytes("-") == b"a\r\n"
+    assert read_input("-") == b"a\r\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("delimiter", ",;\t")
+def test_a_file_is_read_as_spreadsheets_write_it(delimiter: str, end: str) -> None:
+    """With a line `sep=`, empty columns at the right, capitals in the header, and a blank row above it."""
+    plain = (HEADER.replace(",", delimiter), LINE.replace(",", delimiter))
+    forms = (
+        (f"sep={delimiter}", *plain),
+        (f"SEP={delimiter}", "", *plain),
+        (f'"sep={delimiter}"{4 * delimiter}', *plain),
+        tuple(f"{line}{3 * delimiter}" for line in plain),
+        (f"{plain[0]}{delimiter}", plain[1], delimiter * 5),
+        (plain[0].upper(), plain[1]),
+        (plain[0].title().replace(delimiter, f" {delimiter} "), plain[1]),
+        (4 * delimiter, *plain),
+        ("", " ", *plain),
+    )
+    for form in forms:
+        read = parse_payments(end.join((*form, "")).encode("utf-8-sig"))
+        assert read.faults == ()
+        (row,) = read.rows
+        assert (row.payment, row.line) == (parse_payment(GOOD), 1 + [CREDITOR in line for line in form].index(True))
+
+
+def test_a_declared_delimiter_is_used() -> None:
+    """Also one that no header would reveal; what else begins with `sep=` is no declaration."""
+    content = "\n".join(("sep=|", HEADER.replace(",", "|"), LINE.replace(",", "|")))
+    assert [row.line for row in parse_payments(content.encode()).rows] == [3]
+    assert parse_payments(f"sep=a\n{HEADER}\n{LINE}".encode()).faults
+
+
+def test_a_filled_cell_beyond_the_header_stays_a_fault() -> None:
+    """Only empty cells are dropped, and a capital in a value is kept."""
+    assert faults_of(f"{HEADER},,", f"{LINE},,x") == ("line 2: 7 cells, but the header has 5",)
+    assert faults_of(f"{HEADER},Amount", f"{LINE},1") == ("line 1: column 'amount' appears 2 times",)
+
+
+@pytest.mark.parametrize("name", ["bank_transaction_date", "client_registration_date"])
+def test_a_date_that_only_a_slip_explains_is_a_fault(name: str) -> None:
+    """More than a week ahead or ten years ago, unless any date is accepted; today and last year are plausible."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    for moment, fault in (
+        (now, None),
+        (now + timedelta(days=6), None),
+        (now - timedelta(days=400), None),
+        (now + timedelta(days=8), f"{name} is more than 7 days ahead; --any-date accepts it"),
+        (now - timedelta(days=3651), f"{name} is more than 10 years ago; --any-date accepts it"),
+    ):
+        for cell in (moment.isoformat(), format_date(moment)):
+            cells = GOOD | {name: cell}
+            parsed = parse_payment(cells)
+            assert (parsed if fault else isinstance(parsed, NewCreditorPayment)) == ({name: fault} if fault else True)
+            assert isinstance(parse_payment(cells, any_date=True), NewCreditorPayment)
+
+
+def test_a_large_file_is_parsed_in_time() -> None:
+    """Its payments are validated once, not once for each cell: 20,000 take less than two seconds of CPU."""
+    lines = [HEADER, *(LINE.replace("PAY-1", f"PAY-{number}") for number in range(20_000))]
+    started = time.process_time()
+    assert len(parse_payments("\n".join(lines).encode()).rows) == 20_000
+    assert time.process_time() - started < 2
+
+
+def test_a_lock_is_missing_where_the_system_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is read, and stderr has the reason: a file system or a system without locks."""
+    file = tmp_path / "payments.csv"
+    file.write_bytes(b"x")
+    for number in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EBADF):
+        with monkeypatch.context() as patched, ExitStack() as held:
+            patched.setattr("fcntl.flock", Mock(side_effect=OSError(number, os.strerror(number))))
+            assert read_input(str(file), held=held) == b"x"
+        assert f"cannot be locked ({os.strerror(number)}): make sure" in capsys.readouterr().err
+    with monkeypatch.context() as patched, ExitStack() as held:
+        patched.setitem(sys.modules, "fcntl", None)
+        assert read_input(str(file), held=held) == b"x"
+    assert "cannot be locked (this system has no such locks)" in capsys.readouterr().err

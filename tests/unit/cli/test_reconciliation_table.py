@@ -174,14 +174,16 @@ def test_text_of_records_cannot_steer_the_terminal() -> None:
 
 
 def test_the_table_of_categories_fits_the_terminal() -> None:
-    """No line is wider than the terminal; the category, the total and the verdict are always shown."""
+    """No line is wider than the terminal; category, total and verdict are always shown, and a note names the rest."""
     found = [*agree(1), differ(amount=Decimal("200.5")), *agree(1, finance_category=None), name_unknown()]
     for width, has_amount in ((50, False), (80, True), (140, True)):
         console = PlainConsole()
         console.file, console.width = io.StringIO(), width
         print_categories(console, found)
-        table = console.file.getvalue().splitlines()
-        assert max(map(len, table)) <= width
-        assert all(word in " ".join(table) for word in ("Category", "Total", "Reconciled", "no: 1 of 2"))
+        text, _, note = console.file.getvalue().partition("not shown, because the terminal is too narrow: ")
+        table = text.splitlines()
+        assert max(map(len, [*table, note])) <= width
+        assert all(word in text for word in ("Category", "Total", "Reconciled", "no: 1 of 2"))
+        assert ("Amount" in note) != has_amount
         assert ("Amount" in " ".join(table)) == has_amount
         assert [line.split()[0] for line in table if line.strip()][-3:] == ["capital", "none", "all"]

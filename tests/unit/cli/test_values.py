@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
-from amili_async.cli.values import printable, show_count, show_date, show_money, show_value
+from amili_async.cli.console import printable
+from amili_async.cli.values import show_count, show_date, show_money, show_value
 
 
 def test_money_has_at_least_two_decimals_and_is_never_rounded() -> None:
@@ -17,6 +18,12 @@ def test_money_has_at_least_two_decimals_and_is_never_rounded() -> None:
         (Decimal("0.1250"), "0.125"),
         (Decimal("12345678901234567890123456789.01"), "12,345,678,901,234,567,890,123,456,789.01"),
         (Decimal("1E+3"), "1,000.00"),
+        (Decimal("1E+39"), f"1{',000' * 13}.00"),
+        (Decimal("1E+41"), "1E+41"),
+        (Decimal("-1.50E-60"), "-1.5E-60"),
+        (Decimal("1E+100000000"), "1E+100000000"),
+        (Decimal("0E+100000000"), "0.00"),
+        (Decimal("NaN"), "NaN"),
     )
     for amount, shown in amounts:
         assert show_money(amount) == shown

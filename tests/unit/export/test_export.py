@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,23 @@ async def test_any_async_iterable_is_written_in_batches(tmp_path: Path) -> None:
     reported: list[int] = []
     exported = await export(lines(1_001), tmp_path / "a.ndjson", on_progress=lambda rows, *_: reported.append(rows))
     assert reported == [500, 1_000, 1_001]
+    assert exported.drifted is False  # an iterable that is no stream cannot report a drift
     assert exported.rows == (tmp_path / "a.ndjson").read_bytes().count(b"\n") == 1_001
+
+
+async def test_a_full_buffer_is_written_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits in memory is on the disk before the next batch is read, and no write blocks the event loop."""
+    written, reported, flush = list[threading.Thread](), list[int](), Spool.flush
+
+    def record_thread(spool: Spool) -> None:
+        written.append(threading.current_thread())
+        flush(spool)
+
+    monkeypatch.setattr("amili_async.export.spool.MAX_BUFFERED", 1)
+    monkeypatch.setattr(Spool, "flush", record_thread)
+    await export(lines(1_001), tmp_path / "a.ndjson", on_progress=lambda *_: reported.append(len(written)))
+    assert [count - reported[0] for count in reported] == [0, 1, 2]
+    assert threading.main_thread() not in written
 
 
 async def test_a_stream_without_records_makes_an_empty_file(tmp_path: Path) -> None:
@@ -255,19 +271,19 @@ async def test_a_loop_of_links_as_the_target_fails_the_export(tmp_path: Path) ->
 async def test_no_other_user_can_read_the_rows_while_they_are_written(
     mode: int, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each file is its owner's alone until it is renamed, and the new file has the mode of the old one."""
-    path, replace = tmp_path / f"a.{suffix}", os.replace
-    modes: set[int] = set()
-    path.touch(mode)
+    """Each file is its owner's alone until it is whole, and the new file has the mode of the old one."""
+    path, frames = tmp_path / f"a.{suffix}", Spool.frames
+    modes: dict[str, int] = {}
+    path.touch()
     path.chmod(mode)
 
-    def look(*arguments: Any) -> None:
-        modes.update(file.stat().st_mode & 0o777 for file in tmp_path.iterdir())
-        replace(*arguments)
+    def look(spool: Spool) -> Iterator[Frame]:
+        modes.update({file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()})
+        return frames(spool)
 
-    monkeypatch.setattr(os, "replace", look)
+    monkeypatch.setattr(Spool, "frames", look)
     await export(lines(501), path, overwrite=True)
-    assert modes == {0o600, mode}
+    assert modes == {path.name: mode, f"{path.name}.part": 0o600, f"{path.name}.whole.part": 0o600}
     assert path.stat().st_mode & 0o777 == mode
 
 
