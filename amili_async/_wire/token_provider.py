@@ -7,6 +7,7 @@ expires, while it still works; if that early refresh fails, it stays in use.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 
 from msgspec import Struct
 
@@ -14,7 +15,7 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async._wire.tasks import cancel_all, count_cancellations, hide_contents
 from amili_async.auth import Token, TokenSource
-from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError
+from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError, TimedOut
 from amili_async.events import TokenRefreshed, TokenRefreshFailed
 
 REFRESH_MARGIN = 60.0
@@ -103,7 +104,8 @@ class TokenProvider:
         return None if token.expires_at is None else token.expires_at - self._clock.now()
 
     def _refresh_early(self) -> None:
-        if self._refreshing is None and self._clock.now() >= self._next_early_refresh:
+        is_running = self._refreshing is not None and not self._refreshing.done()
+        if not is_running and self._clock.now() >= self._next_early_refresh:
             self._next_early_refresh = self._clock.now() + EARLY_REFRESH_INTERVAL
             self._refresh(None)
 
@@ -113,10 +115,9 @@ class TokenProvider:
         # the cached token may be its successor.
         if rejected is not None and self._cached is rejected:
             self._cached = None
-        if self._refreshing is None:
-            self._refreshing = asyncio.get_running_loop().create_task(self._fetch())
-            # A callback, not code after an await: an early refresh has no caller that waits for it.
-            self._refreshing.add_done_callback(self._store)
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.get_running_loop().create_task(self._fetch_and_store())
+            self._refreshing.add_done_callback(_retrieve)
         return self._refreshing
 
     async def _wait_for(self, refresh: asyncio.Task[CachedToken]) -> CachedToken:
@@ -130,8 +131,8 @@ class TokenProvider:
             raise
 
     async def _fetch(self) -> CachedToken:
-        fetched = self._source if isinstance(self._source, str) else await self._source()
-        token = Token(value=fetched) if isinstance(fetched, str) else fetched
+        # No variable holds a bare token: reports of errors show the variables of each frame.
+        token = _as_token(self._source if isinstance(self._source, str) else await self._source())
         if not isinstance(token, Token) or not isinstance(token.value, str) or not token.value.strip():
             raise AuthenticationError(
                 "the token source returned no token: it must return a str that is not blank, or a Token"
@@ -146,33 +147,56 @@ class TokenProvider:
         expires_at = None if token.lifetime is None else self._clock.now() + token.lifetime
         return CachedToken(token.value, token.lifetime, expires_at)
 
-    def _store(self, refresh: asyncio.Task[CachedToken]) -> None:
-        if self._refreshing is refresh:  # `cancel` may have dropped it, and another may have started since
-            self._refreshing = None
-        if refresh.cancelled():
-            return
-        error = refresh.exception()
-        if error is None:
-            self._cached = refresh.result()
-            self._announce(TokenRefreshed(lifetime=self._cached.lifetime))
-            return
-        remaining = self._remaining(self._cached) if self._cached is not None else 0.0
-        is_kept = remaining is None or remaining > 0
-        self._announce(TokenRefreshFailed(error=type(error).__name__, kept=is_kept))
+    async def _fetch_and_store(self) -> CachedToken:
+        # Not a callback: an eager task (`asyncio.eager_task_factory`) has finished before its callbacks run,
+        # and its first caller would find no token.
+        try:
+            token = await self._fetch()
+        except Exception as error:
+            remaining = self._remaining(self._cached) if self._cached is not None else 0.0
+            self._announce(TokenRefreshFailed(error=type(error).__name__, kept=remaining is None or remaining > 0))
+            raise
+        self._cached = token
+        self._announce(TokenRefreshed(lifetime=token.lifetime))
+        return token
+
+
+def _retrieve(refresh: asyncio.Task[CachedToken]) -> None:
+    """Retrieve the error, which asyncio would report otherwise: an early refresh has no caller that waits for it."""
+    if not refresh.cancelled():
+        refresh.exception()
+
+
+def _as_token(fetched: str | Token) -> Token:
+    return Token(value=fetched) if isinstance(fetched, str) else fetched
 
 
 def _margin(token: CachedToken) -> float:
     return min(REFRESH_MARGIN, (token.lifetime or 0.0) * REFRESH_MARGIN_SHARE)
 
 
-def check_source(source: object) -> str | TokenSource:
-    """Accept a fixed token or a callable; `ConfigurationError` for anything else."""
+def check_source(source: object, timeout: float = inf) -> str | TokenSource:
+    """Accept a fixed token, or a callable, which may take *timeout* seconds; `ConfigurationError` for anything else."""
     if isinstance(source, str):
-        if not source.strip() or not source.isascii() or not source.isprintable():
+        if not (source.strip() and source.isascii() and source.isprintable()):
+            del source  # a report of the error would show it
             raise ConfigurationError("auth: an access token must be printable ASCII and not blank")
         return source
     if not callable(source):
         raise ConfigurationError(
             "auth must be an access token, ApiCodeCredentials, or an async function that returns a token"
         )
-    return source
+    return source if timeout == inf else _limit_time(source, timeout)
+
+
+def _limit_time(source: TokenSource, seconds: float) -> TokenSource:
+    async def fetch() -> str | Token:
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await source()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise TimedOut(f"the token source returned no token within {seconds:g} s", was_sent=False)
+
+    return fetch
