@@ -92,13 +92,16 @@ class AuthenticationError(AmiliError):
 
 
 class ConnectionFailed(AmiliError):
-    """The connection could not be made, or broke before the response was read completely."""
+    """The connection could not be made, or broke before the response was read completely, or that is no whole JSON."""
+
+    transient: bool = True
 
     def __init__(
         self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1, transient: bool = True
     ) -> None:
         super().__init__(message, request=request)
-        self.transient = transient
+        if not transient:
+            self.transient = False
         self.was_sent = was_sent
         self.attempts = attempts
         """Number of attempts."""

@@ -4,7 +4,7 @@ Invariant: the page size that the server reports counts, not the requested one, 
 Rows that are inserted or deleted while paging shift the pages; that is detected and reported, not repaired.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache
 from math import ceil
@@ -47,7 +47,7 @@ class OffsetPager(Generic[R, T]):
     def __init__(
         self,
         window: PrefetchWindow[R],
-        decode: Callable[[R, int], Page[T]],
+        decode: Callable[[R, int], Awaitable[Page[T]]],
         *,
         options: PagingOptions,
         on_drift: Callable[[int, str], None],
@@ -70,7 +70,7 @@ class OffsetPager(Generic[R, T]):
         try:
             while (response := await self._window.take()) is not None:
                 self._number += 1
-                page = self._decode(response, self._number)
+                page = await self._decode(response, self._number)
                 self._detect_drift(page)
                 self._received += len(page.items)
                 self._update_window(page)

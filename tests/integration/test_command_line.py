@@ -586,8 +586,9 @@ async def test_mistyped_names_are_reported(tmp_path: Path) -> None:
             "",
             "amili: no payouts match --where\n",
         )
-        options = ("--where", '{"references.cases": {"$exists": false}}')
-        assert "did you mean references.case?" in (await amili_on(sandbox, "list", "specifications", *options)).stderr
+        where = '{"references.cases": {"$exists": false}}'
+        result = await amili_on(sandbox, "list", "specifications", "--where", where)
+        assert "did you mean references.case?" in result.stderr
 
 
 async def test_an_export_to_stdout_is_ndjson(tmp_path: Path) -> None:
