@@ -13,7 +13,6 @@ from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
-from amili_async._wire.iteration import Iteration
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
@@ -195,7 +194,7 @@ class AmiliClient:
         """
         payouts, specifications = self.payouts, self.payout_specifications
         run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
-        return Iteration(run.reconciliations())
+        return run.reconciliations()
 
     def _check_open(self) -> None:
         if self._loop is None:

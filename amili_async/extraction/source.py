@@ -97,7 +97,9 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
                 request=self.listing.label,
             )
         # The earlier of the two clocks: with a bound in the future, `since` would miss rows made until then.
-        page = await self.listing.read(response, self._decode, self.query.whole(), page_size=self.listing.context.page_size)
+        page = await self.listing.read(
+            response, self._decode, self.query.whole(), page_size=self.listing.context.page_size
+        )
         return page, datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
 
     async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> ScanPage[T]:

@@ -178,4 +178,4 @@ def rows_left(extraction: Any) -> int | None:
 
 def replace_forecast(extraction: Any, forecast: Callable[[int], float]) -> None:
     """Let an extraction compute its remaining time by another forecast than the rate limiter's."""
-    force_setattr(extraction._source.context, "forecast", forecast)
+    force_setattr(extraction._source.listing.context, "forecast", forecast)
