@@ -12,13 +12,12 @@ from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
-from amili_async._wire.iteration import Iteration
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
-from amili_async._wire.tasks import Cancellable, cancel_all
+from amili_async._wire.tasks import Cancellable, Iteration, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
 from amili_async.conditions import Where

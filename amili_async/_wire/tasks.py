@@ -1,10 +1,10 @@
-"""Task helpers: end calls and tasks, finish work that must not be interrupted, keep contents out of a task's repr.
+"""Task helpers: end calls, tasks and iterations, finish what must not be interrupted, keep contents out of a repr.
 
 Invariant: a cancellation is never swallowed. It is raised at once, or, where work must be finished first, right after.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
@@ -82,6 +82,39 @@ class RunningCall:
         if not self._is_cancelled or self._task is None:
             return False
         return self._task.uncancel() <= self._cancellations and kind is asyncio.CancelledError
+
+
+class Iteration(AsyncGenerator[T, None]):
+    """A generator that, after a cancellation or an error has ended it, raises `ClientClosed` instead of finishing.
+
+    Python finishes an async generator that raises, so that the next `anext` ends the loop as if the list were over: a
+    `wait_for(anext(items), 5)` in a loop that continues after its `TimeoutError` would lose the rest in silence.
+    """
+
+    def __init__(self, generator: AsyncGenerator[T, None]) -> None:
+        self._generator = generator
+        self._cut_off_by = ""
+
+    async def asend(self, value: None) -> T:
+        if self._cut_off_by:
+            raise ClientClosed(
+                f"the iteration was cut off by {self._cut_off_by}, so the rest of it is missing: start another one"
+            )
+        try:
+            return await self._generator.asend(value)
+        except StopAsyncIteration:
+            raise
+        except BaseException as error:
+            # A second `anext` at the same time raises too, and ends nothing: the frame shows which it is.
+            if getattr(self._generator, "ag_frame", None) is None:
+                self._cut_off_by = type(error).__name__
+            raise
+
+    async def athrow(self, *error: Any) -> T:
+        return await self._generator.athrow(*error)
+
+    async def aclose(self) -> None:
+        await self._generator.aclose()
 
 
 async def cancel_all(running: Iterable[Cancellable]) -> None:

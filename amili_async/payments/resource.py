@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterable
 
 from amili_async._wire.checks import check_count
 from amili_async._wire.context import ClientContext
-from amili_async._wire.iteration import Iteration
+from amili_async._wire.tasks import Iteration
 from amili_async.errors import ConfigurationError
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.payments.batch import BatchRegistration, PaymentOutcome

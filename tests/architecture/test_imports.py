@@ -23,7 +23,6 @@ FLOORS = [
         "observers",
         "pages",
         "_wire.announcer",
-        "_wire.iteration",
         "_paging.prefetch",
         "_paging.scan_page",
         "_wire.quota",

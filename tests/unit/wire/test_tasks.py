@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import weakref
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
 import pytest
 from msgspec import Struct
@@ -11,6 +12,7 @@ from rich.pretty import pretty_repr
 
 from amili_async._wire.tasks import (
     Cancellable,
+    Iteration,
     Redacted,
     RunningCall,
     cancel_all,
@@ -152,3 +154,49 @@ class Derived(Labelled):
 def test_no_repr_shows_hidden_contents(value: Struct, expected: str) -> None:
     """`repr`, also inside another value, and rich show the class or what the class's own `__repr__` returns."""
     assert (repr(value), repr([value]), pretty_repr(value)) == (expected, f"[{expected}]", expected)
+
+
+async def count_slowly(last: int) -> AsyncGenerator[int, None]:
+    """Yield the numbers up to *last*, each after a step of the loop; fail at 13."""
+    for number in range(1, last + 1):
+        await asyncio.sleep(0)
+        if number == 13:
+            raise KeyError("13")
+        yield number
+
+
+async def test_an_iteration_ends_as_its_generator_does() -> None:
+    """It yields the same, finishes for good, and closes the generator."""
+    iteration = Iteration(count_slowly(3))
+    assert [number async for number in iteration] == [1, 2, 3]
+    assert [number async for number in iteration] == []
+    left = Iteration(count_slowly(3))
+    async with aclosing(left):
+        assert await anext(left) == 1
+    assert [number async for number in left] == []
+
+
+async def test_an_iteration_that_was_cut_off_raises_when_asked_again() -> None:
+    """After a cancellation and after an error, whenever it is asked; the end of the list would hide what is missing."""
+    cancelled = Iteration(count_slowly(3))
+    asking = asyncio.ensure_future(anext(cancelled))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    failed = Iteration(count_slowly(13))
+    with pytest.raises(KeyError):
+        [number async for number in failed]
+    for iteration, kind in ((cancelled, "CancelledError"), (failed, "KeyError"), (cancelled, "CancelledError")):
+        with pytest.raises(ClientClosed, match=f"cut off by {kind}"):
+            await anext(iteration)
+
+
+async def test_asking_twice_at_once_cuts_nothing_off() -> None:
+    """The second call raises, as Python's generators do, and the iteration continues."""
+    iteration = Iteration(count_slowly(2))
+    asking = asyncio.ensure_future(anext(iteration))
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="already running"):
+        await anext(iteration)
+    assert [await asking, *[number async for number in iteration]] == [1, 2]
