@@ -256,7 +256,5 @@ class ExportFailed(AmiliError):
         super().__init__(message)
         self.path = path
         """The file, as the caller named it."""
-        self.record_id = record_id
-        """The `_id` of the record that does not fit; `None` for a failure of the file."""
-        self.can_resume = can_resume
-        """Whether `resume` can help; not if it meets the same record, or the same damaged file, again."""
+        self.record_id, self.can_resume = record_id, can_resume
+        """The `_id` of the record that does not fit, `None` for a failure of the file; whether `resume` can help."""
