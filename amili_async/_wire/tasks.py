@@ -57,7 +57,7 @@ class RunningCall:
         """Whether the head of a response arrived: the server counted the request, however the attempt ends."""
 
     def cancel(self) -> tuple[()]:
-        """End the call; its task, which is the caller's, goes on."""
+        """End the call; its task, which is the caller's, continues."""
         self.is_closed = True
         # A middleware of a borrowed session can close the client within the call: a task that runs cannot be woken.
         if self._task is not None and self._task is not asyncio.current_task() and not self._is_cancelled:

@@ -128,8 +128,8 @@ def _check_distinct(seen: SeenIds, path: Path) -> None:
         duplicate = seen.find_duplicate()
     if duplicate is not None:
         raise ExportFailed(
-            f"{path} was not written: record {duplicate} appears twice, because rows were inserted or deleted during "
-            "the export; export the resource, without a sort, to get each record once",
+            f"{path} was not written: record {duplicate} appears twice, since rows were inserted or deleted during the "
+            "export or the API repeated a page; export the resource, without a sort, to get each record once",
             path=path,
             record_id=duplicate,
             can_resume=False,

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterable
 
 from amili_async._wire.checks import check_count, check_seconds
 from amili_async._wire.context import ClientContext
-from amili_async._wire.iteration import Iteration
+from amili_async._wire.iteration import Iteration, alone
 from amili_async.errors import ConfigurationError
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.payments.batch import BatchRegistration, PaymentOutcome
@@ -84,4 +84,4 @@ class CreditorPayments(Resource[CreditorPayment]):
             width=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             lookup_timeout=lookup_timeout,
         )
-        return Iteration(registration.outcomes())
+        return Iteration(registration.outcomes(), alone)
