@@ -23,7 +23,7 @@ class Condition(CheckedFilter, frozen=True):
         return _combine("$or", other, self)
 
     def __invert__(self) -> "Condition":
-        return Condition({"$nor": [self.document]})
+        return Condition({"$nor": [filter_document(self)]})
 
     def __bool__(self) -> bool:
         raise ConfigurationError(

@@ -93,7 +93,7 @@ class PageReceived(Event, frozen=True, gc=False, kw_only=True):
 
 
 class StreamDrifted(Event, frozen=True, gc=False, kw_only=True):
-    """Two pages of a stream contradict each other: rows were inserted or deleted, so some are missing or repeated."""
+    """Two pages of a stream contradict each other: rows were inserted or deleted, and some are missing or repeated."""
 
     path: str
     """The resource's path."""

@@ -29,6 +29,8 @@ _COMPARISONS = _ORDERINGS | {"$eq", "$ne"}
 _LISTS = frozenset({"$in", "$nin", "$all"})
 _OTHERS = frozenset({"$exists", "$not", "$size", "$type", "$mod", "$elemMatch"})
 _COMBINATIONS = frozenset({"$and", "$or", "$nor"})
+MAX_DEPTH = 100
+"""Levels of a filter: MongoDB rejects documents that are nested more deeply."""
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*", re.ASCII)
 
 
@@ -52,10 +54,25 @@ def check_name(name: object) -> str:
 
 def check_where(where: Mapping[str, Any]) -> dict[str, Any]:
     """Check a filter in the API's JSON, and return it with its values in the form in which the server matches them."""
+    level: list[Any] = [where]
+    for _ in range(MAX_DEPTH):
+        # By identity, so that a part that appears many times, or inside itself, is looked at once per level.
+        level = list({id(part): part for value in level for part in _parts(value)}.values())
+        if not level:
+            return _check_filter(where)
+    raise ConfigurationError(f"a filter cannot be nested more than {MAX_DEPTH} levels deep, which is MongoDB's limit")
+
+
+def _parts(value: object) -> Iterable[Any]:
+    value = value.document if isinstance(value, CheckedFilter) else value
+    return value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+
+
+def _check_filter(where: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for key, value in where.items():
         if key in _COMBINATIONS:
-            checked[key] = [check_where(part) for part in _alternatives(key, value)]
+            checked[key] = [_check_filter(part) for part in _alternatives(key, value)]
         elif isinstance(key, str) and key.startswith("$"):
             raise ConfigurationError(f"{key!r} cannot be used at the top of a filter: only {_join(_COMBINATIONS)} can")
         else:
@@ -104,7 +121,7 @@ def _check_operator(name: str, operator: object, value: object) -> Any:
             raise ConfigurationError(f"{name}: {operator} needs operators, such as {{'$gt': 1}}")
         # $elemMatch takes either operators (for a list of values) or a filter (for a list of objects).
         is_filter = operator == "$elemMatch" and value and not any(str(key).startswith("$") for key in value)
-        return check_where(value) if is_filter else _check_operand(name, value)
+        return _check_filter(value) if is_filter else _check_operand(name, value)
     if operator == "$exists" and not isinstance(value, bool):
         raise ConfigurationError(f"{name}: $exists needs True or False")
     return _check_plain(name, value)

@@ -494,3 +494,39 @@ def test_an_enum_is_its_value() -> None:
     assert (Field("state") == Article.COST).document == {"state": "cost"}
     with pytest.raises(ConfigurationError, match=r"^state is not a list"):
         _ = field("state") == Colour.RED
+
+
+def nested(depth: int, make: Callable[[Any], Any]) -> Any:
+    """A filter that is nested so often."""
+    part: Any = {"article": "x"}
+    for _ in range(depth):
+        part = make(part)
+    return part
+
+
+ENDLESS: dict[str, Any] = {}
+ENDLESS["$or"] = [ENDLESS, ENDLESS]
+DEEP: dict[str, Callable[[], Any]] = {
+    "and": lambda: filter_document(nested(300, lambda part: {"$and": [part]})),
+    "or of two": lambda: filter_document(nested(5000, lambda part: {"$or": [part, part]})),
+    "not": lambda: filter_document({"article": nested(300, lambda part: {"$not": part})}),
+    "a list": lambda: field("invoice_numbers") == nested(300, lambda part: [part]),
+    "conditions": lambda: filter_document(nested(300, lambda part: {"$nor": [Condition(part)]})),
+    "inverted": lambda: nested(300, lambda part: ~(part if isinstance(part, Condition) else Condition(part))),
+    "alternating": lambda: nested(300, lambda part: (field("article") == "y") & part | {"article": "z"}),
+    "itself": lambda: filter_document(ENDLESS),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_filter_that_is_nested_too_deeply_is_rejected(name: str) -> None:
+    """One clear error before anything is sent, instead of a `RecursionError`."""
+    with pytest.raises(ConfigurationError, match="a filter cannot be nested more than 100 levels deep"):
+        DEEP[name]()
+
+
+def test_a_filter_of_some_depth_is_accepted() -> None:
+    """What MongoDB accepts is not rejected."""
+    deep = nested(49, lambda part: {"$and": [part]})
+    assert filter_document(deep) == deep
+    assert repr(Condition(deep)).startswith("Condition($and [$and [")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import typing
+from dataclasses import make_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Generic, Optional, TypedDict, TypeVar, Union
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, NewType, Optional, TypedDict, TypeVar, Union
 
 import msgspec
 import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType
+from typing_extensions import TypeAliasType
 
 from amili_async._wire.decoding import RecordDecoder
 from amili_async._wire.protocol import Response
@@ -293,13 +296,6 @@ class Row(TypedDict):
     id: str
 
 
-@dataclass
-class Data:
-    """Another unsupported type."""
-
-    id: str
-
-
 T = TypeVar("T")
 
 
@@ -309,7 +305,58 @@ class Box(Struct, Generic[T]):
     id: T
 
 
-@pytest.mark.parametrize("record", [Row, Data, str, list, object, None, 5, "Payout", Plain(Decimal(1)), list[Payout]])
+Moment = NewType("Moment", datetime)
+# msgspec knows the alias of a `type` statement, which Python 3.11 lacks; there, such a field has its plain type.
+alias: Any = TypeAliasType
+new_type: Any = NewType
+make_alias: Any = getattr(typing, "TypeAliasType", lambda name, value, type_params=(): value)
+Booked = make_alias("Booked", Moment | None)
+Listed = make_alias("Listed", list[T], type_params=(T,))  # type: ignore[valid-type]
+Name = NewType("Name", str)
+
+
+class Aliased(Struct):
+    """Dates behind names."""
+
+    id: Name
+    booking_date: Moment | None = None
+    payout_date: Booked = None  # type: ignore[valid-type]
+    dates: Listed[Moment] = []  # type: ignore[valid-type]
+    boxes: list[Box[Moment]] = []
+
+
+RENAMED = NewType("RENAMED", Aliased)
+
+
+@pytest.mark.parametrize("record", [Aliased, RENAMED, new_type("TWICE", RENAMED), alias("ALIAS", RENAMED)])
+def test_types_behind_aliases_are_decoded(record: Any) -> None:
+    """`NewType`, `type X = …` and generic aliases are looked through, for the struct and for its fields."""
+    moment = "Fri, 13 Jun 2025 08:00:00 GMT"
+    found = read(record, _id=ID, booking_date=moment, payout_date=moment, dates=[moment], boxes=[{"id": moment}])
+    when = datetime(2025, 6, 13, 8, tzinfo=UTC)
+    assert found == Aliased(Name(ID), Moment(when), Moment(when), [Moment(when)], [Box(Moment(when))])
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [(str, ID), (Name, ID), (datetime, datetime(2025, 6, 13, 8, tzinfo=UTC))]
+)
+def test_a_generic_struct_is_decoded_by_its_argument(argument: Any, value: Any) -> None:
+    """`Box[datetime]` is a record type as a class is."""
+    sent = ID if isinstance(value, str) else "Fri, 13 Jun 2025 08:00:00 GMT"
+    assert read(Box[argument], _id=sent) == Box(value)
+    assert record_type_of(Box[argument], is_projected=True).projection == ("_id",)
+
+
+@pytest.mark.parametrize("record", [dict, dict[str, Any], new_type("DOCUMENT", dict), alias("MAPPING", dict[str, Any])])
+def test_a_dict_may_have_another_name(record: Any) -> None:
+    """A `dict` is looked for behind aliases too."""
+    assert record_type_of(record).record is dict
+
+
+@pytest.mark.parametrize(
+    "record",
+    [Row, make_dataclass("Data", [("id", str)]), str, list, object, None, 5, "Payout", Plain(Decimal(1)), list[Payout]],
+)
 def test_other_types_are_rejected(record: Any) -> None:
     """Anything but a struct type or `dict` raises before anything is sent."""
     with pytest.raises(ConfigurationError, match=r"^into must be a msgspec"):
@@ -341,7 +388,55 @@ class WithUnknown(Struct):
     amount: Missing  # type: ignore[name-defined]  # noqa: F821 - that is the point
 
 
-@pytest.mark.parametrize("record", [WithDay, WithChoice, WithTwoIds, WithUnknown])
+class AsArray(Struct, array_like=True):
+    """Read from a JSON array."""
+
+    id: str
+
+
+class WithArray(Struct):
+    """An array inside."""
+
+    period: AsArray | None = None
+
+
+Backport: Any = alias("Backport", "datetime | None")
+
+
+class WithBackport(Struct):
+    """An alias that msgspec does not know."""
+
+    booking_date: Backport  # type: ignore[valid-type]
+
+
+class WithRaw(Struct):
+    """JSON that is not decoded."""
+
+    summary: list[msgspec.Raw] | None = None
+
+
+class WithPath(Struct):
+    """A class for which JSON has no form."""
+
+    article: Path | None = None
+
+
+class Interval(TypedDict):
+    """Dates in a dictionary with known keys, which msgspec decodes by itself."""
+
+    start: datetime
+
+
+class WithDictionary(Struct):
+    """Dates in a place where they cannot be converted."""
+
+    period: Interval | None = None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [WithDay, WithChoice, WithTwoIds, WithUnknown, AsArray, WithArray, WithBackport, WithRaw, WithPath, WithDictionary],
+)
 def test_structs_that_cannot_be_decoded_are_rejected(record: type[Struct]) -> None:
     """A struct that no JSON of the API can fill raises before anything is sent."""
     with pytest.raises(ConfigurationError, match=f"^{record.__name__} cannot be read from the API's JSON: "):
