@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from amili_async._wire.checks import check_seconds
 from amili_async._wire.tasks import hide_contents
 from amili_async.errors import ConfigurationError
 
@@ -25,8 +26,9 @@ class Token(Struct, frozen=True, kw_only=True):
         return f"Token(value=<hidden>, lifetime={self.lifetime})"
 
 
-TokenSource: TypeAlias = Callable[[], Awaitable[str | Token]]
-"""An async function that returns a new access token each time it is called."""
+TokenSource: TypeAlias = Callable[[], Awaitable[str | Token] | str | Token]
+"""A function that returns a new access token each time it is called. A plain one runs in the event loop, so it must not
+block; one that sends a request is async."""
 
 
 class AuthTokenProvider(Protocol):
@@ -45,8 +47,9 @@ class ApiCodeCredentials:
     Raises `ConfigurationError` for a key that cannot be read or does not fit the algorithm.
     """
 
-    JWT_LIFETIME = 600
-    """Seconds: lifetime of the self-signed JWT, the ten minutes that the API's guide recommends."""
+    JWT_LIFETIME = 570
+    """Seconds: lifetime of the self-signed JWT. The API's guide recommends ten minutes; half a minute less is accepted
+    by a server that is strict about them even if this machine's clock is a little ahead."""
 
     def __init__(
         self,
@@ -61,8 +64,9 @@ class ApiCodeCredentials:
     ) -> None:
         if not isinstance(api_code, str) or not api_code or api_code != api_code.strip():
             raise ConfigurationError("api_code must be the code from Amili, a str without blanks around it")
-        if not lifetime > 0:
-            raise ConfigurationError("lifetime must be more than zero seconds")
+        for name, field in (("token_name", token_name), ("lifetime_name", lifetime_name)):
+            if field is not None and not isinstance(field, str):
+                raise ConfigurationError(f"{name} must be the name of a field, or None for the usual names")
         self._api_code = api_code
         self._key = _load_key(private_key, password)
         self.algorithm = _choose_algorithm(self._key, algorithm)
@@ -71,14 +75,14 @@ class ApiCodeCredentials:
         """The field of the response that holds the token; `None` for the usual names."""
         self.lifetime_name = lifetime_name
         """The field of the response that holds the lifetime in seconds; `None` for the usual names."""
-        self.lifetime = float(lifetime)
+        self.lifetime = check_seconds(lifetime, "lifetime", is_positive=True, may_be_inf=True)
         """Seconds: lifetime of a token where neither the response nor the token states one."""
 
     def __repr__(self) -> str:
         return f"ApiCodeCredentials(<hidden>, algorithm={self.algorithm!r})"
 
     def sign(self, now: float) -> str:
-        """Return the JWT for the exchange, valid for ten minutes from *now* (seconds since 1970)."""
+        """Return the JWT for the exchange, valid for nine and a half minutes from *now* (seconds since 1970)."""
         import jwt
 
         claims = {"api_code": self._api_code, "exp": int(now) + self.JWT_LIFETIME}

@@ -7,10 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from amili_async._wire.announcer import Announcer
+from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
+from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
-from amili_async._wire.context import ClientContext, check_count, check_page_size
+from amili_async._wire.context import ClientContext, check_page_size
+from amili_async._wire.iteration import Iteration
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
@@ -47,8 +49,8 @@ PATHS = {
 class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.
 
-    Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`. It can be created
-    outside an event loop, and opened again after it was closed.
+    Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`, in one place, and pass
+    the open client on. It can be created outside an event loop, and opened again after it was closed.
 
     *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records)
     and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
@@ -88,15 +90,15 @@ class AmiliClient:
         self._base_url = check_base_url(base_url)
         self._running: set[Cancellable] = set()
         self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
-        self._rate_limiter = _make_rate_limiter(rate_limit, clock=clock, announce=announce)
+        limiter = self._rate_limiter = _make_rate_limiter(rate_limit, clock=clock, announce=announce)
+        self._owns_limiter = limiter is not rate_limit
         max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
         retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
-        self._pipeline = Pipeline(
-            self._session, rate_limiter=self._rate_limiter, retrier=retrier, clock=clock, announce=announce
-        )
-        source = _make_token_source(auth, self._pipeline, clock)
-        self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
-        self.auth = self._tokens
+        self._pipeline = Pipeline(self._session, self._running, limiter, retrier, clock=clock, announce=announce)
+        if isinstance(auth, ApiCodeCredentials):
+            auth = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock)
+        source = check_source(auth)
+        self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
         context = self._context = ClientContext(
             call=self._call,
             announce=announce,
@@ -117,9 +119,7 @@ class AmiliClient:
         *overrides* are arguments of `AmiliClient` and take precedence. `ConfigurationError` names a missing variable.
         """
         environ = os.environ if environ is None else environ
-        options: dict[str, Any] = {}
-        if environ.get("AMILI_BASE_URL"):
-            options["base_url"] = environ["AMILI_BASE_URL"]
+        options: dict[str, Any] = {"base_url": environ.get("AMILI_BASE_URL") or SANDBOX_URL}
         if "auth" not in overrides:
             options["auth"] = _auth_from(environ)
         return cls(**(options | overrides))
@@ -141,7 +141,7 @@ class AmiliClient:
     async def aclose(self) -> None:
         """Cancel all running streams and extractions, and close the connections. Closing twice does nothing.
 
-        Calls in flight raise `ClientClosed`. One that waits before its next attempt raises it after that wait.
+        Each call in flight raises `ClientClosed` at once, whatever it waits for.
         """
         if self._loop is None:
             return
@@ -149,16 +149,21 @@ class AmiliClient:
         self._loop = None
         self._is_closing = True
         try:
-            # Waiting calls first: a permit that is freed by a cancelled one would let the next be sent.
-            self._rate_limiter.close()
             await cancel_all((*self._running, self._tokens))
         finally:
+            if self._owns_limiter and isinstance(self._rate_limiter, SlidingWindowLimiter):
+                self._rate_limiter.close()
             try:
                 await self._session.aclose()
             finally:
                 self._is_closing = False
 
     async def __aenter__(self) -> "AmiliClient":
+        if self._loop is not None:
+            raise ConfigurationError(
+                "the client is open already: the end of a second `async with` would close it for the first; to share "
+                "it, open it once, where the program starts, and pass it on"
+            )
         return await self.open()
 
     async def __aexit__(
@@ -180,16 +185,16 @@ class AmiliClient:
         Counts and sums per article are compared with the payout's `summary`, the sums of all with its totals, each
         specification's `amount + vat_amount` with its `total_amount`, and its creditor, currency and category with
         the payout's, all exactly. Differences are fetched again five seconds later before they are reported, since
-        payouts and specifications are neither read nor booked at one moment. *where* selects payouts. Without it,
-        specifications that name a payout which does not exist are found too, as a `Reconciliation` without a payout.
+        payouts and specifications are neither read nor booked at one moment; a payout that differs in another way each
+        time, because it is being booked on, is `unsettled`: compare it again later. *where* selects payouts. Without
+        it, specifications that name a payout which does not exist are found too, as a `Reconciliation` without one.
 
         Cost: one request per hundred payouts and one per hundred specifications; memory holds the sums of some two
-        hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters, or if a
-        payout differs in another way each time that it is fetched.
+        hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters.
         """
-        return Reconciler(
-            where, payouts=self.payouts, specifications=self.payout_specifications, context=self._context
-        ).reconciliations()
+        payouts, specifications = self.payouts, self.payout_specifications
+        run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
+        return Iteration(run.reconciliations())
 
     def _check_open(self) -> None:
         if self._loop is None:
@@ -201,31 +206,18 @@ class AmiliClient:
 
 
 def _check_options(*, rate_limit: object, retry: object, timeout: float, observers: object) -> None:
-    if not timeout > 0:
-        raise ConfigurationError("timeout must be more than zero seconds")
+    check_seconds(timeout, "timeout", is_positive=True)
     if not isinstance(retry, RetryPolicy):
         raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
-    if not isinstance(observers, Sequence):
-        raise ConfigurationError("observers must be a list of callables, also for a single one")
-    if not all(callable(observer) for observer in observers):
-        raise ConfigurationError("each of observers must be callable")
-    # The class instead of an instance is an easy mistake, and it has all the methods of a rate limiter.
-    if isinstance(rate_limit, type):
-        raise ConfigurationError("rate_limit must be a RateLimit, a rate limiter or None, not a class")
+    check_observers(observers)
+    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
+        check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
 
 
 def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, *, clock: Clock, announce: Announcer) -> RateLimiter:
     if rate_limit is None or isinstance(rate_limit, RateLimit):
         return SlidingWindowLimiter(rate_limit, clock=clock, announce=announce)
     return rate_limit
-
-
-def _make_token_source(
-    auth: str | ApiCodeCredentials | TokenSource, pipeline: Pipeline, clock: Clock
-) -> str | TokenSource:
-    if isinstance(auth, ApiCodeCredentials):
-        return ApiCodeExchange(auth, send=pipeline.call_with, clock=clock)
-    return check_source(auth)
 
 
 def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:

@@ -31,11 +31,10 @@ attributes (`issues`, `excerpt`).
 
 import copyreg
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from amili_async import Checkpoint, CreatedPayment, NewCreditorPayment
 
 NOT_PROCESSED = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 415, 422, 428, 429})
@@ -45,12 +44,18 @@ NOT_PROCESSED = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413
 class AmiliError(Exception):
     """Base class of everything that this package raises."""
 
-    transient: ClassVar[bool] = False
+    transient: bool = False
     """Whether the same request may succeed a little later."""
     request: str = ""
     """Method and path of the request that failed, without the query; empty if no request failed."""
     was_not_processed: bool = False
     """Whether the server certainly did not process the request, so that even a POST may be sent again."""
+    server_time: float | None = None
+    """Seconds since 1970: the `Date` of an error response; `None` if it has none."""
+
+    def __init__(self, message: str = "", *, request: str = "") -> None:
+        super().__init__(message)
+        self.request = request
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         # An exception is unpickled by calling its class with `args`, which fails for keyword-only arguments.
@@ -67,8 +72,7 @@ class ClientClosed(AmiliError):
     """The client, the stream or the extraction was closed while this call was running or waiting."""
 
     def __init__(self, message: str, *, request: str = "", was_sent: bool = False) -> None:
-        super().__init__(message)
-        self.request = request
+        super().__init__(message, request=request)
         self.was_sent = was_sent
         """Whether any of the request can have reached the server."""
         self.was_not_processed = not was_sent
@@ -80,10 +84,9 @@ class AuthenticationError(AmiliError):
     def __init__(
         self, message: str, *, status: int | None = None, http_status: int | None = None, request: str = ""
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, request=request)
         self.status = status
         """The HTTP status, or the code of a body that contradicts it; `None` without a response."""
-        self.request = request
         self.http_status = http_status if http_status is not None else status
         self.was_not_processed = self.http_status is None or self.http_status in NOT_PROCESSED
 
@@ -91,11 +94,11 @@ class AuthenticationError(AmiliError):
 class ConnectionFailed(AmiliError):
     """The connection could not be made, or broke before the response was read completely."""
 
-    transient: ClassVar[bool] = True
-
-    def __init__(self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1) -> None:
-        super().__init__(message)
-        self.request = request
+    def __init__(
+        self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1, transient: bool = True
+    ) -> None:
+        super().__init__(message, request=request)
+        self.transient = transient
         self.was_sent = was_sent
         self.attempts = attempts
         """Number of attempts."""
@@ -124,14 +127,13 @@ class ApiError(AmiliError):
         attempts: int = 1,
         http_status: int | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, request=request)
         self.status = status
         """The HTTP status, or the code of a body that reports `ERR` in spite of a 2xx status."""
         self.http_status = http_status if http_status is not None else status
         """The HTTP status itself."""
         self.code = code
         """`_error.code` of the body, which can differ from the status."""
-        self.request = request
         self.issues: Mapping[str, tuple[str, ...]] = issues or {}
         """Dotted field names to the server's messages about them, which may quote what was sent."""
         self.excerpt = excerpt
@@ -163,27 +165,26 @@ class ValidationFailed(ApiError):
 class RateLimited(ApiError):
     """429: more requests than the limit allows, from this process or another with the same key."""
 
-    transient: ClassVar[bool] = True
+    transient: bool = True
 
 
 class BudgetExhausted(RateLimited):
     """The rate limiter would have delayed this call for longer than `RateLimit` permits; nothing was sent."""
 
-    transient: ClassVar[bool] = False
+    transient: bool = False
 
 
 class ServerFault(ApiError):
     """5xx: the server, or a proxy in front of it, failed."""
 
-    transient: ClassVar[bool] = True
+    transient: bool = True
 
 
 class UnreadableResponse(AmiliError):
     """A response without the documented structure: no JSON, a field of another type, no `_items`, or too large."""
 
     def __init__(self, message: str, *, request: str = "", location: str = "", record_id: str | None = None) -> None:
-        super().__init__(message)
-        self.request = request
+        super().__init__(message, request=request)
         self.location = location
         """Where in the JSON, as a path: `$._items[3].amount`; empty if the body as a whole is invalid."""
         self.record_id = record_id
@@ -209,7 +210,7 @@ class PaymentError(AmiliError):
 
 
 class PaymentOutcomeUnknown(PaymentError):
-    """It may be registered or not, see `__cause__`; call `creditor_payments.find(error.payment)` before a retry."""
+    """It may be registered or not, see `__cause__` (absent if an earlier call sent it); `find()` it before a retry."""
 
     payment: "NewCreditorPayment"
 
@@ -249,11 +250,13 @@ class ExtractionInterrupted(AmiliError):
 
 
 class ExportFailed(AmiliError):
-    """A file could not be written, or a value does not fit its format. The export of a resource can be resumed."""
+    """A file could not be written, or a value does not fit its format. What was written of a resource is kept."""
 
-    def __init__(self, message: str, *, path: "Path", record_id: str | None = None) -> None:
+    def __init__(self, message: str, *, path: Path, record_id: str | None = None, can_resume: bool = True) -> None:
         super().__init__(message)
         self.path = path
         """The file, as the caller named it."""
         self.record_id = record_id
         """The `_id` of the record that does not fit; `None` for a failure of the file."""
+        self.can_resume = can_resume
+        """Whether `resume` can help; not if it meets the same record, or the same damaged file, again."""

@@ -52,6 +52,17 @@ class RateLimiterPaused(Event, frozen=True, gc=False, kw_only=True):
     """`429` or `quota`."""
 
 
+class PermitDelayed(Event, frozen=True, gc=False, kw_only=True):
+    """A call has waited long for its permit; reported at most once per priority in that time."""
+
+    priority: str
+    """`token`, `single` or `bulk`."""
+    seconds: float
+    """Seconds: how long it has waited."""
+    waiting: int
+    """Number of all calls that wait."""
+
+
 class TokenRefreshed(Event, frozen=True, gc=False, kw_only=True):
     """A new access token was fetched."""
 

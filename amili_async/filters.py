@@ -118,7 +118,10 @@ def _check_value(name: str, value: object) -> Any:
         return value
     if isinstance(value, date):
         _check_kind(name, "a date")
-        return _write_date(name, value)
+        try:
+            return format_date(value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{name}: {error}") from None
     if isinstance(value, (int, float, Decimal)):
         _check_kind(name, "a number")
         return _check_number(name, value)
@@ -136,13 +139,6 @@ def _check_kind(name: str, what: str) -> None:
     kind = KINDS.get(name, what)
     if kind != what:
         raise ConfigurationError(f"{name} holds {kind}: comparing it with {what} matches nothing")
-
-
-def _write_date(name: str, moment: date) -> str:
-    try:
-        return format_date(moment)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{name}: {error}") from None
 
 
 def _check_number(name: str, value: int | float | Decimal) -> int | float | Decimal:

@@ -9,26 +9,18 @@ from typing import Any
 
 import msgspec
 
+from amili_async import events
 from amili_async.errors import ConfigurationError
-from amili_async.events import (
-    AttemptFinished,
-    Event,
-    PaymentLookedUp,
-    PaymentRegistered,
-    RateLimiterPaused,
-    RetryScheduled,
-    StreamDrifted,
-    TokenRefreshed,
-    TokenRefreshFailed,
-)
+from amili_async.events import AttemptFinished, Event, PaymentRegistered
 
 _LEVELS: dict[type[Event], int] = {
-    RetryScheduled: logging.WARNING,
-    RateLimiterPaused: logging.WARNING,
-    TokenRefreshFailed: logging.WARNING,
-    StreamDrifted: logging.WARNING,
-    PaymentLookedUp: logging.WARNING,
-    TokenRefreshed: logging.INFO,
+    events.RetryScheduled: logging.WARNING,
+    events.RateLimiterPaused: logging.WARNING,
+    events.TokenRefreshFailed: logging.WARNING,
+    events.StreamDrifted: logging.WARNING,
+    events.PaymentLookedUp: logging.WARNING,
+    events.PermitDelayed: logging.INFO,
+    events.TokenRefreshed: logging.INFO,
     PaymentRegistered: logging.INFO,
 }
 
@@ -94,13 +86,11 @@ class TraceEvents:
         self._tracer = tracer or trace.get_tracer("amili_async")
 
     def __call__(self, event: Event) -> None:
-        facts = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None}
         if isinstance(event, AttemptFinished):
             self._add_span(event)
-        else:
-            self._trace.get_current_span().add_event(
-                type(event).__name__, {f"amili.{name}": value for name, value in facts.items()}
-            )
+            return
+        facts = {f"amili.{name}": fact for name, fact in msgspec.structs.asdict(event).items() if fact is not None}
+        self._trace.get_current_span().add_event(type(event).__name__, facts)
 
     def _add_span(self, event: AttemptFinished) -> None:
         from time import time_ns

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from amili_async.errors import ConfigurationError
+from amili_async._wire.checks import check_count, check_seconds
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):
@@ -21,16 +21,15 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     """Seconds that the server may pause all requests; during a longer pause each call raises `BudgetExhausted`."""
 
     def __post_init__(self) -> None:
-        if self.per_minute < 1 or self.per_second < 1:
-            raise ConfigurationError(
-                "RateLimit: per_minute and per_second must be at least 1; rate_limit=None means no limit"
-            )
-        if self.max_pause < 0 or (self.max_wait is not None and self.max_wait < 0):
-            raise ConfigurationError("RateLimit: max_wait and max_pause must not be negative")
+        check_count(self.per_minute, "RateLimit: per_minute")
+        check_count(self.per_second, "RateLimit: per_second")
+        if self.max_wait is not None:
+            check_seconds(self.max_wait, "RateLimit: max_wait")
+        check_seconds(self.max_pause, "RateLimit: max_pause", may_be_inf=True)
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """When a failed call is attempted again: exponential backoff with full jitter, or when the server demands."""
+    """When a failed call is attempted again: exponential backoff with full jitter, later if the server demands it."""
 
     attempts: int = 5
     """Attempts in all; 1 means no retry."""
@@ -47,14 +46,19 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     is down, calls soon fail after one attempt each, and when it is up again, retries return with it."""
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ConfigurationError("RetryPolicy: attempts must be at least 1, the first attempt included")
-        if min(self.base, self.max_wait, self.max_retry_after, self.max_elapsed, self.retry_budget) < 0:
-            raise ConfigurationError("RetryPolicy: times and retry_budget must not be negative")
+        check_count(self.attempts, "RetryPolicy: attempts, the first one included,")
+        check_count(self.retry_budget, "RetryPolicy: retry_budget", least=0)
+        check_seconds(self.base, "RetryPolicy: base")
+        check_seconds(self.max_wait, "RetryPolicy: max_wait")
+        check_seconds(self.max_retry_after, "RetryPolicy: max_retry_after", may_be_inf=True)
+        check_seconds(self.max_elapsed, "RetryPolicy: max_elapsed", may_be_inf=True)
 
 
 class Priority(IntEnum):
-    """Which waiting call gets the next permit; first come, first served within a priority."""
+    """Which waiting call gets the next permit; first come, first served within a priority.
+
+    Of ten permits, a lower priority whose calls wait gets one.
+    """
 
     TOKEN = 0
     """A token request: all other calls need its token."""
@@ -78,7 +82,7 @@ class Quota(Struct, frozen=True, gc=False, kw_only=True):
 class RateLimiter(Protocol):
     """What decides when a request may be sent; one that processes share can replace that of the client.
 
-    Each `acquire` that returns is followed by exactly one `release_unused` or `on_response`.
+    Each `acquire` that returns is followed by exactly one `release_unused`, `on_response` or `on_no_response`.
     """
 
     async def acquire(self, priority: Priority) -> None:
@@ -88,10 +92,10 @@ class RateLimiter(Protocol):
         """Release a permit with which nothing was sent."""
 
     def on_response(self, quota: Quota | None = None) -> None:
-        """Release a permit with which a request was sent: its response arrived, or none will."""
+        """Release a permit with which a request was sent, when its response has arrived."""
+
+    def on_no_response(self, seconds: float) -> None:
+        """Release a permit whose request will get no response, but may reach the server within so many *seconds*."""
 
     def on_rate_limited(self, seconds: float | None) -> float:
         """The response was a 429, with this `Retry-After` if any; returns the seconds for which nothing is sent."""
-
-    def close(self) -> None:
-        """Fail all waiting calls; the client is being closed."""

@@ -35,16 +35,10 @@ class Query(Struct, frozen=True, kw_only=True):
         chosen = {name: value for name, value in parameters.items() if value}
         force_setattr(self, "encoded", urlencode(chosen, quote_via=quote))
 
-    @property
-    def ascends_by_id(self) -> bool:
-        """Whether `_id` alone is the sort, so that no id of a page can be lower than one of the page before."""
-        return self.sort == "_id"
-
     def __repr__(self) -> str:
         return f"Query(where=<{self.description}>, sort={self.sort!r}, projection={self.projection!r})"
 
 
-@hide_contents
 @hide_contents
 class RangedQuery(Struct, frozen=True, kw_only=True):
     """Filter and projection of a list that is read by ranges of `_id`; sorted by `_id`."""

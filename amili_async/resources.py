@@ -5,7 +5,8 @@ from contextlib import aclosing
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from amili_async._paging.offset import PagingOptions
-from amili_async._wire.context import ClientContext, check_count, check_page_size
+from amili_async._wire.checks import check_count
+from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
 from amili_async.conditions import Condition, Where, field, filter_document
@@ -150,7 +151,7 @@ class Resource(Generic[T]):
             page_size=size,
             concurrency=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             max_items=max_items,
-            ascends_by_id=query.ascends_by_id,
+            ascends_by_id=query.sort == "_id",
         )
         return Stream(listing, query, options)
 

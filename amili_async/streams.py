@@ -1,8 +1,7 @@
 """What `stream()` returns: records in the order of the sort, with pages fetched ahead."""
 
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
-from types import TracebackType
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
@@ -20,7 +19,7 @@ from amili_async.query import Query
 T = TypeVar("T")
 
 
-class Stream(Generic[T]):
+class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     """The records that match a query, in the order of its sort. Nothing is sent until it is iterated.
 
     Each iteration begins at the first page. Pages are fetched ahead: two at first, twice as many with each page
@@ -43,6 +42,11 @@ class Stream(Generic[T]):
         """How many records match, by the latest page; `None` before the first, or if the server does not report it."""
         self.drifted = False
         """Whether rows were inserted or deleted during an iteration, so that some may be missing or repeated."""
+
+    @property
+    def record(self) -> type[T]:
+        """The type of its records."""
+        return self._listing.record_type.record
 
     def __repr__(self) -> str:
         return f"Stream({self._listing.path}, total={self.total}, drifted={self.drifted})"
@@ -78,12 +82,7 @@ class Stream(Generic[T]):
         """Cancel all iterations that are running; they raise `ClientClosed`."""
         await cancel_all(self._own_windows)
 
-    async def __aenter__(self) -> "Stream[T]":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def _iterate(self, options: PagingOptions) -> AsyncGenerator[Page[T], None]:

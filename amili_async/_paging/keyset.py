@@ -14,6 +14,7 @@ from amili_async._wire.listing import Listing
 from amili_async.conditions import Condition, field
 from amili_async.errors import UnreadableResponse
 from amili_async.pages import Page
+from amili_async.policies import Priority
 from amili_async.query import Query, build_query
 
 T = TypeVar("T")
@@ -29,8 +30,9 @@ class KeysetPager(Generic[T]):
     Raises `ConfigurationError` if the condition makes the request line too long.
     """
 
-    def __init__(self, listing: Listing[T], condition: Condition | None) -> None:
+    def __init__(self, listing: Listing[T], condition: Condition | None, *, priority: Priority = Priority.BULK) -> None:
         self._listing = listing
+        self._priority = priority
         self._condition = condition
         listing.check(self._query_after(LOWEST_ID))
 
@@ -38,8 +40,12 @@ class KeysetPager(Generic[T]):
         """The page that follows an id; `None` for the first."""
         query = self._query_after(after)
         for _ in range(MAX_CONTRADICTIONS):
-            page = await self._listing.fetch(query)
-            self._check_order(page, after)
+            page = await self._listing.fetch(query, priority=self._priority)
+            rows: tuple[Any, ...] = page.items
+            ids = [row.id for row in rows]
+            # Eve ignores a sort by a field that it does not allow, without an error.
+            if ids != sorted(set(ids)) or (after is not None and ids and ids[0] <= after):
+                raise filter_ignored(self._listing.path)
             if not _contradicts_itself(page):
                 return page
         label = self._listing.label
@@ -65,13 +71,8 @@ class KeysetPager(Generic[T]):
                 yield record
             if is_last(page):
                 return
-            after = _ids(page)[-1]
-
-    def _check_order(self, page: Page[T], after: str | None) -> None:
-        ids = _ids(page)
-        # Eve ignores a sort by a field that it does not allow, without an error.
-        if ids != sorted(set(ids)) or (after is not None and ids and ids[0] <= after):
-            raise filter_ignored(self._listing.path)
+            last: Any = page.items[-1]
+            after = last.id
 
 
 def is_last(page: Page[Any]) -> bool:
@@ -86,10 +87,6 @@ def filter_ignored(path: str) -> UnreadableResponse:
         "ignore filter or sort, so records that are missing may still exist",
         request=f"GET /{path}",
     )
-
-
-def _ids(page: Page[Any]) -> list[str]:
-    return [row.id for row in page.items]
 
 
 def _contradicts_itself(page: Page[Any]) -> bool:

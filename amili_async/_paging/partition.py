@@ -60,11 +60,6 @@ class IdRange(Struct, eq=False):
         return self.fetched >= self.end
 
     @property
-    def is_consumed(self) -> bool:
-        """Whether nothing is left to fetch and the consumer has taken everything."""
-        return self.is_fetched and not self.batches_waiting
-
-    @property
     def expected(self) -> int | None:
         """How many rows the next response must count unless rows change; `None` if it is not known."""
         return self.remaining if self.is_measured else None
@@ -138,7 +133,7 @@ class Partition:
         """What the consumer has not taken, except for those gaps; adjacent ranges are joined."""
         pairs: list[Span] = []
         for each in self._ranges:
-            if each.is_consumed or (each.needs_recheck and not each.batches_waiting):
+            if not each.batches_waiting and (each.is_fetched or each.needs_recheck):
                 continue
             if pairs and pairs[-1][1] == each.consumed:
                 pairs[-1] = (pairs[-1][0], each.end)
@@ -172,20 +167,26 @@ class Partition:
         owner.splits.remove(split)
         # Rows inserted or deleted since the split was planned can shift the page into another range: look up the
         # range by the ids that arrived, and skip those that it has fetched.
-        found = self._find(ids[0]) if ids else None
-        first = None if found is None else next((each for each in ids if found.fetched < each <= found.end), None)
-        if found is None or first is None:
+        place = bisect_left(self._ranges, ids[0], key=lambda each: each.end) if ids else len(self._ranges)
+        found = self._ranges[place] if place < len(self._ranges) else owner
+        first = next((each for each in ids if found.fetched < each <= found.end), None)
+        if first is None:
             owner.remaining, owner.is_measured = None, False  # there were fewer rows: the next page reports how many
             return None
         # Keyset ranges exclude their lower id, so the upper range begins above the id just below its first row.
-        place = f"{int(first, 16) - 1:024x}"
-        upper = IdRange(fetched=place, consumed=place, end=found.end)
+        middle = f"{int(first, 16) - 1:024x}"
+        upper = self._insert_upper(found, middle)
         if found is owner:
             self._divide_counts(owner, upper, split, len(ids), remaining=remaining if owner.end == end else None)
         else:
             found.remaining, found.is_measured = None, False  # rows changed: the next page reports how many are left
-        found.end = place
-        self._ranges.insert(self._ranges.index(found) + 1, upper)
+        return upper
+
+    def _insert_upper(self, lower: IdRange, middle: str) -> IdRange:
+        """End a range at *middle*; the new range from there on."""
+        upper = IdRange(fetched=middle, consumed=middle, end=lower.end)
+        lower.end = middle
+        self._ranges.insert(self._ranges.index(lower) + 1, upper)
         return upper
 
     def _divide_counts(self, owner: IdRange, upper: IdRange, split: Split, rows: int, *, remaining: int | None) -> None:
@@ -198,11 +199,6 @@ class Partition:
         for other in upper.splits:
             owner.splits.remove(other)
             other.rows_before -= split.rows_before + rows
-
-    def _find(self, record_id: str) -> IdRange | None:
-        """The range in which an id lies; `None` above the last."""
-        place = bisect_left(self._ranges, record_id, key=lambda each: each.end)
-        return self._ranges[place] if place < len(self._ranges) else None
 
     def split_by_time(self, *, idle: int) -> bool:
         """Split the range that spans the most time, without knowing its rows; returns whether there was one to split.
@@ -219,8 +215,5 @@ class Partition:
         # Within one second the order of ids is that of random bytes and counters, which show nothing about rows.
         if widest is None or span < _IDS_PER_SECOND:
             return False
-        middle = f"{int(widest.end, 16) - span // (idle + 1):024x}"
-        upper = IdRange(fetched=middle, consumed=middle, end=widest.end)
-        widest.end = middle
-        self._ranges.insert(self._ranges.index(widest) + 1, upper)
+        self._insert_upper(widest, f"{int(widest.end, 16) - span // (idle + 1):024x}")
         return True

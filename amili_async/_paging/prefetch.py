@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
-from amili_async._wire.tasks import cancel_all, is_being_cancelled
+from amili_async._wire.tasks import cancel_all, count_cancellations
 from amili_async.errors import ClientClosed
 
 R = TypeVar("R")
@@ -37,6 +37,11 @@ class PrefetchWindow(Generic[R]):
         self.last_page: int | None = 1
         """The number of the last page to fetch; `None` if it is not known."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next page has arrived, or has failed."""
+        return bool(self._tasks) and self._tasks[0].done()
+
     async def take(self) -> R | None:
         """Return the next page in order, or `None` after the last one.
 
@@ -45,13 +50,13 @@ class PrefetchWindow(Generic[R]):
         self.top_up()
         if not self._tasks:
             return None
-        task = self._tasks[0]
+        task, cancellations = self._tasks[0], count_cancellations()
         try:
             page = await task
         except asyncio.CancelledError:
             # cancel() cancelled the fetch, not the consumer: passed on, this CancelledError would silently end the
             # consumer's task, which was not cancelled itself.
-            if task.cancelled() and not is_being_cancelled():
+            if task.cancelled() and count_cancellations() == cancellations:
                 raise ClientClosed(_CLOSED) from None
             raise
         if self._is_closed:

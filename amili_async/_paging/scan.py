@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
-from amili_async._paging.partition import HIGHEST_ID, LOWEST_ID, IdRange, Partition, Span
+from amili_async._paging.partition import HIGHEST_ID, LOWEST_ID, IdRange, Partition, Span, Split
 from amili_async._paging.scan_checks import FetchWhole, ScanChecks
 from amili_async._paging.scan_page import Batch, FetchSpans, ScanPage, ScanStats
 from amili_async._wire.tasks import cancel_all
@@ -21,7 +21,6 @@ T = TypeVar("T")
 PAGES_PER_REQUEST = 2
 """Maximum pages in flight or buffered, per allowed request. Order is irrelevant here, so a small buffer is enough, and
 buffered records go cold in the CPU cache."""
-_CANCELLED = "a page of the extraction was cancelled from outside"
 
 
 class PartitionedScan(Generic[T]):
@@ -41,6 +40,8 @@ class PartitionedScan(Generic[T]):
     ) -> None:
         self._partition = Partition(ranges, gaps)
         self._checks = ScanChecks(fetch, end=end, page_size=page_size, stats=stats)
+        self.stats = stats
+        """What the responses have shown besides the records."""
         self._concurrency = concurrency
         self._max_spans = max_spans
         self._tasks: set[asyncio.Task[None]] = set()
@@ -50,11 +51,6 @@ class PartitionedScan(Generic[T]):
         self._is_closed = False
         self._is_counted = stats.has_ended
         self._time_splits_left = concurrency
-
-    @property
-    def stats(self) -> ScanStats:
-        """What the responses have shown besides the records."""
-        return self._checks.stats
 
     @property
     def rows_left(self) -> int | None:
@@ -140,9 +136,13 @@ class PartitionedScan(Generic[T]):
             checks.must_count_before = False
             return checks.count(at_end=False)
         if (found := partition.next_to_fetch(checks.size)) is not None:
-            return self._fetch_next(found)
+            found.is_in_flight = True
+            # Passed as values: a split can change the end of the range while the page is in flight.
+            return self._fetch_next(found, found.fetched, found.end, found.expected)
         if checks.reports_total and (largest := partition.largest_to_split(checks.size)) is not None:
-            return self._fetch_split(largest, idle)
+            split, number = partition.plan_split(largest, idle=idle, size=checks.size)
+            span = (largest.fetched, largest.end)
+            return self._fetch_split(split, number, span, largest.expected)
         # Without totals no page in the middle can be numbered. Splits by time are blind, so their number is limited.
         if checks.reports_total is False and self._time_splits_left and partition.split_by_time(idle=idle):
             self._time_splits_left -= 1
@@ -157,56 +157,38 @@ class PartitionedScan(Generic[T]):
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        failure = ClientClosed(_CANCELLED) if task.cancelled() else task.exception()
-        self._failure = self._failure or failure
+        cancelled = ClientClosed("a page of the extraction was cancelled from outside")
+        self._failure = self._failure or (cancelled if task.cancelled() else task.exception())
         self._top_up()
         self._arrived.set()
 
-    def _fetch_next(self, owner: IdRange) -> Coroutine[Any, Any, None]:
+    async def _fetch_next(self, owner: IdRange, after: str, end: str, expected: int | None) -> None:
         """Fetch the next page of a range."""
-        owner.is_in_flight = True
-        # Taken now: a split can change the end of the range while the page is in flight.
-        after, end, expected = owner.fetched, owner.end, owner.expected
+        page = await self._checks.fetch(((after, end),), expected=expected)
+        owner.note_page(len(page.keys), end=end, total=page.total)
+        self._advance(owner, page, rank=0)
 
-        async def fetch() -> None:
-            page = await self._checks.fetch(((after, end),), expected=expected)
-            owner.note_page(len(page.keys), end=end, total=page.total)
-            self._advance(owner, page, rank=0)
-
-        return fetch()
-
-    def _recheck(self, gaps: Sequence[IdRange]) -> Coroutine[Any, Any, None]:
+    async def _recheck(self, gaps: Sequence[IdRange]) -> None:
         """Fetch several gaps with one request; they are empty unless rows were inserted."""
-        spans = [(each.fetched, each.end) for each in gaps]
+        page = await self._checks.fetch([(each.fetched, each.end) for each in gaps])
+        self.stats.changed_during_scan |= bool(page.keys)
+        for gap in gaps:
+            self._advance(gap, page, rank=0)
+            gap.needs_recheck = not gap.is_fetched
 
-        async def fetch() -> None:
-            page = await self._checks.fetch(spans)
-            self.stats.changed_during_scan |= bool(page.keys)
-            for gap in gaps:
-                self._advance(gap, page, rank=0)
-                gap.needs_recheck = not gap.is_fetched
-
-        return fetch()
-
-    def _fetch_split(self, owner: IdRange, idle: int) -> Coroutine[Any, Any, None]:
+    async def _fetch_split(self, split: Split, number: int, span: Span, expected: int | None) -> None:
         """Fetch a page from the middle of a range by its number, and split the range there.
 
         The page number only decides where to split: rows that shift it make the parts unequal, and lose nothing.
         """
-        split, number = self._partition.plan_split(owner, idle=idle, size=self._checks.size)
-        after, end, expected = owner.fetched, owner.end, owner.expected
-
-        async def fetch() -> None:
-            page = await self._checks.fetch(((after, end),), page=number, expected=expected)
-            # If the size of a page is not certain, neither is how many rows lie before this one.
-            is_certain = self._checks.size_is_confirmed and page.max_results == self._checks.size
-            rank = (number - 1) * self._checks.size if is_certain else None
-            left = None if page.total is None or rank is None else max(0, page.total - rank - len(page.keys))
-            upper = self._partition.split_at(split, [key.id for key in page.keys], end=end, remaining=left)
-            if upper is not None:
-                self._advance(upper, page, rank=rank)
-
-        return fetch()
+        page = await self._checks.fetch((span,), page=number, expected=expected)
+        # If the size of a page is not certain, neither is how many rows lie before this one.
+        is_certain = self._checks.size_is_confirmed and page.max_results == self._checks.size
+        rank = (number - 1) * self._checks.size if is_certain else None
+        left = None if page.total is None or rank is None else max(0, page.total - rank - len(page.keys))
+        upper = self._partition.split_at(split, [key.id for key in page.keys], end=span[1], remaining=left)
+        if upper is not None:
+            self._advance(upper, page, rank=rank)
 
     def _advance(self, owner: IdRange, page: ScanPage[T], *, rank: int | None) -> None:
         """Move a range forward by a page, of which only the rows within the range are kept.

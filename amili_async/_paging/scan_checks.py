@@ -17,8 +17,8 @@ T = TypeVar("T")
 MAX_MISMATCHES = 3
 """Mismatches before concluding that the server ignores `_id` filters; a single one can be a concurrent update."""
 
-FetchWhole: TypeAlias = Callable[[], Awaitable[ScanPage[Any]]]
-"""Fetches the first page of the list, without a range."""
+FetchWhole: TypeAlias = Callable[[], Awaitable[tuple[ScanPage[Any], Any]]]
+"""Fetches the first page of the list, without a range, and its bound."""
 
 
 class _FirstPage(Struct, frozen=True):
@@ -87,7 +87,8 @@ class ScanChecks(Generic[T]):
             page = self.receive(await self._fetch((self._whole,), is_count=True), self._whole)
             if self.filters_ids or page.keys or self._first_page is None:
                 break
-            again = self.receive(await self._first_page.fetch_again(), (LOWEST_ID, HIGHEST_ID))
+            again, _ = await self._first_page.fetch_again()
+            again = self.receive(again, (LOWEST_ID, HIGHEST_ID))
             if not any(key.id in self._first_page.ids for key in again.keys):
                 break  # the rows of the first page were deleted, so the range is rightly empty
         else:

@@ -45,9 +45,6 @@ class ScanPage(Struct, Generic[T], frozen=True, kw_only=True):
     total: int | None
     """How many rows are in the requested ranges, by the server's count; `None` if it does not report it."""
 
-    def __repr__(self) -> str:
-        return f"ScanPage(items={len(self.items)}, total={self.total})"
-
     def check(self, after: str, end: str) -> "ScanPage[T]":
         """The page without duplicates and without an impossible total.
 
@@ -110,9 +107,6 @@ class Batch(Struct, Generic[T], eq=False):
     """The range that they belong to."""
     page: ScanPage[T]
     """The records."""
-
-    def __repr__(self) -> str:
-        return f"Batch({self.page!r})"
 
     def mark_consumed(self, count: int) -> None:
         """Note that the consumer has taken the first *count* records; at most one call may pass all of them."""

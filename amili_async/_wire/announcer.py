@@ -3,12 +3,26 @@
 Invariant: an observer that raises is logged, and affects neither the call that the event is about nor other observers.
 """
 
+import inspect
 import logging
 from collections.abc import Sequence
 
+from amili_async._wire.checks import is_async
+from amili_async.errors import ConfigurationError
 from amili_async.events import Event, Observer
 
 _logger = logging.getLogger("amili_async")
+
+
+def check_observers(observers: object) -> None:
+    """`ConfigurationError` unless *observers* is a sequence of plain functions, or objects that are like them."""
+    if not isinstance(observers, Sequence):
+        raise ConfigurationError("observers must be a list of callables, also for a single one")
+    for observer in observers:
+        if not callable(observer) or isinstance(observer, type):
+            raise ConfigurationError("each of observers must be callable, and not a class but an instance of it")
+        if is_async(observer):
+            raise ConfigurationError("each of observers must be a plain function: an async one would never run")
 
 
 class Announcer:
@@ -23,7 +37,10 @@ class Announcer:
     def __call__(self, event: Event) -> None:
         for observer in self._observers:
             try:
-                observer(event)
+                result = observer(event)
+                if inspect.iscoroutine(result):  # of a function that does not show that it is async, such as a lambda
+                    result.close()
+                    raise TypeError("not awaited")
             except Exception as error:  # noqa: BLE001 - a fault in a metric must not fail a payment
                 # Only the class: the message of an observer's error can hold what it was given by its caller.
                 _logger.warning("observer failed on %s with %s", type(event).__name__, type(error).__name__)

@@ -7,14 +7,14 @@ so the usual names are tried, and `ApiCodeCredentials` accepts others.
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, server_time
 from amili_async.auth import ApiCodeCredentials, Token
-from amili_async.errors import ApiError, AuthenticationError, RateLimited
+from amili_async.errors import AmiliError, ApiError, AuthenticationError, RateLimited
 from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority
 
@@ -26,6 +26,11 @@ _LIFETIME_NAMES = ("expires_in", "expiresIn", "ttl", "lifetime")
 _EXPIRY_NAMES = ("expires_at", "expiresAt", "expires", "expiry", "exp", "valid_until")
 _EARLIEST_DATE = 1_000_000_000
 """Seconds since 1970 (2001): a smaller number in a field of `_EXPIRY_NAMES` is a lifetime."""
+CLOCK_DIFFERENCE = 5.0
+"""Seconds: a smaller difference between our clock and the server's `Date` is that of its rounding and the delay."""
+
+
+Send: TypeAlias = Callable[[Request, Callable[[], str]], Awaitable[Response]]
 
 
 class ApiCodeExchange:
@@ -34,36 +39,54 @@ class ApiCodeExchange:
     *send* sends a request with a credential that it creates anew for each attempt.
     """
 
-    def __init__(
-        self,
-        credentials: ApiCodeCredentials,
-        *,
-        send: Callable[[Request, Callable[[], str]], Awaitable[Response]],
-        clock: Clock,
-    ) -> None:
-        self._credentials = credentials
-        self._send = send
-        self._clock = clock
+    def __init__(self, credentials: ApiCodeCredentials, *, send: Send, clock: Clock) -> None:
+        self._credentials, self._send, self._clock = credentials, send, clock
+        self._ahead = 0.0
+        """Seconds by which the server's clock is ahead of ours, if it accepted nothing signed by ours."""
 
     async def __call__(self) -> Token:
         """Fetch a token; `AuthenticationError` where the API rejects the JWT or responds without a token."""
-        try:
-            # Signed per attempt: between two attempts the wait can be longer than what is left of ten minutes.
-            response = await self._send(EXCHANGE, lambda: self._credentials.sign(self._clock.wall()))
-        except RateLimited:
-            raise
-        except ApiError as error:
-            if not error.was_not_processed:
-                raise
-            status = error.status
-        else:
-            return read_token(response, self._credentials, now=self._clock.wall())
+        outcome = await self._exchange()
+        clock = ""
+        if not isinstance(outcome, Response):
+            clock, is_other_clock = self._compare_clocks(outcome)
+            if is_other_clock:
+                outcome = await self._exchange()
+        if isinstance(outcome, Response):
+            return read_token(outcome, self._credentials, now=self._clock.wall())
+        self._ahead = 0.0  # `Date` may be that of a gateway: the next exchange begins with our own clock again
         raise AuthenticationError(
-            f"{EXCHANGE.label} was rejected with {status}: "
-            "check base_url, and that the public key is registered with Amili",
-            status=status,
+            f"{EXCHANGE.label} was rejected with {outcome.status}: check the API code, that the public half of the "
+            f"private key is registered with Amili for it, and base_url; {clock}",
+            status=outcome.status,
+            http_status=outcome.http_status,
             request=EXCHANGE.label,
         )
+
+    async def _exchange(self) -> Response | ApiError | AuthenticationError:
+        """The response to the JWT, or the error where the API rejected it."""
+        try:
+            # Signed per attempt: between two attempts the wait can be longer than what is left of ten minutes.
+            return await self._send(EXCHANGE, lambda: self._credentials.sign(self._clock.wall() + self._ahead))
+        except RateLimited:
+            raise
+        except (ApiError, AuthenticationError) as error:
+            if isinstance(error, ApiError) and not error.was_not_processed:
+                raise
+            return error
+
+    def _compare_clocks(self, rejection: AmiliError) -> tuple[str, bool]:
+        """How the clocks compare, for the error, and whether signing by the server's may help."""
+        if rejection.server_time is None:
+            return "check this machine's clock too, which nothing in the response could be compared with", False
+        ahead = rejection.server_time - self._clock.wall()
+        is_other_clock = abs(ahead - self._ahead) >= CLOCK_DIFFERENCE
+        self._ahead = ahead if is_other_clock else self._ahead
+        if abs(ahead) < CLOCK_DIFFERENCE:
+            return "this machine's clock agrees with the server's", is_other_clock
+        where = "behind" if ahead > 0 else "ahead of"
+        text = f"this machine's clock is {abs(ahead):.0f} s {where} the server's, whose time was rejected too: set it"
+        return text, is_other_clock
 
 
 def read_token(response: Response, credentials: ApiCodeCredentials, *, now: float) -> Token:
@@ -89,12 +112,10 @@ def read_token(response: Response, credentials: ApiCodeCredentials, *, now: floa
 
 
 def _find_lifetime(answer: Mapping[str, Any], value: str, credentials: ApiCodeCredentials, *, now: float) -> float:
-    lifetime_names = (credentials.lifetime_name,) if credentials.lifetime_name else _LIFETIME_NAMES
-    lifetime = _as_seconds(_first(answer, lifetime_names))
-    if lifetime is not None:
+    names = (credentials.lifetime_name,) if credentials.lifetime_name else _LIFETIME_NAMES
+    if (lifetime := _as_seconds(_first(answer, names))) is not None:
         return lifetime
-    expiry = _as_timestamp(_first(answer, _EXPIRY_NAMES))
-    if expiry is not None:
+    if (expiry := _as_timestamp(_first(answer, _EXPIRY_NAMES))) is not None:
         return expiry - now if expiry > _EARLIEST_DATE else expiry
     claims = _read_claims(value)
     expiry, issued = _as_seconds(claims.get("exp")), _as_seconds(claims.get("iat"))

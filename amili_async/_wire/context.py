@@ -1,13 +1,14 @@
-"""What the client passes to its resources, and the checks of numbers that their calls share."""
+"""What the client passes to its resources, and the check of a page size."""
 
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
 from amili_async._wire.announcer import Announcer
+from amili_async._wire.checks import check_count
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response
-from amili_async._wire.tasks import Cancellable
+from amili_async._wire.tasks import Cancellable, RunningCall
 from amili_async.errors import ConfigurationError
 
 
@@ -29,18 +30,16 @@ class ClientContext(Struct, frozen=True, kw_only=True):
     forecast: Callable[[int], float | None]
     """Seconds until the last of so many requests can be sent; `None` if the rate limiter cannot compute it."""
 
-
-def check_count(number: object, name: str) -> int:
-    """Return a whole number of at least 1; `ConfigurationError` for anything else."""
-    # True would pass for 1: bool is a subclass of int.
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ConfigurationError(f"{name} must be a whole number of at least 1")
-    return number
+    async def sleep(self, seconds: float) -> None:
+        """Wait; raises `ClientClosed` as soon as the client is closed."""
+        with RunningCall(self.running) as call:
+            return await self.clock.sleep(seconds)
+        raise call.closed()
 
 
 def check_page_size(page_size: object) -> int:
     """Return a page size that the API honours."""
-    if check_count(page_size, "page_size") > MAX_PAGE_SIZE:
+    if (size := check_count(page_size, "page_size")) > MAX_PAGE_SIZE:
         # Eve clamps a larger size without an error, visible only in `_meta.max_results`.
         raise ConfigurationError(f"page_size must be at most {MAX_PAGE_SIZE}: the API puts no more records on a page")
-    return check_count(page_size, "page_size")
+    return size

@@ -65,14 +65,15 @@ class RecordDecoder(Generic[T]):
         Raises `UnreadableResponse` with the place in the JSON that is not as documented, or an `ApiError` if the body
         reports an error.
         """
+        failure: Exception | None = None
         try:
             body = self._page.decode(response.body)
             items = self._record_type.convert(body.items) if self._record_type.converts else body.items
-            failure = _check_meta(body.meta, number)
+            meta = body.meta or _Meta()
+            _check_meta(meta, number)
         except _FAILURES as error:
             failure = error
         if failure is None and body.status != "ERR":  # Eve reports errors in the body, even of a 200
-            meta = body.meta or _Meta()
             # A size above the requested one would make each page look short, and so like the last.
             stated = meta.max_results if meta.max_results is None else min(meta.max_results, size)
             return Page(items=items, number=number or meta.page or 1, max_results=stated, total=meta.total)
@@ -85,12 +86,12 @@ class RecordDecoder(Generic[T]):
             try:
                 record = self._record.decode(response.body)
                 read = self._record_type.convert([record])[0] if self._record_type.converts else record
-                failure = None if record_id is None else _check_id(response.body, record_id)
+                if record_id is not None:
+                    _check_id(response.body, record_id)
             except _FAILURES as error:
                 failure = error
             else:
-                if failure is None:
-                    return read
+                return read
         raise _explain(request, response, failure, place="$")
 
 
@@ -100,24 +101,21 @@ def decoder_for(record_type: RecordType[T]) -> RecordDecoder[T]:
     return RecordDecoder(record_type)
 
 
-def _check_meta(meta: _Meta | None, number: int | None) -> Exception | None:
-    """What is wrong with the counts of a page; `None` if nothing is."""
-    if meta is not None:
-        if meta.total is not None and not 0 <= meta.total <= MAX_TOTAL:
-            return msgspec.ValidationError("Expected `int` between 0 and 10**18 - at `$._meta.total`")
-        if meta.max_results is not None and meta.max_results < 1:
-            return msgspec.ValidationError("Expected `int` >= 1 - at `$._meta.max_results`")
-        if None not in (number, meta.page) and meta.page != number:
-            return msgspec.ValidationError("Expected `the requested page` - at `$._meta.page`")
-    return None
+def _check_meta(meta: _Meta, number: int | None) -> None:
+    """Raise if the counts of a page cannot be true, or belong to another page than *number*."""
+    if meta.total is not None and not 0 <= meta.total <= MAX_TOTAL:
+        raise msgspec.ValidationError("Expected `int` between 0 and 10**18 - at `$._meta.total`")
+    if meta.max_results is not None and meta.max_results < 1:
+        raise msgspec.ValidationError("Expected `int` >= 1 - at `$._meta.max_results`")
+    if None not in (number, meta.page) and meta.page != number:
+        raise msgspec.ValidationError("Expected `the requested page` - at `$._meta.page`")
 
 
-def _check_id(body: bytes, record_id: str) -> Exception | None:
-    """An error if the response holds another record than the requested one; a record without an id passes."""
+def _check_id(body: bytes, record_id: str) -> None:
+    """Raise if the response holds another record than the requested one; a record without an id passes."""
     answered = msgspec.json.decode(body, type=_Identity).id
-    if answered is None or answered.lower() == record_id.lower():
-        return None
-    return msgspec.ValidationError("Expected `the requested record` - at `$._id`")
+    if answered is not None and answered.lower() != record_id.lower():
+        raise msgspec.ValidationError("Expected `the requested record` - at `$._id`")
 
 
 def _explain(request: str, response: Response, failure: Exception | None, *, place: str) -> Exception:

@@ -11,28 +11,18 @@ from typing import Any
 
 import msgspec
 
-from amili_async.errors import (
-    AmiliError,
-    ApiError,
-    AuthenticationError,
-    BadRequest,
-    Conflict,
-    Forbidden,
-    NotFound,
-    RateLimited,
-    ServerFault,
-    ValidationFailed,
-)
+from amili_async import errors
+from amili_async.errors import AmiliError, ApiError, AuthenticationError
 
 _MEANINGS: Mapping[int, tuple[type[ApiError], str]] = {
-    400: (BadRequest, "the request is malformed; the API rejects unknown operators and invalid JSON"),
-    403: (Forbidden, "these credentials do not permit this"),
-    404: (NotFound, "there is no such record or path, or these credentials may not see it"),
-    409: (Conflict, "the record is not in the state that the request assumes"),
-    412: (Conflict, "the record was changed concurrently"),
-    422: (ValidationFailed, "the document is not valid"),
-    428: (Conflict, "the request must name the version of the record"),
-    429: (RateLimited, "more requests than the rate limit allows"),
+    400: (errors.BadRequest, "the request is malformed; the API rejects unknown operators and invalid JSON"),
+    403: (errors.Forbidden, "these credentials do not permit this"),
+    404: (errors.NotFound, "there is no such record or path, or these credentials may not see it"),
+    409: (errors.Conflict, "the record is not in the state that the request assumes"),
+    412: (errors.Conflict, "the record was changed concurrently"),
+    422: (errors.ValidationFailed, "the document is not valid"),
+    428: (errors.Conflict, "the request must name the version of the record"),
+    429: (errors.RateLimited, "more requests than the rate limit allows"),
 }
 _EXCERPT = 300
 """Characters of the server's own words that an error keeps."""
@@ -45,8 +35,8 @@ _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z_.]{0,63}")
 def error_from_response(request: str, status: int, body: bytes) -> AmiliError:
     """The error for an error response; *request* is method and path."""
     answer = _read_object(body)
-    error = answer.get("_error")
-    error = error if isinstance(error, dict) else {}
+    reported = answer.get("_error")
+    error = reported if isinstance(reported, dict) else {}
     code = error.get("code")
     http_status = status
     if status < 400 and isinstance(code, int) and 400 <= code < 600:
@@ -54,7 +44,7 @@ def error_from_response(request: str, status: int, body: bytes) -> AmiliError:
     if status == 401:
         message = f"{request} returned 401: the access token was rejected"
         return AuthenticationError(message, status=401, http_status=http_status, request=request)
-    kind, meaning = _meaning_of(status)
+    kind, meaning = _MEANINGS.get(status) or _meaning_of_others(status)
     issues = {**_collect_issues(answer.get("_issues")), **_collect_issues(error.get("details"))}
     # Only what looks like a field name: the keys are the server's, and it may quote a value in them.
     names = sorted(name for name in issues if _FIELD_NAME.fullmatch(name))[:_MAX_NAMED]
@@ -75,11 +65,9 @@ def body_reports_error(body: bytes) -> bool:
     return _read_object(body).get("_status") == "ERR"
 
 
-def _meaning_of(status: int) -> tuple[type[ApiError], str]:
-    if status in _MEANINGS:
-        return _MEANINGS[status]
+def _meaning_of_others(status: int) -> tuple[type[ApiError], str]:
     if status >= 500:
-        return ServerFault, "the server, or a proxy in front of it, failed"
+        return errors.ServerFault, "the server, or a proxy in front of it, failed"
     if 300 <= status < 400:
         return ApiError, "redirects are not followed, since they would take the credential along; check base_url"
     return ApiError, "the API does not document this status"

@@ -7,7 +7,7 @@ from msgspec.structs import force_setattr
 
 from amili_async._wire.context import ClientContext
 from amili_async._wire.decoding import RecordDecoder, decoder_for
-from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, list_request
+from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, check_is_current, list_request
 from amili_async._wire.tasks import hide_contents
 from amili_async.models.record_type import RecordType
 from amili_async.pages import Page
@@ -27,6 +27,8 @@ class Listing(Struct, Generic[T], frozen=True):
     """What its records are decoded into."""
     context: ClientContext
     """Sends the requests."""
+    must_be_current: bool = False
+    """Whether a response from a cache is rejected: with it, a missing row proves nothing."""
     decoder: RecordDecoder[T] = None  # type: ignore[assignment]  # set below
     """Decodes the responses; built here once, because building it costs as much as decoding a page."""
 
@@ -50,7 +52,10 @@ class Listing(Struct, Generic[T], frozen=True):
     ) -> Response:
         """Request one page and return the response undecoded: a buffered page is smaller as bytes than as records."""
         request = list_request(self.path, query, page=page, max_results=page_size, priority=priority)
-        return await self.context.call(request)
+        response = await self.context.call(request)
+        if self.must_be_current:
+            check_is_current(request, response)
+        return response
 
     def decode(self, response: Response, *, page: int | None = 1, page_size: int = MAX_PAGE_SIZE) -> Page[T]:
         """Decode a response to a request for *page* (`None`: any page); raises `UnreadableResponse`."""

@@ -11,8 +11,9 @@ from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, raise_for_error, read_quota
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
+from amili_async._wire.tasks import Cancellable, Redacted, RunningCall
 from amili_async._wire.token_provider import CachedToken, TokenProvider
-from amili_async.errors import AmiliError, AuthenticationError, ClientClosed, ConnectionFailed, RateLimited
+from amili_async.errors import AmiliError, AuthenticationError, RateLimited
 from amili_async.events import AttemptFinished
 from amili_async.policies import RateLimiter
 
@@ -26,9 +27,17 @@ class Pipeline:
     """Sends the requests of one client."""
 
     def __init__(
-        self, session: Session, *, rate_limiter: RateLimiter, retrier: Retrier, clock: Clock, announce: Announcer
+        self,
+        session: Session,
+        running: set[Cancellable],
+        rate_limiter: RateLimiter,
+        retrier: Retrier,
+        *,
+        clock: Clock,
+        announce: Announcer,
     ) -> None:
         self._session = session
+        self._running = running
         self._rate_limiter = rate_limiter
         self._retrier = retrier
         self._clock = clock
@@ -36,32 +45,33 @@ class Pipeline:
 
     async def call(self, request: Request, tokens: TokenProvider) -> Response:
         """Send with a valid token; after a 401 the token is replaced once, and the request sent once more."""
-        # A client may be closed and opened again while this call waits: it must not be sent by another session.
-        opening = self._session.opening
         is_repeatable = request.method == "GET"
 
         async def attempt(number: int) -> Response:
             token = await self._acquire(request, tokens, await tokens.get())
             try:
-                return await self._attempt(request, lambda: token.value, number, opening)
+                return await self._attempt(call, request, lambda: token.value, number)
             except AuthenticationError as error:
                 if not (is_repeatable or error.was_not_processed):
                     raise
             # Outside the `except`: the second 401 would otherwise have the first as its context.
             token = await self._acquire(request, tokens, await tokens.get(rejected=token))
-            return await self._attempt(request, lambda: token.value, number, opening)
+            return await self._attempt(call, request, lambda: token.value, number)
 
-        return await self._retrier.run(attempt, request=request.label, is_repeatable=is_repeatable)
+        with RunningCall(self._running, request.label) as call:
+            return await self._retrier.run(attempt, request=request.label, is_repeatable=is_repeatable)
+        raise call.closed()
 
     async def call_with(self, request: Request, credential: Callable[[], str]) -> Response:
         """Send with a credential that is not a token, created anew for each attempt: how tokens are fetched."""
-        opening = self._session.opening
 
         async def attempt(number: int) -> Response:
             await self._rate_limiter.acquire(request.priority)
-            return await self._attempt(request, credential, number, opening)
+            return await self._attempt(call, request, credential, number)
 
-        return await self._retrier.run(attempt, request=request.label, is_repeatable=True)
+        with RunningCall(self._running, request.label) as call:
+            return await self._retrier.run(attempt, request=request.label, is_repeatable=True)
+        raise call.closed()
 
     async def _acquire(self, request: Request, tokens: TokenProvider, token: CachedToken) -> CachedToken:
         """Acquire a permit and return the token to send, which is another one if *token* expired in the queue."""
@@ -75,28 +85,28 @@ class Pipeline:
         await self._rate_limiter.acquire(request.priority)
         return token
 
-    async def _attempt(self, request: Request, credential: Callable[[], str], number: int, opening: object) -> Response:
+    async def _attempt(
+        self, call: RunningCall, request: Request, credential: Callable[[], str], number: int
+    ) -> Response:
         """Send once with the permit that the caller acquired; the permit is always released."""
         started = self._clock.now()
-        was_sent = False
+        call.was_sent = False
         response: Response | None = None
         try:
-            if self._session.opening is not opening:
-                raise ClientClosed(
-                    f"{request.label} was not sent: the client was closed while it waited", was_sent=False
-                )
-            secret = credential()
-            was_sent = True
-            response = await self._session.send(request, secret)
+            if call.is_closed:  # a middleware or rate limiter of the caller's swallowed the cancellation
+                raise call.closed()
+            secret = Redacted(credential())
+            if request.before_send is not None:
+                request.before_send()
+            response = await self._session.send(request, secret, call)
         except AmiliError as error:
-            if isinstance(error, ClientClosed | ConnectionFailed):
-                was_sent = error.was_sent
-            self._announce_attempt(request, started, number, error=error)
+            self._announce_attempt(request, started, number, error)
             raise
         finally:
             # Also after an exception that is not ours, such as a cancellation: the server may have counted the request.
-            self._release(response, was_sent=was_sent)
-        self._announce_attempt(request, started, number, response=response)
+            self._release(response, started, was_sent=call.was_sent)
+        call.was_sent = False
+        self._announce_attempt(request, started, number, response)
         try:
             raise_for_error(request, response, now=self._clock.wall())
         except RateLimited as error:
@@ -104,31 +114,26 @@ class Pipeline:
             raise
         return response
 
-    def _release(self, response: Response | None, *, was_sent: bool) -> None:
+    def _release(self, response: Response | None, started: float, *, was_sent: bool) -> None:
         try:
-            if was_sent:
-                quota = None if response is None else read_quota(response, now=self._clock.wall())
-                self._rate_limiter.on_response(quota)
+            if response is not None:
+                self._rate_limiter.on_response(read_quota(response, now=self._clock.wall()))
+            elif was_sent:
+                # A network that is slow, or a proxy, can deliver it later, but not after the attempt would have ended.
+                self._rate_limiter.on_no_response(max(0.0, started + self._session.timeout - self._clock.now()))
             else:
                 self._rate_limiter.release_unused()
         except Exception as error:  # noqa: BLE001 - a fault in a caller's rate limiter must not hide a payment's outcome
             _logger.warning("rate limiter failed with %s", type(error).__name__)
 
-    def _announce_attempt(
-        self,
-        request: Request,
-        started: float,
-        number: int,
-        *,
-        response: Response | None = None,
-        error: AmiliError | None = None,
-    ) -> None:
+    def _announce_attempt(self, request: Request, started: float, number: int, ended: Response | AmiliError) -> None:
         if self._announce:
+            response = ended if isinstance(ended, Response) else None
             self._announce(
                 AttemptFinished(
                     request=request.label,
                     status=None if response is None else response.status,
-                    error=None if error is None else type(error).__name__,
+                    error=type(ended).__name__ if response is None else None,
                     attempt=number,
                     seconds=self._clock.now() - started,
                     size=0 if response is None else len(response.body),

@@ -5,17 +5,21 @@ Invariant: nothing here does I/O, and no error raised here quotes a query, a cre
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
 from msgspec import Struct
 
 from amili_async._wire.error_responses import body_reports_error, error_from_response
 from amili_async._wire.tasks import hide_contents
-from amili_async.errors import ApiError, ConfigurationError
+from amili_async.errors import ApiError, ConfigurationError, UnreadableResponse
 from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority, Quota
 from amili_async.query import Query
+
+D = TypeVar("D", bound=float | None)
 
 MAX_PAGE_SIZE = 100
 """Records: the API puts no more on one page, and clamps a larger size without an error."""
@@ -41,6 +45,8 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     """Which permit it waits for."""
     body: bytes | None = None
     """JSON, for a POST."""
+    before_send: Callable[[], None] | None = None
+    """Called right before each attempt, permit in hand: the request may leave from then on. May raise to prevent it."""
 
     def __repr__(self) -> str:
         return f"Request({self.label})"
@@ -77,11 +83,10 @@ def _split_url(url: object) -> SplitResult | None:
     # urlsplit drops tabs and newlines without an error, and lets blanks and backslashes pass into the host.
     if not isinstance(url, str) or re.search(r"[\s\x00-\x1f\x7f\\]", url) is not None:
         return None
-    try:
+    with suppress(ValueError):  # of an invalid port
         parts = urlsplit(url)
-        return parts if parts.port != 0 else None  # an invalid port raises ValueError
-    except ValueError:
-        return None
+        return parts if parts.port != 0 else None
+    return None
 
 
 def _is_loopback(host: str) -> bool:
@@ -113,9 +118,12 @@ def item_request(path: str, record_id: str, projection: str = "") -> Request:
     return Request(method="GET", target=target + parameters, label=f"GET {target}", priority=Priority.SINGLE)
 
 
-def create_request(path: str, body: bytes) -> Request:
+def create_request(path: str, body: bytes, *, before_send: Callable[[], None] | None = None) -> Request:
     """The request that creates a record."""
-    return Request(method="POST", target=f"/{path}", label=f"POST /{path}", priority=Priority.SINGLE, body=body)
+    target, label = f"/{path}", f"POST /{path}"
+    return Request(
+        method="POST", target=target, label=label, priority=Priority.SINGLE, body=body, before_send=before_send
+    )
 
 
 def raise_for_error(request: Request, response: Response, *, now: float) -> None:
@@ -128,9 +136,20 @@ def raise_for_error(request: Request, response: Response, *, now: float) -> None
     may_report_error = len(response.body) < MAX_ERROR_SCAN_BYTES and b'"ERR"' in response.body
     if not is_success or (may_report_error and body_reports_error(response.body)):
         error = error_from_response(request.label, response.status, response.body)
+        error.server_time = server_time(response, default=None)
         if isinstance(error, ApiError):
             error.retry_after = read_retry_after(response, now=now)
         raise error
+
+
+def check_is_current(request: Request, response: Response) -> None:
+    """Raise `UnreadableResponse` if a cache sent what it had stored, which its `Age` shows (RFC 9111, 5.1)."""
+    if response.headers.get("Age", "").strip().strip("0"):
+        raise UnreadableResponse(
+            f"{request.label} was answered from a cache (its header Age is not 0) although the request has "
+            "Cache-Control: no-cache, so rows can be missing that exist: have the cache bypassed for this host",
+            request=request.label,
+        )
 
 
 def read_retry_after(response: Response, *, now: float) -> float | None:
@@ -164,7 +183,7 @@ def _read_count(text: str | None) -> int | None:
     return int(text) if text is not None and re.fullmatch(r"[0-9]{1,12}", text.strip()) else None
 
 
-def server_time(response: Response, *, default: float) -> float:
+def server_time(response: Response, *, default: D) -> float | D:
     """Seconds since 1970 by the server's `Date`, so that a wrong clock of ours has no effect; else *default*."""
     try:
         return parse_date(response.headers.get("Date", "")).timestamp()

@@ -8,6 +8,9 @@ from math import inf
 
 from amili_async.policies import Quota
 
+MAX_PAUSE = 3600.0
+"""Seconds after which one request is sent even if a longer pause was demanded or reported: it may be a mistake, such as
+milliseconds for seconds or a clock that is hours off, and only a response can show that."""
 RESET_SLACK = 0.25
 """Seconds after a reported reset before anything is sent: headers hold whole seconds, and clocks differ."""
 RESET_JITTER = 2.0
@@ -24,20 +27,30 @@ class QuotaTracker:
         self._others = 0
         self._reset_at: float | None = None
         self._paused_until = 0.0
+        self._is_capped = False
         self._is_pause_reported = False
 
-    def update(self, quota: Quota, now: float, in_flight: int) -> bool:
-        """Add the report of one response; true for the first in a period that demands a pause."""
-        reset_at = now + quota.reset_in
+    @property
+    def is_probe_due(self) -> bool:
+        """Whether the end of a pause is our own guess, since the server reported a reset that is too far away."""
+        return self._is_capped and self._is_used_up
+
+    def update(self, quota: Quota | None, now: float, in_flight: int) -> bool:
+        """Add the report of one response, if it has one; true for the first in a period that demands a pause."""
+        if quota is None:
+            self._is_capped &= now < self._paused_until
+            return False
+        reset_at = now + min(quota.reset_in, MAX_PAUSE)
         if self._reset_at is None or now >= self._reset_at or reset_at > self._reset_at + RESET_JITTER:
             self._reset_at = self._paused_until = reset_at
             self.sent = in_flight + 1
             self._others = 0
-            self._is_pause_reported = False
+            self._is_capped = self._is_pause_reported = False
             self._limit = quota.limit if quota.limit is not None else quota.remaining + self.sent
         # Eve's limiter (`eve.methods.common.RateLimit`) postpones its reset with each request, and a rejected one
         # prolongs the block: only silence until the latest of these resets ends it.
         self._paused_until = max(self._paused_until, reset_at)
+        self._is_capped |= quota.reset_in > MAX_PAUSE
         # The responses of a burst arrive in any order, and an early one has not counted the rest of the burst. The
         # largest difference is the one that the server counted last.
         self._others = max(self._others, self._limit - quota.remaining - self.sent)
@@ -53,8 +66,12 @@ class QuotaTracker:
         """Seconds until the next request may be sent, if the quota is used up; else 0."""
         if self._reset_at is None or now >= self._paused_until + RESET_SLACK:
             return 0.0
+        return self._paused_until + RESET_SLACK - now if self._is_used_up else 0.0
+
+    @property
+    def _is_used_up(self) -> bool:
         # Counted from our own requests since the report: with several in flight, `remaining: 0` arrives too late.
-        return self._paused_until + RESET_SLACK - now if self._limit - self._others <= self.sent else 0.0
+        return self._limit - self._others <= self.sent
 
 
 class WindowReset:
@@ -90,13 +107,13 @@ class WindowReset:
     def on_response(self, quota: Quota | None, now: float) -> int | None:
         """Add a report; returns how many requests the minute window holds now if this responds to a probe."""
         if self._limit is None or quota is None or quota.limit != self._limit:
-            # Another count (per second, per day), or none. A request without a response counts here too: delayed in
-            # the network, it can still reach the server and be counted after its successors.
-            self._unreported_at = now
+            # Another count (per second, per day), or none. A request without a response counts here too, at the latest
+            # time that it can still reach the server, where it may be counted after its successors.
+            self._unreported_at = max(self._unreported_at, now)
             return None
         # Of the requests that were in flight together one was counted last; which one, the order does not show.
         self._least_remaining = min(self._least_remaining, quota.remaining)
-        self._latest_reset = max(self._latest_reset, now + quota.reset_in)
+        self._latest_reset = max(self._latest_reset, now + min(quota.reset_in, MAX_PAUSE))
         # A count below ours is believed only early in a period, when the server has just started it. Later it would
         # mean that the server leaves something out, such as requests that a proxy still holds.
         if self._is_probe and self._is_reported(now) and quota.reset_in > self._period / 2:

@@ -1,18 +1,25 @@
 """The queue for permits: futures and timers around the rule of `sliding_window`.
 
 Invariant: within a priority permits are granted in the order of the calls, and a cancelled call leaves its permit to
-the next. All tasks of a client share one pause after a 429.
+the next. A priority that waits gets at least one permit in ten. All tasks of a client share one pause after a 429.
 """
 
 import asyncio
 from collections import deque
+from functools import partial
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock, SystemClock, Timer
 from amili_async._wire.sliding_window import RequestSchedule
 from amili_async.errors import BudgetExhausted, ClientClosed
-from amili_async.events import RateLimiterPaused
+from amili_async.events import PermitDelayed, RateLimiterPaused
 from amili_async.policies import Priority, Quota, RateLimit
+
+MAX_OVERTAKEN = 9
+"""Permits that higher priorities get while a lower one waits, before it gets the next: single calls at the full rate
+would otherwise stop a stream for good."""
+LONG_WAIT = 30.0
+"""Seconds: the wait for a permit that is reported to the observers."""
 
 
 class SlidingWindowLimiter:
@@ -23,9 +30,10 @@ class SlidingWindowLimiter:
     ) -> None:
         self._limit = limit or RateLimit()
         self._schedule = RequestSchedule(limit)
-        self._clock = clock or SystemClock()
-        self._announce = announce or Announcer()
+        self._clock, self._announce = clock or SystemClock(), announce or Announcer()
         self._queues: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in Priority)
+        self._overtaken = [0] * len(Priority)
+        self._delay_reported_at = [-LONG_WAIT] * len(Priority)
         self._timer: Timer | None = None
         self._timer_at = 0.0
 
@@ -50,8 +58,11 @@ class SlidingWindowLimiter:
         self._queues[priority].append(waiter)
         self._grant()
         # The wait cannot always be predicted: calls of a higher priority may follow, and responses be slow.
-        max_wait = self._limit.max_wait
-        timer = None if max_wait is None else self._clock.call_later(max_wait, lambda: _fail(waiter, max_wait))
+        timers = []
+        if (max_wait := self._limit.max_wait) is not None:
+            timers.append(self._clock.call_later(max_wait, partial(_fail, waiter, max_wait)))
+        if self._announce:
+            timers.append(self._clock.call_later(LONG_WAIT, partial(self._report_delay, priority)))
         try:
             await waiter
         except asyncio.CancelledError:
@@ -60,7 +71,7 @@ class SlidingWindowLimiter:
                 self.release_unused()
             raise
         finally:
-            if timer is not None:
+            for timer in timers:
                 timer.cancel()
 
     def release_unused(self) -> None:
@@ -78,6 +89,11 @@ class SlidingWindowLimiter:
             # Not at once: this response may be a 429, whose `on_rate_limited` follows in the same step of the loop.
             asyncio.get_running_loop().call_soon(self._grant)
 
+    def on_no_response(self, seconds: float) -> None:
+        """Release a permit whose request will get no response, but may reach the server within so many seconds."""
+        self._schedule.on_no_response(self._clock.now() + max(0.0, seconds))
+        self._grant()
+
     def on_rate_limited(self, seconds: float | None) -> float:
         """Pause for as long as a 429 demands, else until the reported reset, else for a minute."""
         now = self._clock.now()
@@ -91,9 +107,7 @@ class SlidingWindowLimiter:
 
     def close(self) -> None:
         """Fail all waiting calls with `ClientClosed`, and cancel the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
         for waiter in self._find_waiting():
             waiter.set_exception(ClientClosed("the client was closed while this call waited for a permit"))
 
@@ -106,44 +120,64 @@ class SlidingWindowLimiter:
         return [waiter for queue in self._queues for waiter in queue if not waiter.done()]
 
     def _grant(self) -> None:
-        """Grant all permits that are free, the highest priority first, and set the timer for the next."""
+        """Grant all permits that are free, and set the timer for the next."""
+        while waiting := self._find_priorities():
+            now = self._clock.now()
+            wait = self._schedule.wait(now)
+            if wait != 0.0:
+                self._set_timer(wait, now)
+                return
+            self._schedule.on_sent(now)
+            chosen = next((each for each in waiting if self._overtaken[each] >= MAX_OVERTAKEN), waiting[0])
+            self._queues[chosen].popleft().set_result(None)
+            for priority in Priority:
+                if priority == chosen or priority not in waiting:
+                    self._overtaken[priority] = 0
+                elif priority > chosen:
+                    self._overtaken[priority] += 1
+
+    def _find_priorities(self) -> list[Priority]:
+        """The priorities whose calls wait, the highest first."""
         for queue in self._queues:
-            while queue:
-                if queue[0].done():
-                    queue.popleft()
-                    continue
-                now = self._clock.now()
-                wait = self._schedule.wait(now)
-                if wait != 0.0:
-                    self._set_timer(wait, now)
-                    return
-                self._schedule.on_sent(now)
-                queue.popleft().set_result(None)
+            while queue and queue[0].done():
+                queue.popleft()
+        return [priority for priority in Priority if self._queues[priority]]
 
     def _set_timer(self, wait: float | None, now: float) -> None:
         # One timer for the head of all queues. An earlier one stays: when it fires, it sets the next.
         if wait is None or (self._timer is not None and self._timer_at <= now + wait):
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel_timer()
         self._timer_at = now + wait
         self._timer = self._clock.call_later(wait, self._on_timer)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _on_timer(self) -> None:
         self._timer = None
         self._grant()
 
     def _fail_fast(self, priority: Priority, now: float) -> None:
-        """Raise if the wait is known to be too long."""
+        """Raise if the wait is known to be too long, even if no call of a higher priority follows."""
         pause = self._schedule.pause_remaining(now)
         if pause > self._limit.max_pause:
             raise _exhausted(pause)
         if self._limit.max_wait is None:
             return
-        ahead = sum(not waiter.done() for queue in self._queues[: priority + 1] for waiter in queue)
-        wait = self._schedule.wait(now, ahead)
+        *higher, own = [sum(not waiter.done() for waiter in queue) for queue in self._queues[: priority + 1]]
+        most = (own + 1) * (MAX_OVERTAKEN + 1) - 1 - self._overtaken[priority]
+        wait = self._schedule.wait(now, min(sum(higher) + own, max(own, most)))
         if wait is not None and wait > self._limit.max_wait:
             raise _exhausted(wait)
+
+    def _report_delay(self, priority: Priority) -> None:
+        now = self._clock.now()
+        if now - self._delay_reported_at[priority] >= LONG_WAIT:
+            self._delay_reported_at[priority] = now
+            self._announce(PermitDelayed(priority=priority.name.lower(), seconds=LONG_WAIT, waiting=self.waiting))
 
     def _fail_if_too_long(self, pause: float) -> None:
         if pause > self._limit.max_pause:

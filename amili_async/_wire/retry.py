@@ -30,10 +30,8 @@ class Retrier:
     def __init__(
         self, policy: RetryPolicy, *, clock: Clock, announce: Announcer, max_pause: float | None = None
     ) -> None:
-        self._policy = policy
+        self._policy, self._clock, self._announce = policy, clock, announce
         self._max_pause = math.inf if max_pause is None else max_pause
-        self._clock = clock
-        self._announce = announce
         self._retry_budget = float(policy.retry_budget)
 
     async def run(self, attempt: Callable[[int], Awaitable[T]], *, request: str, is_repeatable: bool) -> T:
@@ -51,12 +49,7 @@ class Retrier:
         return await self._retry(attempt, failed, request=request, is_repeatable=is_repeatable)
 
     async def _retry(
-        self,
-        attempt: Callable[[int], Awaitable[T]],
-        failed: AmiliError,
-        *,
-        request: str,
-        is_repeatable: bool,
+        self, attempt: Callable[[int], Awaitable[T]], failed: AmiliError, *, request: str, is_repeatable: bool
     ) -> T:
         pending: list[AmiliError] = [failed]
         started = self._clock.now()
@@ -69,8 +62,7 @@ class Retrier:
         def before_sleep(state: RetryCallState) -> None:
             if self._is_charged(state):
                 self._retry_budget -= 1
-            error = type(_error_of(state)).__name__
-            wait = state.upcoming_sleep
+            error, wait = type(_error_of(state)).__name__, state.upcoming_sleep
             self._announce(RetryScheduled(request=request, attempt=state.attempt_number, wait=wait, error=error))
 
         retrying = AsyncRetrying(
@@ -91,18 +83,18 @@ class Retrier:
             raise
 
     def _choose_wait(self, state: RetryCallState) -> float:
-        demanded = _demanded_wait(state)
-        if demanded is not None:
-            return demanded
-        longest = min(self._policy.max_wait, self._policy.base * 2 ** (state.attempt_number - 1))
+        # The exponent is capped, since a float holds no 2 ** 1024.
+        longest = min(self._policy.max_wait, self._policy.base * 2 ** min(state.attempt_number - 1, 64))
         # Full jitter: clients that failed at the same moment must not return at the same moment.
-        return random.uniform(0, longest)  # noqa: S311 - spreads the load, guards nothing
+        backoff = random.uniform(0, longest)  # noqa: S311 - spreads the load, guards nothing
+        # `Retry-After: 0` or a past date would otherwise use up all attempts within milliseconds.
+        return max(_demanded_wait(state), backoff)
 
     def _is_exhausted(self, state: RetryCallState, started: float) -> bool:
         wait = state.upcoming_sleep
         return (
             state.attempt_number >= self._policy.attempts
-            or (_demanded_wait(state) or 0.0) > self._policy.max_retry_after
+            or _demanded_wait(state) > self._policy.max_retry_after
             or (isinstance(_error_of(state), RateLimited) and wait > self._max_pause)
             or self._clock.now() - started + wait > self._policy.max_elapsed
             or (self._is_charged(state) and self._retry_budget < 1)
@@ -125,7 +117,7 @@ def _error_of(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-def _demanded_wait(state: RetryCallState) -> float | None:
-    """Seconds that the server demanded, if it did."""
+def _demanded_wait(state: RetryCallState) -> float:
+    """Seconds that the server demanded; 0 if it demanded none."""
     error = _error_of(state)
-    return error.retry_after if isinstance(error, ApiError) else None
+    return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0

@@ -6,22 +6,18 @@ that quotes neither headers nor query. A borrowed session is never closed.
 """
 
 import asyncio
+import codecs
 import os
+import re
+from types import TracebackType
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from amili_async._wire.protocol import Request, Response
-from amili_async._wire.tasks import is_being_cancelled
-from amili_async.errors import (
-    AmiliError,
-    ClientClosed,
-    ConfigurationError,
-    ConnectionFailed,
-    TimedOut,
-    UnreadableResponse,
-)
+from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations
+from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes, decompressed: a page of 100 records has some 100 kB, and a body is held in memory whole."""
@@ -29,19 +25,31 @@ CONNECT_TIMEOUT = 10.0
 """Seconds for making a connection, within the timeout of the whole attempt."""
 CONNECT_SHARE = 0.8
 """Share of the timeout that connecting may use. A connect timeout that fires first proves that nothing was sent."""
+MAX_IDLE_BEFORE_POST = 1.0
+"""Seconds: servers and proxies close connections that are idle for some seconds, two at the least."""
 
-_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+MAX_HEADER_BYTES = 64 * 1024
+"""Bytes of one response header; aiohttp's own limit of 8 kB is below what proxies add (cookies, policies, traces)."""
+MAX_HEADERS = 512
+"""Headers of one response."""
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+"""What aiohttp decompresses; it raises itself for `br` and `zstd` where their libraries are not installed."""
+_CERTIFICATE_HINT = "if its authority is your own, set SSL_CERT_FILE to a file with the authority's certificate"
+_SSL_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
+"""OpenSSL's X509_V_ERR_* for self-signed certificates, and for those whose issuer is not known."""
 
 
-class _NoSilentResend:
-    """Middleware that stops aiohttp from resending a GET by itself: rate limiter and retry policy would not know.
+class _Guard:
+    """Innermost middleware of one attempt: notes when the request is written, and stops any other sending of it.
 
     aiohttp (`ClientSession._request`, `retry_persistent_connection`) resends an idempotent request once after a reset
-    of a kept-alive connection. It has no option against that, but it calls the middlewares again for the second time,
-    and this one then raises the first error again.
+    of a kept-alive connection. It has no option against that, but it calls the middlewares again for the second time.
+    A middleware of a borrowed session may send again too, unknown to rate limiter and retry policy: after a failure,
+    and a payment after any response, it gets that failure again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, call: RunningCall) -> None:
+        self._call = call
         self._failure: Exception | None = None
 
     async def __call__(
@@ -49,23 +57,48 @@ class _NoSilentResend:
     ) -> aiohttp.ClientResponse:
         if self._failure is not None:
             raise self._failure
+        send, self._call.was_sent = request.send, False
+
+        async def note_and_send(connection: Any) -> aiohttp.ClientResponse:
+            # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show
+            # that: a tunnel that is cut raises the same class as a response that is cut.
+            self._call.was_sent = True
+            return await send(connection)
+
+        request.send = note_and_send  # type: ignore[assignment,method-assign]
         try:
-            return await handler(request)
+            response = await handler(request)
         except Exception as error:
             self._failure = error
             raise
+        if request.method != "GET":
+            self._failure = aiohttp.ClientError()
+        return response
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Connector that never reuses a connection with unread bytes: they would be read as the next response.
+    """Connector that never reuses a connection with unread bytes, and sends a POST over no idle connection.
 
     aiohttp checks `should_close` when a connection returns to the pool, not when it leaves it, and a server or proxy
-    can send bytes in between (a late second response, a "408" as it closes).
+    can send bytes in between (a late second response, a "408" as it closes): they would be read as the next response.
+    A server that closes a connection for being idle, in the moment in which a request is sent over it, gives no
+    response, and a POST cannot be sent again: *posts* is a pool of their own, whose connections are soon too old.
     """
 
-    async def connect(self, *args: Any, **options: Any) -> Any:
+    def __init__(self, *, max_idle: float = 15.0, posts: aiohttp.BaseConnector | None = None) -> None:
+        super().__init__(keepalive_timeout=max_idle)
+        self.posts = posts
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        await super().close(abort_ssl=abort_ssl)
+        if self.posts is not None:
+            await self.posts.close(abort_ssl=abort_ssl)
+
+    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **options: Any) -> Any:
+        if self.posts is not None and req.method == "POST":
+            return await self.posts.connect(req, *args, **options)
         for _ in range(self.limit):
-            connection = await super().connect(*args, **options)
+            connection = await super().connect(req, *args, **options)
             if connection.protocol is None or not connection.protocol.should_close:
                 return connection
             connection.close()
@@ -81,90 +114,104 @@ class Session:
         self._base_url = base_url
         self._borrowed = session
         self._session: aiohttp.ClientSession | None = None
-        self.opening: object = None
-        """Another object each time the session is opened, `None` while it is closed."""
         connect = timeout * CONNECT_SHARE
         # `connect` includes the wait for a free connection of the pool, `sock_connect` does not.
         self._timeout = aiohttp.ClientTimeout(
             total=timeout, connect=connect, sock_connect=min(connect, CONNECT_TIMEOUT)
         )
-        self._seconds = timeout
+        self.timeout = timeout
+        """Seconds: of one attempt."""
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
-        self._headers = {"Accept": "application/json", "User-Agent": user_agent}
+        # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
+        self._headers = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": user_agent}
 
     def open(self) -> None:
         """Create a session, unless one was borrowed."""
         if self._borrowed is None:
             # Requests are identified by their key alone; a load balancer's cookie would pin them to one server.
-            self._session = aiohttp.ClientSession(connector=_Connector(), cookie_jar=aiohttp.DummyCookieJar())
+            connector = _Connector(posts=_Connector(max_idle=MAX_IDLE_BEFORE_POST))
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         elif self._borrowed.closed:
             raise ConfigurationError("session is closed: pass an aiohttp.ClientSession that is open")
+        elif getattr(self._borrowed, "_loop", None) not in {None, asyncio.get_running_loop()}:
+            raise ConfigurationError("session was created in another event loop: create it in the loop of the client")
         else:
             self._session = self._borrowed
         # Middlewares of a request replace those of its session, which a borrowed session may have.
         self._middlewares = tuple(getattr(self._session, "_middlewares", ()))
-        self.opening = object()
 
     async def aclose(self) -> None:
         """Close our own session; a borrowed one stays open."""
-        session, self._session, self.opening = self._session, None, None
+        session, self._session = self._session, None
         if self._borrowed is None and session is not None:
             await session.close()
 
-    async def send(self, request: Request, credential: str) -> Response:
-        """Send and read; raises `ConnectionFailed`, `TimedOut` or `ClientClosed` if no complete response arrived."""
-        session, opening = self._session, self.opening
+    async def send(self, request: Request, credential: Redacted[str], call: RunningCall) -> Response:
+        """Send and read; raises `ConnectionFailed` or `TimedOut` if no complete response arrived."""
+        session, cancellations = self._session, count_cancellations()
         if session is None or session.closed:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
-        headers = {**self._headers, "X-API-Key": credential}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
+        call.was_sent = True  # until the guard proves that it was not
         try:
             async with session.request(
                 request.method,
                 # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
                 URL(self._base_url + request.target, encoded=True),
-                headers=headers,
+                headers=self._headers_for(request, credential),
                 data=request.body,
                 timeout=self._timeout,
                 # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
                 allow_redirects=False,
-                # A borrowed session may be set to raise; without the body a 422 could not be explained.
+                # A borrowed session may be set to raise, without the body that explains a 422, or not to decompress.
                 raise_for_status=False,
-                middlewares=(_NoSilentResend(), *self._middlewares),
+                auto_decompress=True,
+                max_field_size=MAX_HEADER_BYTES,
+                max_headers=MAX_HEADERS,
+                middlewares=(*self._middlewares, _Guard(call)),
             ) as response:
                 body = await _read_body(request, response)
                 return Response(status=response.status, headers=response.headers, body=body)
-        except asyncio.CancelledError:
-            # A connector that is closed cancels the tasks that wait in it for a connection.
-            if is_being_cancelled():
-                raise
-            failure: AmiliError = _closed(request)
+        except asyncio.CancelledError as error:
+            # A borrowed connector that its owner closes cancels the tasks that wait in it for a connection.
+            if count_cancellations() > cancellations:
+                raise error.with_traceback(_hide_aiohttp(error.__traceback__))  # noqa: B904 - it is the same error
+            failure: AmiliError = self._failure_of(request, aiohttp.ClientConnectionError(), call)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = self._failure_of(request, error, opening)
-        except Exception as error:
+            failure = self._failure_of(request, error, call)
+        except Exception as error:  # noqa: BLE001 - raised again, or as an error of ours
             # A bug, of a middleware for example. But no error after a payment was handed to aiohttp may look as if
             # the payment had not been sent.
             if request.body is None or isinstance(error, AmiliError):
-                raise
-            failure = self._failure_of(request, error, opening)
+                raise error.with_traceback(_hide_aiohttp(error.__traceback__))  # noqa: B904 - it is the same error
+            failure = self._failure_of(request, error, call)
         # Raised outside the `except`: aiohttp's error, whose text may hold the query, is not even the context.
         raise failure
 
-    def _failure_of(self, request: Request, error: Exception, opening: object) -> AmiliError:
+    def _headers_for(self, request: Request, credential: Redacted[str]) -> dict[str, str]:
+        content = {} if request.body is None else {"Content-Type": "application/json"}
+        return {**self._headers, "X-API-Key": credential.content, **content}
+
+    def _failure_of(self, request: Request, error: Exception, call: RunningCall) -> AmiliError:
         """The error of ours for one of aiohttp's."""
-        was_sent = not isinstance(error, _NOT_SENT)
-        if self.opening is not opening:  # closing a session fails its requests as if their connections had broken
-            return _closed(request, was_sent=was_sent)
+        label, was_sent = request.label, call.was_sent
+        if (unreadable := _unreadable_head(error)) is not None:
+            return UnreadableResponse(f"{label}: {unreadable}", request=label)
         if isinstance(error, TimeoutError):
-            what = f"no complete response within {self._seconds:g} s" if was_sent else "connecting timed out"
-            return TimedOut(f"{request.label}: {what}", request=request.label, was_sent=was_sent)
+            what = f"no complete response within {self.timeout:g} s" if was_sent else "connecting timed out"
+            return TimedOut(f"{label}: {what}", request=label, was_sent=was_sent)
         what = "the connection broke before the response was complete" if was_sent else "no connection could be made"
-        return ConnectionFailed(f"{request.label}: {what} ({_reason(error)})", request=request.label, was_sent=was_sent)
+        reason, is_permanent = _reason(error)
+        return ConnectionFailed(
+            f"{label}: {what} ({reason})", request=label, was_sent=was_sent, transient=not is_permanent
+        )
 
 
 async def _read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
-    """Read the whole body; raises as soon as it grows past the cap."""
+    """Read the whole body, without a byte order mark; raises as soon as it grows past the cap."""
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if response.status < 300 and encoding not in _ENCODINGS:  # aiohttp leaves a body unchanged if it has no decoder
+        name = encoding if re.fullmatch(r"[\w, -]{1,32}", encoding) else "an unknown encoding"
+        raise UnreadableResponse(f"{request.label}: {_unsupported_encoding(name)}", request=request.label)
     chunks: list[bytes] = []
     size = 0
     # Not `response.read()`: a small compressed body can decompress to any size, and Content-Length does not show it.
@@ -176,22 +223,54 @@ async def _read_body(request: Request, response: aiohttp.ClientResponse) -> byte
                 request=request.label,
             )
         chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
-def _closed(request: Request, *, was_sent: bool = True) -> ClientClosed:
-    return ClientClosed(
-        f"{request.label}: the client was closed while the request was in flight",
-        request=request.label,
-        was_sent=was_sent,
-    )
+def _hide_aiohttp(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames of aiohttp, whose variables hold the headers."""
+    if trace is None:
+        return None
+    rest = _hide_aiohttp(trace.tb_next)
+    if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "aiohttp":
+        return rest
+    return TracebackType(rest, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
 
 
-def _reason(error: Exception) -> str:
-    """Why, without aiohttp's own text, which may hold the URL."""
+def _unreadable_head(error: Exception) -> str | None:
+    """What no attempt can read, where aiohttp rejected a response for it: compression, or its own limits."""
+    if not isinstance(error, aiohttp.ClientResponseError) or isinstance(error, aiohttp.ClientHttpProxyError):
+        return None
+    # aiohttp has one class for whatever its parser rejects; the message is its own, with the bytes after a colon.
+    if found := re.match(r"Can not decode content-encoding: \w+ \((br|zstd)\)\. Please install", error.message):
+        return _unsupported_encoding(found[1])
+    if error.message.startswith(("Got more than", "Too many headers")):
+        return (
+            f"the response has more than {MAX_HEADERS} headers, or one of more than {MAX_HEADER_BYTES // 1024} kB: "
+            "check what the proxies in front of the API add"
+        )
+    return None
+
+
+def _unsupported_encoding(name: str) -> str:
+    return f"the response is compressed with {name}, which is not supported: check the proxies in front of the API"
+
+
+def _reason(error: Exception) -> tuple[str, bool]:
+    """Why, without aiohttp's own text, which may hold the URL; and whether each further attempt must fail like it."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name cannot be resolved"
+        return "the host name cannot be resolved", False
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        hint = ", check its user and password" if error.status == 407 else ""
+        return f"the proxy answered {error.status}{hint}", 400 <= error.status < 500 and error.status not in {408, 429}
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        certificate: Any = error.certificate_error
+        why = getattr(certificate, "verify_message", None) or "it does not verify"
+        is_unknown = getattr(certificate, "verify_code", None) in _SSL_UNKNOWN_AUTHORITY
+        return f"the server's certificate is not trusted: {why}{f'; {_CERTIFICATE_HINT}' if is_unknown else ''}", True
     if isinstance(error, aiohttp.ClientSSLError):
-        return "TLS failed; check the certificate"
+        return "TLS failed; check that base_url names a server that speaks https", False
+    if isinstance(error, aiohttp.InvalidURL):
+        return "base_url is not a valid URL", True
     number = error.errno if isinstance(error, OSError) else None
-    return os.strerror(number).lower() if number is not None and number > 0 else type(error).__name__
+    return os.strerror(number).lower() if number is not None and number > 0 else type(error).__name__, False

@@ -1,27 +1,27 @@
 """When the next request may be sent, as a pure rule: state and time in, seconds to wait out.
 
 Invariant: a request occupies its slot until one window after its *response* arrived, not after it was sent. The server
-counted it no later than that, so no delay in the network can put one request too many into any window of the server.
+counted it no later than that, so no delay in the network can put one request too many into any window of the server. A
+request without a response may reach the server until its timeout, so it occupies its slot until one window after that.
 Only `WindowReset` frees slots earlier, where the server's own count shows that it has started again.
 
 After a 429 nothing is sent for as long as it demands, and from then on requests are also limited by a token bucket at
 99 % of the rate, with a burst of one second's worth of requests: some servers do not count by sliding windows.
 """
 
+from bisect import insort
 from collections import deque
-from collections.abc import Sequence
 from copy import copy
-from math import lcm
 
-from amili_async._wire.quota import QuotaTracker, WindowReset
+from amili_async._wire.quota import MAX_PAUSE, QuotaTracker, WindowReset
 from amili_async.policies import Quota, RateLimit
 
 CLOCK_TOLERANCE = 0.005
 """Seconds added to each window: the server's clock and ours differ in their last digits."""
 MIN_PAUSE = 1.0
 """Seconds: after `Retry-After: 0` all workers would otherwise retry at once, and be rejected again."""
-MAX_PAUSE = 3600.0
-"""Seconds after which one request is sent even if a 429 demanded a longer pause, since it may have been a mistake."""
+MAX_FORECAST_STEPS = 500
+"""Requests whose times a forecast computes one by one: the event loop stands still for about a millisecond."""
 UNDERRUN = 0.99
 """Share of the rate that is used after a 429: at exactly the rate, clock drift alone would cause the next one."""
 
@@ -32,44 +32,44 @@ class SlidingWindow:
     def __init__(self, limit: int, period: float) -> None:
         self.limit = limit
         self.period = period + CLOCK_TOLERANCE
-        self.answered: deque[float] = deque()
-        """When each response arrived, in order; those older than the period are dropped when the window is full."""
+        self.counted: deque[float] = deque()
+        """By when each request was counted, in order; those older than the period are dropped when it is full."""
 
     def wait_for(self, nth: int, in_flight: int, now: float) -> float | None:
         """Seconds until the *nth* waiting request (0 is the next) may be sent; `None` if a response decides that."""
-        if in_flight + len(self.answered) + nth < self.limit:
+        if in_flight + len(self.counted) + nth < self.limit:
             return 0.0
-        while self.answered and self.answered[0] + self.period <= now:
-            self.answered.popleft()
-        missing = in_flight + len(self.answered) + nth - self.limit
+        while self.counted and self.counted[0] + self.period <= now:
+            self.counted.popleft()
+        missing = in_flight + len(self.counted) + nth - self.limit
         if missing < 0:
             return 0.0
-        if missing < len(self.answered):
-            return self.answered[missing] + self.period - now
+        if missing < len(self.counted):
+            return self.counted[missing] + self.period - now
         return None
 
     def keep(self, count: int) -> None:
         """Free all slots but the latest *count*."""
-        while len(self.answered) > count:
-            self.answered.popleft()
+        while len(self.counted) > count:
+            self.counted.popleft()
 
 
 class TokenBucket:
     """One request each *interval* seconds from *start* on; up to *burst* at once after a time with fewer."""
 
     def __init__(self, interval: float, *, burst: int, start: float) -> None:
-        self._interval = interval
+        self.interval = interval
         self._leeway = (burst - 1) * interval
         # Empty at the start, not full: a burst right after a 429 would cause another.
         self._next_at = start + self._leeway
 
     def wait_for(self, nth: int, now: float) -> float:
         """Seconds until the *nth* waiting request (0 is the next) may be sent."""
-        return max(0.0, self._next_at + nth * self._interval - self._leeway - now)
+        return max(0.0, self._next_at + nth * self.interval - self._leeway - now)
 
     def on_sent(self, now: float) -> None:
         """A request is sent."""
-        self._next_at = max(self._next_at, now) + self._interval
+        self._next_at = max(self._next_at, now) + self.interval
 
 
 class RequestSchedule:
@@ -85,6 +85,7 @@ class RequestSchedule:
         self._windows = [SlidingWindow(limit.per_second, 1.0), SlidingWindow(limit.per_minute, 60.0)] if limit else []
         self.paused_until = 0.0
         """End of the pause after the last 429."""
+        self._is_pause_capped = False
         self._bucket: TokenBucket | None = None
         self._quota = QuotaTracker()
         # With equal limits a report does not show which of the two windows it is about.
@@ -94,6 +95,8 @@ class RequestSchedule:
     def wait(self, now: float, nth: int = 0) -> float | None:
         """Seconds until the *nth* waiting request (0 is the next) may be sent; `None` if a response decides that."""
         wait = self.pause_remaining(now)
+        if (self.in_flight or nth) and wait == 0.0 and (self._is_pause_capped or self._quota.is_probe_due):
+            return None  # one probe: only its response shows whether the pause that was cut short is over
         if self._bucket is not None:
             wait = max(wait, self._bucket.wait_for(nth, now))
         for window in self._windows:
@@ -122,23 +125,36 @@ class RequestSchedule:
         self.in_flight -= 1
         self._quota.sent -= 1
 
+    def on_no_response(self, counted_by: float) -> None:
+        """No response will arrive, and the server counts the request by then, if it ever does."""
+        self._occupy(counted_by)
+        self._window_reset.on_response(None, counted_by)
+
     def on_response(self, quota: Quota | None, now: float) -> float | None:
-        """A response arrived, or none will; returns the seconds of a pause that the reported quota starts."""
-        self.in_flight -= 1
-        for window in self._windows:
-            window.answered.append(now)
+        """A response arrived; returns the seconds of a pause that the reported quota starts."""
+        self._occupy(now)
+        if now >= self.paused_until:
+            self._is_pause_capped = False
         counted = self._window_reset.on_response(quota, now)
         if counted is not None:
             self._windows[-1].keep(counted)
-        if quota is not None and self._quota.update(quota, now, self.in_flight):
-            return self._quota.pause_remaining(now)
-        return None
+        return self._quota.pause_remaining(now) if self._quota.update(quota, now, self.in_flight) else None
+
+    def _occupy(self, counted_by: float) -> None:
+        """Turn a permit into a slot of each window, for a request that the server counts no later than that."""
+        self.in_flight -= 1
+        for window in self._windows:
+            if window.counted and window.counted[-1] > counted_by:  # a request without a response, which may be late
+                insort(window.counted, counted_by)
+            else:
+                window.counted.append(counted_by)
 
     def on_rate_limited(self, seconds: float | None, now: float) -> float:
         """A 429 arrived; returns the seconds of the pause that it demands, which may be longer than the pause made."""
         # Without Retry-After a whole minute: Eve's limiter sends none, and each further request prolongs its block.
         demanded = max(seconds if seconds is not None else self._quota.reset_in(now) or 60.0, MIN_PAUSE)
         self.paused_until = max(self.paused_until, now + min(demanded, MAX_PAUSE))
+        self._is_pause_capped |= demanded > MAX_PAUSE
         if self._limit is not None:
             interval = 60.0 / max(1.0, self._limit.per_minute * UNDERRUN)
             self._bucket = TokenBucket(interval, burst=self._limit.per_second, start=self.paused_until)
@@ -147,43 +163,29 @@ class RequestSchedule:
 
     def forecast(self, requests: int, now: float) -> float:
         """Seconds until the last of so many requests may be sent, if each gets its response at once."""
-        start = self.pause_remaining(now)
-        return _forecast(
-            self._windows, requests, in_flight=self.in_flight, now=now, start=start, bucket=copy(self._bucket)
-        )
-
-
-def _forecast(
-    windows: Sequence[SlidingWindow],
-    requests: int,
-    *,
-    in_flight: int,
-    now: float,
-    start: float,
-    bucket: TokenBucket | None,
-) -> float:
-    if requests < 1:
-        return 0.0
-    slots = [_free_at(window, in_flight, now) for window in windows]
-    # Once all slots have been used, the times repeat with the least common multiple of the limits as their period. So
-    # three periods are enough to know the time of the millionth request.
-    cycle = lcm(*(window.limit for window in windows))
-    cycles, rest = divmod(requests - 1, cycle)
-    times = [start]
-    for _ in range(min(requests, rest + 1 + 2 * cycle)):
-        at = max(times[-1], bucket.wait_for(0, now) if bucket else 0.0, *(free[0] for free in slots))
-        for free, window in zip(slots, windows, strict=True):
-            free.popleft()
-            free.append(at + window.period)
+        rates = [(window.period / window.limit, window.limit) for window in self._windows]
+        bucket = copy(self._bucket)
         if bucket is not None:
-            bucket.on_sent(now + at)
-        times.append(at)
-    if cycles <= 2:
-        return times[-1]
-    return times[-1] + (cycles - 2) * (times[-1] - times[-1 - cycle])
+            rates.append((bucket.interval, 1))
+        # Once all slots have been used, the slowest limit decides, and the times repeat with its count as their period:
+        # whole periods are skipped, so that the millionth request costs no more than the first ones.
+        interval, cycle = max(rates, default=(0.0, 1))
+        skipped = max(0, requests - MAX_FORECAST_STEPS)
+        if cycle <= MAX_FORECAST_STEPS // 2:
+            skipped += -skipped % cycle
+        at = self.pause_remaining(now) if requests > 0 else 0.0
+        slots = [_free_at(window, self.in_flight, now) for window in self._windows]
+        for _ in range(requests - skipped):
+            at = max(at, bucket.wait_for(0, now) if bucket else 0.0, *(free[0] for free in slots))
+            for free, window in zip(slots, self._windows, strict=True):
+                free.popleft()
+                free.append(at + window.period)
+            if bucket is not None:
+                bucket.on_sent(now + at)
+        return at + skipped * interval
 
 
 def _free_at(window: SlidingWindow, in_flight: int, now: float) -> deque[float]:
     """In how many seconds each slot of a window is free, sorted; requests in flight get their response now."""
-    used = [max(0.0, answered + window.period - now) for answered in window.answered] + [window.period] * in_flight
-    return deque([0.0] * (window.limit - len(used)) + sorted(used)[-window.limit :])
+    used = [max(0.0, counted + window.period - now) for counted in window.counted] + [window.period] * in_flight
+    return deque([0.0] * min(window.limit - len(used), MAX_FORECAST_STEPS) + sorted(used)[-window.limit :])

@@ -1,4 +1,4 @@
-"""Task helpers: cancel a group of tasks, finish work that must not be interrupted, keep contents out of a task's repr.
+"""Task helpers: end calls and tasks, finish work that must not be interrupted, keep contents out of a task's repr.
 
 Invariant: a cancellation is never swallowed. It is raised at once, or, where work must be finished first, right after.
 """
@@ -6,9 +6,12 @@ Invariant: a cancellation is never swallowed. It is raised at once, or, where wo
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from types import TracebackType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from msgspec import Struct
+
+from amili_async.errors import ClientClosed
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=Struct)
@@ -22,13 +25,63 @@ class Cancellable(Protocol):
         """Cancel it and return its tasks that have not finished."""
 
 
-def is_being_cancelled() -> bool:
-    """Whether the running task itself is being cancelled, as opposed to a task or future that it awaits.
+def count_cancellations() -> int:
+    """How often the running task has been cancelled so far.
 
-    Both arrive as the same `CancelledError`; only `Task.cancelling()` distinguishes them.
+    A cancellation of the task and one of a task or future that it awaits arrive as the same `CancelledError`; only the
+    first raises this count. It is compared with the count before the wait: a task that once caught a cancellation, as
+    the end of a worker's job may do, keeps its count for good.
     """
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()
+
+
+class RunningCall:
+    """A call in its caller's task, registered so that closing the client ends it, whatever it awaits.
+
+    A context manager that works like `asyncio.timeout`: the task is cancelled, and that cancellation ends here. The
+    code after the block runs only then, and raises `closed()`.
+    """
+
+    def __init__(self, running: set[Cancellable], label: str = "") -> None:
+        self._running = running
+        self._label = label
+        self._task: asyncio.Task[Any] | None = None
+        self._cancellations = 0
+        self._is_cancelled = False
+        self.is_closed = False
+        """Whether the client was closed since the call began."""
+        self.was_sent = False
+        """Whether any of the request can have reached a server that did not answer it."""
+
+    def cancel(self) -> tuple[()]:
+        """End the call; its task, which is the caller's, goes on."""
+        self.is_closed = True
+        # A middleware of a borrowed session can close the client within the call: a task that runs cannot be woken.
+        if self._task is not None and self._task is not asyncio.current_task() and not self._is_cancelled:
+            self._is_cancelled = self._task.cancel()
+        return ()
+
+    def closed(self) -> ClientClosed:
+        """The error of a call that was ended."""
+        if not self._label:
+            return ClientClosed("the client was closed while this call waited")
+        what = "while the request was in flight" if self.was_sent else "before the request was sent"
+        text = f"{self._label}: the client was closed {what}"
+        return ClientClosed(text, request=self._label, was_sent=self.was_sent)
+
+    def __enter__(self) -> "RunningCall":
+        self._task, self._cancellations = asyncio.current_task(), count_cancellations()
+        self._running.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._running.discard(self)
+        if not self._is_cancelled or self._task is None:
+            return False
+        return self._task.uncancel() <= self._cancellations and kind is asyncio.CancelledError
 
 
 async def cancel_all(running: Iterable[Cancellable]) -> None:
@@ -85,7 +138,7 @@ def hide_contents(kind: type[S]) -> type[S]:
 
 @hide_contents
 class Redacted(Struct, Generic[T], frozen=True):
-    """A task's result that may hold records: asyncio puts the repr of a result into the repr of its task."""
+    """What no report may show: a task's repr has that of its result, and reports of errors those of all variables."""
 
     content: T
-    """The result itself."""
+    """The value itself."""

@@ -6,13 +6,15 @@ expires, while it still works; if that early refresh fails, it stays in use.
 """
 
 import asyncio
+import inspect
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from amili_async._wire.announcer import Announcer
+from amili_async._wire.checks import check_seconds
 from amili_async._wire.clock import Clock
-from amili_async._wire.tasks import cancel_all, hide_contents, is_being_cancelled
+from amili_async._wire.tasks import count_cancellations, hide_contents
 from amili_async.auth import Token, TokenSource
 from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError
 from amili_async.events import TokenRefreshed, TokenRefreshFailed
@@ -49,10 +51,8 @@ class TokenProvider:
         announce: Announcer,
         check_open: Callable[[], None] = lambda: None,
     ) -> None:
-        self._source = source
-        self._check_open = check_open
-        self._clock = clock
-        self._announce = announce
+        self._source, self._check_open = source, check_open
+        self._clock, self._announce = clock, announce
         self._cached: CachedToken | None = None
         self._refreshing: asyncio.Task[CachedToken] | None = None
         self._next_early_refresh = 0.0
@@ -95,10 +95,6 @@ class TokenProvider:
         refreshing.cancel()
         return (refreshing,)
 
-    async def aclose(self) -> None:
-        """Cancel a running refresh and wait until it has finished."""
-        await cancel_all((self,))
-
     def _remaining(self, token: CachedToken) -> float | None:
         return None if token.expires_at is None else token.expires_at - self._clock.now()
 
@@ -120,28 +116,30 @@ class TokenProvider:
         return self._refreshing
 
     async def _wait_for(self, refresh: asyncio.Task[CachedToken]) -> CachedToken:
+        cancellations = count_cancellations()
         try:
             # Unshielded, the cancellation of one caller would cancel the refresh for all of them.
             return await asyncio.shield(refresh)
         except asyncio.CancelledError:
-            if refresh.cancelled() and not is_being_cancelled():
+            if refresh.cancelled() and count_cancellations() == cancellations:
                 raise ClientClosed("the client was closed while this call waited for a token") from None
             raise
 
     async def _fetch(self) -> CachedToken:
-        fetched = self._source if isinstance(self._source, str) else await self._source()
+        fetched = self._source if isinstance(self._source, str) else self._source()
+        if inspect.isawaitable(fetched):
+            fetched = await fetched
         token = Token(value=fetched) if isinstance(fetched, str) else fetched
-        if not isinstance(token, Token) or not isinstance(token.value, str) or not token.value.strip():
+        if not isinstance(token, Token) or not _fits_header(token.value):
             raise AuthenticationError(
-                "the token source returned no token: it must return a str that is not blank, or a Token"
+                "the token source returned no token: it must return a Token or a str, of printable ASCII and not blank"
             )
-        if not token.value.isascii() or not token.value.isprintable():
-            # aiohttp would encode other characters as UTF-8 and let the server reject what it cannot read.
-            raise AuthenticationError(
-                "the token source returned a token that an HTTP header cannot hold: it must be printable ASCII"
-            )
-        if token.lifetime is not None and token.lifetime <= 0:
-            raise AuthenticationError("the token source returned an expired token: check this machine's clock")
+        if token.lifetime is not None:
+            try:
+                check_seconds(token.lifetime, "lifetime", is_positive=True, may_be_inf=True)
+            except ConfigurationError as error:
+                clock = "the token source returned an expired token, or a wrong lifetime: check this machine's clock"
+                raise AuthenticationError(f"{clock} ({error})") from None
         expires_at = None if token.lifetime is None else self._clock.now() + token.lifetime
         return CachedToken(token.value, token.lifetime, expires_at)
 
@@ -164,14 +162,27 @@ def _margin(token: CachedToken) -> float:
     return min(REFRESH_MARGIN, (token.lifetime or 0.0) * REFRESH_MARGIN_SHARE)
 
 
+def _fits_header(token: object) -> bool:
+    # aiohttp would encode other characters as UTF-8 and let the server reject what it cannot read.
+    return isinstance(token, str) and bool(token.strip()) and token.isascii() and token.isprintable()
+
+
 def check_source(source: object) -> str | TokenSource:
-    """Accept a fixed token or a callable; `ConfigurationError` for anything else."""
+    """Accept a fixed token, or a function that can return one; `ConfigurationError` for anything else."""
     if isinstance(source, str):
-        if not source.strip() or not source.isascii() or not source.isprintable():
+        if not _fits_header(source):
             raise ConfigurationError("auth: an access token must be printable ASCII and not blank")
         return source
-    if not callable(source):
+    is_generator = inspect.isasyncgenfunction(source) or inspect.isgeneratorfunction(source)
+    if not callable(source) or isinstance(source, type) or is_generator:
         raise ConfigurationError(
-            "auth must be an access token, ApiCodeCredentials, or an async function that returns a token"
+            "auth must be an access token, ApiCodeCredentials, or a function that returns a token: "
+            "neither a class nor a generator"
         )
+    try:
+        inspect.signature(source).bind()
+    except TypeError:
+        raise ConfigurationError("auth: the token source must need no arguments; it is called without any") from None
+    except ValueError:  # a callable written in C may have no signature
+        pass
     return source

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -45,17 +46,18 @@ _WORDS = (
 """Words of the library, as patterns, and those of the command line."""
 
 
-def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] = str) -> NoReturn:
+def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[BaseException], str] = lambda _: "") -> NoReturn:
     """Run a command, which returns its exit code (`None` is success), and exit with it.
 
     *advice* returns what to do after a failure, or an empty text.
     """
+    warnings.showwarning = _print_warning
     try:
         code = asyncio.run(_cancel_on_sigterm(command)) or SUCCESS
         sys.stdout.flush()
     except AmiliError as error:
         # A caller's mistake was found before anything was sent, so repeating the same command cannot help.
-        hint = "" if isinstance(error, ConfigurationError) else advice()
+        hint = "" if isinstance(error, ConfigurationError) else advice(error)
         print_error(str(error), hint)
         code = USAGE if isinstance(error, (ConfigurationError, ExportFailed)) else API_FAILED
     except BrokenPipeError:
@@ -65,11 +67,11 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[], str] =
         silence_stdout()
         print_error(f"the output cannot be written: {error.strerror or type(error).__name__}")
         code = USAGE
-    except KeyboardInterrupt:
-        print_error("interrupted", advice())
+    except KeyboardInterrupt as error:
+        print_error("interrupted", advice(error))
         code = INTERRUPTED
-    except asyncio.CancelledError:  # asyncio.run() has ended, so nothing is left to cancel: this was SIGTERM
-        print_error("terminated", advice())
+    except asyncio.CancelledError as error:  # asyncio.run() has ended, so nothing is left to cancel: this was SIGTERM
+        print_error("terminated", advice(error))
         code = TERMINATED
     raise typer.Exit(code)
 
@@ -80,6 +82,10 @@ def print_error(*parts: str) -> None:
     for pattern, words in _WORDS:
         line = re.sub(pattern, words, line)
     sys.stderr.write(f"amili: {line}\n")
+
+
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print_error(f"{message}")
 
 
 def silence_stdout() -> None:

@@ -21,7 +21,7 @@ LINE_INTERVAL = 10.0
 class Meter:
     """Computes the rate and the remaining time from rows and seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = lambda: time.monotonic()) -> None:
         self._clock, self._written = clock, clock()
         self._first: tuple[float, int] | None = None
         self._rows = 0

@@ -21,22 +21,19 @@ from amili_async.models.kinds import CATEGORICAL_FIELDS
 
 
 class Scalar(StrEnum):
-    """What a value without parts can be."""
+    """What a value without parts can be.
+
+    A text is JSON where the API sent something else, and a category is one of a few texts.
+    """
 
     TEXT = "text"
-    """Text, or JSON where the API sent something else."""
     CATEGORY = "category"
-    """One of a few texts."""
     MONEY = "money"
-    """A `Decimal`."""
     TIMESTAMP = "timestamp"
-    """An aware `datetime`."""
     BOOL = "bool"
-    """A `bool`."""
     INT = "int"
-    """An `int`."""
     FLOAT = "float"
-    """A `float`, which only a struct of the caller's can declare."""
+    """Only a struct of the caller's can declare it."""
 
 
 class ListOf(Struct, frozen=True):
@@ -63,15 +60,6 @@ class StructOf(Struct, frozen=True):
 ColumnKind: TypeAlias = Scalar | ListOf | MapOf | StructOf
 
 
-class Column(Struct, frozen=True, kw_only=True):
-    """One column of a table."""
-
-    name: str
-    """The API's name, dotted ones too."""
-    kind: ColumnKind
-    """What it holds."""
-
-
 _SCALARS: Mapping[Any, Scalar] = {
     str: Scalar.TEXT,
     Decimal: Scalar.MONEY,
@@ -93,14 +81,14 @@ def fields_of(record: type[Any]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def find_columns(fields: tuple[str, ...] | None, record: Any) -> tuple[Column, ...]:
-    """The columns of a table of *fields*, or of all that the record type has."""
+def find_columns(fields: tuple[str, ...] | None, record: Any) -> Mapping[str, ColumnKind]:
+    """The columns of a table of *fields*, or of all that the record type has: each name, and what it holds."""
     if fields is None:
         fields = () if record is None else fields_of(record)
     known = (record,) if record is not None and issubclass(record, Struct) else ()
     # The first type that has the name decides: a caller's own declaration outranks the documented one.
     sources = [_hints(source) for source in (*known, Payout, PayoutSpecification, CreditorPayment)]
-    return tuple(Column(name=name, kind=_find_kind(name, sources)) for name in fields)
+    return {name: _find_kind(name, sources) for name in fields}
 
 
 def _find_kind(name: str, sources: Sequence[Mapping[str, Any]]) -> ColumnKind:

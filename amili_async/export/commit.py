@@ -13,14 +13,15 @@ import msgspec
 from amili_async.errors import ExportFailed
 from amili_async.export.files import (
     ExportPaths,
-    finish_file,
+    create_file,
     raising_export_failed,
     remove,
     rename,
+    size_of,
     sync_directory,
 )
 from amili_async.export.formats import Format
-from amili_async.export.journal import EXPORT_AGAIN, RESUME_OR_OVERWRITE, FinishedExport, Journal, save
+from amili_async.export.journal import EXPORT_AGAIN, START_AGAIN, FinishedExport, Journal, save
 from amili_async.export.spool import Spool
 
 _UNREADABLE = (ValueError, IndexError, csv.Error, msgspec.MsgspecError)
@@ -41,18 +42,14 @@ def build_file(
     """
     with raising_export_failed(paths.given):
         try:
-            with paths.whole.open("wb") as file:
-                if base is None:
-                    rows = file_format.write(file, spool.frames)
-                else:
-                    rows = file_format.write(file, lambda: file_format.merge(base, spool.frames(), removed))
-                finish_file(file, paths.target)
+            with create_file(paths.whole, like=paths.target) as file:
+                merged = None if base is None else lambda: file_format.merge(base, spool.frames(), removed)
+                rows = file_format.write(file, merged or spool.frames)
                 size = file.tell()
             # Its name, too: the state that is saved next promises that the file is there.
             sync_directory(paths.whole)
             return rows, size
-        except BaseException as error:
-            remove(paths.whole)
+        except Exception as error:
             if base is None or not isinstance(error, _UNREADABLE):
                 raise
     raise _changed(paths)
@@ -68,27 +65,32 @@ def read_ids(paths: ExportPaths, file_format: Format) -> list[str]:
 def _changed(paths: ExportPaths) -> ExportFailed:
     """Raised outside the handler of the format's error, which may quote a row and would show in the traceback."""
     return ExportFailed(
-        f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}", path=paths.given
+        f"{paths.given} cannot be brought up to date: it was changed since its export; {EXPORT_AGAIN}",
+        path=paths.given,
+        can_resume=False,
     )
 
 
-def commit(journal: Journal, finished: FinishedExport) -> None:
-    """Rename the whole file to the target, and keep its manifest beside it.
+def commit(journal: Journal, finished: FinishedExport, *, is_partial: bool) -> None:
+    """Rename the whole file to the target, or to the name of a partial file, and keep its manifest beside it.
 
     Each step may have been done by an export that was killed afterwards.
     """
     paths = journal.paths
+    target = paths.partial if is_partial else paths.target
     with raising_export_failed(paths.given):
-        if paths.whole.exists():
+        if size_of(paths.whole) == finished.size:
             # Again: the target may have been created since the export began.
-            paths.check_free(may_replace=journal.state.overwrite or journal.state.since)
-            rename(paths.whole, paths.target)
-        elif not paths.target.exists() or paths.target.stat().st_size != finished.size:
+            paths.check_free(may_replace=is_partial or journal.state.overwrite or journal.state.since)
+            rename(paths.whole, target)
+        elif size_of(target) != finished.size:
             raise ExportFailed(
-                f"{paths.given} was changed before its export was finished: {RESUME_OR_OVERWRITE}", path=paths.given
+                f"{paths.given} was changed before its export was finished: {START_AGAIN}",
+                path=paths.given,
+                can_resume=False,
             )
         # After the rename: a manifest describes the file beside it, and until then that is the older one.
-        save(paths.manifest, finished)
+        save(target.with_name(f"{target.name}.manifest.json"), finished, like=target)
         journal.discard()
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from amili_async._wire.tasks import in_thread
 from amili_async.conditions import Where
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export.commit import build_file, commit_stream
 from amili_async.export.files import find_paths, raising_export_failed
-from amili_async.export.formats import Format, check_fields, encode_records, format_for, suffix_of
+from amili_async.export.formats import check_fields, encode_records, format_for, suffix_of
 from amili_async.export.job import ExportResult, Progress, export_resource
 from amili_async.export.journal import ExportSpec
+from amili_async.export.seen_ids import SeenIds
 from amili_async.export.spool import KEY_SIZE, Spool
 from amili_async.export.start import ExportRequest, open_stream_spool
 from amili_async.resources import Resource
@@ -50,14 +51,15 @@ async def export(
     there is no file yet, it is made. Deleted rows are left out only with *sweep*, which requests a hundred ids at a
     time.
 
-    A **stream**, or any async iterable of structs or dicts, is written in its own order, whole or not at all.
+    A **stream**, or any async iterable of structs or dicts, is written in its own order, whole or not at all. It is no
+    complete extract: rows that were inserted or deleted during the export can be missing, which cannot always be
+    noticed. A stream in which a record appears twice makes no file.
 
-    Before the first request, `ConfigurationError` is raised if the call is wrong: the file exists or is unfinished, its
-    suffix names no format, or the options differ from those of the unfinished export; at the end, if the file was
-    created since. `ExportFailed` is raised, also before the first request, if the file cannot be written (no such
-    directory, no permission, a full disk, another export to it), or if a record does not fit the format.
-    `ExtractionInterrupted` is raised if the API failed. What was written of a resource stays and can be resumed.
-    `UnreadableResponse` is raised if the API sent fewer rows than it counted; nothing stays.
+    Raises `ConfigurationError` if the call is wrong: the file exists or is unfinished, its suffix names no format, or
+    the options differ from those of the unfinished export; `ExportFailed` if the file cannot be written (no such
+    directory, no permission, a full disk, another export to it) or a record does not fit the format. Both are raised
+    before the first request where they can be. Raises `ExtractionInterrupted` if the API failed: what was written of a
+    resource stays and can be resumed. Raises `UnreadableResponse` if the API sent fewer rows than it counted.
     """
     path = Path(path)
     format_for(path, fields)  # rejects another suffix, or an impossible name, before anything else
@@ -79,7 +81,7 @@ async def export(
 
 
 async def _export_stream(
-    records: Stream[Any] | AsyncIterable[Any],
+    records: AsyncIterable[Any],
     path: Path,
     fields: Sequence[str] | None,
     *,
@@ -87,31 +89,51 @@ async def _export_stream(
     on_progress: Progress | None,
 ) -> ExportResult:
     paths = find_paths(path)
-    file_format: Format | None = None
+    # The columns do not depend on the rows: a stream has its record type, any other iterable that of its first record.
+    file_format = format_for(path, fields, records.record) if isinstance(records, Stream) else None
+    seen = SeenIds()
     with ExitStack() as opened:
+        opened.callback(seen.close)
         spool = await in_thread(open_stream_spool, paths, opened, overwrite=overwrite)
         async with aclosing(_batches(records)) as batches:
             async for batch in batches:
-                # The columns of a table are those of the first record's type, which is unknown before it arrives.
                 file_format = file_format or format_for(path, fields, type(batch[0]))
                 # A spool is read in the order of its keys: the row's number keeps the order of the stream.
                 key = spool.rows.to_bytes(KEY_SIZE, "big")
-                spool.append(key, len(batch), encode_records(file_format, batch, path=path))
+                spool.append(key, encode_records(file_format, batch, path=path))
+                if isinstance(records, Stream):
+                    seen.add(batch)
                 if spool.is_full:
-                    await in_thread(_flush, spool, path)
+                    await in_thread(_write_waiting, spool, seen, path)
                 if on_progress is not None:
                     on_progress(spool.rows, getattr(records, "total", None), None)
+        await in_thread(_check_distinct, seen, path)
         await in_thread(build_file, paths, spool, file_format or format_for(path, fields))
         await in_thread(commit_stream, paths, spool, overwrite=overwrite)
-    return ExportResult(path=path, rows=spool.rows, drifted=bool(getattr(records, "drifted", False)))
+    drifted = bool(getattr(records, "drifted", False))
+    return ExportResult(path=path, rows=spool.rows, drifted=drifted, rounded=spool.rounded)
 
 
-def _flush(spool: Spool, path: Path) -> None:
+def _write_waiting(spool: Spool, seen: SeenIds, path: Path) -> None:
     with raising_export_failed(path):
         spool.flush()
+        seen.spill()
 
 
-async def _batches(records: Stream[Any] | AsyncIterable[Any]) -> AsyncGenerator[Sequence[Any], None]:
+def _check_distinct(seen: SeenIds, path: Path) -> None:
+    with raising_export_failed(path):
+        duplicate = seen.find_duplicate()
+    if duplicate is not None:
+        raise ExportFailed(
+            f"{path} was not written: record {duplicate} appears twice, because rows were inserted or deleted during "
+            "the export; export the resource, without a sort, to get each record once",
+            path=path,
+            record_id=duplicate,
+            can_resume=False,
+        )
+
+
+async def _batches(records: AsyncIterable[Any]) -> AsyncGenerator[Sequence[Any], None]:
     if isinstance(records, Stream):
         async with aclosing(records.pages()) as pages:
             async for page in pages:

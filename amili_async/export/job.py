@@ -13,11 +13,11 @@ from msgspec import Raw, Struct
 
 from amili_async._wire.tasks import finish_uncancelled, in_thread
 from amili_async.conditions import Where
-from amili_async.errors import UnreadableResponse
+from amili_async.errors import ConfigurationError, ExportFailed, UnreadableResponse
 from amili_async.export.commit import build_file, commit, read_ids
-from amili_async.export.files import raising_export_failed
+from amili_async.export.files import ExportPaths, raising_export_failed
 from amili_async.export.formats import Format, encode_records, format_for
-from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, FinishedExport, Journal
+from amili_async.export.journal import NO_CHECKPOINT, SAVE_EVERY, START_AGAIN, FinishedExport, Journal
 from amili_async.export.start import ExportRequest, open_journal
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Verdict
 from amili_async.resources import Resource
@@ -35,13 +35,20 @@ class ExportResult(Struct, frozen=True, kw_only=True):
     rows: int
     """How many records are in it."""
     drifted: bool
-    """Whether rows were inserted or deleted during the export. The file of a stream may then lack some rows or hold
-    duplicates. The file of a resource holds each row that was present throughout exactly once; the verdict of its
-    manifest is then not `complete`."""
+    """Whether rows were seen to be inserted or deleted during the export. The file of a stream may lack some rows even
+    if none was seen. The file of a resource holds each row that was present throughout exactly once; the verdict of
+    its manifest is then not `complete`."""
+    rounded: int = 0
+    """How many amounts were rounded, half to even, because the format holds fewer decimals: Parquet holds six."""
     manifest: Manifest | None = None
     """The extraction's manifest: of the changes alone, if a file was brought up to date. `None` for a stream."""
     changed: int | None = None
     """How many rows were new or had changed, if a file was brought up to date."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the file is known to hold every record up to the bound of its extraction; never for a stream."""
+        return self.manifest is not None and self.manifest.verdict is Verdict.COMPLETE
 
 
 async def export_resource(
@@ -55,22 +62,20 @@ async def export_resource(
             file_format = _choose_format(resource, journal)
             extraction = _start_extraction(resource, journal, base, where)
             await _fill_spool(journal, extraction, file_format, on_progress)
-            if extraction.manifest.verdict is Verdict.PARTIAL:
-                journal.discard()  # resuming would not help: only another extraction can find the missing rows
-                raise _incomplete(request, extraction.manifest)
             removed: frozenset[str] = frozenset()
-            if request.sweep and base is not None:
+            if request.sweep and base is not None and extraction.manifest.verdict is not Verdict.PARTIAL:
                 removed = await resource.sweep(await in_thread(read_ids, journal.paths, file_format), where)
             finished = await in_thread(_finish, journal, file_format, extraction, removed)
         return await in_thread(_commit, journal, finished)
 
 
 def _choose_format(resource: Resource[Any], journal: Journal) -> Format:
-    target = journal.paths.target
-    file_format = format_for(target, journal.state.spec.fields, resource.record)
-    if journal.state.since:
-        with raising_export_failed(journal.paths.given):
-            file_format.check(target)
+    paths = journal.paths
+    file_format = format_for(paths.target, journal.state.spec.fields, resource.record)
+    with raising_export_failed(paths.given):
+        reason = file_format.find_mismatch(paths.target) if journal.state.since else None
+    if reason is not None:
+        raise ConfigurationError(f"{paths.given} cannot be brought up to date: {reason}")
     return file_format
 
 
@@ -137,11 +142,11 @@ async def _save_if_ahead(journal: Journal, extraction: Extraction[Any]) -> None:
         await in_thread(journal.save, checkpoint)
 
 
-def _incomplete(request: ExportRequest, manifest: Manifest) -> UnreadableResponse:
+def _incomplete(paths: ExportPaths, manifest: Manifest) -> UnreadableResponse:
     counts = [f"{count:,}" for count in (manifest.count_before, manifest.count_after) if count is not None]
     return UnreadableResponse(
-        f"{request.paths.given} was not written: the API sent {manifest.distinct:,} rows of {manifest.resource} but "
-        f"counted {' and then '.join(counts)}; export again",
+        f"{paths.given} was not written: the API sent {manifest.distinct:,} rows of {manifest.resource} but counted "
+        f"{' and then '.join(counts)}; what it sent is in {paths.partial}; export again",
         request=f"GET /{manifest.resource}",
     )
 
@@ -150,20 +155,29 @@ def _finish(
     journal: Journal, file_format: Format, extraction: Extraction[Any], removed: frozenset[str]
 ) -> FinishedExport:
     state, paths = journal.state, journal.paths
+    # Compared before the file is made: nothing else notices that a file system has lost a part of the spool.
+    if journal.spool.rows != extraction.manifest.rows:
+        message = f"{paths.spool} lacks rows of the export: {START_AGAIN}"
+        raise ExportFailed(message, path=paths.given, can_resume=False)
     base = paths.target if state.since else None
     rows, size = build_file(paths, journal.spool, file_format, base=base, removed=removed)
     manifest = Raw(extraction.manifest.to_json().encode())
-    finished = FinishedExport(spec=state.spec, rows=rows, size=size, manifest=manifest)
+    rounded = journal.spool.rounded
+    finished = FinishedExport(spec=state.spec, rows=rows, size=size, rounded=rounded, manifest=manifest)
     journal.finish(finished, changed=journal.spool.rows if state.since else None)
     return finished
 
 
 def _commit(journal: Journal, finished: FinishedExport) -> ExportResult:
-    commit(journal, finished)
     manifest = Manifest.from_json(bytes(finished.manifest))
+    is_partial = manifest.verdict is Verdict.PARTIAL
+    commit(journal, finished, is_partial=is_partial)
+    if is_partial:  # resuming would not help: only another extraction can find the missing rows
+        raise _incomplete(journal.paths, manifest)
     return ExportResult(
         path=journal.paths.given,
         rows=finished.rows,
+        rounded=finished.rounded,
         drifted=manifest.verdict is not Verdict.COMPLETE,
         manifest=manifest,
         changed=journal.state.changed,

@@ -5,20 +5,21 @@ checkpoint does not cover. The journal notes what is covered before the next bat
 covers a batch only when the next one is requested.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.files import ExportPaths, raising_export_failed, remove, replace_file
-from amili_async.export.spool import Spool
-from amili_async.extraction import Checkpoint
+from amili_async.export.files import ExportPaths, open_beside, raising_export_failed, remove, replace_file
+from amili_async.export.spool import Frame, Spool
+from amili_async.extraction import Checkpoint, Extraction
 from amili_async.models.json import decode_versioned
 
 STATE_VERSION = 1
@@ -26,8 +27,8 @@ STATE_VERSION = 1
 SAVE_EVERY = 0.25
 """Seconds between two saves, at least: a killed export repeats what it wrote since the last one."""
 
-_START_AGAIN = "start again with overwrite (--force)"
-RESUME_OR_OVERWRITE = f"continue it with resume (--resume), or {_START_AGAIN}"
+START_AGAIN = "start again with overwrite (--force)"
+RESUME_OR_OVERWRITE = f"continue it with resume (--resume), or {START_AGAIN}"
 EXPORT_AGAIN = "export it again with overwrite (--force) instead of since"
 NO_CHECKPOINT = Raw(b"null")
 
@@ -54,6 +55,8 @@ class FinishedExport(Struct, frozen=True, kw_only=True):
     """How many records are in the file."""
     size: int
     """Bytes of the file, by which a later change is detected."""
+    rounded: int
+    """How many amounts were rounded because the format holds fewer decimals: of the changes alone, as the manifest."""
     manifest: Raw
     """The extraction's manifest: of the changes alone, if the file was brought up to date."""
 
@@ -84,44 +87,34 @@ class ExportState(Struct, frozen=True, kw_only=True):
 T = TypeVar("T", ExportState, FinishedExport)
 
 
-def save(path: Path, document: ExportState | FinishedExport) -> None:
-    """Replace the file: at any moment it holds the old document or this one."""
+def save(path: Path, document: ExportState | FinishedExport, *, like: Path | None = None) -> None:
+    """Replace the file: at any moment it holds the old document or this one. For *like*, see `create_file`."""
     content = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
     # A fixed name, so that the next save replaces what a killed one left. The lock of the spool excludes other exports.
-    replace_file(path, content, fresh=path.with_name(f"{path.name}.new"))
+    replace_file(path, content, fresh=path.with_name(f"{path.name}.new"), like=like)
 
 
 def load(path: Path, type_: type[T]) -> T | None:
     """The document that was saved; `None` if there is no file, `ConfigurationError` if it holds something else."""
     try:
-        content = path.read_bytes()
+        with open_beside(path, os.O_RDONLY) as file:
+            content = file.read()
     except FileNotFoundError:
         return None
     what = "the state of an unfinished export" if type_ is ExportState else "the manifest of an export"
-    return decode_versioned(content, type_, version=STATE_VERSION, name=f"{path}", what=what, remedy=_START_AGAIN)
+    return decode_versioned(content, type_, version=STATE_VERSION, name=f"{path}", what=what, remedy=START_AGAIN)
 
 
 def check_spec(spec: ExportSpec, before: ExportSpec, *, what: Path) -> None:
     """`ConfigurationError` that names the difference, if the requested export is not the one of the file *what*."""
     for name in spec.__struct_fields__:
-        if getattr(spec, name) != getattr(before, name):
+        values = (getattr(before, name), getattr(spec, name))
+        if values[0] != values[1]:
+            old, new = ("all" if value is None else value if name != "fields" else ",".join(value) for value in values)
             raise ConfigurationError(
-                f"{what} belongs to an export with {name}={_show(getattr(before, name))}, not "
-                f"{name}={_show(getattr(spec, name))}: request the same {name}, or {_START_AGAIN}"
+                f"{what} belongs to an export with {name}={old}, not {name}={new}: request the same {name}, or "
+                f"{START_AGAIN}"
             )
-
-
-def _show(value: str | tuple[str, ...] | None) -> str:
-    return "all" if value is None else value if isinstance(value, str) else ",".join(value)
-
-
-class Resumable(Protocol):
-    """What the journal reads of an extraction."""
-
-    @property
-    def checkpoint(self) -> Checkpoint: ...
-    @property
-    def rows(self) -> int: ...
 
 
 class Journal:
@@ -135,7 +128,7 @@ class Journal:
         self._covered_rows = 0
         self._save_at = 0.0
 
-    def cover(self, extraction: Resumable) -> Checkpoint | None:
+    def cover(self, extraction: Extraction[Any]) -> Checkpoint | None:
         """Note that the extraction's checkpoint covers all that was appended; returns it if it is time to save."""
         self._covered_length, self._covered_rows = self.spool.length, extraction.rows
         return extraction.checkpoint if time.monotonic() >= self._save_at else None
@@ -145,9 +138,10 @@ class Journal:
         """Whether more is covered than the saved state covers."""
         return self._covered_length > self.state.spool_length
 
-    def append(self, records: Sequence[Any], payload: bytes) -> None:
-        """Add a batch and its payload, which waits in memory until it is written."""
-        self.spool.append(_key_of(records[0]), len(records), payload)
+    def append(self, records: Sequence[Any], frame: Frame) -> None:
+        """Add the frame of a batch, which waits in memory until it is written."""
+        first = records[0]
+        self.spool.append(bytes.fromhex(first["_id"] if isinstance(first, dict) else first.id), frame)
 
     def flush(self) -> None:
         """Write what waits in memory."""
@@ -168,7 +162,7 @@ class Journal:
         with raising_export_failed(self.paths.given):
             self._write(replace(self.state, finished=finished, changed=changed))
 
-    def suspend(self, extraction: Resumable) -> None:
+    def suspend(self, extraction: Extraction[Any]) -> None:
         """Keep what is covered of an export that failed, or remove all if nothing is; never raises."""
         # The error that ended the export is raised, not one of these.
         with suppress(Exception):
@@ -182,9 +176,9 @@ class Journal:
                 self.discard()
 
     def discard(self) -> None:
-        """Remove state and spool."""
+        """Remove all that only an unfinished export needs."""
         # In this order: a spool without a state is cleared and begun, but a state without its spool lacks rows.
-        remove(self.paths.state)
+        remove(self.paths.state, self.paths.whole)
         self.spool.remove()
 
     def _write(self, state: ExportState) -> None:
@@ -201,7 +195,3 @@ def release(spool: Spool, paths: ExportPaths) -> None:
             remove(paths.whole)
             spool.remove()
     spool.close()
-
-
-def _key_of(record: Any) -> bytes:
-    return bytes.fromhex(record["_id"] if isinstance(record, dict) else record.id)

@@ -16,6 +16,8 @@ from msgspec.structs import astuple
 from amili_async.models import parse_date
 from amili_async.models.kinds import KINDS
 
+# JSON allows them within a string, but readers such as Python's str.splitlines and JavaScript take them for line ends.
+_LINE_SEPARATORS = [(mark.encode(), f"\\u{ord(mark):04x}".encode()) for mark in "\x85\u2028\u2029"]
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -44,7 +46,10 @@ def _parse_date(value: Any) -> Any:
 
 def encode_lines(values: Iterable[Any]) -> bytes:
     """JSON, a line for each value: a `Decimal` is a number with all its digits, a `datetime` ISO 8601."""
-    return _encoder.encode_lines(values)
+    lines = _encoder.encode_lines(values)
+    for separator, escape in _LINE_SEPARATORS:
+        lines = lines.replace(separator, escape)
+    return lines
 
 
 def pick(document: Mapping[str, Any], name: str) -> Any:
@@ -53,12 +58,6 @@ def pick(document: Mapping[str, Any], name: str) -> Any:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
-
-
-def id_of(record: Any) -> str | None:
-    """The record's `_id`, for an error that names the record."""
-    found = pick(as_document(record), "_id")
-    return found if isinstance(found, str) else None
 
 
 def to_columns(records: Sequence[Any], names: Sequence[str]) -> list[Sequence[Any]]:

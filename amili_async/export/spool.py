@@ -7,6 +7,7 @@ at a time has a spool open, and holds its lock.
 
 import errno
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import BinaryIO, TypeAlias
 from msgspec import Struct
 
 from amili_async.errors import ConfigurationError
+from amili_async.export.files import UNSUPPORTED, open_beside, set_mode, sync
 
 MAGIC = b"rows of an amili export, unfinished; version 1\n"
 KEY_SIZE = 12
 """Bytes of a key: as many as an ObjectId has."""
 MAX_BUFFERED = 2**20
 """Bytes that wait in memory before they are written: a write for each page would cost as much as the page."""
-_HEADER = Layout(f">{KEY_SIZE}sII")
+_HEADER = Layout(f">{KEY_SIZE}sIII")
 
 
 class Frame(Struct, frozen=True):
@@ -32,6 +34,8 @@ class Frame(Struct, frozen=True):
     """How many."""
     payload: bytes
     """The bytes."""
+    rounded: int = 0
+    """How many of its amounts were rounded."""
 
 
 Frames: TypeAlias = Callable[[], Iterator[Frame]]
@@ -51,40 +55,47 @@ class Spool:
         """Bytes, up to the end of the last whole frame."""
         self.rows = 0
         """In all frames."""
+        self.rounded = 0
+        """How many of their amounts were rounded."""
 
     def clear(self) -> None:
         """Remove all frames, and begin the file."""
         self._index.clear()
-        self.rows = 0
+        self.rows = self.rounded = 0
         self.cut(0)
         self._buffer.append(MAGIC)
         self.length = len(MAGIC)
         self.flush()
 
-    def reopen(self, length: int) -> None:
-        """Keep the frames in the first *length* bytes; `ConfigurationError` if the file does not have them."""
-        size = self._file.seek(0, os.SEEK_END)
+    def reopen(self, length: int, *, rows: int) -> None:
+        """Keep the frames in the first *length* bytes; `ConfigurationError` if these do not hold that many rows."""
+        end = self._file.seek(0, os.SEEK_END)
         self._file.seek(0)
-        position, self.rows = len(MAGIC), 0
+        position, self.rows, self.rounded = len(MAGIC), 0, 0
         self._index.clear()
-        if size < length or self._file.read(len(MAGIC)) != MAGIC:
+        is_ours = end >= length and self._file.read(len(MAGIC)) == MAGIC
+        self._written = self.length = end
+        while is_ours and position + _HEADER.size <= length:
+            key, frame_rows, rounded, size = self._read_header(position)
+            self._index.append((key, position))
+            self.rows += frame_rows
+            self.rounded += rounded
+            position += _HEADER.size + size
+        # Compared, because an older spool or state may have been restored, or two exports have written without a lock.
+        if (position, self.rows) != (length, rows) or not is_ours:
             raise ConfigurationError(
                 f"{self._path} lacks rows that its state covers: start again with overwrite (--force)"
             )
-        self._written = self.length = size
-        while position < length:
-            key, rows, payload = self._read_header(position)
-            self._index.append((key, position))
-            self.rows += rows
-            position += _HEADER.size + payload
         self.cut(length)
 
-    def append(self, key: bytes, rows: int, payload: bytes) -> None:
+    def append(self, key: bytes, frame: Frame) -> None:
         """Add a frame, which waits in memory for the next `flush`."""
-        self._buffer += (_HEADER.pack(key, rows, len(payload)), payload)
+        size = len(frame.payload)
+        self._buffer += (_HEADER.pack(key, frame.rows, frame.rounded, size), frame.payload)
         self._index.append((key, self.length))
-        self.rows += rows
-        self.length += _HEADER.size + len(payload)
+        self.rows += frame.rows
+        self.rounded += frame.rounded
+        self.length += _HEADER.size + size
 
     @property
     def is_open(self) -> bool:
@@ -110,22 +121,26 @@ class Spool:
         """Remove the frames past *length*."""
         self.flush()
         while self._index and self._index[-1][1] >= length:
-            self.rows -= self._read_header(self._index.pop()[1])[1]
+            _, rows, rounded, _ = self._read_header(self._index.pop()[1])
+            self.rows, self.rounded = self.rows - rows, self.rounded - rounded
         self._file.truncate(length)
         self._written = self.length = length
 
     def sync(self) -> None:
         """Bring all frames onto the disk."""
         self.flush()
-        os.fsync(self._file.fileno())
+        sync(self._file)
 
     def frames(self) -> Iterator[Frame]:
         """All frames, ascending by key."""
         self.flush()
         # Only the index is sorted: the ranges of an extraction never overlap, so that whole frames are in order.
-        for _, position in sorted(self._index):
-            _, rows, size = self._read_header(position)
-            yield Frame(rows, self._file.read(size))
+        for key, position in sorted(self._index):
+            found, rows, rounded, size = self._read_header(position)
+            payload = self._file.read(size) if found == key else b""
+            if found != key or len(payload) != size:
+                raise self._damaged()
+            yield Frame(rows, payload, rounded)
 
     def remove(self) -> None:
         """Remove the file if it is still ours, and close it."""
@@ -140,10 +155,16 @@ class Spool:
         """Close the file, which releases the lock."""
         self._file.close()
 
-    def _read_header(self, position: int) -> tuple[bytes, int, int]:
+    def _read_header(self, position: int) -> tuple[bytes, int, int, int]:
         self._file.seek(position)
-        key, rows, size = _HEADER.unpack(self._file.read(_HEADER.size))
-        return key, rows, size
+        header = self._file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise self._damaged()
+        key, rows, rounded, size = _HEADER.unpack(header)
+        return key, rows, rounded, size
+
+    def _damaged(self) -> OSError:
+        return OSError(errno.EIO, f"{self._path} was changed by another program: start again with overwrite (--force)")
 
 
 def open_spool(path: Path) -> Spool:
@@ -152,9 +173,8 @@ def open_spool(path: Path) -> Spool:
     `OSError` if it cannot be opened, also because another export has it open or the file is no spool.
     """
     while True:
-        # O_BINARY exists on Windows only, where a line end would otherwise become two bytes. The mode is the owner's
-        # alone: the rows are personal data, whatever the umask. Unbuffered, so that each write reaches the system.
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b", 0)
+        # The owner's alone, because the rows are personal data; unbuffered, so that each write reaches the system.
+        file = open_beside(path, os.O_RDWR | os.O_CREAT)
         try:
             _lock(file, path)
             # The owner of the lock may have removed the file after our open and before our lock: we would then write
@@ -165,6 +185,7 @@ def open_spool(path: Path) -> Spool:
             start = file.read(len(MAGIC))
             if not MAGIC.startswith(start):
                 raise FileExistsError(errno.EEXIST, f"{path} exists and is not the spool of an export: move it away")
+            set_mode(file, 0o600)  # also of a spool that was restored from a backup
         except BaseException:
             file.close()
             raise
@@ -183,6 +204,15 @@ def _lock(file: BinaryIO, path: Path) -> None:
         raise BlockingIOError(
             errno.EWOULDBLOCK, f"{path} is being written by another export: wait until that has finished"
         ) from None
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | {errno.ENOLCK}:
+            raise
+        # The lock only prevents a second export to the file: without it one export is as safe as before.
+        warnings.warn(
+            f"{path} cannot be locked, since its file system has no locks: run one export to it at a time",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _is_current(path: Path, file: BinaryIO) -> bool:

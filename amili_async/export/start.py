@@ -22,6 +22,7 @@ from amili_async.export.journal import (
     release,
 )
 from amili_async.export.spool import Spool, open_spool
+from amili_async.extraction import Checkpoint
 
 
 class ExportRequest(Struct, frozen=True, kw_only=True):
@@ -93,31 +94,31 @@ def _begin(request: ExportRequest, spool: Spool) -> tuple[Journal, FinishedExpor
 
 def _resume(request: ExportRequest, spool: Spool, before: ExportState) -> tuple[Journal, FinishedExport | None]:
     state = replace(before, overwrite=before.overwrite or request.overwrite)
-    _check_sweep(request, state)
+    words = ("leaves out deleted rows", "keeps deleted rows")
+    _check_option(request, "sweep", words, before=state.sweep, requested=request.sweep)
     if state.finished is not None:
         # Only the rename is left, and may be done: the target is then no base to compare with, and the spool is not
         # needed.
         check_spec(_complete_spec(request, state.spec), state.spec, what=request.paths.state)
         return Journal(request.paths, spool, state), None
     base = _find_base(request)
-    _check_since(request, state, base)
+    # Compared with the base rather than with the option: without a file, `since` makes the whole file.
+    words = ("brings the file up to date", "writes all rows")
+    _check_option(request, "since", words, before=state.since, requested=base is not None)
     check_spec(_complete_spec(request, state.spec), state.spec, what=request.paths.state)
     request.paths.check_free(may_replace=state.overwrite or state.since)
-    spool.reopen(state.spool_length)
+    spool.reopen(state.spool_length, rows=Checkpoint.from_json(bytes(state.checkpoint)).rows)
     return Journal(request.paths, spool, state), base
 
 
-def _check_sweep(request: ExportRequest, state: ExportState) -> None:
-    if state.sweep != request.sweep:
-        wanted = "leaves out deleted rows: resume it with" if state.sweep else "keeps deleted rows: resume it without"
-        raise ConfigurationError(f"the unfinished export of {request.paths.given} {wanted} sweep (--sweep)")
-
-
-def _check_since(request: ExportRequest, state: ExportState, base: FinishedExport | None) -> None:
-    # Compared with the base rather than with the option: without a file, `since` makes the whole file.
-    if state.since != (base is not None):
-        wanted = "brings the file up to date: resume it with" if state.since else "writes all rows: resume it without"
-        raise ConfigurationError(f"the unfinished export of {request.paths.given} {wanted} since (--since)")
+def _check_option(
+    request: ExportRequest, option: str, words: tuple[str, str], *, before: bool, requested: bool
+) -> None:
+    if before != requested:
+        what, how = (words[0], "with") if before else (words[1], "without")
+        raise ConfigurationError(
+            f"the unfinished export of {request.paths.given} {what}: resume it {how} {option} (--{option})"
+        )
 
 
 def _complete_spec(request: ExportRequest, before: ExportSpec) -> ExportSpec:

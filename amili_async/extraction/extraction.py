@@ -5,10 +5,9 @@ requested. The bound is frozen before the first record is delivered.
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
 from math import ceil
-from types import TracebackType
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -41,16 +40,13 @@ class _CurrentBatch(Struct, Generic[T]):
     count: int = 0
     """How many of *items* the consumer has taken."""
 
-    def __repr__(self) -> str:
-        return f"{self.count} of {self.batch!r}"
-
     @property
     def rows(self) -> int:
         """How many rows of the batch were taken, including those left out before the last of them."""
         return 0 if self.count == 0 else self.places[self.count - 1] + 1
 
 
-class Extraction(Generic[T]):
+class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
     """Every record that matches, exactly once, in no particular order. Nothing is sent until it is iterated.
 
     It reads several ranges of `_id` at once, up to a bound that is frozen at the start: ten seconds before the time of
@@ -76,7 +72,7 @@ class Extraction(Generic[T]):
         self._recent = set(start.version_hashes)
 
     def __repr__(self) -> str:
-        return f"Extraction({self._source.path}, rows={self.rows}, total={self.total})"
+        return f"Extraction({self._source.listing.path}, rows={self.rows}, total={self.total})"
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -88,13 +84,7 @@ class Extraction(Generic[T]):
             current.batch.mark_consumed(current.rows)
             base = self._add(base, current, current.rows)
         ranges, gaps = scan.outstanding()
-        return replace(
-            base,
-            recent_versions="".join(self._recent),
-            ranges=ranges,
-            gaps=gaps,
-            **asdict(scan.stats),
-        )
+        return replace(base, recent_versions="".join(self._recent), ranges=ranges, gaps=gaps, **asdict(scan.stats))
 
     @property
     def manifest(self) -> Manifest:
@@ -117,7 +107,7 @@ class Extraction(Generic[T]):
         left = None if self._scan is None else self._scan.rows_left
         if left is None:
             return None
-        context = self._source.context
+        context = self._source.listing.context
         return context.forecast(ceil(left / context.page_size) + 1)
 
     async def __aiter__(self) -> AsyncGenerator[T, None]:
@@ -142,15 +132,10 @@ class Extraction(Generic[T]):
         scan = self._scan
         if scan is not None:
             self._base, self._current, self._scan = self.checkpoint, None, None
-            self._source.context.running.discard(scan)
+            self._source.listing.context.running.discard(scan)
             await scan.aclose()
 
-    async def __aenter__(self) -> "Extraction[T]":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def _run(self) -> AsyncGenerator[_CurrentBatch[T], None]:
@@ -160,7 +145,7 @@ class Extraction(Generic[T]):
         if self._scan is not None:
             raise ConfigurationError("the extraction is already being iterated: make another one with extract()")
         self._scan, self._base = scan, replace(self._base, bound=bound)
-        self._source.context.running.add(scan)
+        self._source.listing.context.running.add(scan)
         try:
             while (batch := await self._next_batch(scan)) is not None:
                 current = self._current = self._open_batch(batch)
@@ -181,7 +166,7 @@ class Extraction(Generic[T]):
             return self._make_scan(base.bound, base.ranges, base.gaps), base.bound
         page, bound = await self._source.fetch_first_page()
         scan = self._make_scan(bound, ((LOWEST_ID, last_id(bound)),))
-        scan.begin_with(page, self._source.fetch_again, filters_ids=base.since is not None)
+        scan.begin_with(page, self._source.fetch_first_page, filters_ids=base.since is not None)
         if base.since is not None and bound < base.since:
             # The server's clock was set back: what the earlier extraction delivered can lie past the new bound.
             self._recent |= self._source.delivered_versions
@@ -198,7 +183,7 @@ class Extraction(Generic[T]):
             gaps,
             end=last_id(bound),
             concurrency=self._source.concurrency,
-            page_size=self._source.context.page_size,
+            page_size=self._source.listing.context.page_size,
             max_spans=self._source.max_spans,
             stats=stats,
         )
@@ -210,15 +195,19 @@ class Extraction(Generic[T]):
             raise  # resuming would not help: the server cannot be extracted from
         except AmiliError as error:
             raise ExtractionInterrupted(
-                f"the extraction of {self._source.path} was interrupted after {self.rows} records: {error}",
+                f"the extraction of {self._source.listing.path} was interrupted after {self.rows} records: {error}",
                 checkpoint=self.checkpoint,
             ) from error
 
     def _open_batch(self, batch: Batch[T]) -> _CurrentBatch[T]:
         page, delivered = batch.page, self._source.delivered_versions
         self._pages += 1
-        if announce := self._source.context.announce:
-            announce(PageReceived(path=self._source.path, number=self._pages, items=len(page.items), total=self.total))
+        if announce := self._source.listing.context.announce:
+            announce(
+                PageReceived(
+                    path=self._source.listing.path, number=self._pages, items=len(page.items), total=self.total
+                )
+            )
         if not delivered:
             return _CurrentBatch(batch=batch, items=page.items, places=range(len(page.items)))
         places = [place for place, key in enumerate(page.keys) if version_hash(key) not in delivered]

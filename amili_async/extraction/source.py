@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan_page import ScanPage
-from amili_async._wire.context import ClientContext, check_count
+from amili_async._wire.checks import check_count
+from amili_async._wire.context import ClientContext
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, server_time
 from amili_async.conditions import field, filter_document
@@ -61,13 +62,8 @@ def make_plan(rows: int, context: ClientContext) -> Plan:
     # A list of one page needs one request more: only a request with a range shows that the server filters by `_id`.
     requests = pages + (0 if rows == 0 else 2 if pages == 1 else 1)
     seconds = context.forecast(requests)
-    now = datetime.fromtimestamp(context.clock.wall(), UTC)
-    return Plan(
-        rows=rows,
-        requests=requests,
-        seconds=seconds,
-        finish=None if seconds is None else now + timedelta(seconds=seconds),
-    )
+    finish = None if seconds is None else datetime.fromtimestamp(context.clock.wall() + seconds, UTC)
+    return Plan(rows=rows, requests=requests, seconds=seconds, finish=finish)
 
 
 class Source(Struct, Generic[T], frozen=True, kw_only=True):
@@ -88,20 +84,10 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
     delivered_versions: frozenset[str]
     """Hashes of the versions of rows that the earlier extraction (`since=`) delivered."""
 
-    @property
-    def path(self) -> str:
-        """The API's path of the resource."""
-        return self.listing.path
-
-    @property
-    def context(self) -> ClientContext:
-        """Sends the requests."""
-        return self.listing.context
-
     async def fetch_first_page(self) -> tuple[ScanPage[T], datetime]:
         """The first page of the list, without a range, and the bound that follows from the server's time."""
-        response = await self.listing.send(self.query.whole(), page_size=self.context.page_size)
-        ours = self.context.clock.wall()
+        response = await self.listing.send(self.query.whole(), page_size=self.listing.context.page_size)
+        ours = self.listing.context.clock.wall()
         theirs = server_time(response, default=ours)
         if abs(theirs - ours) > MAX_CLOCK_DIFFERENCE:
             raise UnreadableResponse(
@@ -112,16 +98,12 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         # The earlier of the two clocks: with a bound in the future, `since` would miss rows made until then.
         return self._decode(response), datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
 
-    async def fetch_again(self) -> ScanPage[T]:
-        """The first page of the list, requested again."""
-        return (await self.fetch_first_page())[0]
-
     async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> ScanPage[T]:
         """One page of the rows in the spans, by `_id`; for a count only the first row, read for its identity."""
         ranged = self.count_query if is_count else self.query
         query = ranged.between(*spans[0]) if len(spans) == 1 else ranged.among(spans)
         listing: Listing[Any] = self.keys if is_count else self.listing
-        response = await listing.send(query, page=page, page_size=1 if is_count else self.context.page_size)
+        response = await listing.send(query, page=page, page_size=1 if is_count else self.listing.context.page_size)
         return self._decode(response, is_count=is_count)
 
     @property
@@ -129,7 +111,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         """How many spans fit into one request line."""
         empty = len(self.query.among(((LOWEST_ID, LOWEST_ID),)).encoded)
         each = len(self.query.among(((LOWEST_ID, LOWEST_ID),) * 2).encoded) - empty
-        return max(1, 1 + (MAX_REQUEST_TARGET - len(self.path) - empty - PAGING_PARAMETERS_BYTES) // each)
+        return max(1, 1 + (MAX_REQUEST_TARGET - len(self.listing.path) - empty - PAGING_PARAMETERS_BYTES) // each)
 
     def _decode(self, response: Response, *, is_count: bool = False) -> ScanPage[T]:
         """Decode a page; records of a caller's type are decoded a second time for their ids.
@@ -137,7 +119,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         The page number is not checked: the ids show which rows the page has.
         """
         listing: Listing[Any] = self.keys if is_count else self.listing
-        page = listing.decode(response, page=None, page_size=self.context.page_size)
+        page = listing.decode(response, page=None, page_size=self.listing.context.page_size)
         keys = page.items
         if not issubclass(listing.record_type.record, Record):
             keys = self.keys.decode(response, page=None).items
@@ -159,15 +141,14 @@ def build_source(
 ) -> Source[T]:
     """The source for a checked filter; raises `ConfigurationError` for what does not belong together."""
     filtered = document if since is None else _changed_since(document, since)
-    context = listing.context
-    fields = encode_projection(listing.record_type.projection or projection)
+    limit, fields = listing.context.concurrency, encode_projection(listing.record_type.projection or projection)
     source = Source(
         listing=listing,
-        keys=Listing(listing.path, _KEYS, context),
+        keys=Listing(listing.path, _KEYS, listing.context),
         query=RangedQuery(document=filtered, projection=fields),
         count_query=RangedQuery(document=filtered, projection=encode_projection(("_id",))),
         filter=describe(document),
-        concurrency=context.concurrency if parts is None else min(context.concurrency, check_count(parts, "parts")),
+        concurrency=limit if parts is None else min(limit, check_count(parts, "parts")),
         delivered_versions=frozenset() if since is None else since.version_hashes,
     )
     for query in (source.query, source.count_query):
@@ -187,11 +168,7 @@ def _changed_since(document: Mapping[str, Any], since: Manifest | Checkpoint) ->
 
 
 def initial_checkpoint(
-    path: str,
-    document: Mapping[str, Any],
-    *,
-    checkpoint: Checkpoint | None,
-    since: Manifest | Checkpoint | None,
+    path: str, document: Mapping[str, Any], *, checkpoint: Checkpoint | None, since: Manifest | Checkpoint | None
 ) -> Checkpoint:
     """Where to begin; raises `ConfigurationError` for what does not belong together."""
     own = fingerprint(path, document)

@@ -1,16 +1,7 @@
 """The records of the three resources, and the known values of their fields."""
 
 from amili_async.models.creditor_payment import CreatedPayment, CreditorPayment, NewCreditorPayment
-from amili_async.models.fields import (
-    Article,
-    CaseState,
-    Category,
-    FinanceCategory,
-    Id,
-    Money,
-    PaymentStatus,
-    Record,
-)
+from amili_async.models.fields import Article, CaseState, Category, FinanceCategory, Id, Money, PaymentStatus, Record
 from amili_async.models.json import encode, to_document
 from amili_async.models.payout import Payout, PayoutSummary
 from amili_async.models.payout_specification import PayoutSpecification

@@ -1,6 +1,8 @@
 """A creditor payment: a debtor paid the creditor directly, and the creditor reports it to Amili."""
 
+import re
 import secrets
+import unicodedata
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,6 +12,9 @@ from msgspec.structs import force_setattr
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
 from amili_async.models.fields import Category, Id, Money, PaymentStatus, Record, check_id, is_object_id
 from amili_async.models.timestamps import Timestamp, format_date, is_like_a_date
+
+# A second file, saved by a spreadsheet, would otherwise register the payments of the first once more.
+_SPREADSHEET_DISPLAY = re.compile(r"[+\u2212-]?[0-9]+([.,][0-9]+)?[eE][+\u2212-]?[0-9]+|#+|#N/A|#[A-ZÅÄÖ/0]+[!?]")
 
 MAX_REFERENCE_LENGTH = 255
 """Characters of a reference or an invoice number: a look-up puts dozens of references into one request line."""
@@ -63,8 +68,8 @@ class CreatedPayment(_Registered, frozen=True, kw_only=True):
         if self.is_completed:
             return self
         # An undocumented status is not quoted: errors show no contents of a record.
-        documented = [each for each in (self.status, self.payment_status) if each in tuple(PaymentStatus)]
-        status = next((each for each in documented if each != PaymentStatus.COMPLETED), "not a documented one")
+        bad = (PaymentStatus.WARNING, PaymentStatus.ERROR)
+        status = next((each for each in (self.status, self.payment_status) if each in bad), "not a documented one")
         raise PaymentNotCompleted(
             f"the payment is registered, but its status is {status}: see .created for the API's reason, and do not "
             "send it again, since that would register it twice",
@@ -169,6 +174,16 @@ def _check_text(text: object, name: str) -> None:
         raise ConfigurationError(
             f"{name} must have no blanks around it, only printable characters in it, and at most "
             f"{MAX_REFERENCE_LENGTH} characters: the API may store another text otherwise, which no look-up finds"
+        )
+    if not unicodedata.is_normalized("NFC", text):
+        raise ConfigurationError(
+            f"{name} must be in Unicode's composed form (NFC), since the API compares code points and would take the "
+            f"other form for another {name}: write it as {unicodedata.normalize('NFC', text)!r}"
+        )
+    if _SPREADSHEET_DISPLAY.fullmatch(text) is not None:
+        raise ConfigurationError(
+            f"{name} looks like what a spreadsheet shows for a long number or an error, such as 1,23457E+15: format "
+            "the column as text and enter the original again"
         )
     # Eve parses such a text in a filter as an ObjectId or a date, which equals no stored text.
     if name == "creditor_payment_reference" and (is_object_id(text) or is_like_a_date(text)):

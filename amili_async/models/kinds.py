@@ -2,8 +2,7 @@
 
 import typing
 from collections.abc import Mapping
-from types import NoneType, UnionType
-from typing import Any, Union
+from typing import Any
 
 import msgspec
 
@@ -13,22 +12,14 @@ from amili_async.models.payout import Payout
 from amili_async.models.payout_specification import PayoutSpecification
 from amili_async.models.timestamps import Timestamp
 
-
-def _find_types() -> dict[str, Any]:
-    """The API's name of each documented field, and its type without `None`."""
-    types: dict[str, Any] = {}
-    for record in (Payout, PayoutSpecification, CreditorPayment):
-        hints = typing.get_type_hints(record, include_extras=True)
-        for field in msgspec.structs.fields(record):
-            types[field.encode_name] = _without_none(hints[field.name])
-    return types
-
-
-def _without_none(hint: Any) -> Any:
-    is_union = typing.get_origin(hint) in (Union, UnionType)
-    return next(part for part in typing.get_args(hint) if part is not NoneType) if is_union else hint
-
-
+# The API's name of each documented field, and its type without `None`: all but `_id` are a type or `None`.
+_TYPES: Mapping[str, Any] = {"_id": Id} | {
+    field.encode_name: typing.get_args(hints[field.name])[0]
+    for record in (Payout, PayoutSpecification, CreditorPayment)
+    for hints in (typing.get_type_hints(record, include_extras=True),)
+    for field in msgspec.structs.fields(record)
+    if field.encode_name != "_id"
+}
 _KIND_OF_TYPE: Mapping[Any, str] = {
     Id: "an id",
     Timestamp: "a date",
@@ -39,7 +30,6 @@ _KIND_OF_TYPE: Mapping[Any, str] = {
     tuple[str, ...]: "text",  # Eve compares a filter value with each item of a list
     bool: "true or false",
 }
-_TYPES = _find_types()
 
 KINDS: Mapping[str, str] = {
     **{name: _KIND_OF_TYPE.get(type_, "an object") for name, type_ in _TYPES.items()},

@@ -110,7 +110,6 @@ def _wire_type(type_: Any, seen: dict[type, Any]) -> Any:
     changed = tuple(part if part in (NoneType, ...) else _wire_type(part, seen) for part in parts)
     if all(new is old for new, old in zip(changed, parts, strict=True)):
         return type_
-    origin = typing.get_origin(type_)
-    if origin is Annotated:
+    if (origin := typing.get_origin(type_)) is Annotated:
         return changed[0]  # the constraints of the annotation are checked by the conversion
     return Union[changed] if origin in (Union, UnionType) else origin[changed]  # noqa: UP007 - built at run time

@@ -16,10 +16,12 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _MONTH_NUMBERS = {name: number for number, name in enumerate(_MONTHS, 1)}
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 # Any weekday is accepted: the examples in the API's own documentation have wrong ones.
-_DAY = re.compile(r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ")
+_DAY = re.compile(r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{1,4}) ")
+_FORM = re.compile(_DAY.pattern + r"([0-9]{2}:[0-9]{2}:[0-9]{2}) ([A-Z]{2,5}|[+-][0-9]{4})")
 _MINUTES = {f"{at // 60:02}:{at % 60:02}": timedelta(minutes=at) for at in range(1440)}
 _SECONDS = {f":{second:02} GMT": timedelta(seconds=second) for second in range(60)}
-_DAY_PART, _MINUTE_PART, _SECOND_PART = slice(None, 17), slice(17, 22), slice(22, None)
+# From the right: Eve writes years with `strftime`, which pads none below 1000 ("Mon, 01 Jan 1 00:00:00 GMT").
+_DAY_PART, _MINUTE_PART, _SECOND_PART = slice(None, -12), slice(-12, -7), slice(-7, None)
 # Eve parses a filter value as a date with `strptime`, which accepts any case and any whitespace between the parts.
 _DATE_LIKE = re.compile(r"[a-z]{3},\s*[0-9]{1,2}\s+[a-z]{3}\s+[0-9]{4}\s+[0-9]{1,2}(:[0-9]{1,2}){2}\s+gmt", re.I)
 
@@ -36,12 +38,25 @@ def parse_date(text: str) -> datetime:
 def _parse_day(text: str) -> datetime:
     """`Fri, 13 Jun 2025 ` as midnight UTC."""
     found = _DAY.fullmatch(text)
-    month = _MONTH_NUMBERS.get(found[2]) if found else None
-    if found is None or month is None:
-        raise ValueError("Expected an RFC 1123 date with an English month")
-    with suppress(ValueError):
-        return datetime(int(found[3]), month, int(found[1]), tzinfo=UTC)
-    raise ValueError("Expected an RFC 1123 date that exists in the calendar")
+    if found is None:
+        raise ValueError
+    return datetime(int(found[3]), _MONTH_NUMBERS[found[2]], int(found[1]), tzinfo=UTC)
+
+
+def _fault_of(text: str) -> str:
+    """Why a text is no date, without quoting it."""
+    found = _FORM.fullmatch(text)
+    if found is None:
+        fault = "such as Fri, 13 Jun 2025 08:00:00 GMT"
+    elif found[5] != "GMT":
+        fault = "in GMT"
+    elif found[2] not in _MONTH_NUMBERS:
+        fault = "with an English month"
+    elif found[4] >= "24" or found[4][3:] >= "60" or found[4][6:] >= "60":
+        fault = "with a time of day from 00:00:00 to 23:59:59"
+    else:
+        fault = "that exists in the calendar of the years 1 to 9999"
+    return f"Expected an RFC 1123 date {fault}"
 
 
 def format_date(moment: date) -> str:
@@ -88,10 +103,11 @@ class _TimestampType(dict[str, datetime]):
     __ne__ = object.__ne__
 
     def __missing__(self, text: str) -> datetime:
-        try:  # in parts: many timestamps share few days and few times of day
+        moment = None
+        with suppress(KeyError, TypeError, ValueError):  # in parts: many share few days and few times of day
             moment = _parse_day(text[_DAY_PART]) + _MINUTES[text[_MINUTE_PART]] + _SECONDS[text[_SECOND_PART]]
-        except (KeyError, TypeError):  # msgspec adds the place in the JSON to a ValueError only
-            raise ValueError("Expected an RFC 1123 date in GMT") from None
+        if moment is None:  # msgspec adds the place in the JSON to a ValueError only
+            raise ValueError(_fault_of(text) if isinstance(text, str) else "Expected an RFC 1123 date")
         if len(self) >= MAX_CACHED_TIMESTAMPS:
             self.clear()
         self[text] = moment

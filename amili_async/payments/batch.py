@@ -1,8 +1,9 @@
 """Register a list of payments: outcomes in order, one per payment, and no duplicate in a second run over the list.
 
-Invariant: a payment that a second run could not find is not sent. References are looked up before anything is sent, and
-what is registered is not sent again. So a payment whose reference cannot be looked up is not sent, and after the first
-registration nothing more is sent until the API has shown that payment by its reference.
+Invariant: a payment that a second run could not find is not sent. References are looked up before anything is sent; a
+payment whose reference cannot be looked up, or is registered, is not sent; and after the first registration nothing
+more is sent until the API has shown that payment by its reference. Nothing is sent while the consumer does not wait for
+an outcome: it may have left its loop and hold the generator still.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from msgspec import Struct
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.context import ClientContext
 from amili_async._wire.tasks import cancel_all
-from amili_async.errors import ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
+from amili_async.errors import AmiliError, ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.models.json import encode_json
 from amili_async.payments.create import PaymentCreator, check_payment
@@ -29,7 +30,7 @@ MAX_LOOKUP_BYTES = 6000
 MAX_CONSECUTIVE_UNKNOWN = 10
 """Unknown outcomes in a row after which nothing more is sent: each of them has to be clarified by hand."""
 LOOKAHEAD_PER_REQUEST = 2
-"""Payments sent ahead of the consumer, per request in flight: few, since the outcome of each should soon be known."""
+"""Payments ahead of the consumer, per request in flight: few, since the outcome of each should soon be known."""
 
 Known = Exception | CreatedPayment
 """The outcome of a payment, as far as it is known: an error, or the registered payment."""
@@ -44,6 +45,10 @@ class PaymentOutcome(Struct, frozen=True, gc=False, kw_only=True):
     """The registered payment, with `was_found` if it was registered before or its response was lost; else `None`."""
     error: Exception | None = None
     """Why it is not known to be registered; otherwise `None`. Only a `PaymentOutcomeUnknown` may be registered."""
+
+
+class _NotWanted(Exception):
+    """The consumer does not wait for an outcome, so the payment was not sent."""
 
 
 class BatchRegistration:
@@ -72,12 +77,13 @@ class BatchRegistration:
         self._references: set[tuple[str, str]] = set()
         self._held_back: NewCreditorPayment | None = None
         self._looking_up: asyncio.Task[None] | None = None
-        self._is_exhausted = False
-        self._source_error: Exception | None = None
+        self._source_end: Exception | None = None  # `StopIteration`, or an error of the iterable
         self._verifying = asyncio.Lock()
         self._lookup_works = False
         self._lookup_broken = False
         self._unknown_in_a_row = 0
+        self._wanted = asyncio.Event()
+        """Set while the consumer waits for an outcome: a loop that it has left looks like one that it is busy in."""
 
     async def outcomes(self) -> AsyncGenerator[PaymentOutcome, None]:
         """The outcomes in order; an error of the iterable itself is raised after those of the payments before it."""
@@ -85,27 +91,29 @@ class BatchRegistration:
         try:
             while True:
                 self._start_lookup()
+                if not self._window.is_ready:  # else each waiting payment would wake, and find itself not wanted
+                    self._wanted.set()
                 outcome = await self._window.take()
                 if outcome is not None:
+                    self._wanted.clear()
                     yield outcome
                 elif self._looking_up is not None:
                     # `wait` does not raise what the look-up raised: `_start_lookup` does, in its next call.
                     await asyncio.wait((self._looking_up,))
                 else:
                     break
-            if self._source_error is not None:
-                raise self._source_error
+            if self._source_end is not None and not isinstance(self._source_end, StopIteration):
+                raise self._source_end
         finally:
             self._context.running.discard(self)
             await cancel_all((self,))
 
     def cancel(self) -> list[asyncio.Task[Any]]:
         """Cancel everything that is running and return its tasks that have not finished."""
-        tasks: list[asyncio.Task[Any]] = list(self._window.cancel())
-        if self._looking_up is not None:
-            self._looking_up.cancel()
-            tasks.append(self._looking_up)
-        return tasks
+        looking_up = [] if self._looking_up is None else [self._looking_up]
+        for task in looking_up:
+            task.cancel()
+        return [*self._window.cancel(), *looking_up]
 
     def _start_lookup(self) -> None:
         """Look up the next references in a task of its own, so that known outcomes are delivered concurrently."""
@@ -114,7 +122,7 @@ class BatchRegistration:
             if not self._looking_up.cancelled():
                 self._looking_up.result()
             self._looking_up = None
-        if self._looking_up is None and not self._is_exhausted and len(self._ready) < self._window.pages_ahead:
+        if self._looking_up is None and self._source_end is None and len(self._ready) < self._window.pages_ahead:
             self._looking_up = asyncio.get_running_loop().create_task(self._look_up(self._take_batch()))
 
     def _take_batch(self) -> list[NewCreditorPayment]:
@@ -135,13 +143,10 @@ class BatchRegistration:
         try:
             payment = next(self._source)
             check_payment(payment)
-        except StopIteration:
-            self._is_exhausted = True
         except Exception as error:  # noqa: BLE001 - raised by `outcomes` once the payments before it are settled
-            self._source_error, self._is_exhausted = error, True
-        else:
-            return payment
-        return None
+            self._source_end = error
+            return None
+        return payment
 
     async def _look_up(self, batch: list[NewCreditorPayment]) -> None:
         """Find which payments are registered, and release all of them to be settled."""
@@ -182,18 +187,16 @@ class BatchRegistration:
             # again, and then only one has been sent. Tasks that waited for the lock send without it, or not at all.
             async with self._verifying:
                 if not self._lookup_works:
-                    known = self._reason_not_to_send(payment) or await self._create(payment)
+                    known = await self._create(payment)
                     await self._verify_lookup(payment, known)
-        known = known or self._reason_not_to_send(payment) or await self._create(payment)
+        known = known or await self._create(payment)
         if isinstance(known, CreatedPayment):
             return PaymentOutcome(payment=payment, created=known)
         return PaymentOutcome(payment=payment, error=known)
 
     def _reason_not_to_send(self, payment: NewCreditorPayment) -> PaymentNotSent | None:
         if self._lookup_broken:
-            reason = (
-                "the API does not find by its reference the payment registered last, so a second run would not either"
-            )
+            reason = "the API does not find the payment registered last by its reference, so a second run would not"
             return _not_sent(payment, reason, None)
         if self._unknown_in_a_row >= MAX_CONSECUTIVE_UNKNOWN:
             reason = f"the outcomes of the last {MAX_CONSECUTIVE_UNKNOWN} payments are unknown; find() them first"
@@ -202,12 +205,32 @@ class BatchRegistration:
 
     async def _create(self, payment: NewCreditorPayment) -> Known:
         known: Known
-        try:
-            known = await self._creator.create(payment, lookup_timeout=self._lookup_timeout)
-        except Exception as error:  # noqa: BLE001 - it is the outcome of this payment, and does not end the others
-            known = error
-        self._unknown_in_a_row = self._unknown_in_a_row + 1 if isinstance(known, PaymentOutcomeUnknown) else 0
+        while True:
+            await self._wanted.wait()
+            if (reason := self._reason_not_to_send(payment)) is not None:
+                return reason
+            try:
+                known = await self._creator.create(
+                    payment, lookup_timeout=self._lookup_timeout, before_send=self._check_wanted
+                )
+            except _NotWanted:
+                continue
+            except Exception as error:  # noqa: BLE001 - it is the outcome of this payment, and does not end the others
+                known = error
+            break
+        # A payment that an earlier call sent shows nothing of how requests fare, and has no cause.
+        if not isinstance(known, PaymentOutcomeUnknown):
+            self._unknown_in_a_row = 0
+        elif known.__cause__ is not None:
+            self._unknown_in_a_row += 1
         return known
+
+    def _check_wanted(self) -> None:
+        # Again after the wait for a permit. The next outcome is known some steps before the consumer resumes with it.
+        if self._window.is_ready:
+            self._wanted.clear()
+        if not self._wanted.is_set():
+            raise _NotWanted
 
     async def _verify_lookup(self, payment: NewCreditorPayment, created: Known) -> None:
         """Check whether a payment that was just registered is found by its reference; a failed one proves nothing."""
@@ -217,6 +240,7 @@ class BatchRegistration:
 
 
 def _not_sent(payment: NewCreditorPayment, reason: str, cause: Exception | None) -> PaymentNotSent:
-    error = PaymentNotSent(f"the payment was not sent: {reason}", payment=payment)
+    because = f" ({cause})" if isinstance(cause, AmiliError) else ""  # other texts may hold what must not be shown
+    error = PaymentNotSent(f"the payment was not sent: {reason}{because}", payment=payment)
     error.__cause__ = cause
     return error

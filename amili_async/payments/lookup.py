@@ -1,12 +1,15 @@
 """Look registered payments up by their reference, and decide which of the rows found is a given payment.
 
-Invariant: a server that ignores the filter is an error; it never counts as "not registered".
+Invariant: a server that ignores the filter is an error, and so is a response from a cache; neither ever counts as "not
+registered".
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored
 from amili_async._wire.context import ClientContext
@@ -36,8 +39,9 @@ class PaymentLookup:
     """The look-ups of one client: each finds rows of `creditor--payments`."""
 
     def __init__(self, path: str, context: ClientContext) -> None:
-        self._listing = Listing(path, record_type_of(CreditorPayment), context)
+        self._listing = Listing(path, record_type_of(CreditorPayment), context, must_be_current=True)
         self._clock = context.clock
+        self._sleep = context.sleep
 
     async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
         """The registered payment that is this one; `None` if there is none.
@@ -49,7 +53,7 @@ class PaymentLookup:
     async def find_by_reference(self, payments: Sequence[NewCreditorPayment]) -> list[CreditorPayment]:
         """All rows with a reference of one of *payments*, of any creditor: a row need not state its creditor."""
         references = {payment.creditor_payment_reference for payment in payments}
-        pager = KeysetPager(self._listing, _has_reference_of(payments))
+        pager = KeysetPager(self._listing, _has_reference_of(payments), priority=Priority.SINGLE)
         found: list[CreditorPayment] = []
         async with aclosing(pager.records()) as rows:
             async for row in rows:
@@ -91,8 +95,7 @@ class PaymentLookup:
     async def poll(self, find: Callable[[], Awaitable[Rows]], *, lookup_timeout: float) -> tuple[Rows, int]:
         """Repeat a look-up until it finds rows or the time is over; returns the rows and the number of look-ups.
 
-        A registration can be committed after its response was lost, so one empty look-up proves nothing. A look-up that
-        fails counts as empty.
+        A late registration can still be committed, so one empty look-up proves nothing; one that fails counts as empty.
         """
         began, pause, lookups = self._clock.now(), FIRST_LOOKUP_PAUSE, 0
         found: Rows = ()
@@ -101,11 +104,11 @@ class PaymentLookup:
         with suppress(TimeoutError):
             async with asyncio.timeout(lookup_timeout):
                 while not found and self._clock.now() - began < lookup_timeout:
-                    if lookups:
-                        await self._clock.sleep(pause)
-                        pause = min(2 * pause, MAX_LOOKUP_PAUSE)
-                    lookups += 1
                     try:
+                        if lookups:
+                            await self._sleep(pause)
+                            pause = min(2 * pause, MAX_LOOKUP_PAUSE)
+                        lookups += 1
                         found = await find()
                     except (ClientClosed, ConfigurationError):
                         break  # the client is closed, by another task: no further request can be sent
@@ -116,14 +119,8 @@ class PaymentLookup:
 
 def identity_of(payment: NewCreditorPayment) -> Identity:
     """All fields by which rows of the list can be distinguished; payments of one identity are one payment."""
-    return (
-        payment.creditor,
-        payment.creditor_payment_reference,
-        payment.amount,
-        payment.bank_transaction_date,
-        payment.case,
-        payment.invoice_number,
-    )
+    by = (payment.case, payment.invoice_number)
+    return payment.creditor, payment.creditor_payment_reference, payment.amount, payment.bank_transaction_date, *by
 
 
 def match_payment(rows: Iterable[CreditorPayment], payment: NewCreditorPayment) -> CreatedPayment | None:
@@ -162,28 +159,38 @@ def find_differences(row: CreditorPayment, payment: NewCreditorPayment) -> tuple
     """The names of the fields in which a row is another payment; empty if it can be this one.
 
     Creditor, case and invoice count only if the row states them: the API documents no `creditor` in its responses, and
-    finds the case by the invoice. The case's own `case_invoice_number` is not compared, since the API documents that it
-    need not be the number that was sent.
+    finds the case by the invoice. `case_invoice_number` is not compared: it need not be the number that was sent.
     """
-    differing = ["creditor"] if _contradicts(row.creditor, payment.creditor) else []
-    names = ("creditor_payment_reference", "amount", "bank_transaction_date")
-    differing += [name for name in names if getattr(row, name) != getattr(payment, name)]
+    required = ("creditor_payment_reference", "amount", "bank_transaction_date")
+    return (*(name for name in required if getattr(row, name) is None), *find_contradictions(row, payment))
+
+
+def find_contradictions(row: CreditorPayment, payment: NewCreditorPayment) -> tuple[str, ...]:
+    """The names of the fields that a row, or the response to a registration, states otherwise than the payment."""
     by = "case" if payment.case is not None else "invoice_number"
-    case = row.case.lower() if isinstance(row.case, str) else None
-    if _contradicts(case if by == "case" else row.invoice_number, getattr(payment, by)):
-        differing.append(by)
-    return tuple(differing)
+    names = ("creditor", "creditor_payment_reference", "amount", "bank_transaction_date", by)
+    case = row.case and row.case.lower()  # ids are sent in lower case, which Eve keeps; another source may not
+    return tuple(
+        name for name in names if _contradicts(case if name == "case" else getattr(row, name), getattr(payment, name))
+    )
 
 
-def _contradicts(stated: object, sent: object) -> bool:
-    return isinstance(stated, str) and stated != sent
+def _contradicts(stated: Any, sent: Any) -> bool:
+    if isinstance(stated, Decimal) and not stated.is_finite():
+        return True  # a signalling NaN raises in a comparison
+    return stated is not None and stated != sent
 
 
 def was_created_since(row: CreditorPayment, earliest: float) -> bool:
     """Whether a row was created no earlier than that, in seconds since 1970."""
     created = row.created.timestamp() if isinstance(row.created, datetime) else 0.0
-    # Eve reports 1 January 1970 for a document without a date; the first four bytes of an ObjectId are its time.
-    return (created or float(int(row.id[:8], 16))) >= earliest - CREATED_TOLERANCE
+    # Eve reports 1 January 1970 for a document without a date.
+    return (created or time_of(row.id)) >= earliest - CREATED_TOLERANCE
+
+
+def time_of(row_id: str) -> float:
+    """Seconds since 1970: the first four bytes of an ObjectId are the time at which it was made."""
+    return float(int(row_id[:8], 16))
 
 
 def created_from(row: CreditorPayment) -> CreatedPayment:

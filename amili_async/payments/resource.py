@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncGenerator, Iterable
 
-from amili_async._wire.context import ClientContext, check_count
+from amili_async._wire.checks import check_count
+from amili_async._wire.context import ClientContext
+from amili_async._wire.iteration import Iteration
 from amili_async.errors import ConfigurationError
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.payments.batch import BatchRegistration, PaymentOutcome
@@ -27,12 +29,15 @@ class CreditorPayments(Resource[CreditorPayment]):
         `ConnectionFailed` if it could not be reached, and so on. If the payment was sent and no usable response
         arrived, it is looked up (same creditor, reference, amount, bank transaction date, and case or invoice;
         registered since it was sent) for at most *lookup_timeout* seconds, 0 for not at all: found, it is returned
-        with `was_found`, otherwise `PaymentOutcomeUnknown` is raised. It is never sent again blindly.
+        with `was_found`, otherwise `PaymentOutcomeUnknown` is raised. It is never sent again blindly. A date before
+        1990 or more than a year ahead raises `ConfigurationError`.
 
         Equal payments are one payment: one that this client has registered (of its last ten thousand) is returned with
-        `was_found` and not sent again. One that an earlier call left in doubt is looked up first. `PaymentNotSent` is
-        raised if that fails, or while another call is registering the same payment. A call that is cancelled may have
-        registered the payment: use `find()` some minutes later.
+        `was_found` and not sent again. One that an earlier call left in doubt, by `PaymentOutcomeUnknown`, a timeout
+        around the call or another cancellation, is looked up first; not found, it raises `PaymentOutcomeUnknown` again
+        until 15 minutes after it was sent, since it can still be in flight, and is sent after that. Only this client
+        remembers that: to send it sooner, because you know from Amili that it was not registered, use another client.
+        `PaymentNotSent` is raised if the look-up fails, or while another call is registering the same payment.
         """
         return await self._creator.create(payment, lookup_timeout=lookup_timeout)
 
@@ -60,23 +65,23 @@ class CreditorPayments(Resource[CreditorPayment]):
         returned with `was_found` and not sent. A reference that appears twice in the list, or that belongs to a
         different registered payment, is an error and not sent. Nothing is sent either if the look-up fails
         (`PaymentNotSent`), if the API does not show the first registered payment by its reference, or after ten unknown
-        outcomes in a row.
+        outcomes in a row. An error of the iterable itself is raised after the outcomes of the payments before it.
 
-        Two processes that run over the same list *at the same time* can register a payment twice: one may send it
-        between the look-up and the request of the other. Give each process its own part of the list.
-
-        Leaving early cancels what is running. Run over the list again some minutes later for the outcomes: a payment
-        that the API is still processing is not found. An error of the iterable itself is raised after the outcomes of
-        the payments before it.
+        Two processes that run over the same list *at the same time* can register a payment twice: give each process its
+        own part of the list. Payments are sent only while you wait for an outcome. Leaving early, with
+        `contextlib.aclosing`, cancels what is running. Run over the list again some minutes later for the outcomes: a
+        payment in doubt is treated as by `create()`. An iteration that a cancellation or an error has cut off, such as
+        a timeout around `anext`, raises `ClientClosed` when asked again.
         """
         check_lookup_timeout(lookup_timeout)
         if not isinstance(payments, Iterable):
             raise ConfigurationError("payments must be a list, or another iterable, of NewCreditorPayment")
-        return BatchRegistration(
+        registration = BatchRegistration(
             payments,
             creator=self._creator,
             lookup=self._lookup,
             context=self._context,
             width=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             lookup_timeout=lookup_timeout,
-        ).outcomes()
+        )
+        return Iteration(registration.outcomes())

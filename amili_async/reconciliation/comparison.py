@@ -133,6 +133,9 @@ class Reconciliation(Struct, frozen=True, gc=False, kw_only=True):
     """The sums over its specifications, per article; those without an article have the empty name."""
     differences: tuple[Difference, ...]
     """All differences; empty if everything agrees."""
+    unsettled: bool = False
+    """Whether it differed in another way each time it was compared, as a payout does that is being booked on; the
+    differences are those of the last time, and need not last."""
 
     @property
     def agrees(self) -> bool:
@@ -211,15 +214,7 @@ class Tally:
 
 def reconcile_payout(payout: Payout, specifications: Iterable[Specification]) -> Reconciliation:
     """Compare a payout with all of its specifications, each given once."""
-    return _tally(Tally(payout, payout.id), specifications)
-
-
-def report_unknown_payout(payout_id: str, specifications: Iterable[Specification]) -> Reconciliation:
-    """Sum up specifications that name a payout which does not exist."""
-    return _tally(Tally(None, payout_id), specifications)
-
-
-def _tally(tally: Tally, specifications: Iterable[Specification]) -> Reconciliation:
+    tally = Tally(payout, payout.id)
     for row in specifications:
         tally.add(row)
     return tally.finish()
@@ -241,6 +236,8 @@ def _sort_key(difference: Difference) -> tuple[str, str, str]:
 def _number(value: Any) -> Any:
     """The number unchanged; `None` for anything that is not a finite amount of a plausible size."""
     if isinstance(value, Decimal):
-        is_amount = value.is_finite() and (not value or abs(value.adjusted()) <= _MAX_EXPONENT)
-        return value if is_amount and _ROUNDING.plus(value) == value else None
+        if not value:  # 0E-1000000 would give each sum as many digits as there is room for
+            return value if abs(value.adjusted()) <= _MAX_EXPONENT else Decimal(0)
+        is_amount = value.is_finite() and abs(value.adjusted()) <= _MAX_EXPONENT and _ROUNDING.plus(value) == value
+        return value if is_amount else None
     return value if isinstance(value, int) else None

@@ -1,8 +1,9 @@
 """Fetch what is compared: payouts in the order of their ids, and the specifications of a hundred payouts at a time.
 
 Invariant: a difference is reported only if it was found twice, some seconds apart, since payouts and specifications are
-neither read nor booked in one instant. Both lists are read by keyset pagination, so that concurrent inserts and deletes
-hide no row. A server that ignores a filter is an error, never a difference.
+neither read nor booked in one instant; a payout that differs in another way each time is reported as unsettled. Both
+lists are read by keyset pagination, so that concurrent inserts and deletes hide no row. A server that ignores a filter
+is an error, never a difference.
 """
 
 from collections import deque
@@ -11,6 +12,7 @@ from contextlib import aclosing
 
 from msgspec import Struct
 from msgspec import field as named
+from msgspec.structs import replace
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored, is_last
 from amili_async._paging.prefetch import PrefetchWindow
@@ -18,7 +20,6 @@ from amili_async._wire.context import ClientContext
 from amili_async._wire.listing import Listing
 from amili_async._wire.tasks import Redacted
 from amili_async.conditions import Condition, Where, field, filter_document
-from amili_async.errors import UnreadableResponse
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import Money, is_object_id
 from amili_async.models.record_type import record_type_of
@@ -72,9 +73,9 @@ class Reconciler:
     ) -> None:
         document = filter_document(where)
         self._where = Condition(document) if document else None
-        self._payouts = Listing(payouts.path, record_type_of(Payout), context)
+        self._payouts = Listing(payouts.path, record_type_of(Payout), context, must_be_current=True)
         rows = record_type_of(_SpecificationRow, is_projected=True)
-        self._specifications = Listing(specifications.path, rows, context)
+        self._specifications = Listing(specifications.path, rows, context, must_be_current=True)
         self._context = context
         self._ready: deque[_Batch] = deque()
         self._last_id: str | None = None
@@ -84,15 +85,14 @@ class Reconciler:
     async def reconciliations(self) -> AsyncGenerator[Reconciliation, None]:
         """One for each payout, in the order of their ids."""
         window = PrefetchWindow(lambda _: self._reconcile(self._ready.popleft()), concurrency=BATCHES_IN_FLIGHT)
-        window.last_page = planned = 0
+        window.last_page = 0
         window.pages_ahead = BATCHES_IN_FLIGHT
         self._context.running.add(window)
         try:
             while True:
                 while not (self._has_all_payouts or self._ready):
                     self._ready.extend(await self._fetch_batches())
-                    planned += len(self._ready)
-                    window.last_page = planned
+                    window.last_page += len(self._ready)
                     window.top_up()  # starts batches, which leaves `_ready` empty until the window is full
                 compared = await window.take()
                 if compared is None:
@@ -118,7 +118,7 @@ class Reconciler:
         return batches
 
     async def _reconcile(self, batch: _Batch) -> Redacted[list[Reconciliation]]:
-        """Compare, and compare again what differs, until it agrees or differs twice in the same way."""
+        """Compare, and compare again what differs, until it agrees or differs twice in the same way; else unsettled."""
         found = {each.payout_id: each for each in await self._compare(batch)}
         doubtful = {payout_id for payout_id, each in found.items() if not each.agrees and is_object_id(payout_id)}
         for _ in range(MAX_RECHECKS):
@@ -131,12 +131,8 @@ class Reconciler:
             confirmed = {each for each in again if again[each].differences == found[each].differences}
             found |= again
             doubtful = {each for each in again.keys() - confirmed if not again[each].agrees}
-        if not doubtful:
-            return Redacted([found[payout_id] for payout_id in sorted(found)])
-        raise UnreadableResponse(
-            f"{len(doubtful)} payout{'' if len(doubtful) == 1 else 's'} changed between each of {MAX_RECHECKS + 1} "
-            "comparisons, so bookings are still in progress; try again later"
-        )
+        found |= {payout_id: replace(found[payout_id], unsettled=True) for payout_id in doubtful}
+        return Redacted([found[payout_id] for payout_id in sorted(found)])
 
     async def _compare_ids(self, ids: list[str]) -> list[Reconciliation]:
         """Compare these payouts as they are stored at this moment; one that was deleted has no result."""
@@ -155,13 +151,12 @@ class Reconciler:
         pager = KeysetPager(self._specifications, batch.condition)
         async with aclosing(pager.records()) as rows:
             async for row in rows:
-                payout_id = row.payout
                 # Of a server that ignores the filter, each row would be a false difference.
-                if not isinstance(payout_id, str) or not batch.covers(payout_id):
+                if row.payout is None or not batch.covers(row.payout):
                     raise filter_ignored(self._specifications.path)
-                if payout_id not in tallies:
-                    tallies[payout_id] = Tally(None, payout_id)
-                tallies[payout_id].add(row)
+                if row.payout not in tallies:
+                    tallies[row.payout] = Tally(None, row.payout)
+                tallies[row.payout].add(row)
         return [tally.finish() for tally in tallies.values()]
 
 

@@ -5,7 +5,7 @@ imports mark it: inside the folder every import is relative or third-party, and 
 is the same as in the rest of the package, msgspec, because that is no code of the client.
 
 A request passes `http` (socket, rate limit, faults), `endpoints` (routes), and for a list `store`, which reads `where`
-with `filters` and `sort` with `sort`. `seeding` makes the rows; `journal` records each request. Behaviour follows Eve
+with `filters` and `sort` with `paging`. `seeding` makes the rows; `journal` records each request. Behaviour follows Eve
 2.3, which the API is built on; `tests/integration/test_held_to_eve.py` compares the two.
 """
 

@@ -1,16 +1,15 @@
 """The routes of the API: from a request to an answer, without any socket."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from .answers import Answer, error_answer, invalid_answer, page_answer
-from .dates import write_date
-from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented
+from .answers import Answer, HttpError, InvalidDocuments, ServerCrash, not_implemented, page_answer
+from .bson_values import write_date
 from .journal import ReceivedRequest
 from .paging import parse_page_slice
 from .payments import completed_row, creation_result, read_payload, validated
-from .rows import EPOCH, StoredRow, parse_projection
+from .rows import EPOCH, parse_projection
 from .store import Collection
 from .tokens import TokenIssuer
 
@@ -28,9 +27,7 @@ _ID = re.compile("[a-f0-9]{24}")  # lower case only: Eve 2.3 answers an upper-ca
 class Endpoints:
     """The API over the given rows and tokens."""
 
-    def __init__(
-        self, collections: Mapping[str, Collection], tokens: TokenIssuer, *, make_id: Callable[[], str]
-    ) -> None:
+    def __init__(self, collections: Mapping[str, Collection], tokens: TokenIssuer, make_id: Callable[[], str]) -> None:
         self._collections = collections
         self._tokens = tokens
         self._make_id = make_id
@@ -39,20 +36,17 @@ class Endpoints:
         """Carry out a request at epoch *now*. Never raises, whatever the client sent."""
         try:
             return self._route(request, now)
-        except HttpError as error:
-            return error_answer(error)
-        except InvalidDocuments as invalid:
-            return invalid_answer(invalid)
-        except (ServerCrash, RecursionError):  # RecursionError: deeply nested JSON crashes Eve too
-            return Answer.internal_error()
+        except (HttpError, InvalidDocuments) as failure:
+            return failure.answer()
+        except Exception:  # noqa: BLE001  # Flask sends this page for every exception that Eve does not catch
+            return ServerCrash().answer()
 
     def _route(self, request: ReceivedRequest, now: float) -> Answer:
         path = request.path.removesuffix("/")
         if path == TOKEN_PATH:
             _check_supported(request, "GET")
             return Answer.of(self._tokens.exchange(request.headers.get("x-api-key"), now))
-        _, _, rest = path.partition("/")
-        resource, slash, row_id = rest.partition("/")
+        resource, slash, row_id = path.partition("/")[2].partition("/")
         collection = self._collections.get(resource)
         if collection is None or (slash and not _ID.fullmatch(row_id)):
             raise HttpError(404, NOT_FOUND)
@@ -92,12 +86,8 @@ def _get_page(collection: Collection, request: ReceivedRequest) -> Answer:
     shown = rows[page_slice.start : page_slice.start + page_slice.max_results]
     encoded = [row.encoded(projection) for row in shown]
     answer = page_answer(encoded, page=page_slice.page, max_results=page_slice.max_results, total=len(rows))
-    return answer.with_headers(_last_modified(shown))
-
-
-def _last_modified(rows: Sequence[StoredRow]) -> dict[str, str]:
-    latest = max((row.updated for row in rows), default=EPOCH)
-    return {"Last-Modified": write_date(latest)} if latest > EPOCH else {}
+    latest = max((row.updated for row in shown), default=EPOCH)
+    return answer.with_headers({"Last-Modified": write_date(latest)}) if latest > EPOCH else answer
 
 
 def _get_one(collection: Collection, row_id: str, request: ReceivedRequest) -> Answer:

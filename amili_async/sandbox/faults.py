@@ -8,8 +8,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from .answers import HTML, JSON, Answer, error_answer, html_page
-from .errors import HttpError
+from .answers import HTML, JSON, Answer, HttpError, ServerCrash, html_page
 from .journal import ReceivedRequest
 
 UNAVAILABLE = html_page(503, "Service Unavailable", "The server is temporarily unable to service your request.")
@@ -44,7 +43,6 @@ class Fault(Struct, frozen=True, kw_only=True):
     """Every access token issued so far is revoked first."""
 
     def __post_init__(self) -> None:
-        """Reject combinations that exclude each other."""
         if self.reset and (self.status is not None or self.is_cut or self.hang):
             raise ValueError(f"reset={self.reset!r} sends no answer, so status, cut, cut_head and hang must be absent")
         if self.status is None and self.body is not None:
@@ -84,22 +82,15 @@ class Fault(Struct, frozen=True, kw_only=True):
         if self.status is None:
             return None
         if self.body is None:
-            return error_answer(HttpError(self.status)) if self.status != 500 else Answer.internal_error()
-        return Answer(status=self.status, body=_encode(self.body), content_type=_content_type(self.body))
+            return HttpError(self.status).answer() if self.status != 500 else ServerCrash().answer()
+        text = self.body if isinstance(self.body, bytes | str) else json.dumps(self.body)
+        body = text.encode() if isinstance(text, str) else text
+        return Answer(status=self.status, body=body, content_type=HTML if body.lstrip().startswith(b"<") else JSON)
 
 
-def _encode(body: bytes | str | Mapping[str, Any] | list[Any]) -> bytes:
-    if isinstance(body, bytes):
-        return body
-    return (body if isinstance(body, str) else json.dumps(body)).encode()
+class PlannedFault(Struct):
+    """A fault for *times* matching requests (None: for all), after the next *after* of them."""
 
-
-def _content_type(body: object) -> str:
-    text = body.decode(errors="replace") if isinstance(body, bytes) else body
-    return HTML if isinstance(text, str) and text.lstrip().startswith("<") else JSON
-
-
-class _PlannedFault(Struct):
     fault: Fault
     times: int | None
     method: str | None
@@ -107,45 +98,27 @@ class _PlannedFault(Struct):
     after: int
 
     def applies_to(self, method: str, path: str) -> bool:
-        return self.method in (None, method) and (self.path is None or _is_under(path, self.path))
+        """Whether a request matches. A path with a leading slash is a prefix; one without is a resource."""
+        if self.path is None or self.path.startswith("/"):
+            return self.method in (None, method) and path.startswith(self.path or "")
+        return self.method in (None, method) and f"{path}/".startswith(f"/{self.path}/")
 
 
-class FaultPlan:
+class FaultPlan(list[PlannedFault]):
     """The planned faults. At most one applies to a request: the first planned of those that match it."""
-
-    def __init__(self) -> None:
-        self._planned: list[_PlannedFault] = []
-
-    def add(self, fault: Fault, *, times: int | None, method: str | None, path: str | None, after: int) -> None:
-        """Plan a fault for *times* matching requests (None: for all), after the next *after* of them."""
-        self._planned.append(_PlannedFault(fault, times, method and method.upper(), path, after))
-
-    def clear(self) -> None:
-        """Drop every planned fault."""
-        self._planned.clear()
 
     def next_fault(self, method: str, path: str) -> Fault | None:
         """The fault of this request, which counts as one of its *times*."""
-        for planned in [each for each in self._planned if each.applies_to(method, path)]:
+        for planned in [each for each in self if each.applies_to(method, path)]:
             if planned.after > 0:
                 planned.after -= 1
                 continue
-            self._count(planned)
+            if planned.times is not None:
+                planned.times -= 1
+                if planned.times < 1:
+                    self.remove(planned)
             return planned.fault
         return None
-
-    def _count(self, planned: _PlannedFault) -> None:
-        if planned.times is not None:
-            planned.times -= 1
-            if planned.times < 1:
-                self._planned.remove(planned)
-
-
-def _is_under(path: str, place: str) -> bool:
-    """A place with a leading slash is a prefix; one without is a resource."""
-    if place.startswith("/"):
-        return path.startswith(place)
-    return path == f"/{place}" or path.startswith(f"/{place}/")
 
 
 BeforeRequest: TypeAlias = Callable[[ReceivedRequest], object]
@@ -172,11 +145,8 @@ class Overrides:
         answer = self._answer(carried_out, now)
         if self.page is None or not answer.body.startswith(b'{"_items":'):
             return answer
-        return _replace_page(answer, self.page(request, json.loads(answer.body, parse_float=Decimal)))
-
-
-def _replace_page(answer: Answer, page: dict[str, Any]) -> Answer:
-    # X-Total-Count repeats `_meta.total`, so it must follow the overridden page.
-    total = page.get("_meta", {}).get("total")
-    headers = {name: value for name, value in answer.headers.items() if name != "X-Total-Count"}
-    return Answer.of(page, headers=headers if total is None else {**headers, "X-Total-Count": str(total)})
+        page = self.page(request, json.loads(answer.body, parse_float=Decimal))
+        # X-Total-Count repeats `_meta.total`, so it must follow the overridden page.
+        total = page.get("_meta", {}).get("total")
+        headers = {name: value for name, value in answer.headers.items() if name != "X-Total-Count"}
+        return Answer.of(page, headers=headers if total is None else {**headers, "X-Total-Count": str(total)})

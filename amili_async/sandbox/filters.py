@@ -4,10 +4,8 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from .bson_values import path_reader
-from .dates import read_date
-from .errors import HttpError, ServerCrash, not_implemented, reject_constant
-from .object_ids import ObjectId
+from .answers import HttpError, ServerCrash, not_implemented, reject_constant
+from .bson_values import ObjectId, cast_text, path_reader, read_float
 from .operators import RowTest, compile_condition
 
 _OPERATOR_NAMES = """
@@ -17,14 +15,14 @@ $geometry $maxDistance $minDistance $box $all $elemMatch $size $bitsAllClear $bi
 $bitsAnySet $center $expr
 """
 _KNOWN_OPERATORS = frozenset(_OPERATOR_NAMES.split())
+_BRANCHES = {"$and": (all, True), "$or": (any, True), "$nor": (any, False)}
 _BANNED_OPERATORS = frozenset({"$where", "$regex"})  # MONGO_QUERY_BLACKLIST, the default of Eve 2.3
-_HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def parse_where(text: str) -> Any:
     """The filter in a parameter, with dates and ids cast; HttpError where Eve answers with 400."""
     try:
-        where = json.loads(text, parse_float=_read_float, parse_constant=reject_constant)
+        where = json.loads(text, parse_float=_read_double, parse_constant=reject_constant)
     except ValueError as error:
         # Eve 2.3 reads what is not JSON as a Python comparison, `amount > 60`, before it answers with 400.
         raise not_implemented("filters that are not JSON, such as Eve's Python comparisons") from error
@@ -32,10 +30,10 @@ def parse_where(text: str) -> Any:
     return _cast(where)
 
 
-def _read_float(text: str) -> Decimal:
+def _read_double(text: str) -> Decimal | float:
     # MongoDB compares doubles: a large one is a whole number with more digits than the text has.
     value = float(text)
-    return Decimal(value) if value.is_integer() else Decimal(text)
+    return Decimal(value) if value.is_integer() else read_float(text)
 
 
 def _check_operators(where: Any) -> None:
@@ -50,31 +48,14 @@ def _check_operators(where: Any) -> None:
             _check_operators(each)
 
 
-def _cast(where: Any) -> Any:
-    if isinstance(where, dict):
-        return {name: _cast_value(value) for name, value in where.items()}
-    return where
-
-
-def _cast_value(value: Any) -> Any:
+def _cast(value: Any, *, in_list: bool = False) -> Any:
     if isinstance(value, dict):
-        return _cast(value)
-    if isinstance(value, list):
-        return [_cast(each) if isinstance(each, dict) else _cast_element(each) for each in value]
-    return cast_text(value) if isinstance(value, str) else value
-
-
-def _cast_element(element: Any) -> Any:
-    if element is None:
+        return {name: _cast(each) for name, each in value.items()}
+    if isinstance(value, list) and not in_list:
+        return [_cast(each, in_list=True) for each in value]
+    if value is None and in_list:
         return ObjectId()  # Eve 2.3 turns a null inside a list into ObjectId(None), a new id, which equals nothing
-    return cast_text(element) if isinstance(element, str) else element
-
-
-def cast_text(text: str) -> Any:
-    """The date or id in a text, else the text. Eve 2.3 casts by the form alone, whatever the field."""
-    if len(text) == 24 and _HEX.issuperset(text):
-        return ObjectId(text.lower())
-    return read_date(text) or text
+    return cast_text(value) if isinstance(value, str) else value
 
 
 def compile_where(where: dict[str, Any]) -> RowTest:
@@ -84,7 +65,7 @@ def compile_where(where: dict[str, Any]) -> RowTest:
 
 
 def _compile_clause(name: str, condition: Any) -> RowTest:
-    if name in ("$and", "$or", "$nor"):
+    if name in _BRANCHES:
         return _compile_branches(name, condition)
     if name.startswith("$"):
         raise ServerCrash(f"unknown top level operator: {name}")
@@ -96,8 +77,5 @@ def _compile_branches(name: str, condition: Any) -> RowTest:
     if not isinstance(condition, list) or not condition or not all(isinstance(each, dict) for each in condition):
         raise ServerCrash(f"{name} must be a nonempty array of objects")
     branches = [compile_where(branch) for branch in condition]
-    if name == "$and":
-        return lambda fields: all(branch(fields) for branch in branches)
-    if name == "$or":
-        return lambda fields: any(branch(fields) for branch in branches)
-    return lambda fields: not any(branch(fields) for branch in branches)
+    combine, wanted = _BRANCHES[name]
+    return lambda fields: combine(branch(fields) for branch in branches) is wanted

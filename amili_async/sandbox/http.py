@@ -4,14 +4,15 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
+from http.client import responses
 
 from aiohttp import web
 from msgspec.structs import replace
 
-from .answers import Answer, error_answer, reason_phrase
-from .dates import at_epoch, write_date
+from .answers import Answer, HttpError
+from .bson_values import at_epoch, write_date
 from .endpoints import Endpoints
-from .errors import HttpError
 from .faults import Fault, FaultPlan, Overrides
 from .journal import Journal, ReceivedRequest
 from .limits import RequestLimiter, limit_headers
@@ -49,7 +50,18 @@ class HttpHandler:
 
     async def respond(self, connection: web.BaseRequest) -> web.StreamResponse:
         """Read, answer and record one request."""
-        request = await self._read(connection)
+        try:
+            body = await _read_body(connection)
+        except (web.RequestPayloadError, ConnectionError):  # a body of another form than announced, or cut off
+            return web.Response(status=400)
+        request = ReceivedRequest(
+            method=connection.method,
+            path=connection.path,
+            query={name: connection.query[name] for name in connection.query},
+            headers={name.lower(): value for name, value in connection.headers.items()},
+            body=body,
+            received_at=self._clock(),
+        )
         self.journal.append(request)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -64,37 +76,16 @@ class HttpHandler:
         headers = {**answer.headers, "Content-Type": answer.content_type}
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
-    async def _read(self, connection: web.BaseRequest) -> ReceivedRequest:
-        query: dict[str, str] = {}
-        for name, value in connection.query.items():
-            query.setdefault(name, value)
-        return ReceivedRequest(
-            method=connection.method,
-            path=connection.path,
-            query=query,
-            headers={name.lower(): value for name, value in connection.headers.items()},
-            body=await connection.read() if connection.can_read_body else b"",
-            received_at=self._clock(),
-        )
-
     async def _answer(self, connection: web.BaseRequest, request: ReceivedRequest) -> Answer | None:
         """The answer, or None where the connection is closed without one."""
-        headers, rejection = self._count(request.received_at)
+        now = request.received_at
+        admission = self._limiter.admit(now) if self._limiter is not None else None
+        headers = limit_headers(admission, now) if admission is not None and self._sends_limits else {}
         await _pause(self._latency, self.closing)
-        if rejection is not None:
-            return rejection.with_headers(headers)
-        fault = self.plan.next_fault(request.method, request.path)
-        if fault is None:
-            return self._carry_out(request).with_headers(headers)
-        return await self._fail(connection, fault, lambda: self._carry_out(request), headers)
-
-    def _count(self, now: float) -> tuple[dict[str, str], Answer | None]:
-        """Count a request; its rate limit headers, and the 429 if there were too many."""
-        if self._limiter is None:
-            return {}, None
-        admission = self._limiter.admit(now)
-        headers = limit_headers(admission, now) if self._sends_limits else {}
-        return headers, None if admission.allowed else error_answer(HttpError(429, "Rate limit exceeded"))
+        if admission is not None and not admission.allowed:
+            return HttpError(429, "Rate limit exceeded").answer().with_headers(headers)
+        fault = self.plan.next_fault(request.method, request.path) or Fault()
+        return await self._respond_with(fault, connection, request, headers)
 
     def _carry_out(self, request: ReceivedRequest) -> Answer:
         # By the time after the latency and delay: a token may have expired in between.
@@ -104,8 +95,8 @@ class HttpHandler:
         """The answer with the sandbox's time in `Date`, unless it has a date of its own."""
         return replace(answer, headers={"Date": write_date(at_epoch(self._clock())), **answer.headers})
 
-    async def _fail(
-        self, connection: web.BaseRequest, fault: Fault, carry_out: Callable[[], Answer], headers: dict[str, str]
+    async def _respond_with(
+        self, fault: Fault, connection: web.BaseRequest, request: ReceivedRequest, headers: dict[str, str]
     ) -> Answer | None:
         await _pause(fault.delay, self.closing)
         if fault.revoke:
@@ -115,13 +106,13 @@ class HttpHandler:
             return None
         if fault.hang and not fault.is_cut:
             if fault.carried_out:
-                carry_out()
+                self._carry_out(request)
             await _wait_for_disconnect(connection, self.closing)
             _reset(connection)
             return None
         false_answer = fault.answer()
         if false_answer is None or fault.carried_out:
-            true_answer = carry_out()
+            true_answer = self._carry_out(request)
         if fault.reset == "after":
             _reset(connection)
             return None
@@ -134,7 +125,7 @@ class HttpHandler:
     async def _send_part(self, connection: web.BaseRequest, answer: Answer, fault: Fault) -> None:
         """Announce the whole answer, then send the part of its head or body that the fault leaves."""
         lines = [
-            f"HTTP/1.1 {answer.status} {reason_phrase(answer.status)}",
+            f"HTTP/1.1 {answer.status} {responses.get(answer.status, 'Unknown')}",
             f"Content-Type: {answer.content_type}",
             f"Content-Length: {len(answer.body)}",
             *(f"{name}: {value}" for name, value in answer.headers.items()),
@@ -150,15 +141,21 @@ class HttpHandler:
             connection.transport.close()
 
 
+async def _read_body(connection: web.BaseRequest) -> bytes:
+    if connection.headers.get("Expect", "").lower() == "100-continue":
+        await connection.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.writer.output_size = 0  # aiohttp takes what is counted here for a part of the answer
+    return await connection.content.read()  # `connection.read()` rejects more than 1 MB, which Eve accepts
+
+
 def _reset(connection: web.BaseRequest) -> None:
     """Close the connection with a TCP reset, which needs SO_LINGER of zero seconds; a plain close sends a FIN."""
     transport = connection.transport
-    if transport is None:
-        return
-    open_socket = transport.get_extra_info("socket")
-    if open_socket is not None:
-        open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    transport.abort()
+    if transport is not None:
+        open_socket = transport.get_extra_info("socket")
+        if open_socket is not None:
+            open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        transport.abort()
 
 
 async def _wait_for_disconnect(connection: web.BaseRequest, closing: asyncio.Event) -> None:
@@ -170,8 +167,6 @@ async def _pause(seconds: float, closing: asyncio.Event) -> None:
     """Sleep, but no longer than until *closing* is set."""
     if seconds <= 0:
         return
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await closing.wait()
-    except TimeoutError:
-        return

@@ -14,7 +14,6 @@ class RateWindow(Struct, frozen=True):
     seconds: float
 
     def __post_init__(self) -> None:
-        """Reject a window that admits no request or every request."""
         if self.requests < 1 or self.seconds <= 0:
             raise ValueError(
                 f"a rate window needs at least one request and a positive number of seconds, "
@@ -38,10 +37,7 @@ class Admission(Struct, frozen=True):
 
 
 class RequestLimiter:
-    """Counts the requests of one API key.
-
-    *count_rejected*: whether a rejected request prolongs the block, as in the limiter of Eve 2.3.
-    """
+    """Counts the requests of one API key. *count_rejected*: a rejected one prolongs the block, as in Eve 2.3."""
 
     def __init__(self, windows: Sequence[RateWindow], *, count_rejected: bool = False) -> None:
         self._windows = windows

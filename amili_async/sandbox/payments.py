@@ -3,18 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
-from .dates import at_epoch, read_date, write_date
-from .errors import HttpError, InvalidDocuments, ServerCrash, not_implemented
-from .filters import cast_text
-from .object_ids import ObjectId
+from .answers import HttpError, InvalidDocuments, ServerCrash, not_implemented, reject_constant
+from .bson_values import ObjectId, at_epoch, cast_text, read_date, read_float, to_bson, write_date
 from .rows import Document
 from .store import etag_of
-
-Issues: TypeAlias = dict[str, Any]
 
 
 class FieldRule(Struct, frozen=True, kw_only=True):
@@ -40,8 +36,8 @@ def _read_moment(value: Any) -> Any:
 def _read_number(value: Any) -> Any:
     if isinstance(value, str):  # Eve 2.3 parses a number out of a string before it validates
         try:
-            value = json.loads(value, parse_float=Decimal)
-        except ValueError:
+            value = json.loads(value, parse_float=read_float, parse_constant=reject_constant)
+        except (ValueError, RecursionError):
             return None
     return value if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else None
 
@@ -67,7 +63,7 @@ RULES: Mapping[str, FieldRule] = {
     "file_import_report": FieldRule(kind="objectid", read=_read_id, readonly=True),
     "origin": FieldRule(kind="string", read=_read_text, required=True, allowed=("creditor_system",)),
 }
-_ONE_OF = ("case", "invoice_number")
+_ONE_OF = {"case": "invoice_number", "invoice_number": "case"}
 
 
 def read_payload(body: bytes, content_type: str) -> list[Any]:
@@ -78,7 +74,7 @@ def read_payload(body: bytes, content_type: str) -> list[Any]:
     if kind != "application/json":
         raise HttpError(400, "Unknown or no Content-Type header supplied")
     try:
-        payload = json.loads(body, parse_float=Decimal)
+        payload = json.loads(body, parse_float=read_float)
     except ValueError as error:
         raise HttpError(400) from error
     if isinstance(payload, dict):
@@ -94,27 +90,22 @@ def read_payload(body: bytes, content_type: str) -> list[Any]:
 
 def validated(documents: list[Any]) -> list[Document]:
     """The documents in stored form; InvalidDocuments if any of them has an issue, and then none is stored."""
-    results = [_result(document) for document in documents]
-    failures = sum("_issues" in result for result in results)
-    if failures:
-        raise InvalidDocuments(results, failures=failures)
-    return [{name: RULES[name].read(value) for name, value in document.items()} for document in documents]
+    results = [_check(document) for document in documents]
+    if any("_issues" in result for result in results):
+        raise InvalidDocuments(results)
+    rows = [{name: RULES[name].read(value) for name, value in document.items()} for document in documents]
+    to_bson(rows)  # ServerCrash where MongoDB cannot hold a value
+    return rows
 
 
-def _result(document: Any) -> Document:
-    if not isinstance(document, dict):
-        issues: Issues = {"validation exception": f"'{document}' is not a document, must be a dict"}
-    else:
-        issues = find_issues(document)
-    return {"_status": "ERR", "_issues": issues} if issues else {"_status": "OK"}
-
-
-def find_issues(posted: Mapping[str, Any]) -> Issues:
-    """What is wrong with a posted payment: field -> one text, or a list of several."""
+def _check(posted: Any) -> Document:
+    """The result for one document, with its issues: field -> one text, or a list of several."""
+    if not isinstance(posted, dict):
+        return {"_status": "ERR", "_issues": {"validation exception": f"'{posted}' is not a document, must be a dict"}}
     found = {name: [*_value_issues(name, value), *_exclusion(name, posted)] for name, value in posted.items()}
-    for name in _missing(posted):
-        found[name] = ["required field"]
-    return {name: texts[0] if len(texts) == 1 else texts for name, texts in sorted(found.items()) if texts}
+    found |= {name: ["required field"] for name in _missing(posted)}
+    issues = {name: texts[0] if len(texts) == 1 else texts for name, texts in sorted(found.items()) if texts}
+    return {"_status": "ERR", "_issues": issues} if issues else {"_status": "OK"}
 
 
 def _value_issues(name: str, value: Any) -> list[str]:
@@ -131,10 +122,7 @@ def _value_issues(name: str, value: Any) -> list[str]:
 
 
 def _exclusion(name: str, posted: Mapping[str, Any]) -> list[str]:
-    if name not in _ONE_OF or not all(each in posted for each in _ONE_OF):
-        return []
-    other = _ONE_OF[1 - _ONE_OF.index(name)]
-    return [f"'{other}' must not be present with '{name}'"]
+    return [f"'{_ONE_OF[name]}' must not be present with '{name}'"] if _ONE_OF.get(name) in posted else []
 
 
 def _missing(posted: Mapping[str, Any]) -> list[str]:
@@ -148,7 +136,6 @@ def _missing(posted: Mapping[str, Any]) -> list[str]:
 def completed_row(posted: Document, *, now: float, make_id: Callable[[], str]) -> Document:
     """The row of a valid payment, with the fields that the system adds."""
     moment = write_date(at_epoch(now))
-    midnight = at_epoch(now).replace(hour=0, minute=0, second=0)
     row_id = posted.get("_id") or make_id()
     row: Document = {
         "_id": row_id,
@@ -161,7 +148,7 @@ def completed_row(posted: Document, *, now: float, make_id: Callable[[], str]) -
         "settled_amount": posted["amount"],
         "status": "completed",
         "case_reference_number": str(int(row_id[-6:], 16)),
-        "booking_date": write_date(midnight),
+        "booking_date": write_date(at_epoch(now).replace(hour=0, minute=0, second=0)),
     }
     row.setdefault("case_invoice_number", posted.get("invoice_number", f"INV-{row_id[-6:]}"))
     return {**row, "_etag": etag_of(row)}

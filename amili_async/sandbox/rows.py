@@ -6,14 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
-from .bson_values import BsonValue, to_bson
-from .dates import read_date
-from .errors import HttpError, ServerCrash, reject_constant
-from .filters import cast_text
-from .object_ids import ObjectId
+from .answers import HttpError, ServerCrash, answer_json, reject_constant
+from .bson_values import BsonValue, ObjectId, cast_text, read_date, to_bson
 
 Document: TypeAlias = dict[str, Any]
 AUTOMATIC_FIELDS = ("_id", "_created", "_updated", "_etag")
@@ -21,7 +17,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID_FIELDS = frozenset({"_id", "creditor", "payout", "account", "case", "file_import_report"})
 _OBJECTS_OF_IDS = frozenset({"references"})
 _ABSENT = object()
-_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 class RowProjection(Struct, frozen=True):
@@ -37,13 +32,10 @@ class RowProjection(Struct, frozen=True):
         return _pick(document, self.shown.union(AUTOMATIC_FIELDS))
 
 
-EVERYTHING = RowProjection()
-
-
 def parse_projection(text: str | None) -> RowProjection:
     """The projection in a parameter; HttpError unless it is a JSON object."""
     if not text:
-        return EVERYTHING
+        return RowProjection()
     try:
         requested = json.loads(text, parse_constant=reject_constant)
     except ValueError as error:
@@ -97,33 +89,27 @@ class StoredRow:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.updated = _moment_of(document.get("_updated"))
+        updated = document.get("_updated")
+        # Where a row has no date it counts as changed at the epoch, as in Eve 2.3.
+        self.updated = (read_date(updated) if isinstance(updated, str) else None) or EPOCH
         self._values: dict[str, BsonValue | None] = {}
         self._encodings: dict[RowProjection, bytes] = {}
 
     def get(self, name: str) -> BsonValue | None:
         """The value of a field, to match and sort by; None where it is missing."""
-        try:
-            return self._values[name]
-        except KeyError:
-            document = self.document
-            value = self._values[name] = to_bson(_typed(name, document[name])) if name in document else None
-            return value
+        if name not in self._values:
+            self._values[name] = to_bson(_typed(name, self.document[name])) if name in self.document else None
+        return self._values[name]
 
-    def encoded(self, projection: RowProjection = EVERYTHING) -> bytes:
+    def encoded(self, projection: RowProjection) -> bytes:
         """The row as JSON; ServerCrash where it holds NaN or an infinity."""
         encoded = self._encodings.get(projection)
         if encoded is None:
             # Eve 2.3 accepts such a number in a POST and fails only when it encodes the row for a list.
             if any(isinstance(value, float) and not math.isfinite(value) for value in self.document.values()):
                 raise ServerCrash("out of range float values are not JSON compliant")
-            encoded = self._encodings[projection] = _encoder.encode(projection.apply(self.document))
+            encoded = self._encodings[projection] = answer_json(projection.apply(self.document))
         return encoded
-
-
-def _moment_of(updated: object) -> datetime:
-    """When a row was last changed; the epoch where the row has no date, as in Eve 2.3."""
-    return (read_date(updated) if isinstance(updated, str) else None) or EPOCH
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -1,30 +1,36 @@
 """The sandbox: an Amili API in the process, on a real socket."""
 
 import asyncio
+import logging
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from random import Random
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
+from .bson_values import system_time
 from .endpoints import PAYMENTS, Endpoints
-from .faults import BeforeRequest, Fault, PageOverride, QueryOverride
+from .faults import BeforeRequest, Fault, PageOverride, PlannedFault, QueryOverride
 from .http import HttpHandler
 from .journal import Journal
 from .limits import AMILI_LIMITS, RateWindow, RequestLimiter
-from .object_ids import ObjectIdFactory
 from .seeding import SeedData
-from .store import Collection, RowWriter
+from .store import Collection, ObjectIdFactory, RowWriter
 from .tokens import TokenIssuer, make_private_key, public_key_of
 
 _SHUTDOWN_TIMEOUT = 0.1
+_logger = logging.getLogger("amili_async.sandbox")
 
 
-class Sandbox:
+def _is_server_fault(record: logging.LogRecord) -> bool:
+    # aiohttp logs a traceback for each request that is not HTTP or whose head is too large, and answers it with 400.
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+class Sandbox(RowWriter):
     """A server with generated payouts, specifications and payments that behaves as the Amili API does.
 
     `async with`, or `await start()` and `await aclose()`. The first request generates the rows, the same for the same
@@ -50,7 +56,7 @@ class Sandbox:
         token_lifetime: float = 600.0,
         latency: float = 0.0,
         public_key: str | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = system_time,
     ) -> None:
         seed_data = SeedData(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
         collections = {
@@ -58,30 +64,32 @@ class Sandbox:
             "finance--payout-specifications": Collection(seed_data.specifications),
             PAYMENTS: Collection(seed_data.payments),
         }
+        super().__init__(collections, ObjectIdFactory(Random(f"{seed}/new rows")), clock)  # noqa: S311
         self._address = (host, port)
         self._public_key = public_key
-        self._clock = clock
         self._runner: web.ServerRunner | None = None
         self.api_code = f"sandbox-{secrets.token_hex(8)}"
-        self._tokens = TokenIssuer(
-            api_code=self.api_code, public_key=public_key or public_key_of(self.private_key), lifetime=token_lifetime
-        )
-        self._writer = RowWriter(collections, ObjectIdFactory(Random(f"{seed}/new rows")), clock)  # noqa: S311
+        registered = public_key or public_key_of(self.private_key)
+        self._tokens = TokenIssuer(api_code=self.api_code, public_key=registered, lifetime=token_lifetime)
         self._http = HttpHandler(
-            Endpoints(collections, self._tokens, make_id=self._writer.make_id),
+            Endpoints(collections, self._tokens, self._make_id),
             self._tokens,
             RequestLimiter(rate_limit, count_rejected=count_rejected) if rate_limit else None,
             clock=clock,
             latency=latency,
             sends_limits=rate_limit_headers,
         )
+        self.requests: Journal = self._http.journal
+        """The requests received so far, in order of arrival; its `clear()` starts over."""
 
     async def start(self) -> None:
         """Open the socket. Does nothing if it is open."""
         if self._runner is not None:
             return
         self._http.closing = asyncio.Event()  # an event belongs to one loop, and each start may run in another
-        server = web.Server(self._http.respond, access_log=None)
+        _logger.addFilter(_is_server_fault)
+        # Eve does not decompress the body of a request.
+        server = web.Server(self._http.respond, access_log=None, logger=_logger, auto_decompress=False)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await self._runner.setup()
         await web.TCPSite(self._runner, *self._address).start()
@@ -97,9 +105,7 @@ class Sandbox:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
     @property
@@ -126,11 +132,6 @@ class Sandbox:
         self._tokens.revoke_all()
 
     @property
-    def requests(self) -> Journal:
-        """The requests received so far, in order of arrival; its `clear()` starts over."""
-        return self._http.journal
-
-    @property
     def in_flight(self) -> int:
         """The number of open requests."""
         return self._http.in_flight
@@ -148,7 +149,7 @@ class Sandbox:
         *path* is a prefix if it begins with a slash, else the name of a resource. The first planned fault that matches
         a request applies; none applies to a request that the rate limit rejects.
         """
-        self._http.plan.add(fault, times=times, method=method, path=path, after=after)
+        self._http.plan.append(PlannedFault(fault, times, method and method.upper(), path, after))
 
     def stop_failing(self) -> None:
         """Drop every planned fault."""
@@ -168,19 +169,3 @@ class Sandbox:
         list as decoded JSON, and returns the page to send instead.
         """
         self._http.overrides.query, self._http.overrides.page = query, page
-
-    def rows(self, resource: str) -> list[dict[str, Any]]:
-        """Copies of all rows as the API shows them, in stored order; numbers are int or Decimal."""
-        return self._writer.rows(resource)
-
-    def insert(self, resource: str, document: dict[str, Any]) -> str:
-        """Store a row after all others and return its id. Automatic fields are made unless they are given."""
-        return self._writer.insert(resource, document)
-
-    def update(self, resource: str, row_id: str, changes: dict[str, Any]) -> None:
-        """Change fields of a row, which keeps its place, and its `_updated` and `_etag`. KeyError if there is none."""
-        self._writer.update(resource, row_id, changes)
-
-    def delete(self, resource: str, row_id: str) -> None:
-        """Delete a row. KeyError if there is none."""
-        self._writer.delete(resource, row_id)

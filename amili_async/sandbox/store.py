@@ -4,16 +4,17 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
+from functools import cached_property, lru_cache
+from random import Random
 from typing import Any
 
 import msgspec
 
-from .dates import at_epoch, write_date
-from .errors import ServerCrash
+from .answers import ServerCrash
+from .bson_values import at_epoch, write_date
 from .filters import compile_where, parse_where
-from .object_ids import ObjectIdFactory
+from .paging import SortOrder, parse_sort, sort_key
 from .rows import Document, StoredRow
-from .sort import SortOrder, parse_sort, sort_key
 
 _MAX_CACHED_SELECTIONS = 256
 
@@ -26,28 +27,16 @@ class Collection:
 
     def __init__(self, load: Callable[[], Sequence[Document]]) -> None:
         self._load = load
-        self._rows: dict[str, StoredRow] | None = None
-        self._orders: dict[SortOrder, list[StoredRow]] = {}
-        self._selections: dict[tuple[str, str], Sequence[StoredRow]] = {}
+        self.select = lru_cache(_MAX_CACHED_SELECTIONS)(self._select)
+        self._sorted = lru_cache(_MAX_CACHED_SELECTIONS)(self._sort)
 
-    @property
+    @cached_property
     def rows(self) -> dict[str, StoredRow]:
         """Every row by its id, in stored order."""
-        if self._rows is None:
-            self._rows = {document["_id"]: StoredRow(document) for document in self._load()}
-        return self._rows
+        return {document["_id"]: StoredRow(document) for document in self._load()}
 
-    def select(self, where: str | None, sort: str | None) -> Sequence[StoredRow]:
+    def _select(self, where: str | None, sort: str | None) -> list[StoredRow]:
         """The rows of a list, by its parameters `where` and `sort`."""
-        parameters = (where or "", sort or "")
-        selection = self._selections.get(parameters)
-        if selection is None:
-            if len(self._selections) >= _MAX_CACHED_SELECTIONS:
-                self._selections.clear()
-            selection = self._selections[parameters] = self._select(*parameters)
-        return selection
-
-    def _select(self, where: str, sort: str) -> Sequence[StoredRow]:
         order = parse_sort(sort)
         condition = parse_where(where) if where else {}
         if not isinstance(condition, dict):
@@ -56,13 +45,10 @@ class Collection:
         rows = self._sorted(order)
         return [row for row in rows if matches(row)] if condition else rows
 
-    def _sorted(self, order: SortOrder) -> list[StoredRow]:
-        rows = self._orders.get(order)
-        if rows is None:
-            rows = list(self.rows.values())
-            for name, direction in reversed(order):  # a stable sort leaves ties in stored order
-                rows.sort(key=sort_key(name, direction), reverse=direction < 0)
-            self._orders[order] = rows
+    def _sort(self, order: SortOrder) -> list[StoredRow]:
+        rows = list(self.rows.values())
+        for name, direction in reversed(order):  # a stable sort leaves ties in stored order
+            rows.sort(key=sort_key(name, direction), reverse=direction < 0)
         return rows
 
     def put(self, document: Document) -> None:
@@ -71,50 +57,58 @@ class Collection:
         self._clear_caches()
 
     def remove(self, row_id: str) -> None:
-        """Delete a row; KeyError where there is none."""
         del self.rows[row_id]
         self._clear_caches()
 
     def _clear_caches(self) -> None:
-        self._orders.clear()
-        self._selections.clear()
+        self.select.cache_clear()
+        self._sorted.cache_clear()
+
+
+class ObjectIdFactory:
+    """Makes ids as MongoDB does: the second of creation, a fixed part, a counter. Later ids are larger."""
+
+    def __init__(self, random: Random) -> None:
+        self._fixed = random.getrandbits(40)
+        self._count = random.getrandbits(16)
+
+    def make(self, epoch_seconds: float) -> str:
+        self._count = (self._count + 1) % 2**24
+        return f"{int(epoch_seconds):08x}{self._fixed:010x}{self._count:06x}"
 
 
 class RowWriter:
-    """Inserts, updates and deletes rows of the given resources outside the API."""
+    """Reads and changes the rows of the given resources outside the API; a base class of the sandbox."""
 
     def __init__(self, collections: Mapping[str, Collection], ids: ObjectIdFactory, clock: Callable[[], float]) -> None:
         self._collections = collections
         self._ids = ids
         self._clock = clock
 
-    def make_id(self) -> str:
-        """An id created now."""
+    def _make_id(self) -> str:
         return self._ids.make(self._clock())
 
     def rows(self, resource: str) -> list[Document]:
-        """Copies of all rows in stored order."""
+        """Copies of all rows as the API shows them, in stored order; numbers are int or Decimal."""
         return [deepcopy(row.document) for row in self._collections[resource].rows.values()]
 
     def insert(self, resource: str, document: Document) -> str:
-        """Store a document; `_id`, `_created`, `_updated` and `_etag` are made unless they are given."""
-        now = write_date(at_epoch(self._clock()))
-        given = _as_json(document)
-        row = {"_id": given.get("_id") or self.make_id(), "_created": now, "_updated": now, "_etag": "", **given}
+        """Store a row after all others and return its id. Automatic fields are made unless they are given."""
+        now, given = write_date(at_epoch(self._clock())), _as_json(document)
+        row = {"_id": given.get("_id") or self._make_id(), "_created": now, "_updated": now, "_etag": "", **given}
         if row["_id"] in self._collections[resource].rows:
             raise ValueError(f"{resource} already has a row with _id {row['_id']}; use update()")
         self._store(resource, row, given)
         return str(row["_id"])
 
     def update(self, resource: str, row_id: str, changes: Document) -> None:
-        """Change fields of a row in its place."""
-        now = write_date(at_epoch(self._clock()))
-        given = _as_json(changes)
+        """Change fields of a row, which keeps its place, and its `_updated` and `_etag`. KeyError if there is none."""
+        now, given = write_date(at_epoch(self._clock())), _as_json(changes)
         row = {**self._collections[resource].rows[row_id].document, "_updated": now, **given, "_id": row_id}
         self._store(resource, row, given)
 
     def delete(self, resource: str, row_id: str) -> None:
-        """Delete a row; KeyError where there is none."""
+        """Delete a row. KeyError if there is none."""
         self._collections[resource].remove(row_id)
 
     def _store(self, resource: str, row: Document, given: Document) -> None:
@@ -127,14 +121,10 @@ def etag_of(document: Document) -> str:
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 
-def _as_json(document: Document) -> Document:
+def _as_json(value: Any) -> Any:
     """A copy in which dates are text in the API's format."""
-    return {name: _value_as_json(value) for name, value in document.items()}
-
-
-def _value_as_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return write_date(value)
     if isinstance(value, dict):
-        return _as_json(value)
-    return [_value_as_json(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: _as_json(each) for name, each in value.items()}
+    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value

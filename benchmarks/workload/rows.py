@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import msgspec
 
-from amili_async.sandbox.dates import at_epoch, write_date
+from amili_async.sandbox.bson_values import at_epoch, write_date
 
 MONEY = ("amount", "vat_amount", "total_amount")
 """The columns to sum."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from amili_async.sandbox.dates import write_date
+from amili_async.sandbox.bson_values import write_date
 
 PAGE_SIZE = 100
 """Records per page."""

@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from amili_async.sandbox import Sandbox
-from amili_async.sandbox.dates import at_epoch, write_date
+from amili_async.sandbox.bson_values import at_epoch, write_date
 from benchmarks.harness.cores import SERVER_CORE, pin_to_core
 from benchmarks.workload.rows import Rows
 

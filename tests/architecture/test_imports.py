@@ -13,6 +13,7 @@ MOST_LINES = 260
 
 FLOORS = [
     {"errors", "version"},
+    {"_wire.checks"},
     {"events", "policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "auth",
@@ -22,6 +23,7 @@ FLOORS = [
         "observers",
         "pages",
         "_wire.announcer",
+        "_wire.iteration",
         "_paging.prefetch",
         "_paging.scan_page",
         "_wire.quota",

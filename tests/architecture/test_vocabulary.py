@@ -54,7 +54,10 @@ def find_words(path: Path) -> list[str]:
 
 def test_no_text_uses_a_replaced_word() -> None:
     """Names, docstrings, comments, messages and the README use the terms of the field."""
-    paths = [ROOT / "README.md", *sorted(PACKAGE.rglob("*.py")), *sorted(TESTS.rglob("*.py"))]
+    paths = [
+        ROOT / "README.md",
+        *(path for folder in (PACKAGE, TESTS, ROOT / "benchmarks") for path in sorted(folder.rglob("*.py"))),
+    ]
     assert [each for path in paths if path != Path(__file__) for each in find_words(path)] == []
 
 

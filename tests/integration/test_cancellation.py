@@ -14,6 +14,7 @@ from msgspec import Struct
 from amili_async import AmiliClient, AmiliError, ApiCodeCredentials, NewCreditorPayment, RateLimit, Token
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
+from amili_async._wire.tasks import cancel_all
 from amili_async.errors import ConfigurationError
 from amili_async.export import export
 from amili_async.policies import Priority, Quota
@@ -48,6 +49,10 @@ class CountingLimiter:
     def on_response(self, quota: Quota | None = None) -> None:
         self.returned += 1
         self.limiter.on_response(quota)
+
+    def on_no_response(self, seconds: float) -> None:
+        self.returned += 1
+        self.limiter.on_no_response(seconds)
 
     def on_rate_limited(self, seconds: float | None) -> float:
         return self.limiter.on_rate_limited(seconds)
@@ -316,7 +321,7 @@ async def test_a_call_can_be_left_while_the_server_is_silent(
         async with opened(sandbox, clock, tmp_path, number) as scene:
             sandbox.fail(fault, times=None, after=after)
             await leave(call, scene)
-            await internals.tokens_of(scene.amili).aclose()  # a refresh is shared, so no single caller ends it
+            await cancel_all((internals.tokens_of(scene.amili),))  # a refresh is shared, so no single caller ends it
             await wait_until_quiet(scene)
             assert await is_usable(scene)
     assert unhandled == []

@@ -20,6 +20,7 @@ from amili_async.errors import (
     ServerFault,
 )
 from amili_async.events import AttemptFinished, Event, PaymentLookedUp, RetryScheduled
+from amili_async.payments.create import MAX_TIME_IN_FLIGHT
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.clocks import HastyClock
@@ -192,13 +193,13 @@ async def test_error_responses_cost_no_retry(amili: AmiliClient, sandbox: Sandbo
     assert len(sandbox.requests) == 150 + RETRIES
 
 
-@pytest.mark.parametrize("reserve", [0, 1, 7])
-async def test_the_caller_chooses_the_retry_budget(reserve: int, sandbox: Sandbox, connect: Connect) -> None:
+@pytest.mark.parametrize("retries", [0, 1, 7])
+async def test_the_caller_chooses_the_retry_budget(retries: int, sandbox: Sandbox, connect: Connect) -> None:
     """Without a retry budget there are no retries."""
-    amili = await connect(sandbox, retry=RetryPolicy(retry_budget=reserve), auth=sandbox.token())
+    amili = await connect(sandbox, retry=RetryPolicy(retry_budget=retries), auth=sandbox.token())
     sandbox.fail(DOWN, times=None)
     await call_often(amili, 30)
-    assert len(sandbox.requests) == 30 + reserve
+    assert len(sandbox.requests) == 30 + retries
 
 
 async def test_each_client_has_its_own_retry_budget(amili: AmiliClient, sandbox: Sandbox, connect: Connect) -> None:
@@ -295,7 +296,9 @@ async def test_a_token_endpoint_that_is_down(amili: AmiliClient, sandbox: Sandbo
     assert await call_often(amili, 3) == [None] * 3
 
 
-async def test_payments_in_an_outage(amili: AmiliClient, sandbox: Sandbox, recorder: Recorder) -> None:
+async def test_payments_in_an_outage(
+    amili: AmiliClient, sandbox: Sandbox, recorder: Recorder, clock: HastyClock
+) -> None:
     """Each payment is sent once; its look-ups are separate requests, and only they use the retry budget."""
     sandbox.fail(DOWN, times=None)
     payments = [replace(PAYMENT, creditor_payment_reference=f"REF-{number}") for number in range(20)]
@@ -309,6 +312,7 @@ async def test_payments_in_an_outage(amili: AmiliClient, sandbox: Sandbox, recor
     assert sandbox.rows(PAYMENTS) == []
 
     sandbox.stop_failing()
+    clock.skip(MAX_TIME_IN_FLIGHT)
     for payment in payments:
         assert await amili.creditor_payments.find(payment) is None
         await amili.creditor_payments.create(payment)

@@ -64,18 +64,18 @@ async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
         def on_response(self, quota: Quota | None = None) -> None:
             self.calls.append("settle")
 
+        def on_no_response(self, seconds: float) -> None:
+            self.calls.append("no response")
+
         def on_rate_limited(self, seconds: float | None) -> float:
             return seconds or 0.0
-
-        def close(self) -> None:
-            self.calls.append("close")
 
     journal = Journal()
     async with Sandbox(payouts=2, specifications=0, payments=0) as sandbox:
         auth = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
         async with AmiliClient(sandbox.url, auth=auth, rate_limit=journal) as amili:
             await amili.payouts.count()
-    assert journal.calls == ["acquire TOKEN", "settle", "acquire SINGLE", "settle", "close"]
+    assert journal.calls == ["acquire TOKEN", "settle", "acquire SINGLE", "settle"]
 
 
 async def test_closing_while_calls_wait_for_a_connection_ends_them() -> None:

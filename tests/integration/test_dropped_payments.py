@@ -5,6 +5,7 @@ Invariant: a returned payment is registered exactly once; one that raises is not
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from amili_async import AmiliClient, ApiCodeCredentials, NewCreditorPayment, Ret
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async.errors import AmiliError, PaymentOutcomeUnknown, ValidationFailed
 from amili_async.models import CreatedPayment
+from amili_async.payments.create import MAX_TIME_IN_FLIGHT
 from amili_async.sandbox import Sandbox
 from tests.support.clocks import HastyClock, PassingTime
 from tests.support.dropping_proxy import Drop, DroppingProxy
@@ -82,8 +84,8 @@ def deal(random: Random) -> Iterator[Drop]:
 class DroppingConnection:
     """A sandbox, a dropping proxy before it, and a client of that proxy."""
 
-    def __init__(self, resources: AsyncExitStack, start: StartSandbox, clock: Clock) -> None:
-        self._resources, self._start, self._clock = resources, start, clock
+    def __init__(self, resources: AsyncExitStack, start: StartSandbox, clock: HastyClock) -> None:
+        self._resources, self._start, self.clock = resources, start, clock
         self._time = PassingTime()
         self.sandbox: Sandbox
         self.proxy: DroppingProxy
@@ -97,7 +99,7 @@ class DroppingConnection:
         self.proxy = await self._resources.enter_async_context(DroppingProxy(self.sandbox, latest=0.02))
         auth = ApiCodeCredentials(self.sandbox.api_code, self.sandbox.private_key)
         client = AmiliClient(
-            self.proxy.url, auth=auth, rate_limit=None, timeout=TIMEOUT, _clock=clock or self._clock, retry=RETRY
+            self.proxy.url, auth=auth, rate_limit=None, timeout=TIMEOUT, _clock=clock or self.clock, retry=RETRY
         )
         self.amili = await self._resources.enter_async_context(client)
         await self.amili.auth.get_valid_token()
@@ -188,6 +190,7 @@ async def test_a_list_over_such_a_connection_can_be_repeated_until_it_is_complet
             connection.drop_at_random(seed=run)
         else:
             connection.drop_nothing()
+            connection.clock.skip(MAX_TIME_IN_FLIGHT)  # what is in doubt cannot be registered any more
         before = count_rows(connection.sandbox)
         outcomes: list[tuple[NewCreditorPayment, Outcome]] = []
         async for each in connection.amili.creditor_payments.create_many(
@@ -204,3 +207,26 @@ async def test_a_list_over_such_a_connection_can_be_repeated_until_it_is_complet
                 assert ids.setdefault(payment.creditor_payment_reference, outcome.id) == outcome.id
     assert len(ids) == many
     assert count_rows(connection.sandbox) == Counter(ids.keys())
+
+
+async def test_a_payment_is_sent_over_no_idle_connection(
+    connection: DroppingConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that was idle for more than a second may be closing: a POST makes another, and a GET reuses it."""
+    idle = 0.0
+    monkeypatch.setattr("aiohttp.connector.monotonic", lambda: time.monotonic() + idle)
+    await connection.open(clock=SystemClock())
+    made: list[float] = []
+
+    def note() -> bool:
+        made.append(idle)
+        return False
+
+    connection.proxy.closes_new = note
+    payments = connection.amili.creditor_payments
+    for payment, seconds in zip(make_payments(4), (0.0, 1.5, 0.5, 1.5), strict=True):
+        idle += seconds
+        assert not (await payments.create(payment)).was_found
+        assert await payments.find(payment) is not None
+    assert made == [0.0, 1.5, 3.5]
+    assert count_rows(connection.sandbox).total() == 4

@@ -21,7 +21,7 @@ from amili_async.errors import (
     ServerFault,
     UnreadableResponse,
 )
-from amili_async.export import export, job, journal, spool
+from amili_async.export import commit, export, job, journal, spool
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import settle
@@ -357,7 +357,7 @@ async def test_an_export_is_resumed_after_a_full_disk(
 async def test_a_record_that_does_not_fit_is_named(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
     """An amount that Parquet cannot hold ends the export, which can be resumed once the row is corrected."""
     path, wrong = tmp_path / "rows.parquet", ids_of(sandbox)[130]
-    sandbox.update(SPECIFICATIONS, wrong, {"vat_amount": Decimal("0.1234567890123456789")})
+    sandbox.update(SPECIFICATIONS, wrong, {"vat_amount": Decimal("1234567890123456789")})
     with pytest.raises(ExportFailed, match=f"record {wrong} cannot be written: vat_amount has more than 18") as caught:
         await export(amili.payout_specifications, path)
     assert (caught.value.record_id, caught.value.path) == (wrong, path)
@@ -365,7 +365,24 @@ async def test_a_record_that_does_not_fit_is_named(sandbox: Sandbox, amili: Amil
     sandbox.update(SPECIFICATIONS, wrong, {"vat_amount": Decimal("0.123")})
     await export(amili.payout_specifications, path, resume=True)
     assert read_ids(path) == ids_of(sandbox)
-    assert parquet.read_schema(path).field("vat_amount").type.scale == 3
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_rounded_amounts_are_counted(
+    is_stream: bool, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """The noise of floats does not end an export; the result and the manifest count it, also after an interruption."""
+    path, ids = tmp_path / "rows.parquet", ids_of(sandbox)
+    for place in (3, 130, 249):
+        sandbox.update(SPECIFICATIONS, ids[place], {"amount": Decimal("-8.5E-14"), "vat_amount": Decimal("0.125")})
+    if is_stream:
+        exported = await export(amili.payout_specifications.stream(), path)
+    else:
+        await interrupt(amili, path)
+        exported = await export(amili.payout_specifications, path, resume=True)
+        assert json.loads((tmp_path / "rows.parquet.manifest.json").read_text())["rounded"] == 3
+    assert (exported.rows, exported.rounded) == (250, 3)
+    assert [read_rows(path)[place]["amount"] for place in (3, 130, 249)] == [0, 0, 0]
 
 
 async def test_a_row_that_does_not_decode_is_named(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
@@ -621,6 +638,93 @@ async def test_a_file_keeps_its_mode(amili: AmiliClient, tmp_path: Path) -> None
     await export(amili.payouts, path, overwrite=True, on_progress=look)
     assert path.stat().st_mode & 0o777 == 0o600
     assert set(modes) == {0o600}
+    assert path.with_name("payouts.csv.manifest.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_an_unfinished_export_is_its_owners_alone(amili: AmiliClient, tmp_path: Path) -> None:
+    """Spool and state cannot be read by other users, whatever the umask."""
+    await interrupt(amili, tmp_path / "rows.csv")
+    for name in ("rows.csv.checkpoint.json", "rows.csv.part"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("make", ["link", "pipe"])
+@pytest.mark.parametrize("name", ["rows.csv.part", "rows.csv.checkpoint.json", "rows.csv.manifest.json"])
+async def test_a_link_or_a_pipe_beside_the_target_is_rejected(
+    make: str, name: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, other: Path
+) -> None:
+    """What resuming or bringing up to date would read is neither followed nor waited for."""
+    path, planted = tmp_path / "rows.csv", tmp_path / name
+    await export(amili.payouts, path)
+    sandbox.requests.clear()
+    planted.unlink(missing_ok=True)
+    planted.symlink_to(other / "victim") if make == "link" else os.mkfifo(planted)
+    async with asyncio.timeout(10):
+        with pytest.raises(ExportFailed, match=rf"{name} is (a link|not a file): move it away"):
+            await export(amili.payouts, path, resume=True, since=True)
+    assert (names_in(other), len(sandbox.requests)) == ([], 0)
+
+
+@pytest.mark.parametrize("damage", ["state", "spool", "checkpoint"])
+async def test_rows_that_the_spool_lacks_become_no_file(
+    damage: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
+) -> None:
+    """An older state, an older spool or an edited state is detected before the first request."""
+    path, state, part = (tmp_path / f"rows.csv{suffix}" for suffix in ("", ".checkpoint.json", ".part"))
+    await interrupt(amili, path, rows=80)
+    old_state, old_part = json.loads(state.read_text()), part.read_bytes()
+    await interrupt(amili, path, rows=160, resume=True)
+    new_state = json.loads(state.read_text())
+    assert old_state["spool_length"] < new_state["spool_length"]
+    if damage == "state":
+        state.write_text(json.dumps(new_state | {"spool_length": old_state["spool_length"]}))
+    elif damage == "spool":
+        part.write_bytes(old_part)
+    else:
+        state.write_text(json.dumps(old_state | {"checkpoint": new_state["checkpoint"]}))
+    sandbox.requests.clear()
+    with pytest.raises(ConfigurationError, match=r"lacks rows that its state covers: start again with overwrite"):
+        await export(amili.payout_specifications, path, resume=True)
+    assert len(sandbox.requests) == 0
+    assert not path.exists()
+    await export(amili.payout_specifications, path, overwrite=True)
+    assert read_ids(path) == ids_of(sandbox)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_a_spool_that_is_changed_during_the_export_becomes_no_file(
+    suffix: str, amili: AmiliClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that another program cut off, as two exports without a lock can, are missed before the file is made."""
+    monkeypatch.setattr(spool, "MAX_BUFFERED", 1)
+    path = tmp_path / f"rows.{suffix}"
+
+    def cut(rows: int, *_: object) -> None:
+        if rows == 250:
+            os.truncate(tmp_path / f"rows.{suffix}.part", len(spool.MAGIC))
+
+    with pytest.raises(ExportFailed, match="was changed by another program: start again with overwrite"):
+        await export(amili.payout_specifications, path, on_progress=cut)
+    assert not path.exists()
+
+
+async def test_a_whole_file_that_is_changed_is_not_committed(
+    amili: AmiliClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export killed before its rename is not finished with a file of another size."""
+    path, whole = tmp_path / "rows.csv", tmp_path / "rows.csv.whole.part"
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(commit, "rename", fail)
+        with pytest.raises(ExportFailed, match="No space left"):
+            await export(amili.payout_specifications, path)
+    whole.write_bytes(whole.read_bytes()[:-1])
+    with pytest.raises(ExportFailed, match="was changed before its export was finished: start again with overwrite"):
+        await export(amili.payout_specifications, path, resume=True)
+    assert not path.exists()
 
 
 async def test_an_export_with_sweep_is_resumed_with_sweep(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
@@ -641,12 +745,29 @@ async def test_an_export_with_sweep_is_resumed_with_sweep(sandbox: Sandbox, amil
     assert deleted not in path.read_text()
 
 
-async def test_an_incomplete_list_becomes_no_file(sandbox: Sandbox, amili: AmiliClient, tmp_path: Path) -> None:
-    """Fewer rows than the server counted raise an error with the numbers, and an old file keeps its content."""
+async def test_an_incomplete_list_becomes_a_partial_file(
+    sandbox: Sandbox, amili: AmiliClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer rows than the server counted raise an error with the numbers; the rows are kept under another name.
+
+    An old file keeps its content, also if the export is interrupted before the rename.
+    """
     path = tmp_path / "rows.ndjson"
     await export(amili.payout_specifications, path)
     before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
     sandbox.override(page=lambda _, page: {**page, "_items": page["_items"][:3] + page["_items"][4:]})
-    with pytest.raises(UnreadableResponse, match=r"was not written: the API sent \d+ rows of .* but counted 250"):
-        await export(amili.payout_specifications, path, overwrite=True)
-    assert {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)} == before
+    with monkeypatch.context() as patched:
+        patched.setattr(commit, "size_of", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await export(amili.payout_specifications, path, overwrite=True)
+    for resume in (True, False):
+        with pytest.raises(UnreadableResponse, match=r"was not written: the API sent \d+ rows of .* but counted 250"):
+            await export(amili.payout_specifications, path, resume=resume, overwrite=not resume)
+        left = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
+        kept, manifest = left.pop("rows.ndjson.partial"), json.loads(left.pop("rows.ndjson.partial.manifest.json"))
+        assert left == before
+        assert manifest["manifest"]["verdict"] == "partial"
+        assert 0 < kept.count(b"\n") == manifest["rows"] < 250
+    sandbox.override()
+    await export(amili.payout_specifications, path, overwrite=True)
+    assert len(read_ids(path)) == 250

@@ -21,6 +21,7 @@ from amili_async.errors import (
     ServerFault,
     UnreadableResponse,
 )
+from amili_async.events import Event, PageReceived
 from amili_async.extraction import Checkpoint, Extraction, Verdict
 from amili_async.sandbox import Fault, ReceivedRequest
 from tests.support import internals
@@ -660,3 +661,65 @@ async def test_the_time_left_follows_from_the_rate_limit(
     assert all(seconds <= ended - now + 15 for now, seconds in known)
     assert known[-1][1] <= 60
     assert ended - began >= 120
+
+
+async def test_observers_get_an_event_for_each_page(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Each page is reported once, under the path of the resource, numbered from 1, with its rows and the total."""
+    events: list[Event] = []
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox, observers=[events.append])
+    taken = await read_all(amili.payout_specifications.extract())
+    pages = [event for event in events if isinstance(event, PageReceived)]
+    assert [(page.path, page.number) for page in pages] == [(SPECIFICATIONS, n + 1) for n in range(len(pages))]
+    assert sum(page.items for page in pages) == len(taken) == 250
+    assert pages[-1].total == 250
+
+
+async def test_two_iterations_that_begin_at_once_do_not_share_an_extraction(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """One of them raises, and the other delivers every record once."""
+    amili = await connect(await start_sandbox())
+    extraction = amili.payout_specifications.extract()
+    results = await asyncio.gather(read_all(extraction), read_all(extraction), return_exceptions=True)
+    (error,) = (each for each in results if isinstance(each, BaseException))
+    (taken,) = (each for each in results if not isinstance(each, BaseException))
+    assert isinstance(error, ConfigurationError)
+    assert "already being iterated" in str(error)
+    assert len(taken) == len(set(taken)) == 250
+
+
+async def test_a_closed_client_ends_an_extraction(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The client owns the extraction while it is iterated, ends it when it closes, and the next page raises."""
+    sandbox = await start_sandbox(specifications=2_000)
+    amili = await connect(sandbox)
+    async with aclosing(amili.payout_specifications.extract().batches()) as batches:
+        await anext(batches)
+        sandbox.fail(Fault(hang=True), times=None)
+        assert len(internals.running_iterations(amili)) == 1
+        await amili.aclose()
+        with pytest.raises(ExtractionInterrupted, match="closed"):
+            _ = [batch async for batch in batches]
+    assert internals.running_iterations(amili) == set()
+
+
+async def test_the_time_left_is_that_of_the_pages_left_and_one_count(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """The forecast is of a request per page of the rows that are left, and one more, which counts."""
+    requests: list[int] = []
+    amili = await connect(await start_sandbox(specifications=250), page_size=30)
+    extraction = amili.payout_specifications.extract()
+
+    def forecast(count: int) -> float:
+        requests.append(count)
+        return count
+
+    internals.replace_forecast(extraction, forecast)
+    assert extraction.seconds_left is None
+    async with aclosing(extraction.batches()) as batches:
+        async for _ in batches:
+            rows = internals.rows_left(extraction)
+            assert rows is not None
+            assert extraction.seconds_left == requests[-1] == ceil(rows / 30) + 1
+    assert requests

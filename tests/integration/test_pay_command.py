@@ -29,12 +29,11 @@ from amili_async.models import NewCreditorPayment
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.clocks import HastyClock
+from tests.support.payments import CASE, CREDITOR
 
 COMMAND = "import typer; from amili_async.cli.commands.pay import register_payments as pay; typer.run(pay)"
 PAY = (sys.executable, "-c", COMMAND)
 PAYMENTS = "creditor--payments"
-CREDITOR = "674dbeb208847b9501cc9138"
-CASE = "68678eda88b9226bb78d7169"
 BARE = ("--creditor", CREDITOR, "--case", CASE, "--amount", "100.50", "--bank-date", "2025-07-04")
 ONE = (*BARE, "--reference", "PAY [b]1")
 NOT_REACHED = {"AMILI_BASE_URL": "http://127.0.0.1:9", "AMILI_TOKEN": "hemlig-6f2d"}

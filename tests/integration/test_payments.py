@@ -9,24 +9,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from amili_async import AmiliClient, PaymentOutcome
+from amili_async import AmiliClient, PaymentOutcome, RateLimit
 from amili_async.errors import (
     AuthenticationError,
     ClientClosed,
     ConfigurationError,
     ConnectionFailed,
     PaymentNotCompleted,
+    PaymentNotSent,
     PaymentOutcomeUnknown,
     RateLimited,
     ReferenceTaken,
     ServerFault,
+    UnreadableResponse,
     ValidationFailed,
 )
 from amili_async.events import Event, PaymentRegistered
+from amili_async.payments.create import MAX_TIME_IN_FLIGHT
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
+from tests.support.clocks import HastyClock, settle
 from tests.support.leaving_early import WAYS, hold_a_while
-from tests.support.payments import CASE, CREDITOR, PAYMENTS, make_payment
+from tests.support.payments import CASE, CREDITOR, PAYMENTS, make_payment, make_payments
 from tests.support.starting import Connect, StartSandbox
 
 TOKEN_PATH = "/authenticates/api-code"
@@ -198,9 +202,12 @@ async def test_a_list_is_registered_once_however_often_it_is_run(start_sandbox: 
 
 @pytest.mark.parametrize("leave", WAYS)
 async def test_leaving_a_list_early_leaves_nothing_behind(
-    leave: Callable[[AsyncIterable[Any], AmiliClient], Awaitable[None]], start_sandbox: StartSandbox, connect: Connect
+    leave: Callable[[AsyncIterable[Any], AmiliClient], Awaitable[None]],
+    start_sandbox: StartSandbox,
+    connect: Connect,
+    clock: HastyClock,
 ) -> None:
-    """Nothing more is sent, no task is left (the fixture asserts it), and the next run settles what was in flight."""
+    """Nothing more is sent, no task is left (the fixture asserts it), and later runs settle what was in flight."""
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox)
     payments = [make_payment(creditor_payment_reference=f"REF-{n}") for n in range(100)]
@@ -208,6 +215,10 @@ async def test_leaving_a_list_early_leaves_nothing_behind(
     await leave(outcomes, amili)
     await outcomes.aclose()
     assert count_posts(sandbox) < 50
+    errors = [outcome.error async for outcome in amili.creditor_payments.create_many(payments)]
+    assert {type(error) for error in errors} <= {type(None), PaymentOutcomeUnknown}
+    assert len(sandbox.rows(PAYMENTS)) == sum(error is None for error in errors) >= 100 - 4
+    clock.skip(MAX_TIME_IN_FLIGHT)
     assert [outcome.error async for outcome in amili.creditor_payments.create_many(payments)] == [None] * 100
     assert len(sandbox.rows(PAYMENTS)) == 100
 
@@ -241,7 +252,8 @@ async def test_a_warning_in_a_201_is_visible(start_sandbox: StartSandbox, connec
     events: list[Event] = []
     sandbox = await start_sandbox(payments=0)
     amili = await connect(sandbox, observers=[events.append])
-    body = {"_id": "0" * 24, "_status": "OK", "status": "warning", "status_reason_locale": "creditor_payment.overpaid"}
+    made_now = internals.make_current_id(amili)
+    body = {"_id": made_now, "_status": "OK", "status": "warning", "status_reason_locale": "creditor_payment.overpaid"}
     sandbox.fail(Fault(status=201, body=body, carried_out=True), method="POST")
     created = await amili.creditor_payments.create(make_payment())
     assert (created.status, created.status_reason_locale) == ("warning", "creditor_payment.overpaid")
@@ -276,3 +288,116 @@ async def test_payments_registered_twice_by_two_processes_are_reported(
             assert isinstance(outcome.error, ReferenceTaken)
             assert sorted(outcome.error.matches) == sorted(ids)
     assert count_posts(sandbox) == 0
+
+
+@pytest.mark.parametrize("age", ["1", "86400", "soon"])
+async def test_a_cached_look_up_proves_nothing(age: str, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A payment whose look-up a cache answered is not sent, and the error names the cache; every GET forbids one."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    sandbox.fail(Fault(headers={"Age": age}), times=None, method="GET", path=f"/{PAYMENTS}")
+    outcomes = [outcome async for outcome in amili.creditor_payments.create_many([make_payment()])]
+    (error,) = [outcome.error for outcome in outcomes]
+    assert isinstance(error, PaymentNotSent)
+    assert "answered from a cache" in str(error)
+    with pytest.raises(UnreadableResponse, match="answered from a cache"):
+        await amili.creditor_payments.find(make_payment())
+    assert count_posts(sandbox) == 0
+    sandbox.fail(Fault(reset="after"), method="POST")
+    with pytest.raises(PaymentOutcomeUnknown):
+        await amili.creditor_payments.create(make_payment(), lookup_timeout=2)
+    with pytest.raises(PaymentNotSent, match="answered from a cache"):
+        await amili.creditor_payments.create(make_payment(), lookup_timeout=2)
+    sandbox.stop_failing()
+    sandbox.fail(Fault(headers={"Age": "0"}), times=None, method="GET", path=f"/{PAYMENTS}")
+    assert (await amili.creditor_payments.create(make_payment())).was_found
+    assert {request.headers["cache-control"] for request in sandbox.requests if request.method == "GET"} == {"no-cache"}
+    assert count_posts(sandbox) == 1
+
+
+async def time_out(amili: AmiliClient) -> None:
+    """Leave `create()` by a timeout around it."""
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(amili.creditor_payments.create(make_payment()), 0.05)
+
+
+async def remain_unknown(amili: AmiliClient) -> None:
+    """Let `create()` look the payment up before it is committed."""
+    with pytest.raises(PaymentOutcomeUnknown):
+        await amili.creditor_payments.create(make_payment(), lookup_timeout=0)
+
+
+async def cancel_the_list(amili: AmiliClient) -> None:
+    """Leave `create_many()` by a cancellation."""
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(amili.creditor_payments.create_many([make_payment()])), 0.05)
+
+
+@pytest.mark.parametrize("leave", [time_out, remain_unknown, cancel_the_list])
+@pytest.mark.parametrize("again", ["create", "create_many"])
+async def test_a_payment_that_is_committed_late_is_not_sent_again(
+    leave: Callable[[AmiliClient], Awaitable[None]], again: str, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """However the first call ends, the next ones of the same client look the payment up until they find it."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox, timeout=0.1 if leave is remain_unknown else 30)
+    await amili.auth.get_valid_token()
+    sandbox.fail(Fault(delay=0.3), method="POST")
+    await leave(amili)
+    assert (count_posts(sandbox), sandbox.rows(PAYMENTS)) == (1, [])
+
+    async def register() -> Any:
+        if again == "create":
+            return await amili.creditor_payments.create(make_payment(), lookup_timeout=1)
+        (outcome,) = [each async for each in amili.creditor_payments.create_many([make_payment()], lookup_timeout=1)]
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.created
+
+    with pytest.raises(PaymentOutcomeUnknown):
+        await register()
+    await asyncio.sleep(0.35)
+    assert (await register()).was_found
+    assert (count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (1, 1)
+
+
+@pytest.mark.parametrize("rate_limit", [None, RateLimit()])
+@pytest.mark.parametrize("taken", [1, 5])
+async def test_nothing_is_sent_after_the_loop_was_left(
+    taken: int, rate_limit: RateLimit | None, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """With the generator still referenced no payment is sent until an outcome is awaited again."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox, rate_limit=rate_limit)
+    payments = make_payments(40)
+    outcomes = amili.creditor_payments.create_many(payments)
+    received = []
+    async for outcome in outcomes:
+        received.append(outcome)
+        if len(received) == taken:
+            break
+    await asyncio.sleep(0.02)  # what was sent before arrives
+    sent = count_posts(sandbox)
+    assert taken <= sent <= (1 if taken == 1 else taken + 20)
+    await asyncio.sleep(0.2)
+    await settle()
+    assert count_posts(sandbox) == sent
+    received += [outcome async for outcome in outcomes]
+    assert [outcome.payment for outcome in received] == payments
+    assert all(outcome.created for outcome in received)
+    assert count_posts(sandbox) == 40
+
+
+async def test_a_list_that_was_cut_off_does_not_look_finished(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A loop that continues after a timeout around `anext` gets an error, not the end of the list."""
+    sandbox = await start_sandbox(payments=0)
+    amili = await connect(sandbox)
+    outcomes = amili.creditor_payments.create_many(make_payments(40))
+    assert (await anext(outcomes)).created
+    sandbox.fail(Fault(hang=True), times=None)
+    with pytest.raises(TimeoutError):  # the look-up is complete, so no other payment has been sent
+        await asyncio.wait_for(anext(outcomes), 0.1)
+    for _ in range(2):
+        with pytest.raises(ClientClosed, match="cut off by CancelledError"):
+            await anext(outcomes)
+    await outcomes.aclose()

@@ -1,6 +1,7 @@
 """Reconciliation against the sandbox: planted differences are found, no others are, and the number of requests."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterable, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from amili_async import AmiliClient, Reconciliation, field
 from amili_async.conditions import Where
-from amili_async.errors import ClientClosed, ConfigurationError, ServerFault, UnreadableResponse
+from amili_async.errors import ClientClosed, ConfigurationError, Forbidden, ServerFault, UnreadableResponse
 from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
@@ -292,25 +293,26 @@ async def test_a_payout_is_compared_until_its_differences_repeat(start_sandbox: 
     assert len(requested) == 4
 
 
-async def test_a_payout_whose_differences_keep_changing_is_an_error(
-    start_sandbox: StartSandbox, connect: Connect
+@pytest.mark.parametrize("where", [None, field("currency") == "SEK"])
+async def test_a_payout_whose_differences_keep_changing_is_unsettled(
+    where: Where, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    """A payout that is booked before each response raises, and no false difference is reported."""
+    """A payout that is booked before each response is the only one that is unsettled; all others are compared."""
     sandbox = await start_sandbox(payouts=0, specifications=0)
-    books = PlantedBooks(sandbox, payouts=40)
+    books = PlantedBooks(sandbox, payouts=140)
+    busy = books.ids[3]
 
     def change(request: Any) -> None:
         if request.path == f"/{SPECIFICATIONS}":
-            book_one_more(books, books.ids[0])
+            book_one_more(books, busy)
 
     sandbox.before_each_request(change)
-    delivered: list[Reconciliation] = []
-    with pytest.raises(
-        UnreadableResponse,
-        match="1 payout changed between each of 5 comparisons, so bookings are still in progress; try",
-    ):
-        await take_all((await connect(sandbox)).reconcile(), delivered)
-    assert differences_by_payout(delivered) == {}
+    found = await reconcile(await connect(sandbox), where)
+    assert sorted(each.payout_id for each in found) == sorted(books.ids)
+    (unsettled,) = [each for each in found if each.unsettled]
+    assert unsettled.payout_id == busy
+    assert not unsettled.agrees
+    assert set(differences_by_payout(found)) == {busy}
 
 
 @pytest.mark.parametrize("seconds", [0.3, 4.0])
@@ -450,6 +452,49 @@ async def test_a_server_that_ignores_filter_or_sort_makes_no_difference(
         assert not [row for row in sandbox.rows(PAYOUTS) if row["_id"] in str(caught.value)]
     assert differences_by_payout(delivered) == {}
     assert len({each.payout_id for each in delivered}) == len(delivered)
+
+
+def without_payout(where: Any) -> Any:
+    """A filter without its conditions on the payout."""
+    if isinstance(where, list):
+        return [without_payout(each) for each in where]
+    if not isinstance(where, dict):
+        return where
+    return {name: without_payout(value) for name, value in where.items() if name != "payout"}
+
+
+@pytest.mark.parametrize("where", [None, {"finance_category": CATEGORIES[0]}])
+async def test_a_server_that_ignores_only_the_payout_makes_no_difference(
+    where: Any, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Its pages are in order, but hold specifications of payouts that were not requested: it raises."""
+    sandbox = await start_sandbox(payouts=230, specifications=900)
+    amili = await connect(sandbox)
+
+    def ignore_payout(request: Any) -> dict[str, str]:
+        query = dict(request.query)
+        if request.path == f"/{SPECIFICATIONS}":
+            query["where"] = json.dumps(without_payout(json.loads(query["where"])))
+        return query
+
+    sandbox.override(query=ignore_payout)
+    delivered: list[Reconciliation] = []
+    with pytest.raises(UnreadableResponse, match=SPECIFICATIONS):
+        await take_all(amili.reconcile(where), delivered)
+    assert differences_by_payout(delivered) == {}
+
+
+async def test_only_the_fields_that_are_compared_are_requested(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Each page of specifications is requested without the fields that no comparison reads."""
+    sandbox = await start_sandbox()
+    await reconcile(await connect(sandbox))
+    pages = [each.query for each in sandbox.requests if each.path == f"/{SPECIFICATIONS}"]
+    assert pages
+    for query in pages:
+        fields = json.loads(query["projection"])
+        assert {"amount", "vat_amount", "total_amount", "payout", "article"} <= fields.keys()
+        assert "description" not in fields
+        assert set(fields.values()) == {1}
 
 
 async def take_all(found: AsyncIterable[Reconciliation], delivered: list[Reconciliation]) -> None:
@@ -607,3 +652,44 @@ async def test_a_closed_client_raises(start_sandbox: StartSandbox, connect: Conn
     await amili.aclose()
     with pytest.raises(ConfigurationError, match="not open"):
         await anext(found)
+
+
+@pytest.mark.parametrize("path", [PAYOUTS, SPECIFICATIONS])
+async def test_nothing_is_compared_with_a_cached_page(path: str, start_sandbox: StartSandbox, connect: Connect) -> None:
+    """A page from a cache can lack rows, so it is an error and never a difference."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    sandbox.fail(ServerTrouble(headers={"Age": "30"}), times=None, path=f"/{path}")
+    with pytest.raises(UnreadableResponse, match="answered from a cache"):
+        await reconcile(amili)
+
+
+async def test_a_reconciliation_that_was_cut_off_does_not_look_finished(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A loop that continues after a timeout around `anext` gets an error, not the end of the payouts."""
+    sandbox = await start_sandbox(payouts=250)
+    amili = await connect(sandbox)
+    found = amili.reconcile()
+    sandbox.fail(ServerTrouble(hang=True), path=f"/{SPECIFICATIONS}")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(found), 0.1)
+    with pytest.raises(ClientClosed, match="cut off by CancelledError"):
+        await anext(found)
+
+
+async def test_a_reconciliation_that_has_failed_does_not_look_finished(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A loop that continues after an error gets an error, not the end of the payouts; a complete one ends for good."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    found = amili.reconcile()
+    sandbox.fail(ServerTrouble(status=403), path=f"/{SPECIFICATIONS}")
+    with pytest.raises(Forbidden):
+        await anext(found)
+    with pytest.raises(ClientClosed, match="cut off by Forbidden"):
+        await anext(found)
+    complete = amili.reconcile()
+    assert len([each async for each in complete]) == 5
+    assert [each async for each in complete] == []

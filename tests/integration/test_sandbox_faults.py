@@ -11,10 +11,11 @@ import pytest
 
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.operations import GUARD
+from tests.support.payments import CASE, CREDITOR
 
 PAYMENT = {
-    "creditor": "674dbeb208847b9501cc9138",
-    "case": "68678eda88b9226bb78d7169",
+    "creditor": CREDITOR,
+    "case": CASE,
     "currency": "SEK",
     "amount": 100,
     "bank_transaction_date": "Fri, 04 Jul 2025 16:20:41 GMT",

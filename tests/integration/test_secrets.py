@@ -77,7 +77,7 @@ from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
 from tests.support.errors import ABSTRACT, ERROR_CLASSES
-from tests.support.payments import BOOKED, CASE, CREDITOR, PAYMENTS
+from tests.support.payments import BOOKED, CREDITOR, PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 
 MARK = "kanarie7"
@@ -113,7 +113,7 @@ NO_MANIFEST = json.dumps(
     {"version": 1, "resource": "", "fingerprint": "", "filter": "", "is_finished": True, "verdict": NAME}
 )
 PAGE_OF_HTML = f"<!doctype html><title>{WORDS}</title><p>{LOGIN}"
-UNSURE = {"_status": "OK", "_id": CASE, "status": WORDS, "status_reason_locale": WORDS}
+UNSURE = {"_status": "OK", "status": WORDS, "status_reason_locale": WORDS}
 MAY_HOLD_WORDS = frozenset({"issues", "excerpt", "payment", "created"})
 """The attributes of errors that are documented to hold text of the server, or the payment."""
 
@@ -253,6 +253,12 @@ def with_payment_response(*, lookup_timeout: float = 0.0, **fault: Any) -> Provo
         created.raise_for_status()
 
     return provoke
+
+
+async def find_a_warning(scene: WatchedScene) -> None:
+    """Create a payment that is registered and not settled."""
+    body = {**UNSURE, "_id": internals.make_current_id(scene.amili)}
+    await with_payment_response(status=201, body=body)(scene)
 
 
 def with_token_response(**fault: Any) -> Provoke:
@@ -402,7 +408,7 @@ async def reconcile_unrequested_rows(scene: WatchedScene) -> None:
 
 async def export_a_misfit(scene: WatchedScene) -> None:
     row_id = scene.sandbox.rows(SPECIFICATIONS)[7]["_id"]
-    scene.sandbox.update(SPECIFICATIONS, row_id, {"amount": Decimal(f"{AMOUNT}{'1' * 30}")})
+    scene.sandbox.update(SPECIFICATIONS, row_id, {"amount": Decimal(f"{'1' * 30}{AMOUNT}")})
     await export(scene.amili.payout_specifications, scene.folder / "rows.parquet", where=FILTER)
 
 
@@ -505,7 +511,7 @@ WITH_PAYMENTS: Rows = {
     "unknown after a 500": (PaymentOutcomeUnknown, with_payment_response(status=500, body=PAGE_OF_HTML)),
     "unknown after nonsense": (PaymentOutcomeUnknown, with_payment_response(status=201, body={"_id": {NAME: WORDS}})),
     "unknown among several": (PaymentOutcomeUnknown, find_two),
-    "not completed": (PaymentNotCompleted, with_payment_response(status=201, body=UNSURE)),
+    "not completed": (PaymentNotCompleted, find_a_warning),
     "not sent": (PaymentNotSent, refuse_one_of_many),
     "reference taken": (ReferenceTaken, find_another),
     "registered twice": (RegisteredTwice, find_twins),

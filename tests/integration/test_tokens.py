@@ -50,16 +50,79 @@ async def test_every_algorithm_of_the_api_works(
     assert [request.path for request in sandbox.requests] == [TOKEN_PATH, "/finance--payouts"]
 
 
-async def test_rejected_credentials_are_an_authentication_error(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """A key that is not registered is not retried, and the error shows nothing of it."""
+@pytest.mark.parametrize("wrong", ["key", "code"])
+async def test_rejected_credentials_are_an_authentication_error(
+    wrong: str, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """A key or code that is not registered is not retried; the error names what can be wrong, and quotes nothing."""
     sandbox = await start_sandbox()
     stranger, _ = pem_pair(ec.generate_private_key(ec.SECP256R1()))
-    amili = await connect(sandbox, auth=ApiCodeCredentials("code-9921", stranger))
+    code, key = ("code-9921", sandbox.private_key) if wrong == "code" else (sandbox.api_code, stranger)
+    amili = await connect(sandbox, auth=ApiCodeCredentials(code, key))
     with pytest.raises(AuthenticationError) as caught:
         await amili.payouts.count()
+    assert str(caught.value) == (
+        "GET /authenticates/api-code was rejected with 401: check the API code, that the public half of the private "
+        "key is registered with Amili for it, and base_url; this machine's clock agrees with the server's"
+    )
     assert caught.value.status == 401
     assert len(sandbox.requests) == 1
-    assert "code-9921" not in str(caught.value)
+
+
+@pytest.fixture
+def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make sandboxes reject a JWT that lives longer than the ten minutes of the API's guide."""
+    monkeypatch.setattr("amili_async.sandbox.tokens.MAX_JWT_LIFETIME", 600.0)
+
+
+@pytest.mark.usefixtures("_strict")
+@pytest.mark.parametrize("ahead", [-100_000.0, -700.0, -31.0, 580.0, 700.0, 100_000.0])
+async def test_a_jwt_is_signed_once_more_by_the_clock_of_the_server(
+    ahead: float, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """A server that rejects our time gets its own, in this exchange and at once in the next ones."""
+    sandbox = await start_sandbox(clock=lambda: clock.wall() + ahead)
+    amili = await connect(sandbox)
+    for _ in range(2):
+        assert await amili.payouts.count() == 5
+        sandbox.revoke_tokens()
+    statuses = [request.status for request in sandbox.requests if request.path == TOKEN_PATH]
+    assert statuses == [401, 200, 200]
+
+
+@pytest.mark.usefixtures("_strict")
+@pytest.mark.parametrize("ahead", [-28.0, -2.0, 0.0, 2.0, 540.0])
+async def test_a_small_difference_of_the_clocks_costs_nothing(
+    ahead: float, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """A server that is strict about ten minutes accepts the first JWT, since it lives half a minute less."""
+    sandbox = await start_sandbox(clock=lambda: clock.wall() + ahead)
+    amili = await connect(sandbox)
+    assert await amili.payouts.count() == 5
+    assert [request.status for request in sandbox.requests] == [200, 200]
+
+
+async def test_a_clock_that_is_not_the_reason_is_named_too(
+    start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """With a wrong key and another clock two JWTs are sent, and the next exchange begins with our own time again."""
+    sandbox = await start_sandbox(clock=lambda: clock.wall() + 700)
+    stranger, _ = pem_pair(ec.generate_private_key(ec.SECP256R1()))
+    amili = await connect(sandbox, auth=ApiCodeCredentials(sandbox.api_code, stranger))
+    for attempts in (2, 4):
+        with pytest.raises(AuthenticationError, match=r"clock is (699|700) s behind the server's, whose time"):
+            await amili.payouts.count()
+        assert len(sandbox.requests) == attempts
+
+
+async def test_a_rejection_without_a_date_names_the_clock(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """Where nothing can be compared, the error advises to check it."""
+    sandbox = await start_sandbox()
+    sandbox.fail(Fault(status=401, headers={"Date": ""}), path=TOKEN_PATH)
+    amili = await connect(sandbox)
+    with pytest.raises(AuthenticationError, match="check this machine's clock too"):
+        await amili.payouts.count()
+    assert len(sandbox.requests) == 1
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])

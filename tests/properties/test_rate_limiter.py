@@ -1,21 +1,24 @@
 """No schedule of calls, responses, cancellations and clock steps puts too many requests into a window of the server.
 
-The server is a model that notes when each request reaches it, at any moment between the permit and the response, and
-counts backwards from there.
+The server is a model that notes when each request reaches it, at any moment between the permit and the response, or the
+timeout if its call was cancelled, and counts backwards from there.
 """
 
 import asyncio
+from math import inf
 from typing import Any, TypeAlias
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_async._wire.rate_limiter import SlidingWindowLimiter
+from amili_async._wire.rate_limiter import MAX_OVERTAKEN, SlidingWindowLimiter
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support.clocks import MovedClock, settle
 from tests.support.exhaustive import examples
 
 PER_SECOND, PER_MINUTE = 2, 5
+TIMEOUT = 8.0
+"""Seconds within which a request reaches the server, if it does at all."""
 Operation: TypeAlias = tuple[Any, ...]
 
 steps = st.sampled_from([0.0, 0.001, 0.3, 0.5, 0.999, 1.0, 1.004, 1.006, 7.0, 30.0, 59.0, 59.999, 60.0, 60.01, 200.0])
@@ -34,6 +37,8 @@ operations = st.lists(
         st.tuples(st.just("reach"), st.integers(0, 9)),
         st.tuples(st.just("answer"), st.integers(0, 9), st.booleans(), quotas),
         st.tuples(st.just("release unused"), st.integers(0, 9)),
+        st.tuples(st.just("abandon"), st.integers(0, 9)),
+        st.tuples(st.just("reach late"), st.integers(0, 9)),
         st.tuples(st.just("cancel"), st.integers(0, 9)),
         st.tuples(st.just("answer and cancel"), st.integers(0, 9), st.integers(0, 9)),
         st.tuples(st.just("pause"), st.none() | st.floats(0, 100)),
@@ -52,6 +57,8 @@ class Caller:
     def __init__(self, priority: Priority, number: int) -> None:
         self.place = (priority, number)
         self.task: asyncio.Task[None] | None = None
+        self.deadline = inf
+        """When its attempt times out: later it does not reach the server."""
         self.truth: Quota | None = None
         """The server's count of the minute when this call reached it."""
 
@@ -65,9 +72,12 @@ class LimiterModel:
         self.waiting: list[Caller] = []
         self.in_flight: list[Caller] = []
         self.reached: list[Caller] = []
+        self.abandoned: list[Caller] = []
         self.seen: list[float] = []
         self.paused_until = 0.0
         self.calls = self.served = self.left = 0
+        self.overtaking = [0] * len(Priority)
+        """Permits that each priority got while a higher one waited."""
 
     async def do(self, what: str, *details: Any) -> None:
         """Run one operation, and every task that it makes runnable."""
@@ -83,8 +93,14 @@ class LimiterModel:
     async def _wait(self, caller: Caller) -> None:
         await self.limiter.acquire(caller.place[0])
         self.waiting.remove(caller)
-        assert all(caller.place < other.place for other in self.waiting), "a caller was overtaken"
+        same = [other for other in self.waiting if other.place[0] is caller.place[0]]
+        assert all(caller.place < other.place for other in same), "a caller was overtaken within its priority"
+        self.overtaking[caller.place[0]] += any(other.place < caller.place for other in self.waiting)
+        # The permit of a caller that was cancelled before it noticed counts too.
+        most = (self.served + self.left) // MAX_OVERTAKEN
+        assert max(self.overtaking) <= most, "a caller was overtaken more than once in ten permits"
         assert self.clock.now() >= self.paused_until, "sent during a pause that the server demanded"
+        caller.deadline = self.clock.now() + TIMEOUT
         self.in_flight.append(caller)
         self.served += 1
 
@@ -115,6 +131,20 @@ class LimiterModel:
         if number < len(self.in_flight):
             self.in_flight.pop(number)
             self.limiter.release_unused()
+
+    async def abandon(self, number: int) -> None:
+        """A call is cancelled, or its connection breaks, while its request may still be in the network."""
+        if number < len(self.in_flight):
+            caller = self.in_flight.pop(number)
+            self.limiter.on_no_response(max(0.0, caller.deadline - self.clock.now()))
+            self.abandoned.append(caller)
+
+    async def reach_late(self, number: int) -> None:
+        """A request whose call has ended reaches the server after all."""
+        self.abandoned = [caller for caller in self.abandoned if caller.deadline >= self.clock.now()]
+        if number < len(self.abandoned):
+            self._receive(self.abandoned.pop(number))
+            self.reached.pop()
 
     async def cancel(self, number: int) -> None:
         if number < len(self.waiting):

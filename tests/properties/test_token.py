@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async._wire.announcer import Announcer
+from amili_async._wire.tasks import cancel_all
 from amili_async._wire.token_provider import CachedToken, TokenProvider
 from amili_async.auth import Token
 from amili_async.errors import ClientClosed, ServerFault
@@ -67,7 +68,7 @@ class ProviderModel:
         for each in what.split(" and "):
             getattr(self, f"_{each.replace(' ', '_')}")(*details)
         if what == "close":
-            await self.provider.aclose()
+            await cancel_all((self.provider,))
         elif what == "move":
             await self.clock.move(*details)
         await settle(6)
@@ -123,7 +124,7 @@ class ProviderModel:
         await self.do("give", 1000.0)
         assert self.callers[-1].done()
         assert self.callers[-1].exception() is None
-        await self.provider.aclose()
+        await cancel_all((self.provider,))
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

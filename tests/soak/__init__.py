@@ -1,1 +1,1 @@
-"""Tests that run as long as wanted, outside pytest: `python3 -m tests.soak [fuzz]`."""
+"""Tests that run as long as wanted, outside pytest: `python3 -m tests.soak [fuzz]`, `python3 -m tests.soak.mutants`."""

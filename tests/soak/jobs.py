@@ -74,7 +74,7 @@ class Journal:
         self.errors[f"{job}: {type(error).__name__}" + ("" if cause is error else f" ({type(cause).__name__})")] += 1
         is_revoked = isinstance(cause, AuthenticationError) and cause.status == 401  # twice in a row
         is_expected = is_revoked or getattr(cause, "transient", False)
-        changed = isinstance(cause, UnreadableResponse) and "number of rows" in str(cause)
+        changed = isinstance(cause, UnreadableResponse) and "rows are being" in str(cause)
         self.check(is_expected or changed, f"{job} failed with {type(error).__name__}: {error}")
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 from tests.support.eve_pair import PAYMENTS, PAYOUTS, ROWS, SPECIFICATIONS
+from tests.support.payments import CASE, CREDITOR
 
 T = TypeVar("T")
 Query: TypeAlias = tuple[str, str]
@@ -265,8 +266,8 @@ SAMPLE, EVERY_QUERY = sampled(), every_query()
 
 
 GOOD: dict[str, Any] = {
-    "creditor": "674dbeb208847b9501cc9138",
-    "case": "68678eda88b9226bb78d7169",
+    "creditor": CREDITOR,
+    "case": CASE,
     "currency": "SEK",
     "amount": 100.1,
     "bank_transaction_date": "Fri, 04 Jul 2025 16:20:41 GMT",
@@ -285,7 +286,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *changes("bank_transaction_date", "2025-07-04", "Fri, 4 jul 2025 16:20:41 gmt", 5, "", None, True),
     *changes("creditor", "zz", 5, None, "674DBEB208847B9501CC9138", "", []),
     *changes("case", "x", 5),
-    *changes("account", "674dbeb208847b9501cc9138", "x", None),
+    *changes("account", CREDITOR, "x", None),
     *changes("creditor_payment_reference", "", "Å" * 300, 5, None),
     *changes("client_registration_date", "Fri, 04 Jul 2025 16:20:41 GMT", "today"),
     *({"currency": "EUR"}, {"currency": 5}, {"currency": None}, {"origin": "x"}, {"origin": "x", "currency": "x"}),

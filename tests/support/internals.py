@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 import aiohttp
+from msgspec.structs import force_setattr
 
-from amili_async import AmiliClient
+from amili_async import AmiliClient, RateLimit
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._paging.scan import PartitionedScan
 from amili_async._wire import session as session_module
@@ -37,13 +38,18 @@ def running_iterations(amili: AmiliClient) -> Set[object]:
 def count_connections_in_use(amili: AmiliClient) -> int:
     """Connections of the client's pool on which a request is in flight."""
     pool: Any = amili._session._session
-    return 0 if pool is None else len(pool.connector._acquired)
+    return 0 if pool is None else len(pool.connector._acquired) + len(pool.connector.posts._acquired)
 
 
 def count_payments_in_flight(payments: Any) -> int:
     """Payments that a client, or a `PaymentCreator`, is registering."""
     creator: PaymentCreator = payments if isinstance(payments, PaymentCreator) else payments._creator
     return len(creator._in_flight)
+
+
+def make_current_id(amili: AmiliClient) -> str:
+    """An id that a server makes at this moment of the client's clock."""
+    return f"{int(amili._context.clock.wall()):08x}{1:016x}"
 
 
 async def send(amili: AmiliClient, request: Request) -> Response:
@@ -57,6 +63,11 @@ def tokens_of(amili: AmiliClient) -> TokenProvider:
 
 
 # The rate limiter
+
+
+def make_rate_limiter(clock: Any, *, per_second: int) -> SlidingWindowLimiter:
+    """The limiter that a client has by default, to be shared by several."""
+    return SlidingWindowLimiter(RateLimit(per_second=per_second), clock=clock)
 
 
 def wake(limiter: SlidingWindowLimiter) -> None:
@@ -157,3 +168,14 @@ def close_stdout(process: asyncio.subprocess.Process) -> None:
     """Close our end of a program's stdout, for which asyncio has no public way."""
     stdout: Any = process.stdout
     stdout._transport.close()
+
+
+def rows_left(extraction: Any) -> int | None:
+    """How many rows the scan of an extraction has yet to fetch."""
+    left: int | None = extraction._scan.rows_left
+    return left
+
+
+def replace_forecast(extraction: Any, forecast: Callable[[int], float]) -> None:
+    """Let an extraction compute its remaining time by another forecast than the rate limiter's."""
+    force_setattr(extraction._source.context, "forecast", forecast)

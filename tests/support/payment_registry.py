@@ -64,7 +64,13 @@ class Registry:
         """The time of the registry's clock, which may differ from the client's."""
         return datetime.fromtimestamp(int(self.clock.wall() + self.offset), UTC)
 
+    def make_id(self, number: int = 1) -> str:
+        """An id that the registry makes at this moment."""
+        return f"{int(self.now().timestamp()):08x}{number:016x}"
+
     async def call(self, request: Request) -> Response:
+        if request.before_send is not None:
+            request.before_send()
         if self.gate is not None:
             await self.gate.wait()
         if request.method == "POST":

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from amili_async import Payout, PayoutSpecification, PayoutSummary
-from amili_async.reconciliation.comparison import Reconciliation, reconcile_payout, report_unknown_payout
+from amili_async.reconciliation.comparison import Reconciliation, Tally, reconcile_payout
 
 PAYOUT = "6776478033d4049c0400dd72"
 HOSTILE = "=1+1\x1b[31m[red]:smile:\n\u202e"
@@ -45,4 +45,7 @@ def differ(*, rows: tuple[PayoutSpecification, ...] | None = None, **fields: Any
 
 def name_unknown(count: int = 1) -> Reconciliation:
     """A payout that does not exist, named by *count* specifications."""
-    return report_unknown_payout("f" * 24, [make_specification(letter) for letter in "abc"[:count]])
+    tally = Tally(None, "f" * 24)
+    for letter in "abc"[:count]:
+        tally.add(make_specification(letter))
+    return tally.finish()

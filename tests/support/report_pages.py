@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree as Xml
 
-from amili_async.cli.reports.reconciliation_words import Overview
 from amili_async.cli.reports.reconciliation_page import render_page
+from amili_async.cli.reports.reconciliation_words import Overview
 from amili_async.reconciliation.comparison import Reconciliation
 
 MADE_AT = datetime(2025, 10, 3, 8, 15, tzinfo=UTC)

@@ -66,11 +66,11 @@ def credentials(**options: Any) -> ApiCodeCredentials:
     ],
 )
 def test_the_jwt_is_signed_as_the_guide_describes(kind: str, algorithm: str | None, expected: str) -> None:
-    """It holds the API code and an expiry in ten minutes, signed with the algorithm that fits the key."""
+    """It holds the API code and an expiry in nine and a half minutes, signed with the algorithm that fits the key."""
     token = ApiCodeCredentials(CODE, pem(kind), algorithm=algorithm).sign(NOW + 0.9)
     assert jwt.get_unverified_header(token) == {"alg": expected, "typ": "JWT"}
     claims = jwt.decode(token, key(kind).public_key(), algorithms=[expected], options={"verify_exp": False})
-    assert claims == {"api_code": CODE, "exp": int(NOW) + 600}
+    assert claims == {"api_code": CODE, "exp": int(NOW) + 570}
 
 
 def test_a_jwt_of_another_key_does_not_verify() -> None:

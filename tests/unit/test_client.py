@@ -2,13 +2,38 @@
 
 import asyncio
 import inspect
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from amili_async import SANDBOX_URL, AmiliClient, RateLimit
+from amili_async import SANDBOX_URL, AmiliClient, RateLimit, RetryPolicy
 from amili_async.errors import ClientClosed, ConfigurationError
+from amili_async.observers import LogEvents
+
+
+class PlainLimiter:
+    """The methods of a rate limiter, none of them async."""
+
+    def acquire(self, priority: object) -> None:
+        """Wait for nothing."""
+
+    release_unused = on_response = on_no_response = on_rate_limited = close = acquire
+
+
+class AsyncLimiter:
+    """The methods of a rate limiter, all of them async."""
+
+    async def acquire(self, priority: object) -> None:
+        """Wait for nothing."""
+
+    release_unused = on_response = on_no_response = on_rate_limited = close = acquire
+
+
+ODD_TIMES: list[Any] = [nan, inf, -1, True, "30", None, 10**400, {}, 1j]
+ODD_COUNTS: list[Any] = [nan, inf, True, "100", 10.0, None, 10**400]
+ODD_LIMITS: list[Any] = [RateLimit, RetryPolicy(), {"per_minute": 50}, 50, "50", nan, True, []]
 
 
 @pytest.mark.parametrize(
@@ -22,12 +47,19 @@ from amili_async.errors import ClientClosed, ConfigurationError
         (SANDBOX_URL, {"page_size": 101}),
         (SANDBOX_URL, {"concurrency": 0}),
         (SANDBOX_URL, {"timeout": 0}),
-        (SANDBOX_URL, {"timeout": float("nan")}),
+        *((SANDBOX_URL, {"timeout": timeout}) for timeout in ODD_TIMES),
+        *((SANDBOX_URL, {"page_size": size}) for size in ODD_COUNTS),
+        *((SANDBOX_URL, {"concurrency": size}) for size in ODD_COUNTS),
         (SANDBOX_URL, {"auth": ""}),
         (SANDBOX_URL, {"retry": None}),
         (SANDBOX_URL, {"observers": print}),
         (SANDBOX_URL, {"observers": [1]}),
-        (SANDBOX_URL, {"rate_limit": RateLimit}),
+        (SANDBOX_URL, {"observers": [LogEvents]}),
+        (SANDBOX_URL, {"observers": [AsyncLimiter().close]}),
+        (SANDBOX_URL, {"observers": "print"}),
+        *((SANDBOX_URL, {"rate_limit": limit}) for limit in [*ODD_LIMITS, PlainLimiter(), AsyncLimiter()]),
+        (SANDBOX_URL, {"retry": {"attempts": 3}}),
+        (SANDBOX_URL, {"retry": 3}),
         (SANDBOX_URL, {"auth": None}),
         (SANDBOX_URL, {"auth": "line\r\nbreak"}),
     ],

@@ -40,10 +40,11 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.models import CreatedPayment, NewCreditorPayment
+from tests.support.payments import CASE, CREDITOR
 
 PAYMENT = NewCreditorPayment(
-    creditor="674dbeb208847b9501cc9138",
-    case="68678eda88b9226bb78d7169",
+    creditor=CREDITOR,
+    case=CASE,
     amount=100,  # type: ignore[arg-type]  # becomes a Decimal
     bank_transaction_date=datetime(2025, 7, 4, tzinfo=UTC),
 )

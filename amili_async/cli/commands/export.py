@@ -64,9 +64,10 @@ def export_records(
     The file appears only when it is complete. An interrupted export keeps its records beside the file, and --resume
     continues from there. Money keeps its exact digits, dates are in UTC, and names are the API's own. Records created
     within the last ten seconds are left for the next export. The same command with --resume --since is always right:
-    it creates, continues or updates the file. --sort, --excel and -o - exclude --resume and --since. If nothing matches
-    --where, no file is written, an existing one stays, and the exit code is 1. A .csv file is for programs: its text is
-    unchanged, and a spreadsheet misreads it; with --excel it is for a person who opens it in one.
+    it creates, continues or updates the file. --sort makes no complete extract, and like --excel and -o - excludes
+    --resume and --since. If nothing matches --where, no file is written, an existing one stays, and the exit code is 1.
+    An amount with more than six decimals is rounded in .parquet, half to even, and counted. A .csv file is for
+    programs: its text is unchanged, and a spreadsheet misreads it; with --excel it is for a person who opens it in one.
     """
 
     async def write() -> int | None:
@@ -88,9 +89,7 @@ def export_records(
             with show_progress(entry.name, is_quiet=quiet or (is_stdout and sys.stdout.isatty())) as report:
                 if excel or is_stdout:
                     columns = (names or fields_of(entry.record)) if excel else ()
-                    exported = await _write_once(
-                        records, output, condition, names, excel_fields=columns, on_progress=report
-                    )
+                    exported = await _write_once(records, output, condition, names, columns, on_progress=report)
                 else:
                     exported = await export(
                         records,
@@ -105,7 +104,7 @@ def export_records(
                     )
         return _conclude(exported, entry, is_quiet=quiet)
 
-    run(write(), advice=lambda: _advise(output))
+    run(write(), advice=lambda error: _advise(error, output))
 
 
 def _check_output(output: Path, fields: tuple[str, ...] | None, *, is_excel: bool, may_exist: bool) -> None:
@@ -174,15 +173,19 @@ async def _batches(
                 yield page.items
 
 
-def _advise(output: Path) -> str:
-    return "the records so far are kept; run the same command with --resume to continue" if is_resumable(output) else ""
+def _advise(error: BaseException, output: Path) -> str:
+    # A row that cannot be decoded or written is met again, so resuming would fail at the same place for ever.
+    meets_it_again = isinstance(error.__cause__, UnreadableResponse) or not getattr(error, "can_resume", True)
+    if meets_it_again or not is_resumable(output):
+        return ""
+    return "the records so far are kept; run the same command with --resume to continue"
 
 
 def _conclude(exported: ExportResult, entry: ResourceEntry, *, is_quiet: bool) -> int | None:
     if exported.manifest is None and exported.drifted:
         print_error(
-            f"{exported.path} may miss some {entry.name} or contain some twice, because rows were inserted or deleted "
-            "during the export; export again, without --sort if the order does not matter"
+            f"{exported.path} may miss some {entry.name}, because rows were inserted or deleted during the export; "
+            "export again, without --sort if the order does not matter"
         )
         return PROBLEM
     if not is_quiet:
@@ -194,6 +197,10 @@ def _describe(exported: ExportResult, entry: ResourceEntry) -> str:
     parts = [f"{show_count(exported.rows, entry.singular)} in {exported.path}"]
     if exported.changed is not None:
         parts.append(f"{exported.changed:,} of them new or changed")
+    if exported.rounded:
+        parts.append(f"{show_count(exported.rounded, 'amount')} rounded to six decimals, which .csv and .ndjson keep")
+    if exported.manifest is None:
+        parts.append("no complete extract: with --sort, rows that change during the export can be missing unnoticed")
     if exported.manifest is not None and exported.drifted:
         parts.append(
             "rows were inserted or deleted during the export; each that existed throughout is in the file once"

@@ -99,7 +99,7 @@ def register_payments(
         registration = _register(
             rows, counts, _choose_reporter(counts, is_json=json), concurrency=concurrency, sandbox=sandbox
         )
-        run(registration, advice=lambda: WAIT_AND_RUN_AGAIN)
+        run(registration, advice=lambda _: WAIT_AND_RUN_AGAIN)
 
 
 def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[ReportedOutcome]:

@@ -20,8 +20,8 @@ from amili_async.errors import (
     ReferenceTaken,
     RegisteredTwice,
 )
+from amili_async.export.records import encode_lines
 from amili_async.models import CreatedPayment, PaymentStatus
-from amili_async.models.json import encode_json
 from amili_async.payments import PaymentOutcome
 
 NOT_COMPLETED = "registered, but not completed"
@@ -109,7 +109,7 @@ class ReportedOutcome(Struct, frozen=True, kw_only=True):
             "settled_amount": settled if settled is not None and settled.is_finite() else None,
             "error": None if created else self.describe(),
         }
-        return f"{encode_json(document)}\n".encode()
+        return encode_lines([document])
 
 
 class OutcomeCounts:

@@ -6,7 +6,7 @@ from typing import Any
 from amili_async.cli.excel import ExcelCsv
 from amili_async.cli.reports.reconciliation_words import describe_difference
 from amili_async.export.formats import Csv
-from amili_async.models.json import encode_json
+from amili_async.export.records import encode_lines
 from amili_async.reconciliation.comparison import COLUMNS, Difference, Reconciliation
 
 _PAYOUT_FIELDS = ("payout_reference", "payout_date", "finance_category", "creditor", "currency")
@@ -35,7 +35,7 @@ class JsonRows:
             "articles": reconciliation.articles,
             "differences": [_encode_difference(difference) for difference in reconciliation.differences],
         }
-        return f"{encode_json(document)}\n".encode()
+        return encode_lines([document])
 
 
 class CsvRows:

@@ -9,7 +9,7 @@ from amili_async.errors import ConfigurationError, ExportFailed, UnreadableRespo
 from amili_async.export.formats.csv import Csv
 from amili_async.export.formats.ndjson import Ndjson
 from amili_async.export.formats.parquet import Parquet
-from amili_async.export.records import UnencodableValue, id_of
+from amili_async.export.records import UnencodableValue, as_document
 from amili_async.export.spool import Frame, Frames
 from amili_async.filters import check_name
 
@@ -20,6 +20,10 @@ _FAILURES = (UnencodableValue, TypeError, ValueError, OverflowError, RecursionEr
 
 class Format(Protocol):
     """One kind of file, for records of one type."""
+
+    @property
+    def rounded(self) -> int:
+        """How many amounts `encode` has rounded; text holds every digit."""
 
     def encode(self, records: Sequence[Any]) -> bytes:
         """The payload of a frame of these records; an error of any kind if one of them does not fit."""
@@ -36,8 +40,8 @@ class Format(Protocol):
     def read_ids(self, path: Path) -> Iterator[str]:
         """The ids in a file, in its order."""
 
-    def check(self, path: Path) -> None:
-        """`ConfigurationError` if rows cannot be merged into this file."""
+    def find_mismatch(self, path: Path) -> str | None:
+        """Why rows cannot be merged into this file, and what to do; `None` if they can."""
 
 
 FORMATS: Mapping[str, Callable[[Sequence[str] | None, type[Any] | None], Format]] = {
@@ -76,13 +80,15 @@ def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(check_name(name) for name in fields))
 
 
-def encode_records(file_format: Format, records: Sequence[Any], *, path: Path) -> bytes:
-    """The payload of all records, or `ExportFailed` that names the first one that does not fit."""
+def encode_records(file_format: Format, records: Sequence[Any], *, path: Path) -> Frame:
+    """The frame of all records, or `ExportFailed` that names the first one that does not fit."""
+    before = file_format.rounded
     with suppress(*_FAILURES):
-        return file_format.encode(records)
+        payload = file_format.encode(records)
+        return Frame(len(records), payload, file_format.rounded - before)
     for record in records:
         _check_alone(file_format, record, path)
-    raise ExportFailed(f"{path}: these records cannot be written together", path=path)
+    raise ExportFailed(f"{path}: these records cannot be written together", path=path, can_resume=False)
 
 
 def _check_alone(file_format: Format, record: Any, path: Path) -> None:
@@ -93,7 +99,8 @@ def _check_alone(file_format: Format, record: Any, path: Path) -> None:
         reason = f": {error}" if isinstance(error, UnencodableValue) else ""
     else:
         return
-    row_id = id_of(record)
+    found = as_document(record).get("_id")
+    row_id = found if isinstance(found, str) else None
     name = "a record" if row_id is None else f"record {row_id}"
     # Raised outside the `except` clause, so that no traceback shows the error that may quote the record.
-    raise ExportFailed(f"{path}: {name} cannot be written{reason}", path=path, record_id=row_id)
+    raise ExportFailed(f"{path}: {name} cannot be written{reason}", path=path, record_id=row_id, can_resume=False)

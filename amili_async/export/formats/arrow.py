@@ -1,29 +1,35 @@
 """Values into Arrow arrays, exact or not at all, and tables of them merged.
 
-While rows wait in the spool money has room for 18 decimals and text is plain; the finished file has the scale that is
-needed, and categories as dictionaries. pyarrow is imported here and in `parquet`, when a Parquet file is written.
+Invariant: the type of a column depends on its kind alone, never on values. An amount with more than six decimals, such
+as the noise of a sum of floats, is rounded to six, half to even, and counted. pyarrow is imported here and in
+`parquet`, when a Parquet file is written.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal, DefaultContext, Inexact
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
 from functools import lru_cache
+from itertools import chain
 from types import NoneType
 from typing import Any
 
+import msgspec
+
 from amili_async.errors import ConfigurationError
-from amili_async.export.columns import Column, ColumnKind, ListOf, MapOf, Scalar, StructOf
+from amili_async.export.columns import ColumnKind, ListOf, MapOf, Scalar, StructOf
 from amili_async.export.records import UnencodableValue, as_document
 from amili_async.models.json import encode_json
 
-PRECISION = 38
-"""Digits of money in all: the most that `decimal128` holds."""
-SCALE = 18
-"""Digits of money after the point, at most."""
+# The same type in every file, or readers cannot combine files. Arrow derives the type of a result from those of its
+# operands and has 38 digits at most: 24 leave room to add and to multiply by a rate, and fit Python's and .NET's 28.
+PRECISION = 24
+"""Digits of money in all."""
+SCALE = 6
+"""Digits of money after the point."""
 
 _REASONS: Mapping[ColumnKind, str] = {
-    Scalar.MONEY: f"has more than {SCALE} decimals, more than {PRECISION - SCALE} digits before, or is not a number",
+    Scalar.MONEY: f"has more than {PRECISION - SCALE} digits before the point, or is not a number; .csv can hold it",
     Scalar.TIMESTAMP: "is not a date that Parquet can hold",
     Scalar.INT: "is not a 64-bit integer",
     Scalar.BOOL: "is neither true nor false",
@@ -32,8 +38,12 @@ _FAILURES = (TypeError, ValueError, ArithmeticError, AttributeError)
 _TEXTS_BY_NAME = MapOf(Scalar.TEXT)
 _EXACT_KINDS = frozenset({*Scalar, ListOf(Scalar.TEXT), _TEXTS_BY_NAME} - {Scalar.TIMESTAMP})
 """Kinds whose values Arrow takes exactly or not at all."""
-# The default context has 28 digits and rounds without an error.
-_EXACT = Context(prec=2000, traps=[*(signal for signal, is_on in DefaultContext.traps.items() if is_on), Inexact])
+_ONLY: Mapping[ColumnKind, set[type]] = {_TEXTS_BY_NAME: {dict, NoneType}, Scalar.INT: {int, NoneType}}
+"""The types of values for which that holds, where it does not hold for all."""
+_STEP = Decimal(1).scaleb(-SCALE)
+_ROUNDING = Context(prec=PRECISION, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
+_WIDE = Context(prec=2000, traps=[InvalidOperation])
+_MAX_DECIMALS = 38
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,23 +76,80 @@ def type_of(kind: ColumnKind) -> Any:
     return scalars.get(kind, pa.string())
 
 
-def build_arrays(columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[Any]:
-    """The values of each column as an array; `UnencodableValue` if one does not fit its column's kind."""
-    return [_build_array(column, of_column) for column, of_column in zip(columns, values, strict=True)]
+class ArrayBuilder:
+    """Makes arrays of the values of columns, and counts the amounts that it had to round."""
+
+    def __init__(self) -> None:
+        self.rounded = 0
+        """How many amounts had more decimals than the file holds."""
+
+    def build(self, name: str, kind: ColumnKind, values: Sequence[Any]) -> Any:
+        """The values of a column as an array; `UnencodableValue` if one does not fit the column's kind."""
+        pa, type_ = load_arrow(), type_of(kind)
+        # Arrow takes a list of pairs for an object, and drops the fraction of a float for an integer.
+        if kind in _EXACT_KINDS and (kind not in _ONLY or set(map(type, values)) <= _ONLY[kind]):
+            with suppress(*_FAILURES):
+                if kind is not Scalar.MONEY or _is_within_arrow(values):
+                    return pa.array(values, type_)
+        try:
+            if isinstance(kind, MapOf) and _is_typed(kind, values):
+                # A payout's summary: `_normalize` would call msgspec once for each article of each payout, which costs
+                # five times as much as all other columns together. Arrow rejects what only `_normalize` can write.
+                with suppress(*_FAILURES):
+                    objects = msgspec.to_builtins(values, builtin_types=(Decimal,))
+                    structs = chain.from_iterable(map(dict.values, filter(None, objects)))
+                    if _is_within_arrow(chain.from_iterable(map(dict.values, structs))):
+                        return pa.array(objects, type_)
+            if kind is Scalar.TIMESTAMP:
+                return pa.array(list(map(_to_microseconds, values)), type_)
+            return pa.array([self._normalize(kind, value) for value in values], type_)
+        except _FAILURES:
+            raise UnencodableValue(name, _REASONS.get(kind, "has a value that Parquet cannot hold")) from None
+
+    def _normalize(self, kind: ColumnKind, value: Any) -> Any:
+        """The value in the form in which Arrow takes it exactly, an amount rounded."""
+        if value is None:
+            return None
+        if isinstance(kind, ListOf):
+            return [self._normalize(kind.of, part) for part in value]
+        if isinstance(kind, MapOf):
+            return [(name, self._normalize(kind.of, part)) for name, part in value.items()]
+        if isinstance(kind, StructOf):
+            document = as_document(value)
+            return {name: self._normalize(part, document.get(name)) for name, part in kind.of}
+        if kind is Scalar.TIMESTAMP:
+            return _to_microseconds(value)
+        if kind in (Scalar.TEXT, Scalar.CATEGORY) and not isinstance(value, str):
+            return encode_json(value)
+        if kind is Scalar.INT and type(value) is not int:
+            raise TypeError
+        if kind is Scalar.MONEY and isinstance(value, Decimal):
+            rounded = value.quantize(_STEP, context=_ROUNDING)
+            self.rounded += rounded != value
+            return rounded
+        return value
 
 
-def _build_array(column: Column, values: Sequence[Any]) -> Any:
-    pa, type_ = load_arrow(), type_of(column.kind)
-    # Arrow takes a list of pairs for an object, too; the API's objects are dicts.
-    if column.kind in _EXACT_KINDS and (column.kind != _TEXTS_BY_NAME or set(map(type, values)) <= {dict, NoneType}):
-        with suppress(*_FAILURES):
-            return pa.array(values, type_)
-    try:
-        if column.kind is Scalar.TIMESTAMP:
-            return pa.array(list(map(_to_microseconds, values)), type_)
-        return pa.array([_normalize(column.kind, value) for value in values], type_)
-    except _FAILURES:
-        raise UnencodableValue(column.name, _REASONS.get(column.kind, "has a value that Parquet cannot hold")) from None
+def _is_within_arrow(numbers: Iterable[Any]) -> bool:
+    """Whether no number has more decimals than Arrow can check; `TypeError` if there is another value.
+
+    Arrow looks up the power of ten for the decimals that it would drop in a table of 39, without a check of the bounds:
+    it takes 1E-45 for 0, rather than reject it.
+    """
+    with localcontext(_WIDE):
+        # The exponent of a sum is the least one of its operands, which takes one pass in C.
+        exponent = sum(filter(None, numbers), Decimal(0)).as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -_MAX_DECIMALS
+
+
+def _is_typed(kind: MapOf, values: Sequence[Any]) -> bool:
+    """Whether the values are objects of structs, whose fields msgspec has checked, and Arrow takes these exactly."""
+    return (
+        isinstance(kind.of, StructOf)
+        and _EXACT_KINDS.issuperset(dict(kind.of.of).values())
+        and set(map(type, values)) <= _ONLY[_TEXTS_BY_NAME]
+        and dict not in {type(part) for value in values if value for part in value.values()}
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -91,67 +158,27 @@ def _to_microseconds(moment: datetime | None) -> int | None:
     return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def _normalize(kind: ColumnKind, value: Any) -> Any:
-    """The value in the form in which Arrow takes it exactly."""
-    if value is None:
-        return None
-    if isinstance(kind, ListOf):
-        return [_normalize(kind.of, part) for part in value]
-    if isinstance(kind, MapOf):
-        return [(name, _normalize(kind.of, part)) for name, part in value.items()]
-    if isinstance(kind, StructOf):
-        document = as_document(value)
-        return {name: _normalize(part, document.get(name)) for name, part in kind.of}
-    if kind is Scalar.TIMESTAMP:
-        return _to_microseconds(value)
-    if kind in (Scalar.TEXT, Scalar.CATEGORY) and not isinstance(value, str):
-        return encode_json(value)
-    # Arrow counts zeros at the end as digits, and rejects a 1 with 40 of them after the point.
-    return _EXACT.normalize(value) if kind is Scalar.MONEY and isinstance(value, Decimal) else value
-
-
 def merge_tables(old: Iterator[Any], new: Iterator[Any], *, removed: frozenset[str]) -> Iterator[Any]:
     """Merge two sequences of tables that ascend by `_id` into one, without the *removed* ones.
 
     A new row replaces the old one with its `_id`. `ValueError` if *old* does not ascend.
     """
     pa = load_arrow()
-    incoming, lost = _Incoming(new), pa.array(sorted(removed), pa.string())
-    last = ""
+    lost, last, rest = pa.array(sorted(removed), pa.string()), "", next(new, None)
     for table in old:
         last = _check_ascending(table["_id"], after=last)
-        newer = incoming.take_until(last)
-        if newer is not None:
-            table = pa.concat_tables([_leave_out(table, newer["_id"]), newer]).sort_by("_id")
+        newer = []
+        # The rows of each new table up to the last `_id` of the old one; a slice copies nothing.
+        while rest is not None and (count := sum(row_id <= last for row_id in rest["_id"].to_pylist())):
+            newer.append(rest.slice(0, count))
+            rest = rest.slice(count) if count < rest.num_rows else next(new, None)
+        if newer:
+            replacing = pa.concat_tables(newer)
+            table = pa.concat_tables([_leave_out(table, replacing["_id"]), replacing]).sort_by("_id")
         yield _leave_out(table, lost)
-    while (rest := incoming.take()) is not None:
+    while rest is not None:
         yield _leave_out(rest, lost)
-
-
-class _Incoming:
-    """Tables that ascend by `_id`, consumed up to one `_id` after the other."""
-
-    def __init__(self, tables: Iterator[Any]) -> None:
-        self._tables = tables
-        self._left: Any = None
-
-    def take(self) -> Any:
-        """The next rows; `None` if there are no more."""
-        taken, self._left = self._left, None
-        return next(self._tables, None) if taken is None else taken
-
-    def take_until(self, last: str) -> Any:
-        """All rows up to an `_id`; `None` if there are none."""
-        taken = []
-        while (table := self.take()) is not None:
-            ids = table["_id"].to_pylist()
-            count = sum(row_id <= last for row_id in ids)
-            if count:
-                taken.append(table.slice(0, count))
-            if count < len(ids):
-                self._left = table.slice(count)
-                break
-        return load_arrow().concat_tables(taken) if taken else None
+        rest = next(new, None)
 
 
 def _check_ascending(ids: Any, *, after: str) -> str:

@@ -16,9 +16,8 @@ from typing import Any
 
 import msgspec
 
-from amili_async.errors import ConfigurationError
 from amili_async.export.columns import fields_of
-from amili_async.export.formats.merge import TextFormat, TextRow
+from amili_async.export.formats.merge import OTHER_COLUMNS, WITHOUT_ID, TextFormat, TextRow
 from amili_async.export.records import encode_lines, to_columns
 from amili_async.models.json import encode_json
 
@@ -60,16 +59,11 @@ class Csv(TextFormat):
             else:
                 yield cells[column].rstrip(b"\n").decode(), row
 
-    def check(self, path: Path) -> None:
+    def find_mismatch(self, path: Path) -> str | None:
         if "_id" not in self._fields:
-            raise ConfigurationError(
-                f"{path} cannot be brought up to date: it has no column _id; export it again with that field"
-            )
+            return WITHOUT_ID
         with path.open("rb") as file:
-            if file.read(len(self.header)) != self.header:
-                raise ConfigurationError(
-                    f"{path} cannot be brought up to date: its columns differ; export it again with overwrite (--force)"
-                )
+            return None if file.read(len(self.header)) == self.header else OTHER_COLUMNS
 
 
 def _join_lines(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -3,8 +3,11 @@
 Invariant: a merge holds one row of the older file and one frame of new rows in memory, however large both are.
 """
 
+import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -13,11 +16,15 @@ from amili_async.export.spool import Frame, Frames
 TextRow: TypeAlias = tuple[str, bytes]
 """An `_id`, and the bytes of the row with its line end."""
 
+WITHOUT_ID = "its rows have no _id; export it again with that field"
+OTHER_COLUMNS = "its columns differ; export it again with overwrite (--force)"
 _ROWS = 1000
 
 
 class TextFormat(ABC):
     """A file of text is its header and then the payload of each frame, unchanged."""
+
+    rounded = 0
 
     @property
     def header(self) -> bytes:
@@ -38,15 +45,18 @@ class TextFormat(ABC):
 
     def merge(self, path: Path, frames: Iterator[Frame], removed: frozenset[str]) -> Iterator[Frame]:
         new = (row for frame in frames for row in self.read_rows(frame.payload.splitlines(keepends=True)))
-        with path.open("rb") as file:
-            file.seek(len(self.header))
-            yield from _group(merge_rows(self.read_rows(file), new, removed=removed))
+        rows = merge_rows(self._read_file(path), new, removed=removed)
+        # A thousand rows at a time: one write for each row would cost more than the merge.
+        while batch := [row for _, row in islice(rows, _ROWS)]:
+            yield Frame(len(batch), b"".join(batch))
 
     def read_ids(self, path: Path) -> Iterator[str]:
+        return (row_id for row_id, _ in self._read_file(path))
+
+    def _read_file(self, path: Path) -> Iterator[TextRow]:
         with path.open("rb") as file:
             file.seek(len(self.header))
-            for row_id, _ in self.read_rows(file):
-                yield row_id
+            yield from self.read_rows(file)
 
 
 def merge_rows(old: Iterator[TextRow], new: Iterator[TextRow], *, removed: frozenset[str]) -> Iterator[TextRow]:
@@ -54,22 +64,13 @@ def merge_rows(old: Iterator[TextRow], new: Iterator[TextRow], *, removed: froze
 
     A new row replaces the old one with its `_id`. `ValueError` if *old* does not ascend.
     """
-    old = _check_ascending(old)
-    older = next(old, None)
-    for newer in new:
-        while older is not None and older[0] < newer[0]:
-            if older[0] not in removed:
-                yield older
-            older = next(old, None)
-        if older is not None and older[0] == newer[0]:
-            older = next(old, None)
-        # A row can be deleted after it was extracted and before the sweep.
-        if newer[0] not in removed:
-            yield newer
-    while older is not None:
-        if older[0] not in removed:
-            yield older
-        older = next(old, None)
+    last = ""
+    # Of rows with one `_id` the new one precedes: heapq.merge keeps the order of its arguments.
+    for row in heapq.merge(new, _check_ascending(old), key=itemgetter(0)):
+        # A new row, too, can be among the removed: one deleted after it was extracted and before the sweep.
+        if row[0] != last and row[0] not in removed:
+            yield row
+        last = row[0]
 
 
 def _check_ascending(rows: Iterator[TextRow]) -> Iterator[TextRow]:
@@ -80,14 +81,3 @@ def _check_ascending(rows: Iterator[TextRow]) -> Iterator[TextRow]:
             raise ValueError("the rows do not ascend by _id")
         last = row[0]
         yield row
-
-
-def _group(rows: Iterator[TextRow]) -> Iterator[Frame]:
-    """Rows a thousand at a time: one write for each row would cost more than the merge."""
-    batch: list[bytes] = []
-    for row in rows:
-        batch.append(row[1])
-        if len(batch) == _ROWS:
-            yield Frame(len(batch), b"".join(batch))
-            batch.clear()
-    yield Frame(len(batch), b"".join(batch))

@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from amili_async.errors import ConfigurationError
-from amili_async.export.formats.merge import TextFormat, TextRow
+from amili_async.export.formats.merge import WITHOUT_ID, TextFormat, TextRow
 from amili_async.export.records import as_document, encode_lines
 
 
@@ -44,13 +43,11 @@ class Ndjson(TextFormat):
         for line in lines:
             yield _id_decoder.decode(line).id, line
 
-    def check(self, path: Path) -> None:
+    def find_mismatch(self, path: Path) -> str | None:
         with path.open("rb") as file, suppress(msgspec.MsgspecError, ValueError):
             next(self.read_rows(file), None)
-            return
-        raise ConfigurationError(
-            f"{path} cannot be brought up to date: its rows have no _id; export it again with that field"
-        )
+            return None
+        return WITHOUT_ID
 
 
 def _choose(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

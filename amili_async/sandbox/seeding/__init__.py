@@ -7,31 +7,26 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
-from .payments import make_payments
-from .payouts import make_payouts
-from .plans import Creditor, PayoutPlan, make_creditors, plan_payouts
-from .specifications import Booking, make_bookings, make_specifications
+from .plans import Booking, Creditor, PayoutPlan, make_bookings, make_creditors, plan_payouts
+from .rows import make_payments, make_payouts, make_specifications
 
 __all__ = ["SeedData"]
 
 
 class SeedData:
-    """So many payouts, specifications and payments, each list made on demand."""
+    """So many payouts, specifications and payments, each list made on demand and in stored order."""
 
     def __init__(self, *, payouts: int, specifications: int, payments: int, seed: int) -> None:
         self._counts = (payouts, specifications, payments)
         self._seed = seed
 
     def payouts(self) -> list[dict[str, Any]]:
-        """The payouts, in stored order."""
         return make_payouts(self._plans, self._bookings)
 
     def specifications(self) -> list[dict[str, Any]]:
-        """The specifications, in stored order."""
         return make_specifications(self._bookings, random=self._random("specifications"))
 
     def payments(self) -> list[dict[str, Any]]:
-        """The payments, in stored order."""
         return make_payments(self._counts[2], self._creditors, random=self._random("payments"))
 
     @cached_property

@@ -1,5 +1,6 @@
-"""The creditors, and the payouts before their amounts: whose, of what category, over which period."""
+"""What the rows are made from: the creditors, the payouts before their amounts, and the bookings on them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -7,9 +8,6 @@ from random import Random
 
 from msgspec import Struct
 from msgspec.structs import replace
-
-from ..dates import write_date
-from ..object_ids import random_id
 
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 SPAN_DAYS = 180
@@ -29,6 +27,7 @@ ARTICLES: Mapping[str, tuple[str, ...]] = {
 }
 WITH_VAT = frozenset({"creditor_commission", "amili_commission"})
 CATEGORIES = tuple(ARTICLES)
+_FEES = (6000, 18000, 4800, 34000, 12050)
 
 
 class Creditor(Struct, frozen=True):
@@ -41,25 +40,29 @@ class Creditor(Struct, frozen=True):
 class PayoutPlan(Struct, frozen=True, kw_only=True):
     """A payout before anything is booked on it."""
 
-    id: str
-    etag: str
+    id: str = ""
+    etag: str = ""
     creditor: Creditor
     category: str
     interval: str
     reference: str
     start: datetime
     created: datetime
+    days: int
+    """The length of its period."""
     payout_date: datetime | None
 
-    @property
-    def days(self) -> int:
-        """The length of its period."""
-        return 7 if self.interval == "weekly" else 1
 
-    @property
-    def end(self) -> datetime:
-        """The last second of its period."""
-        return self.start + timedelta(days=self.days, seconds=-1)
+class Booking(Struct, frozen=True, kw_only=True):
+    """One booking before it becomes a row; money in öre."""
+
+    created: datetime
+    plan: PayoutPlan | None
+    creditor: Creditor
+    category: str
+    article: str
+    amount: int
+    vat: int
 
 
 def make_creditors(random: Random) -> list[Creditor]:
@@ -72,36 +75,77 @@ def plan_payouts(count: int, creditors: list[Creditor], *, random: Random) -> li
     drafts = [_draft(number, count, creditors, random) for number in range(count)]
     fixed, first = random.getrandbits(40), random.getrandbits(16)
     drafts.sort(key=lambda draft: draft.created)
-    return [
-        replace(
-            draft,
-            id=f"{int(draft.created.timestamp()):08x}{fixed:010x}{first + number:06x}",
-            etag=f"{random.getrandbits(160):040x}",
-        )
-        for number, draft in enumerate(drafts)
-    ]
+    ids = (f"{int(draft.created.timestamp()):08x}{fixed:010x}{first + n:06x}" for n, draft in enumerate(drafts))
+    return [replace(draft, id=row_id, etag=random_etag(random)) for row_id, draft in zip(ids, drafts, strict=True)]
 
 
 def _draft(number: int, count: int, creditors: list[Creditor], random: Random) -> PayoutPlan:
     start = on_day(number // 2 * 2 * SPAN_DAYS // count)
-    interval = "weekly" if number % 5 == 3 else "daily"
-    morning = start + timedelta(days=7 if interval == "weekly" else 1, hours=8)
+    interval, days = ("weekly", 7) if number % 5 == 3 else ("daily", 1)
+    morning = start + timedelta(days=days, hours=8)
     category = CATEGORIES[number % len(CATEGORIES)]
-    is_unscheduled = number % 10 == 9
     return PayoutPlan(
-        id="",
-        etag="",
         creditor=random.choice(creditors),
         category=category,
         interval=interval,
         reference=category.replace("_", " ").title() if number % 7 == 2 else str(random.randint(10_000, 999_999)),
         start=start,
+        days=days,
         created=morning,
-        payout_date=None if is_unscheduled else morning.replace(hour=0),
+        payout_date=None if number % 10 == 9 else morning.replace(hour=0),
     )
 
 
-def as_number(ore: int, *, whole_as_int: bool) -> int | Decimal:
+def make_bookings(count: int, plans: list[PayoutPlan], creditors: list[Creditor], *, random: Random) -> list[Booking]:
+    """The bookings in order of creation, at least one for each payout while there are enough."""
+    bookings = [_make_booking(number, plans, creditors, random) for number in range(count)]
+    counts = Counter(booking.plan.id for booking in bookings if booking.plan)
+    empty = [plan for plan in plans if not counts[plan.id]]
+    for number, booking in enumerate(bookings):
+        if empty and booking.plan and counts[booking.plan.id] > 1:
+            counts[booking.plan.id] -= 1
+            bookings[number] = _make_booking(number, [empty.pop()], creditors, random)
+    return sorted(bookings, key=lambda booking: booking.created)
+
+
+def _make_booking(number: int, plans: list[PayoutPlan], creditors: list[Creditor], random: Random) -> Booking:
+    # One in fourteen is not scheduled yet: it has no payout, and no field that is copied from one.
+    plan = random.choice(plans) if plans and number % 14 != 5 else None
+    creditor = plan.creditor if plan else random.choice(creditors)
+    category = plan.category if plan else CATEGORIES[number % len(CATEGORIES)]
+    start = plan.start + timedelta(days=random.randrange(plan.days)) if plan else on_day(random.randrange(SPAN_DAYS))
+    amount = _choose_amount(category, number, random)
+    return Booking(
+        # Few moments of a day are used, so that many bookings share their second.
+        created=start + timedelta(hours=random.randint(6, 16), minutes=random.choice((0, 30)), seconds=18),
+        plan=plan,
+        creditor=creditor,
+        category=category,
+        # An undocumented article: the API adds values to its enumerations.
+        article="instalment_plan_fee" if number % 97 == 41 else random.choice(ARTICLES[category]),
+        amount=amount,
+        vat=amount // 4 if category in WITH_VAT else 0,
+    )
+
+
+def _choose_amount(category: str, number: int, random: Random) -> int:
+    """Whole kronor every third time; fees are multiples of four, so that their VAT of a quarter is exact in öre."""
+    if category not in ("capital", "interest"):
+        return random.choice(_FEES) if number % 3 == 0 else random.randrange(400, 60_000, 4)
+    return random.randrange(100, 20_000) * 100 if number % 3 == 0 else random.randrange(100, 1_500_000)
+
+
+def random_id(random: Random, epoch_seconds: float) -> str:
+    """An id of a document outside the three resources: a creditor, a case, an account."""
+    return f"{int(epoch_seconds):08x}{random.getrandbits(64):016x}"
+
+
+def random_etag(random: Random) -> str:
+    """The tag of a version of a row."""
+    return f"{random.getrandbits(160):040x}"
+
+
+def as_number(ore: int, *, whole_as_int: bool = False) -> int | Decimal:
     """An amount in kronor with a float's digits: 60.5 and 1064.0, or the integer 1064, as the API mixes them."""
     if whole_as_int and ore % 100 == 0:
         return ore // 100
@@ -112,8 +156,3 @@ def as_number(ore: int, *, whole_as_int: bool) -> int | Decimal:
 def on_day(number: int) -> datetime:
     """Midnight of a day, counted from `FIRST_DAY`."""
     return FIRST_DAY + timedelta(days=number)
-
-
-def write_day(moment: datetime) -> str:
-    """The date of the midnight before a moment."""
-    return write_date(moment.replace(hour=0, minute=0, second=0))

@@ -67,6 +67,9 @@ class SharedLimiter:
     def on_response(self, quota: Quota | None = None) -> None:
         """Release a permit."""
 
+    def on_no_response(self, seconds: float) -> None:
+        """Release a permit."""
+
     def on_rate_limited(self, seconds: float | None) -> float:
         """Pause."""
         return seconds or 60.0

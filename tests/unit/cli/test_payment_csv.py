@@ -23,9 +23,8 @@ from amili_async.cli.payment_csv import CASE_OR_INVOICE, PAYMENT_COLUMNS, parse_
 from amili_async.cli.payment_input import read_input
 from amili_async.errors import ConfigurationError
 from amili_async.models import format_date
+from tests.support.payments import CASE, CREDITOR
 
-CREDITOR = "674dbeb208847b9501cc9138"
-CASE = "68678eda88b9226bb78d7169"
 GOOD = {
     "creditor": CREDITOR,
     "case": CASE,

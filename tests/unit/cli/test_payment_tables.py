@@ -28,9 +28,10 @@ from amili_async.errors import (
     TimedOut,
     ValidationFailed,
 )
+from tests.support import payments
 
 ID = "6776478033d4049c0400dd72"
-OTHER = "674dbeb208847b9501cc9138"
+OTHER = payments.CREDITOR
 HOSTILE = "\x1b[31m[red]:smile:\n\u202e"
 """A colour, markup, an emoji, a second line and reversed letters, if it were obeyed."""
 SHOWN = r"\x1b[31m[red]:smile:\n\u202e"
@@ -38,14 +39,9 @@ GOOD = (OutcomeKind.REGISTERED, OutcomeKind.FOUND)
 
 
 def make_payment(**changes: Any) -> NewCreditorPayment:
-    fields: dict[str, Any] = {
-        "creditor": OTHER,
-        "case": "68678eda88b9226bb78d7169",
-        "amount": Decimal("1234.50"),
-        "bank_transaction_date": datetime(2025, 7, 4, tzinfo=UTC),
-        "creditor_payment_reference": "PAY-1",
-    }
-    return NewCreditorPayment(**(fields | changes))
+    booked = datetime(2025, 7, 4, tzinfo=UTC)
+    own = {"amount": Decimal("1234.50"), "creditor_payment_reference": "PAY-1", "bank_transaction_date": booked}
+    return payments.make_payment(**(own | changes))
 
 
 PAYMENT = make_payment()
@@ -302,7 +298,7 @@ def test_a_plan_shows_every_payment_and_the_total() -> None:
     )
     shown = plan(PaymentRow(line=2, payment=PAYMENT), PaymentRow(line=11, payment=by_invoice)).splitlines()
     assert shown[0].split("  ")[0] == "Line"
-    assert shown[2].split() == ["2", "PAY-1", OTHER, "68678eda88b9226bb78d7169", "2025-07-04", "1,234.50"]
+    assert shown[2].split() == ["2", "PAY-1", OTHER, payments.CASE, "2025-07-04", "1,234.50"]
     assert shown[3].split() == ["11", "PAY-2", OTHER, "INV", "[b]1", "2025-07-04T08:00:00Z", "0.01"]
     assert shown[4:] == ["", "2 payments, 1,234.51 SEK in total; nothing was sent"]
 

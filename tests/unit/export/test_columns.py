@@ -28,12 +28,12 @@ _KINDS_OF_SCALARS = {
 def test_each_column_holds_what_is_documented(record: Any) -> None:
     """The columns of the record types and the documented kinds agree on every field."""
     columns = find_columns(None, record)
-    assert [column.name for column in columns] == list(fields_of(record))
-    for column in columns:
-        if isinstance(column.kind, Scalar):
-            assert KINDS[column.name] in _KINDS_OF_SCALARS[column.kind]
-        elif not isinstance(column.kind, ListOf):
-            assert KINDS[column.name] == "an object"
+    assert list(columns) == list(fields_of(record))
+    for name, kind in columns.items():
+        if isinstance(kind, Scalar):
+            assert KINDS[name] in _KINDS_OF_SCALARS[kind]
+        elif not isinstance(kind, ListOf):
+            assert KINDS[name] == "an object"
 
 
 def test_categorical_fields_are_documented_texts() -> None:
@@ -44,7 +44,7 @@ def test_categorical_fields_are_documented_texts() -> None:
 def test_chosen_fields_are_found_without_a_record_type() -> None:
     """Documented names have their types, dotted ones too; all others are text."""
     fields = ("_id", "amount", "booking_date", "article", "summary.capital.count", "summary.capital.amount", "summary")
-    kinds = [column.kind for column in find_columns((*fields, "references.case", "campaign", "_id.x"), dict)]
+    kinds = list(find_columns((*fields, "references.case", "campaign", "_id.x"), dict).values())
     money = tuple((name, Scalar.MONEY) for name in ("amount", "vat_amount", "total_amount"))
     assert kinds[:6] == [Scalar.TEXT, Scalar.MONEY, Scalar.TIMESTAMP, Scalar.CATEGORY, Scalar.INT, Scalar.MONEY]
     assert kinds[6] == MapOf(StructOf((("count", Scalar.INT), *money)))
@@ -65,8 +65,7 @@ def test_a_callers_struct_defines_its_columns() -> None:
         sums: list[Decimal]
         either: int | str
 
-    kinds = {column.name: column.kind for column in find_columns(None, Line)}
-    assert kinds == {
+    assert find_columns(None, Line) == {
         "_id": Scalar.TEXT,
         "amount": Scalar.FLOAT,
         "made": Scalar.TIMESTAMP,

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from amili_async.export import export, start
 from amili_async.export.export import STREAM_BATCH
 from amili_async.export.files import find_paths
 from amili_async.export.journal import release
-from amili_async.export.spool import Spool, open_spool
+from amili_async.export.spool import Frame, Spool, open_spool
 from tests.support.clocks import settle
-from tests.support.export_records import LINE
+from tests.support.export_records import make_line
+
+LINE = make_line(1)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -41,7 +43,23 @@ async def test_any_async_iterable_is_written_in_batches(tmp_path: Path) -> None:
     reported: list[int] = []
     exported = await export(lines(1_001), tmp_path / "a.ndjson", on_progress=lambda rows, *_: reported.append(rows))
     assert reported == [500, 1_000, 1_001]
+    assert exported.drifted is False  # an iterable that is no stream cannot report a drift
     assert exported.rows == (tmp_path / "a.ndjson").read_bytes().count(b"\n") == 1_001
+
+
+async def test_a_full_buffer_is_written_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits in memory is on the disk before the next batch is read, and no write blocks the event loop."""
+    written, reported, flush = list[threading.Thread](), list[int](), Spool.flush
+
+    def record_thread(spool: Spool) -> None:
+        written.append(threading.current_thread())
+        flush(spool)
+
+    monkeypatch.setattr("amili_async.export.spool.MAX_BUFFERED", 1)
+    monkeypatch.setattr(Spool, "flush", record_thread)
+    await export(lines(1_001), tmp_path / "a.ndjson", on_progress=lambda *_: reported.append(len(written)))
+    assert [count - reported[0] for count in reported] == [0, 1, 2]
+    assert threading.main_thread() not in written
 
 
 async def test_a_stream_without_records_makes_an_empty_file(tmp_path: Path) -> None:
@@ -170,7 +188,7 @@ async def test_the_spool_of_a_killed_stream_is_replaced(tmp_path: Path) -> None:
     """Rows of an export that cannot be resumed are discarded by the next one."""
     spool = open_spool(tmp_path / "a.csv.part")
     spool.clear()
-    spool.append(bytes(12), 1, b"lost")
+    spool.append(bytes(12), Frame(1, b"lost"))
     spool.close()
     assert (await export(lines(2), tmp_path / "a.csv")).rows == 2
     assert names_in(tmp_path) == ["a.csv"]
@@ -214,6 +232,59 @@ async def test_a_spool_that_is_not_ours_fails_the_export(tmp_path: Path) -> None
         await export(lines(1), tmp_path / "a.csv", overwrite=True)
     assert caught.value.path == tmp_path / "a.csv"
     assert (tmp_path / "a.csv.part").read_bytes() == b"half of a download"
+
+
+@pytest.mark.parametrize("make", ["link", "pipe"])
+@pytest.mark.parametrize("name", ["a.csv.part", "a.csv.whole.part", "a.csv.checkpoint.json", "a.csv.manifest.json.new"])
+async def test_a_link_or_a_pipe_beside_the_target_is_not_followed(make: str, name: str, tmp_path: Path) -> None:
+    """What another user put under a name that is known is rejected or replaced: no file is overwritten."""
+    victim, planted = tmp_path / "victim", tmp_path / name
+    victim.write_bytes(b"")
+    planted.symlink_to(victim) if make == "link" else os.mkfifo(planted)
+    async with asyncio.timeout(10):
+        if name == "a.csv.part":
+            with pytest.raises(ExportFailed, match=rf"{name} is (a link|not a file): move it away"):
+                await export(lines(1), tmp_path / "a.csv", overwrite=True)
+        else:
+            await export(lines(1), tmp_path / "a.csv", overwrite=True)
+    assert victim.read_bytes() == b""
+
+
+async def test_a_pipe_as_the_target_is_the_callers_mistake(tmp_path: Path) -> None:
+    """What is neither a file nor absent is not replaced, also with overwrite."""
+    os.mkfifo(tmp_path / "a.csv")
+    with pytest.raises(ConfigurationError, match=r"a\.csv is not a file"):
+        await export(lines(1), tmp_path / "a.csv", overwrite=True)
+    assert names_in(tmp_path) == ["a.csv"]
+
+
+async def test_a_loop_of_links_as_the_target_fails_the_export(tmp_path: Path) -> None:
+    """A link that leads to itself raises one error that names it."""
+    path = tmp_path / "a.csv"
+    path.symlink_to(path)
+    with pytest.raises(ExportFailed, match=r"a\.csv cannot be written: Too many levels of symbolic links"):
+        await export(lines(1), path, overwrite=True)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+@pytest.mark.parametrize("suffix", ["csv", "ndjson", "parquet"])
+async def test_no_other_user_can_read_the_rows_while_they_are_written(
+    mode: int, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is its owner's alone until it is whole, and the new file has the mode of the old one."""
+    path, frames = tmp_path / f"a.{suffix}", Spool.frames
+    modes: dict[str, int] = {}
+    path.touch()
+    path.chmod(mode)
+
+    def look(spool: Spool) -> Iterator[Frame]:
+        modes.update({file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()})
+        return frames(spool)
+
+    monkeypatch.setattr(Spool, "frames", look)
+    await export(lines(501), path, overwrite=True)
+    assert modes == {path.name: mode, f"{path.name}.part": 0o600, f"{path.name}.whole.part": 0o600}
+    assert path.stat().st_mode & 0o777 == mode
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])

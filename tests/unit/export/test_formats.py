@@ -54,6 +54,14 @@ def test_ndjson_keeps_the_exact_digits_of_money() -> None:
     assert b'"total_amount":1064,' in line
 
 
+def test_a_line_of_ndjson_is_a_line_to_every_reader() -> None:
+    """Characters that some readers take for a line end are escaped, and a reader of JSON gets them unchanged."""
+    name = "a\x85b\u2028c\u2029d\r\ne"
+    written = Ndjson().encode([{"_id": "a", "creditor_name": name, name: [name]}]).decode()
+    (line,) = written.splitlines()
+    assert json.loads(line) == {"_id": "a", "creditor_name": name, name: [name]}
+
+
 class Unset(msgspec.Struct):
     """A caller's struct that keeps absent and `null` apart."""
 

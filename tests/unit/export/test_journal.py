@@ -11,7 +11,7 @@ from amili_async.export.journal import ExportSpec, ExportState, FinishedExport, 
 SPEC = ExportSpec(resource="finance--payouts", format=".csv", fields=("_id", "amount"))
 STATE = ExportState(spec=SPEC, overwrite=False, since=False, spool_length=47, checkpoint=msgspec.Raw(b'{"version":1}'))
 NO_UTF_8 = b'{"version":1,"spec":{"resource":"\xff"}}'
-FINISHED = FinishedExport(spec=SPEC, rows=3, size=99, manifest=msgspec.Raw(b'{"rows":3}'))
+FINISHED = FinishedExport(spec=SPEC, rows=3, size=99, rounded=1, manifest=msgspec.Raw(b'{"rows":3}'))
 
 
 def test_saved_documents_are_read_unchanged(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_order_and_size_of_the_batches_do_not_change_the_file(
     spool.clear()
     for piece in pieces:
         records = [make_line(place) for place in piece]
-        spool.append(bytes.fromhex(records[0].id), len(records), file_format.encode(records))
+        spool.append(bytes.fromhex(records[0].id), Frame(len(records), file_format.encode(records)))
     file = io.BytesIO()
     assert file_format.write(file, spool.frames) == count
     spool.remove()

@@ -1,5 +1,6 @@
 """The file of frames: what is read from it, and which files it rejects."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,29 +37,29 @@ def test_a_reopened_spool_holds_what_the_noted_length_covers(
     spool.clear()
     for number in order:
         lengths.append(spool.length)
-        spool.append(key(number), number, b"x" * number)
+        spool.append(key(number), Frame(number, b"x" * number))
     lengths.append(spool.length)
     spool.flush()
     spool.close()
     with path.open("ab") as file:
         file.write(garbage)
     again = open_spool(path)
-    again.reopen(lengths[noted])
+    again.reopen(lengths[noted], rows=sum(order[:noted]))
     kept = sorted(order[:noted])
     assert list(again.frames()) == [Frame(number, b"x" * number) for number in kept]
     assert (again.rows, again.length, path.stat().st_size) == (sum(kept), lengths[noted], lengths[noted])
-    again.append(key(99), 1, b"more")
+    again.append(key(99), Frame(1, b"more"))
     assert list(again.frames())[-1] == Frame(1, b"more")
     again.close()
 
 
 def test_frames_past_a_length_are_cut_off(spool: Spool) -> None:
     """Cutting removes whole frames, and frames appended afterwards follow the others."""
-    spool.append(key(1), 2, b"one")
+    spool.append(key(1), Frame(2, b"one"))
     length = spool.length
-    spool.append(key(2), 3, b"two")
+    spool.append(key(2), Frame(3, b"two"))
     spool.cut(length)
-    spool.append(key(3), 4, b"three")
+    spool.append(key(3), Frame(4, b"three"))
     assert [frame.payload for frame in spool.frames()] == [b"one", b"three"]
     assert spool.rows == 6
     spool.remove()
@@ -68,19 +69,20 @@ def test_short_writes_are_continued(spool: Spool, monkeypatch: pytest.MonkeyPatc
     """A write that takes a part of the bytes is followed by writes of the others."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, content: write(fd, bytes(content[:3])))
-    spool.append(key(1), 2, b"quite a few bytes")
+    spool.append(key(1), Frame(2, b"quite a few bytes"))
     assert list(spool.frames()) == [Frame(2, b"quite a few bytes")]
     spool.remove()
 
 
 def test_a_spool_that_lost_rows_is_rejected(spool: Spool, tmp_path: Path) -> None:
     """A file that is shorter than the noted length, or has other content, is not reopened."""
-    spool.append(key(1), 2, b"one")
-    with pytest.raises(ConfigurationError, match=r"a\.csv\.part lacks rows"):
-        spool.reopen(spool.length + 1)
+    spool.append(key(1), Frame(2, b"one"))
+    for length, rows in ((spool.length + 1, 2), (spool.length, 3), (spool.length - 1, 2), (len(MAGIC), 2)):
+        with pytest.raises(ConfigurationError, match=r"a\.csv\.part lacks rows"):
+            spool.reopen(length, rows=rows)
     (tmp_path / "a.csv.part").write_bytes(b"x" * 1000)
     with pytest.raises(ConfigurationError, match="lacks rows"):
-        spool.reopen(spool.length)
+        spool.reopen(spool.length, rows=2)
     spool.remove()
 
 
@@ -91,6 +93,47 @@ def test_a_spool_has_one_owner(spool: Spool, tmp_path: Path) -> None:
     spool.close()
     open_spool(tmp_path / "a.csv.part").remove()
     assert not (tmp_path / "a.csv.part").exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EIO])
+def test_a_file_system_without_locks_is_written_to(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spool that cannot be locked is opened with a warning that names it; another failure of the lock is raised."""
+
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", fail)
+    if code == errno.EIO:
+        with pytest.raises(OSError, match="Input/output error"):
+            open_spool(tmp_path / "a.csv.part")
+        return
+    with pytest.warns(RuntimeWarning, match=r"a\.csv\.part cannot be locked, .*: run one export to it at a time"):
+        spool = open_spool(tmp_path / "a.csv.part")
+    spool.clear()
+    spool.append(key(1), Frame(2, b"one"))
+    assert list(spool.frames()) == [Frame(2, b"one")]
+    spool.remove()
+
+
+def test_a_spool_that_another_program_wrote_to_is_detected(spool: Spool, tmp_path: Path) -> None:
+    """Frames that differ from those that were appended, as two exports without locks make them, are not read."""
+    spool.append(key(1), Frame(2, b"one"))
+    spool.append(key(2), Frame(3, b"two"))
+    spool.flush()
+    content = (tmp_path / "a.csv.part").read_bytes()
+    for changed in (content[:-1], content[:-4], content[: len(MAGIC)] + content[len(MAGIC) + 1 :] + b"x"):
+        (tmp_path / "a.csv.part").write_bytes(changed)
+        with pytest.raises(OSError, match=r"a\.csv\.part was changed by another program: start again"):
+            list(spool.frames())
+
+
+def test_a_spool_restored_with_other_permissions_becomes_private(tmp_path: Path) -> None:
+    """The rows are their owner's alone, whatever the mode under which the spool was found."""
+    path = tmp_path / "a.csv.part"
+    path.write_bytes(MAGIC)
+    path.chmod(0o666)
+    open_spool(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_spool_removed_while_it_is_opened_is_created_again(

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from amili_async import PayoutSpecification
 from amili_async.extraction.sums import add_money
+from amili_async.models.kinds import MONEY
 
 AMOUNTS = st.decimals(min_value=-(10**12), max_value=10**12, places=2)
 
@@ -74,3 +75,9 @@ def test_dicts_have_the_columns_that_occur() -> None:
     """A projection leaves out the other columns; whole numbers and decimals can be added."""
     rows = [{"amount": 1}, {"amount": Decimal("0.01"), "article": "capital"}, {}]
     assert add_money({}, rows, dict) == {"amount": Decimal("1.01")}
+
+
+@pytest.mark.parametrize("name", sorted(MONEY))
+def test_a_column_that_occurs_alone_is_summed(name: str) -> None:
+    """The other columns, before and after it, need not occur."""
+    assert add_money({}, [{name: 1}, {name: 2}], dict) == {name: 3}

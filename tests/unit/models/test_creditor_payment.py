@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from amili_async import field
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
 from amili_async.models import CreatedPayment, NewCreditorPayment, encode
+from tests.support.payments import CASE, CREDITOR
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-CREDITOR = "674dbeb208847b9501cc9138"
-CASE = "68678eda88b9226bb78d7169"
 BOOKED = datetime(2025, 7, 4, 16, 20, 41, tzinfo=UTC)
 
 
@@ -219,6 +218,16 @@ def test_other_amounts_are_rejected(amount: Any) -> None:
         ({"bank_transaction_date": "Fri, 04 Jul 2025 16:20:41 GMT"}, "^bank_transaction_date must be a datetime"),
         ({"bank_transaction_date": BOOKED.replace(microsecond=1)}, "^bank_transaction_date: .*whole seconds"),
         ({"client_registration_date": datetime(2025, 7, 4)}, "^client_registration_date: "),  # noqa: DTZ001
+        ({"creditor_payment_reference": "A\u030aterba\u0308ring nr 1"}, "NFC.* write it as 'Återbäring nr 1'"),
+        ({"case": None, "invoice_number": "\u212b-1"}, "NFC.* write it as 'Å-1'"),
+        ({"creditor_payment_reference": "1,23457E+15"}, "^creditor_payment_reference looks like what a spreadsheet"),
+        ({"creditor_payment_reference": "1.23457E+15"}, "^creditor_payment_reference looks like what a spreadsheet"),
+        ({"creditor_payment_reference": "12E5"}, "^creditor_payment_reference looks like what a spreadsheet"),
+        ({"case": None, "invoice_number": "1,5E\u221205"}, "^invoice_number looks like what a spreadsheet"),
+        ({"case": None, "invoice_number": "1e-05"}, "^invoice_number looks like what a spreadsheet"),
+        ({"case": None, "invoice_number": "########"}, "^invoice_number looks like what a spreadsheet"),
+        ({"case": None, "invoice_number": "#VÄRDEFEL!"}, "^invoice_number looks like what a spreadsheet"),
+        ({"case": None, "invoice_number": "#DIV/0!"}, "^invoice_number looks like what a spreadsheet"),
         ({"currency": "EUR"}, "^currency must be 'SEK'"),
         ({"origin": "portal"}, "^origin must be 'creditor_system'"),
     ],
@@ -251,3 +260,10 @@ def test_a_copy_is_checked_too() -> None:
     assert copy.deepcopy(payment) == pickle.loads(pickle.dumps(payment)) == payment  # noqa: S301 - our own
     with pytest.raises(ConfigurationError, match="amount"):
         msgspec.structs.replace(payment, amount=0)
+
+
+@pytest.mark.parametrize("text", ["Återbäring nr 1", "E5", "1E", "12E5-A", "1E5F", "#1", "#A-1", "1,5", "REF E+15"])
+def test_references_that_people_write_are_accepted(text: str) -> None:
+    """Only a text that is a number in exponent form as a whole, or an error value, is a spreadsheet's display."""
+    assert new_payment(creditor_payment_reference=text).creditor_payment_reference == text
+    assert new_payment(case=None, invoice_number=text).invoice_number == text

@@ -38,7 +38,7 @@ from amili_async.models.timestamps import MAX_CACHED_TIMESTAMPS, _timestamps
 FRIDAY = datetime(2025, 6, 13, 8, 0, 0, tzinfo=UTC)
 FRIDAY_TEXT = "Fri, 13 Jun 2025 08:00:00 GMT"
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-FORM = re.compile(r"[A-Z][a-z]{2}, (\d\d) (" + "|".join(MONTHS) + r") (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
+FORM = re.compile(r"[A-Z][a-z]{2}, (\d\d) (" + "|".join(MONTHS) + r") (\d{1,4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 
 seconds = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0))
 
@@ -105,6 +105,8 @@ def mutated_dates(draw: st.DrawFn) -> str:
 
 
 @given(mutated_dates())
+@example("Mon, 01 Jan 1 00:00:00 GMT")
+@example("Sat, 01 Jan 0 00:00:00 GMT")
 @example("Thu, 31 Jun 2025 00:00:00 GMT")
 @example("Fri, 29 Feb 2025 00:00:00 GMT")
 @example("Fri, 13 Jun 0000 08:00:00 GMT")
@@ -134,6 +136,33 @@ def test_a_wrong_weekday_is_accepted_and_corrected(weekday: str) -> None:
     moment = parse_date(f"{weekday}, 13 Jun 2025 08:00:00 GMT")
     assert moment == FRIDAY
     assert format_date(moment) == FRIDAY_TEXT
+
+
+@pytest.mark.parametrize("year", [1, 9, 10, 99, 100, 999, 1000])
+def test_a_year_is_read_as_eve_writes_it(year: int) -> None:
+    """Eve writes years with `strftime`, which does not pad those below 1000 with zeros."""
+    payout = read(Payout, payout_date=f"Mon, 01 Jan {year} 00:00:00 GMT")
+    assert payout.payout_date == datetime(year, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("2025-06-13T08:00:00Z", "such as Fri, 13 Jun 2025 08:00:00 GMT"),
+        ("Fri, 13 Jun 12025 08:00:00 GMT", "such as Fri, 13 Jun 2025 08:00:00 GMT"),
+        ("Fri, 13 Maj 2025 08:00:00 GMT", "with an English month"),
+        ("Fri, 31 Jun 2025 08:00:00 GMT", "that exists in the calendar of the years 1 to 9999"),
+        ("Sat, 01 Jan 0 08:00:00 GMT", "that exists in the calendar of the years 1 to 9999"),
+        ("Fri, 13 Jun 2025 24:00:00 GMT", "with a time of day from 00:00:00 to 23:59:59"),
+        ("Fri, 13 Jun 2025 08:00:60 GMT", "with a time of day from 00:00:00 to 23:59:59"),
+        ("Fri, 13 Jun 2025 08:00:00 CEST", "in GMT"),
+        ("Fri, 13 Jun 2025 08:00:00 +0000", "in GMT"),
+    ],
+)
+def test_the_reason_names_the_fault_of_a_date(text: str, fault: str) -> None:
+    """The error of a page has the reason, and the place of the date in the JSON."""
+    with pytest.raises(UnreadableResponse, match=re.escape(f"Expected an RFC 1123 date {fault}")):
+        read(Payout, payout_date=text)
 
 
 @pytest.mark.parametrize("text", ["CANARY", "Fri, 13 Can 2025 08:00:00 GMT", "Fri, 31 Jun 2025 08:00:00 GMT"])
@@ -272,6 +301,25 @@ def test_a_repr_leaves_out_what_is_none() -> None:
     )
     assert repr(payout) == shown
     assert pretty_repr(payout, max_width=200) == shown
+
+
+@pytest.mark.parametrize("text", ["1E100000000", "-1E-100000000", "0E-100000000", "1E999999999999999999"])
+def test_an_absurd_exponent_is_written_as_it_is_read(text: str) -> None:
+    """Neither `repr` nor rich nor JSON writes its digits out; it can be compared and hashed."""
+    payment = read_json(CreditorPayment, f'"amount": {text}')
+    for shown in (repr(payment), pretty_repr(payment, max_width=200), encode(payment).decode()):
+        assert len(shown) < 120
+    assert payment == read_json(CreditorPayment, f'"amount": {text}')
+    assert hash(payment) == hash(read_json(CreditorPayment, f'"amount": {text}'))
+    assert payment.amount != Decimal("100.50")
+
+
+@pytest.mark.parametrize("text", ["1E9999999999999999999", "1E-9999999999999999999"])
+def test_an_exponent_that_no_decimal_has_is_unreadable(text: str) -> None:
+    """The error is that of a value that cannot be read, with its place."""
+    with pytest.raises(UnreadableResponse) as caught:
+        read_json(CreditorPayment, f'"amount": {text}')
+    assert caught.value.location == "$.amount"
 
 
 # Open vocabularies

@@ -56,8 +56,8 @@ class Table:
             self.pending.remove(gate)
         return self.answer(spans, page, 1 if is_count else self.size)
 
-    async def fetch_again(self) -> ScanPage[Key]:
-        return self.answer(((LOWEST_ID, "f" * 24),), 1, self.size)
+    async def fetch_again(self) -> tuple[ScanPage[Key], None]:
+        return self.answer(((LOWEST_ID, "f" * 24),), 1, self.size), None
 
     def find(self, spans: Sequence[Span]) -> list[Key]:
         rows = map(key, sorted(self.rows))

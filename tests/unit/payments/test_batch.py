@@ -22,8 +22,10 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.models import format_date
+from amili_async.payments import CreditorPayments
 from amili_async.payments.batch import MAX_CONSECUTIVE_UNKNOWN, MAX_REFERENCES_PER_LOOKUP, BatchRegistration
 from amili_async.payments.lookup import PaymentLookup
+from amili_async.policies import Priority
 from tests.support.clocks import settle
 from tests.support.payment_registry import POST, Registry
 from tests.support.payments import PAYMENTS, make_payment
@@ -41,6 +43,8 @@ class KeepingRegistry(Registry):
 
     async def call(self, request: Request) -> Response:
         self.longest = max(self.longest, len(request.target))
+        if request.before_send is not None:
+            request.before_send()
         if request.method == "POST":
             return self._store(json.loads(request.body or b""))
         self.lookups += 1
@@ -56,7 +60,7 @@ class KeepingRegistry(Registry):
         reference = posted["creditor_payment_reference"]
         if reference in self.failures:
             raise self.failures[reference]
-        row = {"_id": f"{0x6900_0000:08x}{len(self.rows):016x}", "_created": format_date(self.now()), **posted}
+        row = {"_id": self.make_id(len(self.rows)), "_created": format_date(self.now()), **posted}
         self.rows.append(row)
         return self.answer({"_id": row["_id"], "_status": "OK"}, status=201)
 
@@ -314,3 +318,20 @@ async def test_known_outcomes_do_not_wait_for_the_next_look_up() -> None:
     gate.set()
     assert (await waiting).created is not None
     assert len([outcome async for outcome in outcomes]) == 150 - MAX_REFERENCES_PER_LOOKUP - 1
+
+
+async def test_look_ups_have_the_priority_of_single_calls() -> None:
+    """`find()` and the look-ups of a list wait for no stream: a caller waits for them, and money is in doubt."""
+    registry = KeepingRegistry()
+    priorities: set[Priority] = set()
+    answer = registry.call
+
+    async def call(request: Request) -> Response:
+        priorities.add(request.priority)
+        return await answer(request)
+
+    registry.context = replace(registry.context, call=call)
+    registry.lookup = PaymentLookup(PAYMENTS, registry.context)
+    await registry.collect(make_list(3))
+    await CreditorPayments(PAYMENTS, registry.context).find(make_payment())
+    assert priorities == {Priority.SINGLE}

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from amili_async._wire.protocol import Request, Response
 from amili_async.errors import (
     AmiliError,
     ApiError,
@@ -28,9 +30,11 @@ from amili_async.errors import (
 )
 from amili_async.events import PaymentLookedUp, PaymentRegistered
 from amili_async.payments import CreditorPayments
+from amili_async.payments.create import MAX_TIME_IN_FLIGHT, PaymentCreator
 from tests.support.payment_registry import POST, Registry, make_row
-from tests.support.payments import PAYMENTS, make_payment
+from tests.support.payments import BOOKED, PAYMENTS, make_payment, make_payments
 
+EARLIER = "the id of an earlier payment"
 TOKEN = "GET /authenticates/api-code"
 UNKNOWN = [
     ConnectionFailed("cut", request=POST),
@@ -66,6 +70,21 @@ def failing(failure: Exception, before: Callable[[], Any] = lambda: None) -> Cal
         raise failure
 
     return fail
+
+
+async def leave_in_doubt(registry: Registry, ends: str) -> None:
+    """Send the payment once, with a call that is cancelled or whose outcome is unknown."""
+    if ends == "cancelled":
+        registry.gate = asyncio.Event()
+        waiting = asyncio.create_task(registry.creator.create(make_payment(), lookup_timeout=0))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        registry.gate, registry.posts = None, 1
+    else:
+        registry.on_post = failing(UNKNOWN[0])
+        with pytest.raises(PaymentOutcomeUnknown):
+            await registry.creator.create(make_payment(), lookup_timeout=0)
 
 
 @pytest.mark.parametrize("failure", UNKNOWN, ids=lambda failure: type(failure).__name__)
@@ -195,17 +214,33 @@ async def test_a_row_known_from_one_call_is_not_found_by_another() -> None:
     "answer",
     [
         {"_id": "x"},
-        {"_id": "0" * 24, "_status": "PENDING"},
-        {"_id": "1" * 24, "_status": "OK"},
+        {"_status": "PENDING"},
+        {"_id": EARLIER},
+        {"_id": "0" * 24},
+        {"_id": "f" * 24},
+        {"_id": f"{int(BOOKED.timestamp()):08x}{2:016x}"},
+        {"_created": "Fri, 04 Jul 2025 16:20:41 GMT"},
+        {"creditor_payment_reference": "OTHER"},
+        {"amount": 100.51},
+        {"amount": "sNaN"},
+        {"amount": 1e300},
+        {"creditor": "0" * 24},
+        {"case": "0" * 24},
+        {"bank_transaction_date": "Fri, 04 Jul 2025 00:00:00 GMT"},
+        {"settled_amount": 999 * 100.5},
+        {"settled_amount": -1},
+        {"settled_amount": "NaN"},
     ],
-    ids=["no id", "another status", "the id of an earlier one"],
+    ids=str,
 )
 async def test_a_response_that_cannot_be_the_payments_is_rejected(answer: dict[str, Any]) -> None:
-    """A response that a gateway generated or cached leaves the outcome unknown, and the payment is looked up."""
+    """A response that a gateway generated, cached or mixed up leaves the outcome unknown; the payment is looked up."""
     registry = Registry()
-    registry.on_post = lambda: {"_id": "1" * 24, "_status": "OK"}
+    earlier = registry.make_id(1)
+    registry.on_post = lambda: {"_id": earlier, "_status": "OK"}
     await registry.creator.create(make_payment(creditor_payment_reference="EARLIER"), lookup_timeout=2)
-    registry.on_post = lambda: answer
+    stated = {"_id": registry.make_id(2), **answer}
+    registry.on_post = lambda: stated | ({"_id": earlier} if answer.get("_id") == EARLIER else {})
     with pytest.raises(PaymentOutcomeUnknown) as caught:
         await registry.creator.create(make_payment(), lookup_timeout=2)
     assert isinstance(caught.value.__cause__, UnreadableResponse)
@@ -215,7 +250,7 @@ async def test_a_response_that_cannot_be_the_payments_is_rejected(answer: dict[s
 async def test_a_payment_that_this_client_registered_is_not_sent_again() -> None:
     """An equal payment is returned as found, without a request; a different one is sent."""
     registry = Registry()
-    registry.on_post = lambda: {"_id": f"{registry.posts:024x}", "_payment_status": "completed"}
+    registry.on_post = lambda: {"_id": registry.make_id(registry.posts), "_payment_status": "completed"}
     first = await registry.creator.create(make_payment(), lookup_timeout=2)
     again = await registry.creator.create(make_payment(), lookup_timeout=2)
     assert (again.id, again.was_found, again.payment_status) == (first.id, True, "completed")
@@ -228,17 +263,7 @@ async def test_a_payment_that_this_client_registered_is_not_sent_again() -> None
 async def test_a_payment_in_doubt_is_looked_up_before_it_is_sent(ends: str) -> None:
     """It is sent only if the look-up works and does not find it."""
     registry = Registry()
-    if ends == "cancelled":
-        registry.gate = asyncio.Event()
-        waiting = asyncio.create_task(registry.creator.create(make_payment(), lookup_timeout=0))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        registry.gate, registry.posts = None, 1
-    else:
-        registry.on_post = failing(UNKNOWN[0])
-        with pytest.raises(PaymentOutcomeUnknown):
-            await registry.creator.create(make_payment(), lookup_timeout=0)
+    await leave_in_doubt(registry, ends)
 
     def fail() -> None:
         raise ServerFault("down", status=503, request="GET /creditor--payments")
@@ -258,15 +283,89 @@ async def test_a_payment_in_doubt_is_looked_up_before_it_is_sent(ends: str) -> N
     assert registry.posts == 1
 
 
-async def test_a_payment_in_doubt_that_is_not_found_is_sent() -> None:
-    """A later call registers a payment of which the first call left the outcome unknown."""
+@pytest.mark.parametrize("ends", ["unknown", "cancelled"])
+@pytest.mark.parametrize("lookup_timeout", [0.0, 5.0])
+async def test_a_payment_in_doubt_is_not_sent_while_it_can_be_in_flight(ends: str, lookup_timeout: float) -> None:
+    """For 15 minutes it is looked up and stays unknown, without a cause; then it is sent."""
+    registry = Registry()
+    await leave_in_doubt(registry, ends)
+    for _ in range(2):
+        lookups = registry.lookups
+        with pytest.raises(PaymentOutcomeUnknown, match="15 minutes after it was last sent") as caught:
+            await registry.creator.create(make_payment(), lookup_timeout=lookup_timeout)
+        assert caught.value.__cause__ is None
+        assert registry.lookups > lookups
+        registry.clock.skip(MAX_TIME_IN_FLIGHT / 2 - 60)
+    registry.clock.skip(MAX_TIME_IN_FLIGHT)
+    registry.on_post = lambda: {"_id": registry.make_id()}
+    assert not (await registry.creator.create(make_payment(), lookup_timeout=0)).was_found
+    assert registry.posts == 2
+
+
+async def test_a_payment_in_doubt_that_is_committed_late_is_found() -> None:
+    """The second call looks it up as long as the first does."""
+    registry = Registry()
+    await leave_in_doubt(registry, "cancelled")
+
+    def commit_late() -> None:
+        if registry.lookups == 4:
+            registry.rows.append(make_row(registry.now()))
+
+    registry.on_lookup = commit_late
+    assert (await registry.creator.create(make_payment(), lookup_timeout=30)).was_found
+    assert registry.posts == 1
+
+
+async def test_a_payment_that_did_not_leave_is_not_in_doubt() -> None:
+    """A call that is cancelled before the payment is sent, for example in a queue, leaves it to be sent at once."""
+    registry = Registry()
+    call = registry.call
+    gate = asyncio.Event()
+
+    async def wait_for_a_permit(request: Request) -> Response:
+        await gate.wait()
+        return await call(request)
+
+    registry.context = replace(registry.context, call=wait_for_a_permit)
+    creator = PaymentCreator(PAYMENTS, registry.context, registry.lookup)
+    waiting = asyncio.create_task(creator.create(make_payment(), lookup_timeout=0))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    gate.set()
+    registry.on_post = lambda: {"_id": registry.make_id()}
+    assert not (await creator.create(make_payment(), lookup_timeout=0)).was_found
+    assert (registry.posts, registry.lookups) == (1, 0)
+
+
+async def test_no_payment_in_doubt_is_forgotten_while_it_can_be_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many payments are in doubt, each is remembered for 15 minutes."""
+    monkeypatch.setattr("amili_async.payments.create.MAX_REMEMBERED", 3)
     registry = Registry()
     registry.on_post = failing(UNKNOWN[0])
-    with pytest.raises(PaymentOutcomeUnknown):
-        await registry.creator.create(make_payment(), lookup_timeout=0)
-    registry.on_post = lambda: {"_id": "1" * 24}
-    assert not (await registry.creator.create(make_payment(), lookup_timeout=0)).was_found
-    assert (registry.posts, registry.lookups) == (2, 1)
+    payments = make_payments(9)
+    for _ in range(2):
+        for payment in payments:
+            with pytest.raises(PaymentOutcomeUnknown):
+                await registry.creator.create(payment, lookup_timeout=0)
+    assert registry.posts == len(payments)
+
+
+@pytest.mark.parametrize("name", ["bank_transaction_date", "client_registration_date"])
+@pytest.mark.parametrize(("days", "is_accepted"), [(0, True), (365, True), (367, False), (9_900, False)])
+async def test_a_date_far_ahead_is_not_sent(name: str, days: int, is_accepted: bool) -> None:
+    """A date more than a year ahead of the client's clock raises, and so does one before 1990."""
+    registry = Registry()
+    registry.on_post = lambda: {"_id": registry.make_id(registry.posts)}
+    ahead = make_payment(**{name: registry.now() + timedelta(days=days)})
+    early = make_payment(**{name: datetime(1989, 12, 31, 23, 59, 59, tzinfo=UTC)})
+    for payment in [early] if is_accepted else [ahead, early, make_payment(**{name: BOOKED.replace(year=25)})]:
+        with pytest.raises(ConfigurationError, match=f"^{name} is before 1990, or more than a year ahead"):
+            await registry.creator.create(payment, lookup_timeout=0)
+    assert (registry.posts, registry.lookups) == (0, 0)
+    if is_accepted:
+        await registry.creator.create(ahead, lookup_timeout=0)
+        await registry.creator.create(make_payment(**{name: datetime(1990, 1, 1, tzinfo=UTC)}), lookup_timeout=0)
 
 
 async def test_two_matching_rows_leave_the_outcome_unknown() -> None:
@@ -283,7 +382,7 @@ async def test_the_same_payment_cannot_be_in_flight_twice() -> None:
     """A second call with an equal payment raises while the first is running, and finds it afterwards."""
     registry = Registry()
     registry.gate = asyncio.Event()
-    registry.on_post = lambda: {"_id": f"{registry.posts:024x}"}
+    registry.on_post = lambda: {"_id": registry.make_id(registry.posts)}
     first = asyncio.create_task(registry.creator.create(make_payment(), lookup_timeout=0))
     await asyncio.sleep(0)
     with pytest.raises(PaymentNotSent, match="another call of this client"):
@@ -309,16 +408,16 @@ async def test_the_same_payment_cannot_be_in_flight_twice() -> None:
 async def test_observers_receive_the_status(answer: dict[str, Any], status: str) -> None:
     """A warning or an error in a 201 is announced, in the documented words only."""
     registry = Registry()
-    registry.on_post = lambda: {"_id": "0" * 24, **answer}
+    registry.on_post = lambda: {"_id": registry.make_id(), **answer}
     created = await registry.creator.create(make_payment(), lookup_timeout=0)
     assert registry.events == [PaymentRegistered(request=POST, status=status, was_found=False)]
     assert created.is_completed == (status == "completed")
 
 
 async def test_a_response_cannot_set_fields_of_ours() -> None:
-    """`was_found` and the reference are set by the client, whatever the body contains."""
+    """`was_found` and an absent reference are set by the client."""
     registry = Registry()
-    registry.on_post = lambda: {"_id": "0" * 24, "was_found": True, "creditor_payment_reference": "OTHER"}
+    registry.on_post = lambda: {"_id": registry.make_id(), "was_found": True}
     created = await registry.creator.create(make_payment(), lookup_timeout=0)
     assert (created.was_found, created.creditor_payment_reference) == (False, "PAY-REF-001")
 

@@ -17,8 +17,8 @@ from amili_async.reconciliation.comparison import (
     DifferenceKind,
     Reconciliation,
     Sums,
+    Tally,
     reconcile_payout,
-    report_unknown_payout,
 )
 
 PAYOUT = "6776478033d4049c0400dd72"
@@ -207,7 +207,10 @@ def test_a_missing_creditor_currency_or_category_is_no_difference(name: str) -> 
 
 def test_specifications_of_an_unknown_payout_are_summed() -> None:
     """The missing payout is the only difference, apart from those inside single rows."""
-    found = report_unknown_payout("0" * 24, (row for row in changed(2, total_amount=None, currency="EUR")))
+    tally = Tally(None, "0" * 24)
+    for row in changed(2, total_amount=None, currency="EUR"):
+        tally.add(row)
+    found = tally.finish()
     assert list_differences(found) == [("no_payout", None, None, None), ("row", "cost", "total_amount", "2")]
     assert (found.payout_id, found.payout, {each.payout for each in found.differences}) == ("0" * 24, None, {"0" * 24})
     assert (found.sums.count, found.sums.amount) == (3, Decimal("100.3"))
@@ -389,3 +392,33 @@ def test_a_single_change_is_found(
     rows = [line(number, *each) for number, each in enumerate(contents)]
     found = reconcile_payout(*change((payout_of(rows), rows), chance))
     assert not all(each.is_noise for each in found.differences)
+
+
+@pytest.mark.parametrize(
+    ("stated", "found", "gap"),
+    [
+        (3, 5, -2),
+        (Decimal(f"0.3{'0' * 40}1"), Decimal("0.1"), Decimal(f"0.2{'0' * 40}1")),
+        (3, Decimal("0.5"), Decimal("2.5")),
+        (None, 5, None),
+        (5, None, None),
+        ("SEK", "EUR", None),
+    ],
+)
+def test_a_gap_is_what_is_stated_minus_what_is_found(stated: Any, found: Any, gap: Any) -> None:
+    """A gap of counts is a whole number, one of amounts keeps every digit, and without two numbers there is none."""
+    difference = Difference(kind=DifferenceKind.TOTAL, payout=PAYOUT, stated=stated, found=found)
+    assert (difference.gap, type(difference.gap)) == (gap, type(gap))
+
+
+@pytest.mark.parametrize(
+    "text", ["1E100000000", "1E-100000000", "-1E999999999999999999", "0E100000000", "0E-100000000"]
+)
+def test_an_absurd_exponent_gives_no_number_its_digits(text: str) -> None:
+    """Such an amount is none, and such a zero is zero: neither sums nor differences have more digits than money."""
+    amount = Decimal(text)
+    found = reconcile_payout(replace(EXACT, amount=amount), changed(1, amount=amount, total_amount=amount))
+    assert len(f"{found.sums.amount:f}{found.sums.total_amount:f}") < 40
+    assert not found.agrees
+    for difference in found.differences:
+        assert all(len(str(side)) < 40 for side in (difference.stated, difference.found, difference.gap))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amili_async.sandbox.errors import HttpError, ServerCrash
+from amili_async.sandbox.answers import HttpError, ServerCrash
 from amili_async.sandbox.store import Collection
 
 ROWS: list[dict[str, Any]] = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amili_async.sandbox.dates import read_date
+from amili_async.sandbox.bson_values import read_date
 from amili_async.sandbox.seeding import SeedData
 
 MONEY = ("amount", "vat_amount", "total_amount")

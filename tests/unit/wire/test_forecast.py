@@ -1,11 +1,13 @@
 """How long many requests take under two windows: the forecast compared with the limiter itself."""
 
 import asyncio
+import sys
 
 import pytest
 
 from amili_async import RateLimit
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
+from amili_async._wire.sliding_window import RequestSchedule
 from amili_async.policies import Priority
 from tests.support.clocks import MovedClock
 
@@ -89,3 +91,25 @@ async def test_windows_of_any_proportion_are_forecast(requests: int) -> None:
         limiter = SlidingWindowLimiter(limit, clock=clock)
         expected = limiter.forecast(requests)
         assert await measure(limiter, clock, requests) == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("limit", [(97, 89), (10_007, 101), (1_000_003, 1_009), (1_000_000, 100_000), (3, 1_000_003)])
+@pytest.mark.parametrize("requests", [1_000, 10**9])
+def test_a_forecast_takes_a_bounded_number_of_steps(limit: tuple[int, int], requests: int) -> None:
+    """Whatever the limits, few slots are looked at, and the result is at most a window from what the limit allows."""
+    per_minute, per_second = limit
+    schedule, steps = RequestSchedule(RateLimit(per_minute=per_minute, per_second=per_second)), 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    sys.setprofile(count)
+    try:
+        seconds = schedule.forecast(requests, 1000.0)
+    finally:
+        sys.setprofile(None)
+    assert steps < 20_000
+    least = max(60.005 * ((requests - 1) // per_minute), 1.005 * ((requests - 1) // per_second))
+    assert least * 0.999 <= seconds + 60.005
+    assert seconds <= least * 1.001 + 120.01

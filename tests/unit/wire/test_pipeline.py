@@ -10,6 +10,7 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.retry import Retrier
+from amili_async._wire.tasks import Cancellable, Redacted, RunningCall, cancel_all
 from amili_async._wire.token_provider import TokenProvider
 from amili_async.errors import (
     AmiliError,
@@ -36,13 +37,14 @@ class ScriptedSession:
     """Plays one outcome per attempt and records the credentials."""
 
     def __init__(self, *outcomes: Outcome) -> None:
-        self.opening: object = "the first opening"
+        self.timeout = 30.0
         self.outcomes = list(outcomes)
         self.credentials: list[str] = []
 
-    async def send(self, request: Request, credential: str) -> Response:
-        self.credentials.append(credential)
+    async def send(self, request: Request, credential: Redacted[str], call: RunningCall) -> Response:
+        self.credentials.append(credential.content)
         outcome = self.outcomes.pop(0)
+        call.was_sent = getattr(outcome, "was_sent", True)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -62,6 +64,9 @@ class RecordingLimiter:
 
     def on_response(self, quota: Quota | None = None) -> None:
         self.calls.append(("on_response", quota.remaining) if quota else "on_response")
+
+    def on_no_response(self, seconds: float) -> None:
+        self.calls.append(("on_no_response", seconds))
 
     def on_rate_limited(self, seconds: float | None) -> float:
         self.calls.append(("on_rate_limited", seconds))
@@ -88,9 +93,8 @@ class Call:
         self.tokens = TokenProvider(source, clock=self.clock, announce=Announcer())
         session: Any = self.session
         retrier = Retrier(RetryPolicy(attempts=attempts), clock=self.clock, announce=announce)
-        self.pipeline = Pipeline(
-            session, rate_limiter=self.limiter, retrier=retrier, clock=self.clock, announce=announce
-        )
+        self.running: set[Cancellable] = set()
+        self.pipeline = Pipeline(session, self.running, self.limiter, retrier, clock=self.clock, announce=announce)
 
     async def run(self) -> Response:
         return await self.pipeline.call(REQUEST, self.tokens)
@@ -101,9 +105,9 @@ class Call:
     [
         (answer(200), None, ["acquire", "on_response"]),
         (answer(404), NotFound, ["acquire", "on_response"]),
-        (ConnectionFailed("cut"), ConnectionFailed, ["acquire", "on_response"]),
+        (ConnectionFailed("cut"), ConnectionFailed, ["acquire", ("on_no_response", 30.0)]),
         (ConnectionFailed("no route", was_sent=False), ConnectionFailed, ["acquire", "release_unused"]),
-        (KeyError("a bug"), KeyError, ["acquire", "on_response"]),
+        (KeyError("a bug"), KeyError, ["acquire", ("on_no_response", 30.0)]),
         (answer(429), RateLimited, ["acquire", "on_response", ("on_rate_limited", None)]),
         (answer(429, {"Retry-After": "7"}), RateLimited, ["acquire", "on_response", ("on_rate_limited", 7.0)]),
         (answer(200, {"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "9"}), None, ["acquire", ("on_response", 5)]),
@@ -123,22 +127,24 @@ async def test_each_permit_is_released_once(
 
 
 async def test_a_cancelled_attempt_releases_its_permit() -> None:
-    """As a used one: the server may have counted the request."""
+    """As a used one without a response: until its timeout the server may count the request."""
     call = Call()
     started = asyncio.Event()
 
-    async def hang(request: Request, credential: str) -> Response:
+    async def hang(request: Request, credential: Redacted[str], running: RunningCall) -> Response:
+        running.was_sent = True
         started.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    call.session.send = hang  # type: ignore[method-assign]
+    call.session.send = hang  # type: ignore[assignment,method-assign]
     task = asyncio.create_task(call.run())
     await started.wait()
+    call.clock.skip(4)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert call.limiter.calls == ["acquire", "on_response"]
+    assert call.limiter.calls == ["acquire", ("on_no_response", 26.0)]
 
 
 async def test_a_rejected_token_is_replaced_once() -> None:
@@ -232,17 +238,19 @@ async def test_a_permit_is_not_lost_if_signing_fails() -> None:
 
 
 async def test_a_call_ends_with_its_client() -> None:
-    """A call that waited for its next attempt while the client was closed, and perhaps opened again, sends nothing."""
-    call = Call(ConnectionFailed("cut"), answer(200), attempts=2)
+    """A call that waits for its next attempt when the client is closed ends at once, and its task is not cancelled."""
+    call = Call(answer(429), answer(200), attempts=2)
     task = asyncio.create_task(call.run())
     await settle()
-    call.session.opening = "another"
-    await call.clock.move(1)
-    with pytest.raises(ClientClosed) as caught:
-        await task
+    await cancel_all(call.running)
+    await settle()
+    with pytest.raises(ClientClosed, match=r"^GET /x: the client was closed before the request was sent$") as caught:
+        task.result()
     assert caught.value.was_not_processed
+    assert caught.value.__context__ is None
+    assert (task.cancelling(), call.running) == (0, set())
     assert len(call.session.credentials) == 1
-    assert call.limiter.calls == ["acquire", "on_response", "acquire", "release_unused"]
+    assert call.limiter.calls == ["acquire", "on_response", ("on_rate_limited", None)]
 
 
 async def test_a_failed_token_request_is_not_retried_by_the_call_that_needs_it() -> None:

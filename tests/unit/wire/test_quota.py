@@ -2,7 +2,7 @@
 
 import pytest
 
-from amili_async._wire.quota import RESET_SLACK, QuotaTracker, WindowReset
+from amili_async._wire.quota import MAX_PAUSE, RESET_SLACK, QuotaTracker, WindowReset
 from amili_async.policies import Quota
 
 
@@ -142,6 +142,38 @@ def test_more_left_than_the_limit_does_no_harm(remaining: int) -> None:
     assert tracker.pause_remaining(0.0) == 0.0
     tracker.sent += 1
     assert tracker.pause_remaining(0.0) > 0
+
+
+@pytest.mark.parametrize("reset_in", [3601.0, 10_800.0, 60_000.0, 86_400.0])
+def test_a_reset_that_is_too_far_away_ends_after_an_hour_with_a_probe(reset_in: float) -> None:
+    """Milliseconds for seconds, or a clock that is hours off: the next response decides whether requests go on."""
+    tracker = tracker_after((quota(0, reset_in=reset_in), 0.0))
+    assert tracker.pause_remaining(1.0) == MAX_PAUSE + RESET_SLACK - 1.0
+    now = MAX_PAUSE + RESET_SLACK
+    assert (tracker.pause_remaining(now), tracker.is_probe_due) == (0.0, True)
+    tracker.update(quota(99, reset_in=60.0), now, 0)
+    assert (tracker.pause_remaining(now), tracker.is_probe_due) == (0.0, False)
+
+
+def test_a_response_without_a_report_ends_the_probes() -> None:
+    """Once the pause is over, a server that reports nothing any more limits nothing any more."""
+    tracker = tracker_after((quota(0, reset_in=86_400.0), 0.0))
+    tracker.update(None, 5.0, 0)
+    assert tracker.is_probe_due
+    tracker.update(None, MAX_PAUSE + 1.0, 0)
+    assert not tracker.is_probe_due
+
+
+def test_a_pause_until_an_honest_reset_needs_no_probe() -> None:
+    """The limit itself decides what is sent after it."""
+    assert not tracker_after((quota(0, reset_in=60.0), 0.0)).is_probe_due
+    assert not tracker_after((quota(50, reset_in=86_400.0), 0.0)).is_probe_due
+
+
+def test_a_probe_of_the_minute_waits_an_hour_at_most() -> None:
+    """A reset that is too far away does not end the probes for good."""
+    reset, _ = reset_after((quota(0, limit=3, reset_in=86_400.0), 1.0))
+    assert reset.seconds_until_probe(1.0) == MAX_PAUSE + RESET_SLACK
 
 
 def reset_after(*reports: tuple[Quota | None, float]) -> tuple[WindowReset, int | None]:

@@ -4,16 +4,18 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_async._wire.announcer import Announcer
-from amili_async._wire.rate_limiter import SlidingWindowLimiter
-from amili_async.errors import BudgetExhausted, ClientClosed, ConfigurationError
-from amili_async.events import Event
+from amili_async._wire.rate_limiter import LONG_WAIT, SlidingWindowLimiter
+from amili_async.errors import BudgetExhausted, ClientClosed
+from amili_async.events import Event, PermitDelayed
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support import internals
 from tests.support.clocks import JumpingLoop, MovedClock, settle
@@ -63,17 +65,21 @@ def test_a_strict_server_rejects_no_request_whatever_the_latencies(seed: int) ->
 @settings(max_examples=60, deadline=None)
 @given(
     calls=st.lists(
-        st.tuples(st.floats(0, 30), st.floats(0.001, 3), st.floats(0, 1), st.booleans()), min_size=1, max_size=60
+        st.tuples(st.floats(0, 30), st.floats(0.001, 3), st.floats(0, 1), st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=60,
     )
 )
 def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
-    calls: list[tuple[float, float, float, bool]],
+    calls: list[tuple[float, float, float, bool, bool]],
 ) -> None:
-    """Whenever calls start, end and are cancelled, no window is exceeded, and each call not cancelled gets through."""
+    """Whenever calls start, end and are cancelled, waiting or sent, no window is exceeded, and the others arrive."""
     server = StrictServer(((3, 1.0), (12, 20.0)))
     through = 0
 
-    async def call(limiter: SlidingWindowLimiter, begin: float, lasts: float, share: float, leaves: bool) -> None:
+    async def call(
+        limiter: SlidingWindowLimiter, begin: float, lasts: float, share: float, leaves: bool, is_cancelled: bool
+    ) -> None:
         nonlocal through
         await asyncio.sleep(begin)
         try:
@@ -81,10 +87,13 @@ def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
                 await limiter.acquire(Priority.BULK)
         except TimeoutError:
             return
+        if is_cancelled:
+            limiter.on_no_response(lasts)
         await asyncio.sleep(lasts * share)
         server.receive(asyncio.get_running_loop().time())
         await asyncio.sleep(lasts * (1 - share))
-        limiter.on_response()
+        if not is_cancelled:
+            limiter.on_response()
         through += 1
 
     async def run() -> None:
@@ -96,7 +105,7 @@ def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(run())
     assert server.rejected == 0
-    assert through >= sum(not leaves for *_, leaves in calls)
+    assert through >= sum(not leaves for *_, leaves, _ in calls)
 
 
 async def test_a_slot_is_free_one_window_after_the_response() -> None:
@@ -111,6 +120,27 @@ async def test_a_slot_is_free_one_window_after_the_response() -> None:
     assert not waiter.done()
     await clock.move(0.2)
     assert waiter.done()
+
+
+async def test_a_cancelled_request_occupies_its_slot_until_it_cannot_arrive_any_more() -> None:
+    """Five seconds are left to its timeout: its slot is free a window after those, whatever is answered before."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=2), clock=clock)
+    for _ in range(2):
+        await limiter.acquire(Priority.SINGLE)
+    limiter.on_no_response(5.0)
+    limiter.on_response()
+    assert limiter.in_flight == 0
+    waiters = [asyncio.create_task(limiter.acquire(Priority.SINGLE)) for _ in range(3)]
+    await clock.move(1.1)
+    assert [waiter.done() for waiter in waiters] == [True, False, False]
+    limiter.on_response()
+    await clock.move(1.1)
+    assert [waiter.done() for waiter in waiters] == [True, True, False]
+    await clock.move(3.7)
+    assert not waiters[2].done()
+    await clock.move(0.2)
+    assert waiters[2].done()
 
 
 async def test_single_calls_overtake_bulk_pages_and_tokens_overtake_both() -> None:
@@ -182,7 +212,8 @@ async def test_a_429_pauses_all_calls(retry_after: float | None, pause: float) -
     assert not any(waiter.done() for waiter in waiters)
     await clock.move(1)
     assert all(waiter.done() for waiter in waiters)
-    assert [type(event).__name__ for event in events] == ["RateLimiterPaused"]
+    delays = ["PermitDelayed"] * (2 if pause > LONG_WAIT else 0)
+    assert [type(event).__name__ for event in events] == ["RateLimiterPaused", *delays]
 
 
 async def test_after_a_429_requests_are_spread_evenly() -> None:
@@ -236,7 +267,7 @@ async def test_a_used_up_quota_pauses_until_the_reset() -> None:
     assert not waiter.done()
     await clock.move(0.3)
     assert waiter.done()
-    assert [type(event).__name__ for event in events] == ["RateLimiterPaused"]
+    assert [type(event).__name__ for event in events] == ["RateLimiterPaused", "PermitDelayed"]
 
 
 async def test_reordered_responses_do_not_invent_other_users() -> None:
@@ -309,6 +340,65 @@ async def test_no_permit_is_granted_between_a_429_and_its_pause() -> None:
     await asyncio.gather(*waiters, return_exceptions=True)
 
 
+@pytest.mark.parametrize("priority", [Priority.SINGLE, Priority.TOKEN])
+async def test_a_stream_gets_one_permit_in_ten_beside_calls_at_the_full_rate(priority: Priority) -> None:
+    """However many calls of a higher priority wait, each tenth permit is that of the longest waiting page."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=2, per_minute=1000), clock=clock)
+    served: list[str] = []
+
+    async def send(priority: Priority, name: str) -> None:
+        await limiter.acquire(priority)
+        served.append(name)
+        limiter.on_response()
+
+    pages = [asyncio.create_task(send(Priority.BULK, f"page {number}")) for number in range(5)]
+    calls = [asyncio.create_task(send(priority, "call")) for _ in range(100)]
+    await clock.move(22)
+    assert [place for place, name in enumerate(served) if name != "call"] == [0, 1, 11, 21, 31]
+    assert [name for name in served if name != "call"] == [f"page {number}" for number in range(5)]
+    limiter.close()
+    await asyncio.gather(*pages, *calls, return_exceptions=True)
+
+
+async def test_a_page_ahead_of_which_many_calls_wait_is_not_failed_early() -> None:
+    """With max_wait, only what must be waited for counts: nine of a hundred calls."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1, max_wait=12.0), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response()
+    calls = [asyncio.create_task(limiter.acquire(Priority.SINGLE)) for _ in range(12)]
+    await settle()
+    page = asyncio.create_task(limiter.acquire(Priority.BULK))
+    second = asyncio.create_task(limiter.acquire(Priority.BULK))
+    for _ in range(12):
+        await clock.move(1.006)
+        limiter.on_response()
+    assert page.done()
+    assert page.exception() is None
+    with pytest.raises(BudgetExhausted):
+        await second
+    limiter.close()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_wait_of_half_a_minute_is_reported_once_per_priority() -> None:
+    """Of many calls that wait, one event for each priority in thirty seconds, with how many wait."""
+    clock, events = MovedClock(), list[Event]()
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock, announce=Announcer([events.append]))
+    limiter.on_rate_limited(100.0)
+    events.clear()
+    calls = [asyncio.create_task(limiter.acquire(each)) for each in [Priority.SINGLE] * 2 + [Priority.BULK] * 3]
+    await clock.move(29.9)
+    assert events == []
+    await clock.move(0.2)
+    assert events == [PermitDelayed(priority=name, seconds=30.0, waiting=5) for name in ("single", "bulk")]
+    await clock.move(150)
+    assert len(events) == 2
+    await asyncio.gather(*calls)
+    assert clock.timers == []
+
+
 async def test_a_call_that_would_wait_too_long_fails_at_once() -> None:
     """With max_wait, a call whose permit is farther away than that fails without waiting; the error holds the time."""
     clock = MovedClock()
@@ -372,6 +462,40 @@ async def test_a_pause_lasts_an_hour_at_most() -> None:
     await asyncio.wait_for(limiter.acquire(Priority.SINGLE), 0.05)
 
 
+@pytest.mark.parametrize("is_demanded", [True, False])
+async def test_a_pause_that_was_cut_short_ends_with_one_probe(is_demanded: bool) -> None:
+    """After an hour one request is sent, and the others only when its response has arrived."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(max_pause=inf), clock=clock)
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response(None if is_demanded else Quota(limit=100, remaining=0, reset_in=86_400.0))
+    if is_demanded:
+        limiter.on_rate_limited(86_400.0)
+    waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(3)]
+    await clock.move(3599)
+    assert not any(waiter.done() for waiter in waiters)
+    await clock.move(600)
+    assert sum(waiter.done() for waiter in waiters) == 1
+    limiter.on_response(Quota(limit=100, remaining=99, reset_in=60.0))
+    await clock.move(2)
+    assert all(waiter.done() for waiter in waiters)
+
+
+async def test_a_probe_that_is_lost_is_followed_by_another() -> None:
+    """Neither an unused permit nor a request without a response leaves the others waiting."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(max_pause=inf), clock=clock)
+    limiter.on_rate_limited(86_400.0)
+    waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(3)]
+    endings: list[Callable[[], None]] = [limiter.release_unused, partial(limiter.on_no_response, 0.0)]
+    for number, finish in enumerate(endings, start=1):
+        await clock.move(3700)
+        assert sum(waiter.done() for waiter in waiters) == number
+        finish()
+    await clock.move(2)
+    assert all(waiter.done() for waiter in waiters)
+
+
 async def test_a_pause_lasts_a_second_at_least() -> None:
     """`Retry-After: 0` does not make all workers retry at once."""
     assert SlidingWindowLimiter(RateLimit(), clock=MovedClock()).on_rate_limited(0.0) == 1.0
@@ -400,10 +524,3 @@ async def test_closing_cancels_the_timer() -> None:
     assert clock.timers == []
     with pytest.raises(ClientClosed):
         await waiter
-
-
-@pytest.mark.parametrize("limit", [{"per_minute": 0}, {"per_second": 0}, {"max_wait": -1.0}, {"max_pause": -1.0}])
-def test_an_impossible_rate_limit_raises(limit: dict[str, float]) -> None:
-    """Zero requests and negative times are rejected."""
-    with pytest.raises(ConfigurationError):
-        RateLimit(**limit)  # type: ignore[arg-type]

@@ -1,11 +1,16 @@
 """The token provider: one refresh at a time, shared and shielded; a 401 invalidates the token that was rejected."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from math import inf, nan
+from typing import Any
 
 import pytest
 from rich.pretty import pretty_repr
 
 from amili_async._wire.announcer import Announcer
+from amili_async._wire.tasks import cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import Token
 from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError, ServerFault
@@ -160,22 +165,82 @@ async def test_a_token_that_lives_a_second_is_still_shared() -> None:
     assert source.calls == 1
 
 
-@pytest.mark.parametrize("answer", ["", "  ", None, 5, Token(value=""), Token(value="x", lifetime=0), "a\nb", "å"])
+@pytest.mark.parametrize("answer", ["", "  ", None, 5, Token(value=""), "a\nb", "å", b"x", ["x"]])
 async def test_a_source_that_returns_no_usable_token_raises(answer: object) -> None:
-    """Blank, expired and unsendable tokens are rejected."""
+    """Blank and unsendable tokens are rejected, and what is no token, from an async source and a plain one."""
 
     async def source() -> object:
         return answer
 
-    provider = TokenProvider(source, clock=MovedClock(), announce=Announcer())  # type: ignore[arg-type]
-    with pytest.raises(AuthenticationError):
+    for each in (source, lambda: answer):
+        provider = TokenProvider(each, clock=MovedClock(), announce=Announcer())  # type: ignore[arg-type]
+        with pytest.raises(AuthenticationError, match="returned no token"):
+            await provider.get_valid_token()
+
+
+@pytest.mark.parametrize("lifetime", [0, -1.0, nan, "60", True, -inf, 10**400])
+async def test_a_lifetime_that_is_no_time_raises(lifetime: Any) -> None:
+    """An expired token and a wrong type are an error of ours."""
+    provider = make_provider(Source(lifetime=lifetime))
+    with pytest.raises(AuthenticationError, match="expired token, or a wrong lifetime"):
         await provider.get_valid_token()
 
 
-@pytest.mark.parametrize("source", ["", " ", "a\r\nX: y", 5, None, b"bytes"])
+class PlainSource:
+    """A token source that is an object."""
+
+    def __call__(self) -> Token:
+        return Token(value="t")
+
+
+class AsyncSource:
+    """A token source that is an object whose call is async."""
+
+    async def __call__(self) -> str:
+        return "t"
+
+    def plain(self) -> str:
+        return "t"
+
+
+async def fetch(value: str = "t") -> str:
+    """A token source with an argument that has a default."""
+    return value
+
+
+@pytest.mark.parametrize(
+    "source",
+    [fetch, lambda: "t", lambda: fetch(), partial(fetch, "t"), PlainSource(), AsyncSource(), AsyncSource().plain],
+    ids=range(7),
+)
+async def test_any_function_that_returns_a_token_is_a_source(source: Any) -> None:
+    """Async or plain, a lambda, a partial, a method or an object: what it returns is awaited if it can be."""
+    provider = TokenProvider(check_source(source), clock=MovedClock(), announce=Announcer())
+    assert await provider.get_valid_token() == "t"
+
+
+def yield_token() -> Iterator[str]:
+    """A generator, by mistake."""
+    yield "t"
+
+
+async def yield_token_later() -> AsyncIterator[str]:
+    """An async generator, by mistake."""
+    yield "t"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("", " ", "a\r\nX: y", 5, None, b"bytes", Token(value="t")),
+        *(PlainSource, AsyncSource, Token, str),
+        *(yield_token, yield_token_later, lambda value: value),
+    ],
+    ids=range(14),
+)
 def test_only_a_token_or_a_callable_is_accepted_as_auth(source: object) -> None:
-    """Anything else raises."""
-    with pytest.raises(ConfigurationError):
+    """Anything else raises: neither a class nor a generator, and nothing that needs arguments."""
+    with pytest.raises(ConfigurationError, match=r"^auth"):
         check_source(source)
 
 
@@ -186,7 +251,7 @@ async def test_closing_cancels_a_running_refresh() -> None:
     provider = make_provider(source)
     waiter = asyncio.create_task(provider.get_valid_token())
     await settle()
-    await provider.aclose()
+    await cancel_all((provider,))
     with pytest.raises(ClientClosed):
         await waiter
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,50 @@
+"""The checks of what callers pass as options: numbers, times, and callables of the right colour.
+
+Invariant: what cannot work is a `ConfigurationError` at construction, before anything is sent.
+"""
+
+import inspect
+import sys
+from math import inf
+
+from amili_async.errors import ConfigurationError
+
+
+def check_count(number: object, name: str, *, least: int = 1) -> int:
+    """Return a whole number of at least *least*; `ConfigurationError` for anything else."""
+    # True would pass for 1: bool is a subclass of int. A larger number than maxsize fails where it meets a float.
+    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= sys.maxsize:
+        raise ConfigurationError(f"{name} must be a whole number of at least {least}")
+    return number
+
+
+def check_seconds(seconds: object, name: str, *, is_positive: bool = False, may_be_inf: bool = False) -> float:
+    """Return a number of seconds that is not negative; `ConfigurationError` for anything else."""
+    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
+        # NaN fails each comparison, and timers overflow with infinity.
+        is_finite = seconds <= sys.float_info.max
+        if (seconds > 0 or (seconds == 0 and not is_positive)) and (is_finite or (may_be_inf and seconds == inf)):
+            return float(seconds)
+    least = "more than zero" if is_positive else "not negative"
+    raise ConfigurationError(f"{name} must be a number of seconds, {least}{'' if may_be_inf else ' and finite'}")
+
+
+def is_async(function: object) -> bool:
+    """Whether a call returns a coroutine or an async iterator, and runs nothing by itself."""
+    candidates = (function, getattr(function, "__call__", None))  # noqa: B004 - an instance with an async `__call__`
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in candidates)
+
+
+def check_implements(value: object, protocol: type, name: str) -> None:
+    """`ConfigurationError` unless *value* has the methods of a protocol, async ones and plain ones alike."""
+    if isinstance(value, type):  # it has all the methods, and is an easy mistake
+        raise ConfigurationError(f"{name} is a class: pass an instance of it")
+    for method, declared in vars(protocol).items():
+        if method.startswith("_"):
+            continue
+        given, needs_async = getattr(value, method, None), is_async(declared)
+        # The wrapper of a decorator is plain, and returns what the async function returns.
+        given = inspect.unwrap(given) if callable(given) and needs_async else given
+        if not callable(given) or is_async(given) is not needs_async:
+            kind = "an async" if needs_async else "a plain"
+            raise ConfigurationError(f"{name} must have {kind} method {method}, as {protocol.__name__} has")
