@@ -13,14 +13,19 @@ import typer
 
 from amili_async.cli.console import printable
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, print_error
-from amili_async.cli.resources import ResourceEntry
+from amili_async.cli.resources import RESOURCES, ResourceEntry
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
 from amili_async.filters import check_name
 from amili_async.models.kinds import KINDS
 
 ResourceName: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RESOURCE", help="payouts, specifications or payments.")
+    str,
+    typer.Argument(
+        metavar="RESOURCE",
+        help="payouts, specifications or payments.",
+        autocompletion=lambda incomplete: [each.name for each in RESOURCES if each.name.startswith(incomplete)],
+    ),
 ]
 WhereOption: TypeAlias = Annotated[
     str | None,

@@ -657,3 +657,14 @@ def test_errors_have_the_words_of_the_command_line(where: str, words: str) -> No
     result = amili("list", "payouts", "--sandbox", "--where", where)
     assert_one_sentence(result, 2, words)
     assert not re.search(r"datetime|RFC 1123|base_url|is_in\(|None|True", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("amili li", "list"), ("amili list p", "payouts payments"), ("amili export payouts --wh", "--where")],
+)
+def test_the_shell_completes_words(words: str, completed: str) -> None:
+    """Commands, resources and options."""
+    environment = {"_AMILI_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": f"{words.count(' ')}"}
+    result = CliRunner().invoke(app, [], env=environment, prog_name="amili")
+    assert (result.exit_code, result.stdout.split()) == (0, completed.split())
