@@ -650,10 +650,12 @@ def test_the_help_fits_and_shows_no_type_of_a_flag(command: str) -> None:
         ('{"payout_date": "x"}', r"a day or a time with its zone \(2025-06-13T08:00:00Z"),
         ('{"amount": {"$in": [1, null]}}', "comparison with null"),
         ('{"currency": ["SEK"]}', r"use \$in"),
+        ('{"$or": [' * 300 + '{"amount": 1}' + "]}" * 300, "--where is nested more than 100 levels deep"),
+        ('{"amount": ' + '{"$not": ' * 900 + "1" + "}" * 901, "--where is (nested more than 100|not valid)"),
     ],
 )
 def test_errors_have_the_words_of_the_command_line(where: str, words: str) -> None:
-    """Not those of the library: neither parameters nor types of Python."""
+    """Not those of the library: neither parameters nor types of Python; a deep filter does not exhaust the stack."""
     result = amili("list", "payouts", "--sandbox", "--where", where)
     assert_one_sentence(result, 2, words)
     assert not re.search(r"datetime|RFC 1123|base_url|is_in\(|None|True", result.stderr)
