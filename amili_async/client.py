@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
-from amili_async._wire.iteration import Iteration
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
@@ -95,9 +95,9 @@ class AmiliClient:
         max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
         retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
         self._pipeline = Pipeline(self._session, self._running, limiter, retrier, clock=clock, announce=announce)
-        if isinstance(auth, ApiCodeCredentials):
-            auth = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock)
-        source = check_source(auth)
+        if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
+            auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
+        source = check_source(auth, timeout)
         self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
         context = self._context = ClientContext(
             call=self._call,
@@ -194,7 +194,7 @@ class AmiliClient:
         """
         payouts, specifications = self.payouts, self.payout_specifications
         run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
-        return Iteration(run.reconciliations())
+        return run.reconciliations()
 
     def _check_open(self) -> None:
         if self._loop is None:

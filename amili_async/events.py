@@ -93,14 +93,15 @@ class PageReceived(Event, frozen=True, gc=False, kw_only=True):
 
 
 class StreamDrifted(Event, frozen=True, gc=False, kw_only=True):
-    """Rows were inserted or deleted during a stream, which may therefore have missed or repeated some."""
+    """Two pages of a stream contradict each other: rows were inserted or deleted, so some are missing or repeated."""
 
     path: str
     """The resource's path."""
     page: int
     """The number of the page that showed it."""
     reason: str
-    """`total`: the number of rows changed; `repeated`: a row appears on two pages."""
+    """`total`: the number of rows changed; `repeated`: a row appears twice; `order`: the page does not follow the one
+    before in the sort; `size`: a page that is not the last is shorter, or one is longer than the first."""
 
 
 class PaymentRegistered(Event, frozen=True, gc=False, kw_only=True):

@@ -151,7 +151,7 @@ class Resource(Generic[T]):
             page_size=size,
             concurrency=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             max_items=max_items,
-            ascends_by_id=query.sort == "_id",
+            sort=query.sort,
         )
         return Stream(listing, query, options)
 

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.iteration import Iteration, alone
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import Response
 from amili_async._wire.tasks import cancel_all
@@ -26,11 +29,13 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     consumed, with at most `concurrency` requests in flight and at most five times as many pages ahead; a slow consumer
     stops the fetching. Leaving early, by `break`, an exception or a cancellation, cancels what is in flight.
 
-    Rows that are inserted or deleted concurrently shift the pages, so that a row can be missed or delivered twice: see
-    `drifted`. `extract()` delivers every record exactly once.
+    Rows that are inserted or deleted concurrently shift the pages, so that a row can be missed or delivered twice.
+    `drifted` reports it where pages contradict each other; as many rows deleted as inserted can leave no trace, so a
+    stream is never proof that a list is complete. `extract()` delivers every record exactly once.
 
     Raises the errors of the API when the failed page is reached, `UnreadableResponse` for a page that cannot be
-    decoded, and `ClientClosed` if the stream or its client is closed during an iteration.
+    decoded or has another size than the first, and `ClientClosed` if the stream or its client is closed during an
+    iteration.
     """
 
     def __init__(self, listing: Listing[T], query: Query, options: PagingOptions) -> None:
@@ -41,7 +46,7 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
         self.total: int | None = None
         """How many records match, by the latest page; `None` before the first, or if the server does not report it."""
         self.drifted = False
-        """Whether rows were inserted or deleted during an iteration, so that some may be missing or repeated."""
+        """Whether pages contradicted each other, so that records are missing or repeated; `False` proves nothing."""
 
     @property
     def record(self) -> type[T]:
@@ -51,18 +56,15 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     def __repr__(self) -> str:
         return f"Stream({self._listing.path}, total={self.total}, drifted={self.drifted})"
 
-    async def __aiter__(self) -> AsyncGenerator[T, None]:
-        async with aclosing(self.pages()) as pages:
-            async for page in pages:
-                for record in page.items:
-                    yield record
+    def __aiter__(self) -> AsyncGenerator[T, None]:
+        return Iteration(self._iterate(self._options), attrgetter("items"))
 
     def pages(self) -> AsyncGenerator[Page[T], None]:
         """The same records, a page at a time.
 
         Close the generator if you leave it early (`contextlib.aclosing`): Python closes it only when it is collected.
         """
-        return self._iterate(self._options)
+        return Iteration(self._iterate(self._options), alone)
 
     async def collect(self) -> list[T]:
         """All records in a list, fetched as fast as concurrency and rate limit allow."""
@@ -107,8 +109,10 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     def _send(self, number: int) -> Coroutine[Any, Any, Response]:
         return self._listing.send(self._query, page=number, page_size=self._options.page_size)
 
-    def _decode(self, response: Response, number: int) -> Page[T]:
-        return self._listing.decode(response, page=number, page_size=self._options.page_size)
+    async def _decode(self, response: Response, number: int) -> Page[T]:
+        size = self._options.page_size
+        decode = partial(self._listing.decode, page=number, page_size=size)
+        return await self._listing.read(response, decode, self._query, page=number, page_size=size)
 
     def _note_drift(self, page: int, reason: str) -> None:
         self.drifted = True

@@ -1,14 +1,17 @@
 """Offset pagination: request pages by number; the first page reports the total, the rest is prefetched.
 
 Invariant: the page size that the server reports counts, not the requested one, and the list ends by what was received.
-Rows that are inserted or deleted while paging shift the pages; that is detected and reported, not repaired.
+Rows that are inserted or deleted while paging shift the pages. That is reported where two pages contradict each other,
+and never repaired; as many rows inserted as deleted can leave no trace, so the absence of a report proves nothing.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from math import ceil
-from operator import attrgetter, itemgetter
+from operator import attrgetter, methodcaller
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -16,6 +19,8 @@ from msgspec.structs import replace
 
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async.errors import UnreadableResponse
+from amili_async.models.record_type import SHORT_NAMES
+from amili_async.models.timestamps import is_like_a_date, parse_date
 from amili_async.pages import Page
 
 R = TypeVar("R")
@@ -35,8 +40,8 @@ class PagingOptions(Struct, frozen=True, kw_only=True):
     """Requests in flight at most."""
     max_items: int | None = None
     """Records to deliver at most; `None` for all."""
-    ascends_by_id: bool = False
-    """Whether `_id` alone is the sort: then comparing two ids shows that no row is on both pages."""
+    sort: str = "_id"
+    """The API's names of the sort keys, each with `-` for descending order, the last one `_id`."""
     opens_fully: bool = False
     """Whether the window is opened fully after the first page, for a consumer that wants all records."""
 
@@ -47,7 +52,7 @@ class OffsetPager(Generic[R, T]):
     def __init__(
         self,
         window: PrefetchWindow[R],
-        decode: Callable[[R, int], Page[T]],
+        decode: Callable[[R, int], Awaitable[Page[T]]],
         *,
         options: PagingOptions,
         on_drift: Callable[[int, str], None],
@@ -61,7 +66,9 @@ class OffsetPager(Generic[R, T]):
         self._received = 0
         self._size = options.page_size
         self._is_finished = False
+        self._first: Page[T] | None = None
         self._previous: tuple[T, ...] = ()
+        self._previous_ids: set[Any] = set()
         self.total: int | None = None
         """How many records match, by the latest page that reported it."""
 
@@ -70,7 +77,7 @@ class OffsetPager(Generic[R, T]):
         try:
             while (response := await self._window.take()) is not None:
                 self._number += 1
-                page = self._decode(response, self._number)
+                page = await self._decode(response, self._number)
                 self._detect_drift(page)
                 self._received += len(page.items)
                 self._update_window(page)
@@ -133,31 +140,44 @@ class OffsetPager(Generic[R, T]):
             self._on_drift(self._number, "total")
         if page.total is not None:
             self.total = page.total
-        if self._previous and page.items:
-            self._detect_repetition(page, total_changed=total_changed)
-        self._previous = page.items
+        if page.items:
+            self._check_size(page)
+            self._compare_with_previous(page, total_changed=total_changed)
+            self._previous = page.items
 
-    def _detect_repetition(self, page: Page[T], *, total_changed: bool) -> None:
-        """Report a row that is on this page and on the one before.
+    def _check_size(self, page: Page[T]) -> None:
+        """Raise for another page size than the first page's: then pages overlap, or rows between them are left out."""
+        first = self._first = self._first or page
+        if first.max_results and page.max_results and page.max_results != first.max_results:
+            raise UnreadableResponse(
+                f"page {self._number} has {page.max_results} records per page, and the first has {first.max_results}: "
+                "the server changed the page size, so pages overlap or leave records out; try again"
+            )
+        # Only the last page is shorter than the others, whatever size is reported.
+        if len(page.items) > len(first.items) or (self._previous and len(self._previous) != len(first.items)):
+            self._on_drift(self._number, "size")
+
+    def _compare_with_previous(self, page: Page[T], *, total_changed: bool) -> None:
+        """Report a row that appears twice on this page and the one before, and a break of the order.
 
         An insert and a delete between two requests leave the total unchanged and still shift a row.
         """
-        record: Any = type(page.items[0])
-        identify = _identifier_of(record)
-        if identify is None:
-            return
-        # With a changed total, equal pages can be rows that were shifted by exactly one page.
-        if page.items == self._previous and not total_changed:
+        items, previous = page.items, self._previous
+        record: Any = type(items[0])
+        identify = _reader_of(record, "_id")
+        if identify is not None and items == previous and not total_changed:
+            # With a changed total, equal pages can be rows that were shifted by exactly one page.
             raise UnreadableResponse(
                 f"page {self._number} is identical to the one before: the server seems to ignore the page number"
             )
-        with suppress(KeyError):  # into=dict: a record may lack its id
-            last, first = identify(self._previous[-1]), identify(page.items[0])
-            # A caller's struct may read ids as a type that cannot be ordered.
-            are_texts = isinstance(last, str) and isinstance(first, str)
-            is_beyond = self._options.ascends_by_id and are_texts and first > last
-            if not is_beyond and first in map(identify, self._previous):
-                self._on_drift(self._number, "repeated")
+        ids: set[Any] = set()
+        with suppress(TypeError):  # a caller's struct may read ids as a type that is not hashable
+            ids = set(map(identify, items)) if identify is not None and identify(items[0]) is not None else ids
+        if (ids and len(ids) < len(items)) or not ids.isdisjoint(self._previous_ids):
+            self._on_drift(self._number, "repeated")
+        elif previous and breaks_order(previous[-1], items[0], self._options.sort):
+            self._on_drift(self._number, "order")
+        self._previous_ids = ids
 
     def _check_total(self) -> None:
         """Report drift where the list ended with another number of records than its total."""
@@ -174,10 +194,38 @@ class OffsetPager(Generic[R, T]):
         return replace(page, items=page.items[: max(0, len(page.items) - (self._received - limit))])
 
 
+def breaks_order(last: Any, first: Any, sort: str) -> bool:
+    """Whether the first record of a page does not follow the last one of the page before; `False` if it is not known.
+
+    A sort key that is not in both records shows nothing: it may be `null`, absent or not fetched.
+    """
+    record: Any = type(first)
+    for key in sort.split(","):
+        read = _reader_of(record, key.lstrip("-"))
+        before, after = (None, None) if read is None else (_comparable(read(last)), _comparable(read(first)))
+        if before is None or after is None:
+            return False
+        try:
+            if before != after:
+                return bool(before < after) == key.startswith("-")
+        except (TypeError, ArithmeticError):  # values of two types
+            return False
+    return True
+
+
+def _comparable(value: Any) -> Any:
+    """The value in a form of which Python's order is the server's; `None` if there is none."""
+    if isinstance(value, str) and is_like_a_date(value):  # as text, a date would be compared by the name of its day
+        with suppress(ValueError):
+            return parse_date(value)
+        return None
+    return value if isinstance(value, (str, int, float, Decimal, datetime)) else None
+
+
 @lru_cache(maxsize=256)
-def _identifier_of(record: Any) -> Callable[[Any], Any] | None:
-    """A function that returns the `_id` of a record of this type; `None` for a caller's type without an id."""
+def _reader_of(record: Any, name: str) -> Callable[[Any], Any] | None:
+    """A function that returns a field of a record of this type by the API's name; `None` for a type without it."""
     if issubclass(record, dict):
-        return itemgetter("_id")
+        return methodcaller("get", name)
     names = zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True)
-    return next((attrgetter(name) for name, wire in names if wire in {"_id", "id"}), None)
+    return next((attrgetter(field) for field, wire in names if SHORT_NAMES.get(wire, wire) == name), None)

@@ -1,41 +1,69 @@
-"""An iteration that never looks finished after it was cut off.
+"""What the package hands out to be iterated: an async generator that never seems complete when it was cut off.
 
-Python finishes an async generator that raises, so that the next `anext` ends the loop as if the list were over. A
-`wait_for(anext(items), 5)` in a loop that continues after its `TimeoutError` would then lose the rest in silence.
+Invariant: after a cancellation or an error, the next request for an item raises `ClientClosed`. A generator of Python's
+own is finished then, and ends the loop of a consumer that continues after a timeout as if the list were complete.
 """
 
-from collections.abc import AsyncGenerator
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Never, TypeVar
+from weakref import ref
 
 from amili_async.errors import ClientClosed
 
+C = TypeVar("C")
 T = TypeVar("T")
 
 
 class Iteration(AsyncGenerator[T, None]):
-    """A generator that, after a cancellation or an error has ended it, raises `ClientClosed` instead of finishing."""
+    """The items of each chunk of a generator, one by one; closing it closes that generator."""
 
-    def __init__(self, generator: AsyncGenerator[T, None]) -> None:
-        self._generator = generator
-        self._cut_off_by = ""
+    # A method would cost Python code for each record: as an attribute, it is the generator's own, which is C.
+    __slots__ = ("__anext__", "__weakref__", "_generator")
+    __anext__: Callable[[], Coroutine[Any, Any, T]]
 
-    async def asend(self, value: None) -> T:
-        if self._cut_off_by:
-            raise ClientClosed(
-                f"the iteration was cut off by {self._cut_off_by}, so the rest of it is missing: start another one"
-            )
-        try:
-            return await self._generator.asend(value)
-        except StopAsyncIteration:
-            raise
-        except BaseException as error:
-            # A second `anext` at the same time raises too, and ends nothing: the frame shows which it is.
-            if getattr(self._generator, "ag_frame", None) is None:
-                self._cut_off_by = type(error).__name__
-            raise
+    def __init__(self, chunks: AsyncGenerator[C, None], items_of: Callable[[C], Iterable[T]]) -> None:
+        # By a weak reference: in a cycle, what a `break` leaves in flight would run on until the next collection.
+        self._generator = _flatten(ref(self), chunks, items_of)
+        self.__anext__ = self._generator.__anext__
 
-    async def athrow(self, *error: Any) -> T:
-        return await self._generator.athrow(*error)
+    def asend(self, _: None) -> Coroutine[Any, Any, T]:
+        """The next item."""
+        return self.__anext__()
 
-    async def aclose(self) -> None:
-        await self._generator.aclose()
+    def athrow(self, *error: Any) -> Coroutine[Any, Any, T]:
+        """Raise an error where the generator is."""
+        return self._generator.athrow(*error)
+
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """Cancel what is in flight."""
+        return self._generator.aclose()
+
+
+async def _flatten(
+    iteration: "ref[Iteration[T]]", chunks: AsyncGenerator[C, None], items_of: Callable[[C], Iterable[T]]
+) -> AsyncGenerator[T, None]:
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                for item in items_of(chunk):
+                    yield item
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        if (found := iteration()) is not None:
+            found.__anext__ = partial(_raise_cut_off, type(error).__name__)
+        raise
+
+
+async def _raise_cut_off(reason: str) -> Never:
+    raise ClientClosed(
+        f"this iteration was cut off by {reason}, so the rest of it is missing: begin another one. To wait for a "
+        "limited time, use asyncio.wait() with a task for anext(); asyncio.wait_for() cancels it"
+    )
+
+
+def alone(chunk: C) -> tuple[C]:
+    """The chunk as the only item."""
+    return (chunk,)

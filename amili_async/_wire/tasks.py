@@ -53,6 +53,8 @@ class RunningCall:
         """Whether the client was closed since the call began."""
         self.was_sent = False
         """Whether any of the request can have reached a server that did not answer it."""
+        self.was_counted = False
+        """Whether the head of a response arrived: the server counted the request, however the attempt ends."""
 
     def cancel(self) -> tuple[()]:
         """End the call; its task, which is the caller's, goes on."""

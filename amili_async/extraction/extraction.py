@@ -4,10 +4,12 @@ Invariant: the checkpoint covers exactly what the consumer has taken; a record c
 requested. The bound is frozen before the first record is delivered.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from math import ceil
+from operator import attrgetter, length_hint
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -16,6 +18,7 @@ from msgspec.structs import asdict, replace
 from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
+from amili_async._wire.iteration import Iteration
 from amili_async._wire.tasks import hide_contents
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, ExtractionInterrupted
 from amili_async.events import PageReceived
@@ -35,15 +38,15 @@ class _CurrentBatch(Struct, Generic[T]):
     batch: Batch[T]
     items: tuple[T, ...]
     """Its records, without those that were already delivered."""
-    places: range | list[int]
+    places: Sequence[int]
     """For each of *items* its place in the batch."""
-    count: int = 0
-    """How many of *items* the consumer has taken."""
+    rest: Iterator[T]
+    """Those of *items* that were not delivered yet, if the consumer reads them one by one."""
 
     @property
-    def rows(self) -> int:
-        """How many rows of the batch were taken, including those left out before the last of them."""
-        return 0 if self.count == 0 else self.places[self.count - 1] + 1
+    def count(self) -> int:
+        """How many of *items* the consumer has taken: those before the last one that was delivered."""
+        return max(0, len(self.items) - length_hint(self.rest) - 1)
 
 
 class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
@@ -81,8 +84,7 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         if scan is None:
             return base
         if current is not None:
-            current.batch.mark_consumed(current.rows)
-            base = self._add(base, current, current.rows)
+            base = self._add(current, current.count)
         ranges, gaps = scan.outstanding()
         return replace(base, recent_versions="".join(self._recent), ranges=ranges, gaps=gaps, **asdict(scan.stats))
 
@@ -110,28 +112,21 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         context = self._source.listing.context
         return context.forecast(ceil(left / context.page_size) + 1)
 
-    async def __aiter__(self) -> AsyncGenerator[T, None]:
-        async with aclosing(self._run()) as batches:
-            async for current in batches:
-                # The count is raised before each yield to the records before this one, which are then taken.
-                for current.count, record in enumerate(current.items):  # noqa: B020
-                    yield record
-                    if self._current is not current:
-                        raise ClientClosed(_OVERTAKEN)
-                current.count = len(current.items)
+    def __aiter__(self) -> AsyncGenerator[T, None]:
+        return Iteration(self._run(), attrgetter("rest"))
 
-    async def batches(self) -> AsyncGenerator[tuple[T, ...], None]:
+    def batches(self) -> AsyncGenerator[tuple[T, ...], None]:
         """The same records, a page at a time: each batch sorted by `_id`; the ids of two batches do not interleave."""
-        async with aclosing(self._run()) as batches:
-            async for current in batches:
-                yield current.items
-                current.count = len(current.items)
+        return Iteration(self._run(), lambda current: (current.items,))
 
     async def aclose(self) -> None:
         """Cancel the iteration that is running; another one resumes there."""
         scan = self._scan
         if scan is not None:
-            self._base, self._current, self._scan = self.checkpoint, None, None
+            self._base = self.checkpoint
+            if self._current is not None:
+                deque(self._current.rest, maxlen=0)  # an iteration that still reads this batch delivers no more of it
+            self._current, self._scan = None, None
             self._source.listing.context.running.discard(scan)
             await scan.aclose()
 
@@ -154,7 +149,7 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
                 # A second iteration, or aclose(), can have run while the consumer held the batch.
                 if self._scan is not scan:
                     raise ClientClosed(_OVERTAKEN)
-                self._close_batch(current)
+                self._base, self._current = self._add(current, len(current.items)), None
         finally:
             if self._scan is scan:
                 await self.aclose()
@@ -200,27 +195,29 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
             ) from error
 
     def _open_batch(self, batch: Batch[T]) -> _CurrentBatch[T]:
-        page, delivered = batch.page, self._source.delivered_versions
+        page, delivered, listing = batch.page, self._source.delivered_versions, self._source.listing
         self._pages += 1
-        if announce := self._source.listing.context.announce:
-            announce(
-                PageReceived(
-                    path=self._source.listing.path, number=self._pages, items=len(page.items), total=self.total
-                )
-            )
-        if not delivered:
-            return _CurrentBatch(batch=batch, items=page.items, places=range(len(page.items)))
-        places = [place for place, key in enumerate(page.keys) if version_hash(key) not in delivered]
-        return _CurrentBatch(batch=batch, items=tuple(page.items[place] for place in places), places=places)
+        if announce := listing.context.announce:
+            announce(PageReceived(path=listing.path, number=self._pages, items=len(page.items), total=self.total))
+        items = page.items
+        places: Sequence[int] = range(len(items))
+        if delivered:
+            places = [place for place, key in enumerate(page.keys) if version_hash(key) not in delivered]
+            items = tuple(page.items[place] for place in places)
+        return _CurrentBatch(batch=batch, items=items, places=places, rest=iter(items))
 
-    def _close_batch(self, current: _CurrentBatch[T]) -> None:
-        current.count, rows = len(current.items), len(current.batch.page.keys)
+    def _add(self, current: _CurrentBatch[T], count: int) -> Checkpoint:
+        """The checkpoint with the first *count* records of a batch added; also keeps the hashes of recent versions."""
+        base, items = self._base, current.items[:count]
+        # Rows left out count with the record before them, and those before the first one with the first.
+        rows = (
+            len(current.batch.page.keys)
+            if count == len(current.items)
+            else current.places[count - 1] + 1
+            if count
+            else 0
+        )
         current.batch.mark_consumed(rows)
-        self._base, self._current = self._add(self._base, current, rows), None
-
-    def _add(self, base: Checkpoint, current: _CurrentBatch[T], rows: int) -> Checkpoint:
-        """The checkpoint with the first *rows* rows of a batch added; also keeps the hashes of recent versions."""
-        items = current.items[: current.count]
         if base.bound is not None:
             self._recent.update(recent_version_hashes(current.batch.page.keys[:rows], base.bound - SINCE_OVERLAP))
         return replace(

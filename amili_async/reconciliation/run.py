@@ -9,6 +9,7 @@ is an error, never a difference.
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from operator import attrgetter
 
 from msgspec import Struct
 from msgspec import field as named
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 from amili_async._paging.keyset import KeysetPager, filter_ignored, is_last
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.context import ClientContext
+from amili_async._wire.iteration import Iteration
 from amili_async._wire.listing import Listing
 from amili_async._wire.tasks import Redacted
 from amili_async.conditions import Condition, Where, field, filter_document
@@ -82,8 +84,11 @@ class Reconciler:
         self._has_all_payouts = False
         self._pager = KeysetPager(self._payouts, self._where)
 
-    async def reconciliations(self) -> AsyncGenerator[Reconciliation, None]:
+    def reconciliations(self) -> AsyncGenerator[Reconciliation, None]:
         """One for each payout, in the order of their ids."""
+        return Iteration(self._run(), attrgetter("content"))
+
+    async def _run(self) -> AsyncGenerator[Redacted[list[Reconciliation]], None]:
         window = PrefetchWindow(lambda _: self._reconcile(self._ready.popleft()), concurrency=BATCHES_IN_FLIGHT)
         window.last_page = 0
         window.pages_ahead = BATCHES_IN_FLIGHT
@@ -97,8 +102,7 @@ class Reconciler:
                 compared = await window.take()
                 if compared is None:
                     break
-                for reconciliation in compared.content:
-                    yield reconciliation
+                yield compared
         finally:
             self._context.running.discard(window)
             await window.aclose()

@@ -132,7 +132,7 @@ def set_port(sandbox: Sandbox, port: int) -> None:
     sandbox._address = ("127.0.0.1", port)
 
 
-def hold_responses(sandbox: Sandbox, hold: Callable[[], Awaitable[None]]) -> None:
+def hold_responses(sandbox: Sandbox, hold: Callable[[], Awaitable[object]]) -> None:
     """Await *hold* in each request of a sandbox that has not started, after it has arrived and before its response."""
     handler: Any = sandbox._http
     answer = handler._answer
@@ -178,4 +178,4 @@ def rows_left(extraction: Any) -> int | None:
 
 def replace_forecast(extraction: Any, forecast: Callable[[int], float]) -> None:
     """Let an extraction compute its remaining time by another forecast than the rate limiter's."""
-    force_setattr(extraction._source.context, "forecast", forecast)
+    force_setattr(extraction._source.listing.context, "forecast", forecast)

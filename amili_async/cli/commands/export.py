@@ -64,10 +64,10 @@ def export_records(
     The file appears only when it is complete. An interrupted export keeps its records beside the file, and --resume
     continues from there. Money keeps its exact digits, dates are in UTC, and names are the API's own. Records created
     within the last ten seconds are left for the next export. The same command with --resume --since is always right:
-    it creates, continues or updates the file. --sort makes no complete extract, and like --excel and -o - excludes
-    --resume and --since. If nothing matches --where, no file is written, an existing one stays, and the exit code is 1.
-    An amount with more than six decimals is rounded in .parquet, half to even, and counted. A .csv file is for
-    programs: its text is unchanged, and a spreadsheet misreads it; with --excel it is for a person who opens it in one.
+    it creates, continues or updates the file. --sort, --excel and -o - exclude --resume and --since; --sort makes no
+    complete extract. If nothing matches --where, no file is written, an existing one stays, and the exit code is 1. A
+    .csv file is for programs: its text is unchanged, and a spreadsheet misreads it; with --excel it is for a person who
+    opens it in one. An amount with more than six decimals is rounded in .parquet, half to even, and counted.
     """
 
     async def write() -> int | None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
-from amili_async._paging.offset import OffsetPager, PagingOptions
+from amili_async._paging.offset import OffsetPager, PagingOptions, breaks_order
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async.errors import UnreadableResponse
 from amili_async.pages import Page
@@ -49,7 +51,7 @@ class Iteration:
 
     async def run(self, pages: int | None = None) -> list[int]:
         iteration = OffsetPager(
-            self.window, lambda page, _: page, options=self.options, on_drift=lambda *what: self.drift.append(what)
+            self.window, decode, options=self.options, on_drift=lambda *what: self.drift.append(what)
         )
         received: list[int] = []
         generator = iteration.pages()
@@ -172,11 +174,16 @@ async def test_a_field_called_id_that_is_not_the_id_causes_no_drift() -> None:
 
     iteration = OffsetPager(
         PrefetchWindow(Iteration(answer).fetch, concurrency=1),
-        lambda page, _: page,
+        decode,
         options=PagingOptions(page_size=100, concurrency=1),
         on_drift=fail,
     )
     assert [page.number async for page in iteration.pages()] == [1, 2, 3]
+
+
+async def decode(page: Page[Any], _: int) -> Page[Any]:
+    """The pages of these tests are decoded already."""
+    return page
 
 
 def fail(page: int, reason: str) -> None:
@@ -229,8 +236,8 @@ async def test_a_total_that_changes_is_drift() -> None:
     assert iteration.drift[0] == (2, "total")
 
 
-@pytest.mark.parametrize("ascends_by_id", [True, False])
-async def test_a_repeated_row_is_drift_even_if_the_total_is_unchanged(ascends_by_id: bool) -> None:
+@pytest.mark.parametrize("sort", ["_id", "amount,_id"])
+async def test_a_repeated_row_is_drift_even_if_the_total_is_unchanged(sort: str) -> None:
     """One row inserted and one deleted leave the total unchanged, but shift a row to the next page."""
 
     def answer(number: int, size: int) -> Page[Any]:
@@ -238,7 +245,7 @@ async def test_a_repeated_row_is_drift_even_if_the_total_is_unchanged(ascends_by
         items = rows((number - 1) * 100 - shift, number * 100 - shift)
         return Page(items=items, number=number, max_results=100, total=300)
 
-    iteration = Iteration(answer, ascends_by_id=ascends_by_id)
+    iteration = Iteration(answer, sort=sort)
     await iteration.run()
     assert (2, "repeated") in iteration.drift
 
@@ -250,6 +257,104 @@ async def test_ids_that_cannot_be_ordered_are_compared_for_equality() -> None:
         items = tuple({"_id": None if number == 1 else {"n": place}} for place in range(100))
         return Page(items=items, number=number, max_results=100, total=200)
 
-    iteration = Iteration(answer, ascends_by_id=True)
+    iteration = Iteration(answer)
     assert len(await iteration.run()) == 200
     assert iteration.drift == []
+
+
+@pytest.mark.parametrize("later", [50, 7])
+async def test_another_page_size_than_the_first_is_an_error(later: int) -> None:
+    """A server that puts fewer rows on a page from the fourth on, and reports it, leaves rows out: that raises."""
+
+    def answer(number: int, size: int) -> Page[Any]:
+        return listing(1000, clamp=later if number > 3 else 100)(number, size)
+
+    for opens_fully in (False, True):
+        with pytest.raises(UnreadableResponse, match=rf"page 4 has {later} records per page, and the first has 100"):
+            await Iteration(answer, opens_fully=opens_fully).run()
+
+
+@pytest.mark.parametrize("sort", ["_id", "-unknown,_id"])
+@pytest.mark.parametrize("later", [50, 7, 130])
+async def test_another_page_size_that_is_not_reported_is_drift(later: int, sort: str) -> None:
+    """A page in the middle that is shorter or longer than the first shows it, whatever the sort."""
+
+    def answer(number: int, size: int) -> Page[Any]:
+        size = later if number > 3 else 100
+        items = rows((number - 1) * size, min(number * size, 1000))
+        return Page(items=items, number=number, max_results=None, total=1000)
+
+    iteration = Iteration(answer, sort=sort)
+    await iteration.run()
+    assert {reason for _, reason in iteration.drift} & {"size", "order"}
+
+
+async def test_a_page_with_the_rows_of_an_earlier_one_is_drift() -> None:
+    """Page 5 answered with the rows of page 2 does not follow page 4, although the sum of the rows is right."""
+
+    def answer(number: int, size: int) -> Page[Any]:
+        return Page(
+            items=listing(1000)(2 if number == 5 else number, size).items, number=number, max_results=100, total=1000
+        )
+
+    iteration = Iteration(answer)
+    assert len(await iteration.run()) == 1000
+    assert iteration.drift == [(5, "order")]
+
+
+async def test_a_row_that_appears_twice_on_one_page_is_drift() -> None:
+    """MongoDB can return a row twice that changes while it reads."""
+
+    def answer(number: int, size: int) -> Page[Any]:
+        items = rows(0, 99)
+        return Page(items=(*items, items[-1]), number=number, max_results=100, total=100)
+
+    iteration = Iteration(answer)
+    await iteration.run()
+    assert iteration.drift == [(1, "repeated")]
+
+
+class Row(msgspec.Struct):
+    """A record of a caller's type, with a date, an amount and a text."""
+
+    id: str
+    amount: Any = None
+    booked: Any = msgspec.field(name="booking_date", default=None)
+
+
+LATE, EARLY = datetime(2025, 6, 13, tzinfo=UTC), datetime(2025, 6, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("last", "first", "sort", "is_backwards"),
+    [
+        (Row("b"), Row("a"), "_id", True),
+        (Row("a"), Row("b"), "_id", False),
+        (Row("a"), Row("a"), "_id", True),
+        (Row("b"), Row("a"), "-_id", False),
+        (Row("a"), Row("b"), "-_id", True),
+        (Row("a", Decimal("10.5")), Row("b", 9), "amount,_id", True),
+        (Row("a", 9), Row("b", Decimal("10.5")), "amount,_id", False),
+        (Row("a", 9), Row("b", 10), "-amount,_id", True),
+        (Row("b", 9), Row("a", 9), "amount,_id", True),
+        (Row("a", 9), Row("b", 9), "amount,-_id", True),
+        (Row("a", 9), Row("b", 9), "amount,unknown,-_id", False),
+        (Row("a", None), Row("b", 9), "-amount,_id", False),
+        (Row("b"), Row("a"), "amount,_id", False),
+        (Row("a", "x"), Row("b", 9), "amount,_id", False),
+        (Row("a", Decimal("NaN")), Row("b", 9), "amount,_id", False),
+        (Row("a", [9]), Row("b", [8]), "amount,_id", False),
+        (Row("a", booked=LATE), Row("b", booked=EARLY), "booking_date,_id", True),
+        (Row("a", booked=EARLY), Row("b", booked=LATE), "booking_date,_id", False),
+        ({"d": "Fri, 13 Jun 2025 08:00:00 GMT"}, {"d": "Thu, 12 Jun 2025 08:00:00 GMT"}, "d,_id", True),
+        ({"d": "Thu, 12 Jun 2025 08:00:00 GMT"}, {"d": "Fri, 13 Jun 2025 08:00:00 GMT"}, "d,_id", False),
+        ({"d": "Thu, 31 Jun 2025 08:00:00 GMT"}, {"d": "Fri, 13 Jun 2025 08:00:00 GMT"}, "d,_id", False),
+        ({"_id": "b"}, {"_id": "a"}, "amount,_id", False),
+        ({"_id": "b"}, {"_id": "a"}, "_id", True),
+    ],
+)
+def test_an_order_that_breaks_order_is_known_by_the_sort_keys_of_two_records(
+    last: Any, first: Any, sort: str, is_backwards: bool
+) -> None:
+    """Each key decides in turn, with its direction; a key that is not in both records shows nothing."""
+    assert breaks_order(last, first, sort) is is_backwards
