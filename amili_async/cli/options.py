@@ -13,14 +13,19 @@ import typer
 
 from amili_async.cli.console import printable
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, print_error
-from amili_async.cli.resources import ResourceEntry
+from amili_async.cli.resources import RESOURCES, ResourceEntry
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
 from amili_async.filters import check_name
 from amili_async.models.kinds import KINDS
 
 ResourceName: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RESOURCE", help="payouts, specifications or payments.")
+    str,
+    typer.Argument(
+        metavar="RESOURCE",
+        help="payouts, specifications or payments.",
+        autocompletion=lambda incomplete: [each.name for each in RESOURCES if each.name.startswith(incomplete)],
+    ),
 ]
 WhereOption: TypeAlias = Annotated[
     str | None,
@@ -51,6 +56,8 @@ OutputOption: TypeAlias = Annotated[
         help="A name in .ndjson, .jsonl, .csv or .parquet; - is stdout.",
     ),
 ]
+MAX_DEPTH = 100
+"""Levels of a filter; far more would exhaust the stack."""
 _QUOTING = """put it in single quotes, so that the shell keeps the double ones: --where '{"currency": "SEK"}'"""
 
 
@@ -65,7 +72,7 @@ def parse_where_option(text: str | None) -> dict[str, Any] | None:
         raise ConfigurationError(f"--where is not valid JSON; {_QUOTING}") from None
     if not isinstance(where, dict):
         raise ConfigurationError("""--where must be a JSON object, such as '{"currency": "SEK"}'""")
-    return {name: _parse_dates(name, value) for name, value in where.items()}
+    return {name: _parse_dates(name, value, MAX_DEPTH) for name, value in where.items()}
 
 
 def parse_fields_option(text: str | None) -> tuple[str, ...] | None:
@@ -124,11 +131,13 @@ def _is_documented(name: str, entry: ResourceEntry) -> bool:
     return name in known or (is_open and root in known)
 
 
-def _parse_dates(name: str, value: Any) -> Any:
+def _parse_dates(name: str, value: Any, depth: int) -> Any:
+    if not depth:
+        raise ConfigurationError(f"--where is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
-        return {key: _parse_dates(name if key.startswith("$") else key, part) for key, part in value.items()}
+        return {key: _parse_dates(name if key.startswith("$") else key, part, depth - 1) for key, part in value.items()}
     if isinstance(value, list):
-        return [_parse_dates(name, part) for part in value]
+        return [_parse_dates(name, part, depth - 1) for part in value]
     is_date = not name.startswith("$") and KINDS.get(check_name(name)) == "a date"
     # Any other text is passed on: the library's own check names the field and explains the forms of a date.
     return _parse_iso(name, value) if is_date and isinstance(value, str) else value

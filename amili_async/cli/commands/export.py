@@ -1,7 +1,7 @@
 """`amili export`: every record that matches, into a file."""
 
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ from amili_async.export import FORMATS, ExportResult, export, fields_of
 from amili_async.export.files import find_paths, is_resumable, write_file
 from amili_async.export.formats import format_for, suffix_of
 from amili_async.extraction.checkpoint import Verdict
-from amili_async.extraction.extraction import Extraction
+from amili_async.pages import Page
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 
@@ -89,9 +89,7 @@ def export_records(
             with show_progress(entry.name, is_quiet=quiet or (is_stdout and sys.stdout.isatty())) as report:
                 if excel or is_stdout:
                     columns = (names or fields_of(entry.record)) if excel else ()
-                    exported = await _write_once(
-                        records, output, condition, names, excel_fields=columns, on_progress=report
-                    )
+                    exported = await _write_once(records, output, condition, names, columns, on_progress=report)
                 else:
                     exported = await export(
                         records,
@@ -123,7 +121,8 @@ def _check_output(output: Path, fields: tuple[str, ...] | None, *, is_excel: boo
 async def _is_matched(resource: Resource[Any], entry: ResourceEntry, where: dict[str, Any], output: Path) -> bool:
     """Whether the filter matches a record: a mistyped one must not replace a good file by an empty one."""
     with suppress(UnreadableResponse):  # a server may leave out `_meta.total`
-        return check_matches(await resource.count(where), entry, where, f"{output} was not written") == SUCCESS
+        outcome = "" if output == STDOUT else f"{output} was not written"
+        return check_matches(await resource.count(where), entry, where, outcome) == SUCCESS
     return True
 
 
@@ -140,9 +139,12 @@ async def _write_once(
     writer = ExcelCsv(excel_fields) if excel_fields else None
     encode = FORMATS[".ndjson"](names, None).encode if writer is None else writer.encode
     extraction = records.extract(where, into=dict, projection=names) if isinstance(records, Resource) else None
+    name = Path("stdout") if output == STDOUT else output
     rows, parts = 0, [b"" if writer is None else writer.header]
-    async with aclosing(_batches(extraction, records)) as batches:
-        async for batch in batches:
+    source: Any = records.pages() if isinstance(records, Stream) else extraction and extraction.batches()
+    async with aclosing(source):
+        async for page in source:
+            batch = page.items if isinstance(page, Page) else page
             rows += len(batch)
             on_progress(rows, getattr(records, "total", None) if extraction is None else extraction.total, None)
             parts.append(encode(batch))
@@ -151,28 +153,13 @@ async def _write_once(
                 parts.clear()
     manifest = None if extraction is None else extraction.manifest
     if manifest is not None and manifest.verdict is Verdict.PARTIAL:
-        raise AmiliError(f"{output}: the API sent fewer {manifest.resource} than it counted; export again")
+        raise AmiliError(f"{name}: the API sent fewer {manifest.resource} than it counted; export again")
     if output == STDOUT:
         write_bytes(b"".join(parts))
     else:
         write_file(output, b"".join(parts))
-    drifted = records.drifted if isinstance(records, Stream) else False
-    return ExportResult(
-        path=Path("stdout") if output == STDOUT else output, rows=rows, drifted=drifted, manifest=manifest
-    )
-
-
-async def _batches(
-    extraction: Extraction[Any] | None, records: Resource[Any] | Stream[Any]
-) -> AsyncGenerator[Sequence[Any], None]:
-    if extraction is not None:
-        async with aclosing(extraction.batches()) as batches:
-            async for batch in batches:
-                yield batch
-    elif isinstance(records, Stream):
-        async with aclosing(records.pages()) as pages:
-            async for page in pages:
-                yield page.items
+    drifted = isinstance(records, Stream) and records.drifted
+    return ExportResult(path=name, rows=rows, drifted=drifted, manifest=manifest)
 
 
 def _advise(error: BaseException, output: Path) -> str:
