@@ -51,7 +51,7 @@ def _write_cell(value: Any) -> str:
         case int() | Decimal():
             return _write_number(Decimal(value))
         case datetime():
-            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S").removesuffix(" 00:00:00")
+            return value.astimezone(UTC).isoformat(" ", "seconds")[:19].removesuffix(" 00:00:00")
         case dict() | list() | tuple() | msgspec.Struct():
             return _guard(encode_json(value))
     return _guard(str(value))
