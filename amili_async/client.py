@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -94,9 +95,9 @@ class AmiliClient:
         max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
         retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
         self._pipeline = Pipeline(self._session, self._running, limiter, retrier, clock=clock, announce=announce)
-        if isinstance(auth, ApiCodeCredentials):
-            auth = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock)
-        source = check_source(auth)
+        if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
+            auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
+        source = check_source(auth, timeout)
         self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
         context = self._context = ClientContext(
             call=self._call,

@@ -92,13 +92,16 @@ class AuthenticationError(AmiliError):
 
 
 class ConnectionFailed(AmiliError):
-    """The connection could not be made, or broke before the response was read completely."""
+    """The connection could not be made, or broke before the response was read completely, or that is no whole JSON."""
+
+    transient: bool = True
 
     def __init__(
         self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1, transient: bool = True
     ) -> None:
         super().__init__(message, request=request)
-        self.transient = transient
+        if not transient:
+            self.transient = False
         self.was_sent = was_sent
         self.attempts = attempts
         """Number of attempts."""
@@ -256,7 +259,5 @@ class ExportFailed(AmiliError):
         super().__init__(message)
         self.path = path
         """The file, as the caller named it."""
-        self.record_id = record_id
-        """The `_id` of the record that does not fit; `None` for a failure of the file."""
-        self.can_resume = can_resume
-        """Whether `resume` can help; not if it meets the same record, or the same damaged file, again."""
+        self.record_id, self.can_resume = record_id, can_resume
+        """The `_id` of the record that does not fit, `None` for a failure of the file; whether `resume` can help."""

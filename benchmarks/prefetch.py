@@ -70,11 +70,14 @@ def _fetch_in_order(latencies: Sequence[float]) -> tuple[float, int]:
         most = max(most, arrived - consumed)
         return Page(items=({"_id": number},), number=number, max_results=1, total=len(latencies))
 
+    async def decode(page: Page[dict[str, int]], _: int) -> Page[dict[str, int]]:
+        return page
+
     async def consume() -> float:
         nonlocal consumed
         window = PrefetchWindow(fetch, concurrency=CONCURRENCY)
         options = PagingOptions(page_size=1, concurrency=CONCURRENCY, opens_fully=True)
-        pager = OffsetPager(window, lambda page, _: page, options=options, on_drift=_fail_on_drift)
+        pager = OffsetPager(window, decode, options=options, on_drift=_fail_on_drift)
         async for page in pager.pages():
             consumed += len(page.items)
         if consumed != len(latencies):

@@ -5,7 +5,7 @@ Rows that are inserted or deleted while paging shift the pages. That is reported
 and never repaired; as many rows inserted as deleted can leave no trace, so the absence of a report proves nothing.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -52,7 +52,7 @@ class OffsetPager(Generic[R, T]):
     def __init__(
         self,
         window: PrefetchWindow[R],
-        decode: Callable[[R, int], Page[T]],
+        decode: Callable[[R, int], Awaitable[Page[T]]],
         *,
         options: PagingOptions,
         on_drift: Callable[[int, str], None],
@@ -78,7 +78,7 @@ class OffsetPager(Generic[R, T]):
         try:
             while (response := await self._window.take()) is not None:
                 self._number += 1
-                page = self._decode(response, self._number)
+                page = await self._decode(response, self._number)
                 if self._is_doubtful(page):
                     self._number, self._repeated = self._number - 1, self._number
                     self._window.repeat(self._repeated)

@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections.abc import Sequence
 
-from amili_async._wire.checks import is_async
+from amili_async._wire.checks import check_plain_function
 from amili_async.errors import ConfigurationError
 from amili_async.events import Event, Observer
 
@@ -19,10 +19,7 @@ def check_observers(observers: object) -> None:
     if not isinstance(observers, Sequence):
         raise ConfigurationError("observers must be a list of callables, also for a single one")
     for observer in observers:
-        if not callable(observer) or isinstance(observer, type):
-            raise ConfigurationError("each of observers must be callable, and not a class but an instance of it")
-        if is_async(observer):
-            raise ConfigurationError("each of observers must be a plain function: an async one would never run")
+        check_plain_function(observer, "each of observers")
 
 
 class Announcer:

@@ -68,10 +68,9 @@ class ApiCodeExchange:
         try:
             # Signed per attempt: between two attempts the wait can be longer than what is left of ten minutes.
             return await self._send(EXCHANGE, lambda: self._credentials.sign(self._clock.wall() + self._ahead))
-        except RateLimited:
-            raise
         except (ApiError, AuthenticationError) as error:
-            if isinstance(error, ApiError) and not error.was_not_processed:
+            is_rejection = isinstance(error, AuthenticationError) or error.was_not_processed
+            if not is_rejection or isinstance(error, RateLimited):
                 raise
             return error
 

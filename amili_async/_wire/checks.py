@@ -35,6 +35,12 @@ def is_async(function: object) -> bool:
     return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in candidates)
 
 
+def check_plain_function(function: object, name: str) -> None:
+    """`ConfigurationError` for what cannot be called, or would not run when it is called and not awaited."""
+    if not callable(function) or isinstance(function, type) or is_async(function):
+        raise ConfigurationError(f"{name} must be a plain function: neither a class nor an async function")
+
+
 def check_implements(value: object, protocol: type, name: str) -> None:
     """`ConfigurationError` unless *value* has the methods of a protocol, async ones and plain ones alike."""
     if isinstance(value, type):  # it has all the methods, and is an easy mistake

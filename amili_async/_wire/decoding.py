@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from amili_async._wire.error_responses import body_reports_error, error_from_response
-from amili_async._wire.protocol import MAX_PAGE_SIZE, Response
+from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, not_an_answer
 from amili_async.errors import UnreadableResponse
 from amili_async.models.record_type import RecordType
 from amili_async.pages import Page
@@ -62,8 +62,8 @@ class RecordDecoder(Generic[T]):
     def read_page(self, response: Response, *, request: str, number: int | None, size: int = MAX_PAGE_SIZE) -> Page[T]:
         """Decode a page; *request* is method and path, *number* and *size* the requested page (`None`: any) and size.
 
-        Raises `UnreadableResponse` with the place in the JSON that is not as documented, or an `ApiError` if the body
-        reports an error.
+        Raises `UnreadableResponse` with the place in the JSON that is not as documented, `ConnectionFailed` if the JSON
+        is cut off, or an `ApiError` if the body reports an error.
         """
         failure: Exception | None = None
         try:
@@ -125,6 +125,8 @@ def _explain(request: str, response: Response, failure: Exception | None, *, pla
     """
     if failure is None or body_reports_error(response.body):
         return error_from_response(request, response.status, response.body)
+    if isinstance(failure, msgspec.DecodeError) and not isinstance(failure, msgspec.ValidationError):
+        return not_an_answer(request, response)
     found = re.search(r" - at `(\$[^`]*)`$", str(failure))
     location = re.sub(r"^\$\[([0-9]+)\]", place, found[1]) if found else ""
     reason = str(failure)[: found.start()] if found else str(failure)

@@ -1,6 +1,8 @@
 """One list of the API: make the request for a page of it, send it, decode the response."""
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, TypedDict, TypeVar, Unpack
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -9,12 +11,22 @@ from amili_async._wire.context import ClientContext
 from amili_async._wire.decoding import RecordDecoder, decoder_for
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, check_is_current, list_request
 from amili_async._wire.tasks import hide_contents
+from amili_async.errors import ConnectionFailed
 from amili_async.models.record_type import RecordType
 from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Query
 
+R = TypeVar("R")
 T = TypeVar("T")
+
+
+class SendOptions(TypedDict, total=False):
+    """What a request for a page may specify."""
+
+    page: int
+    page_size: int
+    priority: Priority
 
 
 @hide_contents
@@ -48,10 +60,18 @@ class Listing(Struct, Generic[T], frozen=True):
         list_request(self.path, query, page=10**6)  # so that the longest page number fits too
 
     async def send(
-        self, query: Query, *, page: int = 1, page_size: int = MAX_PAGE_SIZE, priority: Priority = Priority.BULK
+        self,
+        query: Query,
+        *,
+        page: int = 1,
+        page_size: int = MAX_PAGE_SIZE,
+        priority: Priority = Priority.BULK,
+        is_verified: bool = False,
     ) -> Response:
         """Request one page and return the response undecoded: a buffered page is smaller as bytes than as records."""
-        request = list_request(self.path, query, page=page, max_results=page_size, priority=priority)
+        request = list_request(
+            self.path, query, page=page, max_results=page_size, priority=priority, is_verified=is_verified
+        )
         response = await self.context.call(request)
         if self.must_be_current:
             check_is_current(request, response)
@@ -66,4 +86,18 @@ class Listing(Struct, Generic[T], frozen=True):
     ) -> Page[T]:
         """Request one page and decode it."""
         response = await self.send(query, page=page, page_size=page_size, priority=priority)
-        return self.decode(response, page=page, page_size=page_size)
+        decode = partial(self.decode, page=page, page_size=page_size)
+        return await self.read(response, decode, query, page=page, page_size=page_size, priority=priority)
+
+    async def read(
+        self, response: Response, decode: Callable[[Response], R], query: Query, **options: Unpack[SendOptions]
+    ) -> R:
+        """Decode the response to `send(query, **options)`; one that is cut off inside is requested once more.
+
+        Only decoding finds that in a large page. The second response counts once it is whole, after several attempts.
+        """
+        try:
+            return decode(response)
+        except ConnectionFailed:
+            pass
+        return decode(await self.send(query, is_verified=True, **options))

@@ -90,7 +90,7 @@ class Pipeline:
     ) -> Response:
         """Send once with the permit that the caller acquired; the permit is always released."""
         started = self._clock.now()
-        call.was_sent = False
+        call.was_sent = call.was_counted = False
         response: Response | None = None
         try:
             if call.is_closed:  # a middleware or rate limiter of the caller's swallowed the cancellation
@@ -104,7 +104,7 @@ class Pipeline:
             raise
         finally:
             # Also after an exception that is not ours, such as a cancellation: the server may have counted the request.
-            self._release(response, started, was_sent=call.was_sent)
+            self._release(call, response, started)
         call.was_sent = False
         self._announce_attempt(request, started, number, response)
         try:
@@ -114,13 +114,14 @@ class Pipeline:
             raise
         return response
 
-    def _release(self, response: Response | None, started: float, *, was_sent: bool) -> None:
+    def _release(self, call: RunningCall, response: Response | None, started: float) -> None:
         try:
             if response is not None:
                 self._rate_limiter.on_response(read_quota(response, now=self._clock.wall()))
-            elif was_sent:
+            elif call.was_sent:
                 # A network that is slow, or a proxy, can deliver it later, but not after the attempt would have ended.
-                self._rate_limiter.on_no_response(max(0.0, started + self._session.timeout - self._clock.now()))
+                left = started + self._session.timeout - self._clock.now()
+                self._rate_limiter.on_no_response(0.0 if call.was_counted else max(0.0, left))
             else:
                 self._rate_limiter.release_unused()
         except Exception as error:  # noqa: BLE001 - a fault in a caller's rate limiter must not hide a payment's outcome

@@ -7,14 +7,15 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from amili_async._wire.error_responses import body_reports_error, error_from_response
 from amili_async._wire.tasks import hide_contents
-from amili_async.errors import ApiError, ConfigurationError, UnreadableResponse
+from amili_async.errors import ApiError, ConfigurationError, ConnectionFailed, UnreadableResponse
 from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority, Quota
 from amili_async.query import Query
@@ -24,11 +25,13 @@ D = TypeVar("D", bound=float | None)
 MAX_PAGE_SIZE = 100
 """Records: the API puts no more on one page, and clamps a larger size without an error."""
 MAX_ERROR_SCAN_BYTES = 16_384
-"""Only 2xx bodies smaller than this are scanned for `_status: "ERR"`; larger ones are pages."""
+"""Only 2xx bodies smaller than this are scanned for `_status: "ERR"` and for their end; larger ones are pages."""
 MAX_QUOTA_RESET = 86_400
 """Seconds: a reported reset later than a day is ignored; it is a unit or a clock that we do not understand."""
 MAX_REQUEST_TARGET = 8000
 """Bytes of path and query: nginx and other gateways reject a request line of more than 8 kB by default."""
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANY_JSON = msgspec.json.Decoder(msgspec.Raw)
 
 
 @hide_contents
@@ -47,6 +50,8 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     """JSON, for a POST."""
     before_send: Callable[[], None] | None = None
     """Called right before each attempt, permit in hand: the request may leave from then on. May raise to prevent it."""
+    is_verified: bool = False
+    """Whether a response of any size is read to its end before it counts as one."""
 
     def __repr__(self) -> str:
         return f"Request({self.label})"
@@ -99,7 +104,13 @@ def _is_loopback(host: str) -> bool:
 
 
 def list_request(
-    path: str, query: Query, *, page: int = 1, max_results: int = MAX_PAGE_SIZE, priority: Priority = Priority.SINGLE
+    path: str,
+    query: Query,
+    *,
+    page: int = 1,
+    max_results: int = MAX_PAGE_SIZE,
+    priority: Priority = Priority.SINGLE,
+    is_verified: bool = False,
 ) -> Request:
     """The request for one page of a list; `ConfigurationError` if the query makes the request line too long."""
     target = f"/{path}?{query.encoded}&page={page}&max_results={max_results}"
@@ -108,14 +119,16 @@ def list_request(
             f"the query makes a request line of {len(target)} bytes; gateways reject more than {MAX_REQUEST_TARGET}: "
             "split a long is_in() into several queries"
         )
-    return Request(method="GET", target=target, label=f"GET /{path}", priority=priority)
+    return Request(method="GET", target=target, label=f"GET /{path}", priority=priority, is_verified=is_verified)
 
 
 def item_request(path: str, record_id: str, projection: str = "") -> Request:
     """The request for one record; *projection* is JSON."""
     target = f"/{path}/{record_id}"
     parameters = f"?projection={quote(projection, safe='')}" if projection else ""
-    return Request(method="GET", target=target + parameters, label=f"GET {target}", priority=Priority.SINGLE)
+    return Request(
+        method="GET", target=target + parameters, label=f"GET {target}", priority=Priority.SINGLE, is_verified=True
+    )
 
 
 def create_request(path: str, body: bytes, *, before_send: Callable[[], None] | None = None) -> Request:
@@ -127,7 +140,7 @@ def create_request(path: str, body: bytes, *, before_send: Callable[[], None] | 
 
 
 def raise_for_error(request: Request, response: Response, *, now: float) -> None:
-    """Raise if the status is that of an error, or if the body reports one in spite of its status.
+    """Raise if the status is that of an error, if the body reports one in spite of its status, or is no whole object.
 
     *now* (seconds since 1970) is for a `Retry-After` that is a date.
     """
@@ -140,6 +153,36 @@ def raise_for_error(request: Request, response: Response, *, now: float) -> None
         if isinstance(error, ApiError):
             error.retry_after = read_retry_after(response, now=now)
         raise error
+    if not _is_whole(request, response.body):
+        raise not_an_answer(request.label, response)
+
+
+def _is_whole(request: Request, body: bytes) -> bool:
+    """Whether a body can be an answer: a JSON object that is not cut off; from the token endpoint any JSON.
+
+    To read a page to its end costs a tenth of its decoding, so only the first and last bytes of one are compared here.
+    One that is cut off after a `}` is found when it is decoded, and then requested again with `is_verified`.
+    """
+    if len(body) >= MAX_ERROR_SCAN_BYTES and not request.is_verified:
+        return body[:16].lstrip()[:1] == b"{" and body[-16:].rstrip()[-1:] == b"}"
+    decoder: msgspec.json.Decoder[Any] = _ANY_JSON if request.priority is Priority.TOKEN else _OBJECT
+    try:
+        decoder.decode(body)
+    except msgspec.DecodeError:
+        return False
+    except RecursionError:
+        return True
+    return True
+
+
+def not_an_answer(label: str, response: Response) -> ConnectionFailed:
+    """The error for a success whose body is cut off, or is not of the API: the attempt failed."""
+    kind = re.match(r"[\w.+-]{1,40}/[\w.+-]{1,40}", response.headers.get("Content-Type", ""))
+    what = f"status {response.status}, {kind[0]}" if kind else f"status {response.status}"
+    return ConnectionFailed(
+        f"{label}: the response ({what}) is no complete JSON object: it was cut off, or is not of the API",
+        request=label,
+    )
 
 
 def check_is_current(request: Request, response: Response) -> None:

@@ -169,6 +169,7 @@ class Session:
                 max_headers=MAX_HEADERS,
                 middlewares=(*self._middlewares, _Guard(call)),
             ) as response:
+                call.was_counted = True
                 body = await _read_body(request, response)
                 return Response(status=response.status, headers=response.headers, body=body)
         except asyncio.CancelledError as error:

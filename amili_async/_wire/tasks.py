@@ -53,9 +53,11 @@ class RunningCall:
         """Whether the client was closed since the call began."""
         self.was_sent = False
         """Whether any of the request can have reached a server that did not answer it."""
+        self.was_counted = False
+        """Whether the head of a response arrived: the server counted the request, however the attempt ends."""
 
     def cancel(self) -> tuple[()]:
-        """End the call; its task, which is the caller's, goes on."""
+        """End the call; its task, which is the caller's, continues."""
         self.is_closed = True
         # A middleware of a borrowed session can close the client within the call: a task that runs cannot be woken.
         if self._task is not None and self._task is not asyncio.current_task() and not self._is_cancelled:

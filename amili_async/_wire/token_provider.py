@@ -8,6 +8,7 @@ expires, while it still works; if that early refresh fails, it stays in use.
 import asyncio
 import inspect
 from collections.abc import Callable, Sequence
+from math import inf
 
 from msgspec import Struct
 
@@ -16,7 +17,7 @@ from amili_async._wire.checks import check_seconds
 from amili_async._wire.clock import Clock
 from amili_async._wire.tasks import count_cancellations, hide_contents
 from amili_async.auth import Token, TokenSource
-from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError
+from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError, TimedOut
 from amili_async.events import TokenRefreshed, TokenRefreshFailed
 
 REFRESH_MARGIN = 60.0
@@ -99,7 +100,8 @@ class TokenProvider:
         return None if token.expires_at is None else token.expires_at - self._clock.now()
 
     def _refresh_early(self) -> None:
-        if self._refreshing is None and self._clock.now() >= self._next_early_refresh:
+        is_running = self._refreshing is not None and not self._refreshing.done()
+        if not is_running and self._clock.now() >= self._next_early_refresh:
             self._next_early_refresh = self._clock.now() + EARLY_REFRESH_INTERVAL
             self._refresh(None)
 
@@ -109,10 +111,9 @@ class TokenProvider:
         # the cached token may be its successor.
         if rejected is not None and self._cached is rejected:
             self._cached = None
-        if self._refreshing is None:
-            self._refreshing = asyncio.get_running_loop().create_task(self._fetch())
-            # A callback, not code after an await: an early refresh has no caller that waits for it.
-            self._refreshing.add_done_callback(self._store)
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.get_running_loop().create_task(self._fetch_and_store())
+            self._refreshing.add_done_callback(_retrieve)
         return self._refreshing
 
     async def _wait_for(self, refresh: asyncio.Task[CachedToken]) -> CachedToken:
@@ -126,10 +127,8 @@ class TokenProvider:
             raise
 
     async def _fetch(self) -> CachedToken:
-        fetched = self._source if isinstance(self._source, str) else self._source()
-        if inspect.isawaitable(fetched):
-            fetched = await fetched
-        token = Token(value=fetched) if isinstance(fetched, str) else fetched
+        # No variable holds a bare token: reports of errors show the variables of each frame.
+        token = _as_token(self._source if isinstance(self._source, str) else await _call(self._source))
         if not isinstance(token, Token) or not _fits_header(token.value):
             raise AuthenticationError(
                 "the token source returned no token: it must return a Token or a str, of printable ASCII and not blank"
@@ -143,19 +142,28 @@ class TokenProvider:
         expires_at = None if token.lifetime is None else self._clock.now() + token.lifetime
         return CachedToken(token.value, token.lifetime, expires_at)
 
-    def _store(self, refresh: asyncio.Task[CachedToken]) -> None:
-        if self._refreshing is refresh:  # `cancel` may have dropped it, and another may have started since
-            self._refreshing = None
-        if refresh.cancelled():
-            return
-        error = refresh.exception()
-        if error is None:
-            self._cached = refresh.result()
-            self._announce(TokenRefreshed(lifetime=self._cached.lifetime))
-            return
-        remaining = self._remaining(self._cached) if self._cached is not None else 0.0
-        is_kept = remaining is None or remaining > 0
-        self._announce(TokenRefreshFailed(error=type(error).__name__, kept=is_kept))
+    async def _fetch_and_store(self) -> CachedToken:
+        # Not a callback: an eager task (`asyncio.eager_task_factory`) has finished before its callbacks run,
+        # and its first caller would find no token.
+        try:
+            token = await self._fetch()
+        except Exception as error:
+            remaining = self._remaining(self._cached) if self._cached is not None else 0.0
+            self._announce(TokenRefreshFailed(error=type(error).__name__, kept=remaining is None or remaining > 0))
+            raise
+        self._cached = token
+        self._announce(TokenRefreshed(lifetime=token.lifetime))
+        return token
+
+
+def _retrieve(refresh: asyncio.Task[CachedToken]) -> None:
+    """Retrieve the error, which asyncio would report otherwise: an early refresh has no caller that waits for it."""
+    if not refresh.cancelled():
+        refresh.exception()
+
+
+def _as_token(fetched: str | Token) -> Token:
+    return Token(value=fetched) if isinstance(fetched, str) else fetched
 
 
 def _margin(token: CachedToken) -> float:
@@ -167,10 +175,11 @@ def _fits_header(token: object) -> bool:
     return isinstance(token, str) and bool(token.strip()) and token.isascii() and token.isprintable()
 
 
-def check_source(source: object) -> str | TokenSource:
-    """Accept a fixed token, or a function that can return one; `ConfigurationError` for anything else."""
+def check_source(source: object, timeout: float = inf) -> str | TokenSource:
+    """Accept a fixed token, or a function that returns one within *timeout* seconds; else `ConfigurationError`."""
     if isinstance(source, str):
         if not _fits_header(source):
+            del source  # a report of the error would show it
             raise ConfigurationError("auth: an access token must be printable ASCII and not blank")
         return source
     is_generator = inspect.isasyncgenfunction(source) or inspect.isgeneratorfunction(source)
@@ -185,4 +194,22 @@ def check_source(source: object) -> str | TokenSource:
         raise ConfigurationError("auth: the token source must need no arguments; it is called without any") from None
     except ValueError:  # a callable written in C may have no signature
         pass
-    return source
+    return source if timeout == inf else _limit_time(source, timeout)
+
+
+async def _call(source: TokenSource) -> str | Token:
+    fetched = source()
+    return await fetched if inspect.isawaitable(fetched) else fetched
+
+
+def _limit_time(source: TokenSource, seconds: float) -> TokenSource:
+    async def fetch() -> str | Token:
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await _call(source)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise TimedOut(f"the token source returned no token within {seconds:g} s", was_sent=False)
+
+    return fetch

@@ -1,9 +1,10 @@
 """The commands, assembled."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from amili_async.cli.commands.demo import show_demo
 from amili_async.cli.commands.export import export_records
@@ -20,11 +21,30 @@ ENVIRONMENT = (
     "another API than Amili's own sandbox. `--sandbox` needs none of them: it uses generated records in this process."
 )
 
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> Any:
+        return _without_types(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> Any:
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(params: Any) -> Any:
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""  # typer 0.29 and later write `--dry-run <bool>`, as if a value had to follow
+    return params
+
+
 app = typer.Typer(
     help="The finance side of the Amili API: payouts, payout specifications and creditor payments.",
-    epilog=f"{ENVIRONMENT}\n\n{EXIT_CODES}\n\nStart here:  amili demo",
+    # Typer 0.26 joins paragraphs that only one blank line separates.
+    epilog=f"{ENVIRONMENT}\n\n\n\n{EXIT_CODES}\n\n\n\nStart here:  amili demo",
+    cls=_Group,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # typer's traceback prints the values of local variables, secrets included
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,12 +69,12 @@ def read_common_options(
 
 EXAMPLES: Mapping[Callable[..., None], str] = {
     show_demo: "amili demo",
-    list_records: """amili list payouts --where '{"finance_category": "capital"}' --sort -payout_date""",
+    list_records: """amili list payouts --where '{"currency": "SEK"}'""",
     get_record: "amili get payouts 6776478033d4049c0400dd72 --sandbox",
-    export_records: "amili export specifications -o specifications.parquet --resume --since",
+    export_records: "amili export payouts -o payouts.parquet --resume --since",
     reconcile_payouts: "amili reconcile --html report.html",
     register_payments: "amili pay july.csv --dry-run",
     serve_sandbox: "amili sandbox --port 8080",
 }
 for command, example in EXAMPLES.items():
-    app.command(command.__module__.rpartition(".")[2], epilog=f"Example:  {example}")(command)
+    app.command(command.__module__.rpartition(".")[2], cls=_Command, epilog=f"Example:  {example}")(command)

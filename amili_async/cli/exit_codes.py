@@ -19,15 +19,16 @@ from amili_async.errors import AmiliError, ConfigurationError, ExportFailed
 
 SUCCESS, PROBLEM, USAGE, API_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 EXIT_CODES = (
-    "Exit codes: 0 success; 1 a problem was found (sums differ, rows changed during an export with --sort, a payment "
-    "was rejected or not completed); 2 wrong usage, configuration or file; 3 the API rejected a request, could not be "
-    "reached or gave no usable answer (a payment may be registered); 130 interrupted; 143 terminated."
+    "Exit codes: 0 success; 1 a problem was found (sums differ, nothing matches --where, rows changed during an export "
+    "with --sort, a payment was rejected or not completed); 2 wrong usage, configuration or file; 3 the API rejected a "
+    "request, could not be reached or gave no usable answer (a payment may be registered); 130 interrupted; 143 "
+    "terminated."
 )
 """What the help states about them."""
 _WORDS = (
     (r"\w+ \((--[a-z]+)\)", r"\1"),  # a parameter of the library with its option: `overwrite (--force)`
     (r"\bbase_url\b", "AMILI_BASE_URL"),
-    (r"\bauth: an access token\b", "AMILI_TOKEN"),
+    (r"\bauth: an access token\b", "AMILI_TOKEN: an access token"),
     ("pass ApiCodeCredentials or an async function as auth", "set AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE instead"),
     (r"an aware datetime, or with text in RFC 1123 form \(", "a day or a time with its zone (2025-06-13T08:00:00Z, "),
     ("and RFC 1123 as a date", "and a text such as 'Fri, 13 Jun 2025 08:00:00 GMT' as a date"),

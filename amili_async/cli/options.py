@@ -1,20 +1,31 @@
 """Arguments and options that several commands share, and how their values are parsed."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import typer
 
+from amili_async.cli.console import printable
+from amili_async.cli.exit_codes import PROBLEM, SUCCESS, print_error
+from amili_async.cli.resources import RESOURCES, ResourceEntry
 from amili_async.errors import ConfigurationError
+from amili_async.export import fields_of
 from amili_async.filters import check_name
 from amili_async.models.kinds import KINDS
 
 ResourceName: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RESOURCE", help="payouts, specifications or payments.")
+    str,
+    typer.Argument(
+        metavar="RESOURCE",
+        help="payouts, specifications or payments.",
+        autocompletion=lambda incomplete: [each.name for each in RESOURCES if each.name.startswith(incomplete)],
+    ),
 ]
 WhereOption: TypeAlias = Annotated[
     str | None,
@@ -31,10 +42,23 @@ FieldsOption: TypeAlias = Annotated[
 SandboxOption: TypeAlias = Annotated[
     bool, typer.Option("--sandbox", help="Use generated records in this process; needs no credentials.")
 ]
+ExcelOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--excel", help="CSV to open in a Swedish spreadsheet; guards text, converts dates."),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON, one document per line, exact digits.")]
 OutputOption: TypeAlias = Annotated[
-    Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: .ndjson, .jsonl, .csv or .parquet.")
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="A name in .ndjson, .jsonl, .csv or .parquet; - is stdout.",
+    ),
 ]
+MAX_DEPTH = 100
+"""Levels of a filter; far more would exhaust the stack."""
+_QUOTING = """put it in single quotes, so that the shell keeps the double ones: --where '{"currency": "SEK"}'"""
 
 
 def parse_where_option(text: str | None) -> dict[str, Any] | None:
@@ -45,10 +69,10 @@ def parse_where_option(text: str | None) -> dict[str, Any] | None:
         where = msgspec.json.Decoder(float_hook=Decimal).decode(text)
     # A deep text exhausts the stack and a huge exponent overflows Decimal; neither error may quote the filter.
     except (msgspec.DecodeError, ValueError, RecursionError, ArithmeticError):
-        raise ConfigurationError("--where is not valid JSON") from None
+        raise ConfigurationError(f"--where is not valid JSON; {_QUOTING}") from None
     if not isinstance(where, dict):
-        raise ConfigurationError("""--where must be a JSON object, such as {"currency": "SEK"}""")
-    return {name: _parse_dates(name, value) for name, value in where.items()}
+        raise ConfigurationError("""--where must be a JSON object, such as '{"currency": "SEK"}'""")
+    return {name: _parse_dates(name, value, MAX_DEPTH) for name, value in where.items()}
 
 
 def parse_fields_option(text: str | None) -> tuple[str, ...] | None:
@@ -58,11 +82,62 @@ def parse_fields_option(text: str | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(check_name(name.strip()) for name in text.split(",")))
 
 
-def _parse_dates(name: str, value: Any) -> Any:
+def warn_of_unknown_names(
+    entry: ResourceEntry,
+    where: Mapping[str, Any] | None = None,
+    sort: str | None = None,
+    fields: Sequence[str] | None = None,
+) -> None:
+    """Warn on stderr of names that the resource's documentation lacks: the API reports no error and matches nothing."""
+    sorted_by = [name.strip().removeprefix("-") for name in sort.split(",")] if sort else []
+    for option, names in (("--where", _names_in(where or {})), ("--sort", sorted_by), ("--fields", fields or ())):
+        for name in dict.fromkeys(names):
+            with suppress(ConfigurationError):  # what cannot be a name at all is rejected by the library
+                name = check_name(name)
+                if _is_documented(name, entry):
+                    continue
+                near = get_close_matches(name.lower(), _documented(entry), n=1)
+                hint = f"did you mean {near[0]}?" if near else "the API ignores or never matches unknown names"
+                print_error(f"{option}: {entry.name} have no documented field '{printable(name)}'", hint)
+
+
+def check_matches(rows: int, entry: ResourceEntry, where: Mapping[str, Any] | None, outcome: str = "") -> int:
+    """The exit code of a command that found so many records; where a filter matches none, stderr states so."""
+    if rows or not where:
+        return SUCCESS
+    print_error(f"no {entry.name} match --where", outcome)
+    return PROBLEM
+
+
+def _names_in(where: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in where.items():
+        if not name.startswith("$"):
+            yield name
+        elif isinstance(value, list):
+            for part in value:
+                yield from _names_in(part) if isinstance(part, dict) else ()
+
+
+def _documented(entry: ResourceEntry) -> list[str]:
+    known = fields_of(entry.record)
+    return [*known, *(name for name in KINDS if name.partition(".")[0] in known and "." in name)]
+
+
+def _is_documented(name: str, entry: ResourceEntry) -> bool:
+    root, dot, _ = name.partition(".")
+    known = _documented(entry)
+    # The parts of some objects are not documented; those of `references` are.
+    is_open = bool(dot) and KINDS.get(root) == "an object" and not any(each.startswith(f"{root}.") for each in known)
+    return name in known or (is_open and root in known)
+
+
+def _parse_dates(name: str, value: Any, depth: int) -> Any:
+    if not depth:
+        raise ConfigurationError(f"--where is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
-        return {key: _parse_dates(name if key.startswith("$") else key, part) for key, part in value.items()}
+        return {key: _parse_dates(name if key.startswith("$") else key, part, depth - 1) for key, part in value.items()}
     if isinstance(value, list):
-        return [_parse_dates(name, part) for part in value]
+        return [_parse_dates(name, part, depth - 1) for part in value]
     is_date = not name.startswith("$") and KINDS.get(check_name(name)) == "a date"
     # Any other text is passed on: the library's own check names the field and explains the forms of a date.
     return _parse_iso(name, value) if is_date and isinstance(value, str) else value

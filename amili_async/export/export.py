@@ -5,6 +5,7 @@ from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
+from amili_async._wire.checks import check_plain_function
 from amili_async._wire.tasks import in_thread
 from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError, ExportFailed
@@ -63,6 +64,8 @@ async def export(
     """
     path = Path(path)
     format_for(path, fields)  # rejects another suffix, or an impossible name, before anything else
+    if on_progress is not None:
+        check_plain_function(on_progress, "on_progress")
     if not isinstance(records, Resource):
         if where is not None or resume or since or sweep:
             raise ConfigurationError("where, resume, since and sweep require a resource, such as client.payouts")
@@ -125,8 +128,8 @@ def _check_distinct(seen: SeenIds, path: Path) -> None:
         duplicate = seen.find_duplicate()
     if duplicate is not None:
         raise ExportFailed(
-            f"{path} was not written: record {duplicate} appears twice, because rows were inserted or deleted during "
-            "the export; export the resource, without a sort, to get each record once",
+            f"{path} was not written: record {duplicate} appears twice, since rows were inserted or deleted during the "
+            "export or the API repeated a page; export the resource, without a sort, to get each record once",
             path=path,
             record_id=duplicate,
             can_resume=False,

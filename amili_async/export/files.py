@@ -143,9 +143,10 @@ def create_file(path: Path, *, like: Path | None) -> Iterator[BinaryIO]:
     # with all permissions. A user who opens it within that moment may read the target, too.
     is_private = like is None or like.exists()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFELY
-    with os.fdopen(os.open(path, flags, 0o600 if is_private else 0o666), "wb") as file:
-        try:
-            usual = os.fstat(file.fileno()).st_mode
+    descriptor = os.open(path, flags, 0o600 if is_private else 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            usual = os.fstat(descriptor).st_mode
             set_mode(file, 0o600)
             yield file
             file.flush()
@@ -155,9 +156,9 @@ def create_file(path: Path, *, like: Path | None) -> Iterator[BinaryIO]:
             # Without it a file system with delayed allocation may bring the rename onto the disk before the content,
             # and show an empty file after a power failure.
             sync(file)
-        except BaseException:
-            remove(path)
-            raise
+    except BaseException:
+        remove(path)  # closed, because Windows removes no open file
+        raise
 
 
 def set_mode(file: BinaryIO, mode: int) -> None:

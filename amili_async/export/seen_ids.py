@@ -7,13 +7,10 @@ a temporary file. They are compared only if one does not follow the one before: 
 import heapq
 import operator
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 from tempfile import SpooledTemporaryFile
 from typing import Any
-
-import msgspec
 
 RUN = 2**16
 """Ids in a run, at least."""
@@ -71,15 +68,10 @@ class SeenIds:
 def _ids_of(records: Sequence[Any]) -> Sequence[Any]:
     if isinstance(records[0], dict):
         return [record.get("_id") for record in records]
-    kind: Any = type(records[0])
-    name = _attribute_of_id(kind)
-    return [] if name is None else list(map(operator.attrgetter(name), records))
-
-
-@lru_cache(maxsize=256)
-def _attribute_of_id(record: Any) -> str | None:
+    names = dict(zip(records[0].__struct_encode_fields__, records[0].__struct_fields__, strict=True))
     # A caller's struct may declare the API's name, or `id`.
-    return next((field.name for field in msgspec.structs.fields(record) if field.encode_name in ("_id", "id")), None)
+    name = names.get("_id") or names.get("id")
+    return [] if name is None else list(map(operator.attrgetter(name), records))
 
 
 def _key_of(row_id: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import ceil, floor
 from typing import Any, Generic, TypeVar
 
@@ -97,15 +98,20 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
                 request=self.listing.label,
             )
         # The earlier of the two clocks: with a bound in the future, `since` would miss rows made until then.
-        return self._decode(response), datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
+        page = await self.listing.read(
+            response, self._decode, self.query.whole(), page_size=self.listing.context.page_size
+        )
+        return page, datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
 
     async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> ScanPage[T]:
         """One page of the rows in the spans, by `_id`; for a count only the first row, read for its identity."""
         ranged = self.count_query if is_count else self.query
         query = ranged.between(*spans[0]) if len(spans) == 1 else ranged.among(spans)
         listing: Listing[Any] = self.keys if is_count else self.listing
-        response = await listing.send(query, page=page, page_size=1 if is_count else self.listing.context.page_size)
-        return self._decode(response, is_count=is_count)
+        size = 1 if is_count else self.listing.context.page_size
+        response = await listing.send(query, page=page, page_size=size)
+        decode = partial(self._decode, is_count=is_count)
+        return await listing.read(response, decode, query, page=page, page_size=size)
 
     @property
     def max_spans(self) -> int:

@@ -7,13 +7,13 @@ before the failure, or may register it after it. Then the payment is looked up; 
 whatever ends the call; a later call looks it up, and sends it only when it can no longer be in flight.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from amili_async._wire.checks import check_seconds
 from amili_async._wire.context import ClientContext
 from amili_async._wire.decoding import RecordDecoder, decoder_for
 from amili_async._wire.protocol import Response, create_request, server_time
@@ -67,7 +67,7 @@ class PaymentCreator:
         *before_send* is called right before the payment leaves; what it raises is raised, and nothing is sent.
         """
         check_payment(payment)
-        check_lookup_timeout(lookup_timeout)
+        check_seconds(lookup_timeout, "lookup_timeout")
         _check_dates(payment, now=self._context.clock.wall())
         identity = identity_of(payment)
         if identity in self._created:
@@ -234,10 +234,3 @@ def _check_dates(payment: NewCreditorPayment, *, now: float) -> None:
                 f"{name} is before 1990, or more than a year ahead of this machine's clock: correct the date, or the "
                 "clock; nothing was sent"
             )
-
-
-def check_lookup_timeout(lookup_timeout: object) -> None:
-    """Raise `ConfigurationError` for anything but a finite number of seconds, at least 0."""
-    is_number = isinstance(lookup_timeout, (int, float)) and not isinstance(lookup_timeout, bool)
-    if not is_number or not 0 <= lookup_timeout < math.inf:  # type: ignore[operator]
-        raise ConfigurationError("lookup_timeout must be a finite number of seconds, at least 0")

@@ -69,14 +69,16 @@ class PaymentLookup:
         One request, for the newest hundred rows with its creditor and reference.
         """
         condition = _has_reference_of([payment]) & (field("creditor") == payment.creditor)
-        response = await self._listing.send(build_query(condition, sort="-_id"), priority=Priority.SINGLE)
+        query = build_query(condition, sort="-_id")
+        response = await self._listing.send(query, priority=Priority.SINGLE)
+        page = await self._listing.read(response, self._listing.decode, query, priority=Priority.SINGLE)
         # `_created` is the server's time, so "since it was sent" is counted back from the server's own `Date` header:
         # a wrong clock of this machine has no effect.
         elapsed = self._clock.now() - sent_at
         earliest = server_time(response, default=self._clock.wall()) - elapsed
         return tuple(
             row
-            for row in self._listing.decode(response).items
+            for row in page.items
             # A row known from another call is not this payment: a row need not state the case or invoice in which the
             # two payments differ.
             if not find_differences(row, payment) and was_created_since(row, earliest) and row.id not in known_ids

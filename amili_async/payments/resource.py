@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncGenerator, Iterable
 
-from amili_async._wire.checks import check_count
+from amili_async._wire.checks import check_count, check_seconds
 from amili_async._wire.context import ClientContext
 from amili_async._wire.iteration import Iteration, alone
 from amili_async.errors import ConfigurationError
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.payments.batch import BatchRegistration, PaymentOutcome
-from amili_async.payments.create import PaymentCreator, check_lookup_timeout, check_payment
+from amili_async.payments.create import PaymentCreator, check_payment
 from amili_async.payments.lookup import LOOKUP_TIMEOUT, PaymentLookup
 from amili_async.resources import Resource
 
@@ -73,7 +73,7 @@ class CreditorPayments(Resource[CreditorPayment]):
         payment in doubt is treated as by `create()`. An iteration that a cancellation or an error has cut off, such as
         a timeout around `anext`, raises `ClientClosed` when asked again.
         """
-        check_lookup_timeout(lookup_timeout)
+        check_seconds(lookup_timeout, "lookup_timeout")
         if not isinstance(payments, Iterable):
             raise ConfigurationError("payments must be a list, or another iterable, of NewCreditorPayment")
         registration = BatchRegistration(

@@ -19,7 +19,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"^### .*?$|^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 EXPECTED = {
     "max_items=3": r"(?s)(?:[0-9a-f]{24} .* SEK\n(?: +20.*\n){2}){3}",
-    "class Line": r"\d+ requests\ncomplete - \d+ lines, \d+(?:\.\d+)? SEK\n0 created or updated since\n",
+    "class Line": r"complete - \d+ lines, \d+(?:\.\d+)? SEK\n0 created or updated since\n",
     "payouts.parquet": r"5 payouts in payouts.parquet\n",
     "booked: dict": r"500 lines booked: \d+(?:\.\d+)?\n",
     "PAY-REF-001": r"[0-9a-f]{24} completed\n",

@@ -25,7 +25,7 @@ from tests.support.clocks import HastyClock, settle
 from tests.support.exhaustive import IN_TENTHS, steps
 from tests.support.operations import GUARD
 from tests.support.payments import PAYMENTS, make_payments
-from tests.support.starting import StartSandbox
+from tests.support.starting import Connect, StartSandbox
 
 TOKEN_PATH = "/authenticates/api-code"
 FEW: dict[str, Any] = {"payouts": 3, "specifications": 60, "payments": 3}
@@ -504,3 +504,28 @@ def test_a_client_that_was_closed_can_be_opened_in_another_event_loop(tmp_path: 
 
 async def as_coroutine(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"), [(Fault(hang=True), 31.0), (Fault(cut=10, hang=True), 1.0)], ids=range(2)
+)
+async def test_the_permit_of_a_cancelled_request_is_free_when_it_can_no_longer_arrive(
+    fault: Fault, seconds: float, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
+) -> None:
+    """A window after its timeout, or after the head of a response, which shows that the server has counted it."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox, auth=sandbox.token(), rate_limit=RateLimit(per_second=1))
+    arrived = asyncio.Event()
+    sandbox.before_each_request(lambda request: arrived.set())
+    sandbox.fail(fault)
+    call = asyncio.create_task(amili.payouts.count())
+    await arrived.wait()
+    (running,) = internals.running_iterations(amili)
+    while fault.is_cut and not running.was_counted:  # type: ignore[attr-defined]
+        await settle(1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    began = clock.now()
+    assert await amili.payouts.count() == 5
+    assert clock.now() - began == pytest.approx(seconds, abs=0.01)

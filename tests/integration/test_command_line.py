@@ -171,10 +171,15 @@ def test_chosen_fields_that_do_not_fit_are_named() -> None:
     assert "not shown" not in amili("list", "payouts", "--sandbox", *options, width=140).stdout
 
 
-def test_an_empty_list_is_no_error() -> None:
-    """Its output is one line, and the exit code is 0."""
-    result = amili("list", "payouts", "--sandbox", "--where", '{"currency": "EUR"}')
-    assert (result.exit_code, result.stdout) == (0, "no payouts\n")
+async def test_an_empty_list_is_no_error() -> None:
+    """Its output is one line, and the exit code is 0 without a filter; a filter that matches nothing is exit code 1."""
+    for where, code, error in ((None, 0, ""), ('{"currency": "EUR"}', 1, "amili: no payouts match --where\n")):
+        async with Sandbox(payouts=0, rate_limit=None) as sandbox:
+            options = () if where is None else ("--where", where)
+            result = await amili_on(sandbox, "list", "payouts", *options)
+            assert (result.exit_code, result.stdout, result.stderr) == (code, "no payouts\n", error)
+            result = await amili_on(sandbox, "list", "payouts", "--json", *options)
+            assert (result.exit_code, result.stdout, result.stderr) == (code, "", error)
 
 
 def test_get_shows_the_present_fields() -> None:
@@ -340,7 +345,7 @@ def test_a_sorted_export_cannot_be_resumed(tmp_path: Path) -> None:
     """--sort uses page numbers, so it excludes the options that need the order of ids."""
     options = ("-o", str(tmp_path / "a.csv"), "--sandbox", "--sort", "amount")
     for flag in ("--resume", "--since"):
-        assert_one_sentence(amili("export", "payouts", *options, flag), 2, "--sort excludes")
+        assert_one_sentence(amili("export", "payouts", *options, flag), 2, "--sort, --excel and -o - exclude")
 
 
 @pytest.mark.usefixtures("_unlimited")
@@ -541,3 +546,127 @@ def test_version_prints_the_version() -> None:
 def access(sandbox: Sandbox) -> dict[str, str]:
     """What to set in the environment to use a sandbox."""
     return {"AMILI_BASE_URL": sandbox.url, "AMILI_TOKEN": sandbox.token()}
+
+
+WHERE = """{"payout_dat": {"$gte": "2025-06-01"}}"""
+
+
+async def test_a_filter_that_matches_nothing_leaves_a_good_file(tmp_path: Path) -> None:
+    """Stderr names the mistyped field and the nearest one, also with --quiet; nothing is written; exit code 1."""
+    file = tmp_path / "payouts.csv"
+    async with Sandbox(payouts=3, rate_limit=None) as sandbox:
+        warning = "amili: --where: payouts have no documented field 'payout_dat'; did you mean payout_date?\n"
+        error = f"amili: no payouts match --where; {file} was not written\n"
+        for options in (("--force", "--quiet"), ("--since",), ("--sort", "amount", "--force"), ("--excel", "--force")):
+            for content in (None, b"good"):
+                file.unlink(missing_ok=True)
+                if content is not None:
+                    file.write_bytes(content)
+                arguments = ("export", "payouts", "-o", str(file), "--where", WHERE, *options)
+                result = await amili_on(sandbox, *arguments)
+                assert (result.exit_code, result.stdout, result.stderr) == (1, "", warning + error)
+                assert (file.read_bytes() if file.exists() else None) == content
+                assert names_in(tmp_path) == [file.name] * (content is not None)
+
+
+async def test_mistyped_names_are_reported(tmp_path: Path) -> None:
+    """In filter, sort and fields, also within $or; documented names, short ones and parts of objects are not."""
+    async with Sandbox(payouts=3, rate_limit=None) as sandbox:
+        for mistyped, words in (
+            (("--where", '{"$or": [{"Amount": 1}, {"currency": "SEK"}]}'), "--where: .*'Amount'; did you mean amount"),
+            (("--where", '{"booking_date": {"$gt": "2020-01-01"}}'), "--where: .*'booking_date'"),
+            (("--sort", "-payout_dates,amount"), "--sort: .*'payout_dates'; did you mean payout_date"),
+            (("--fields", "_id,creator"), "--fields: .*'creator'; did you mean creditor"),
+            (("--where", '{"xyzzy": {"$exists": false}}'), "the API ignores or never matches unknown names"),
+        ):
+            result = await amili_on(sandbox, "list", "payouts", *mistyped)
+            assert len(re.findall(words, result.stderr)) == 1
+        known = ("--where", '{"summary.capital": {"$exists": true}}', "--sort", "-_updated", "--fields", "id,summary")
+        assert "documented" not in (await amili_on(sandbox, "list", "payouts", *known)).stderr
+        result = await amili_on(
+            sandbox, "list", "specifications", "--where", '{"references.cases": {"$exists": false}}'
+        )
+        assert "did you mean references.case?" in result.stderr
+
+
+async def test_an_export_to_stdout_is_ndjson(tmp_path: Path) -> None:
+    """`-o -` writes every record once, and with --excel rows of CSV; what needs a file is rejected."""
+    async with Sandbox(payouts=0, specifications=250, payments=0, rate_limit=None) as sandbox:
+        result = await amili_on(sandbox, "export", "specifications", "-o", "-", "--fields", "_id,amount")
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        assert (result.exit_code, len({row["_id"] for row in rows}), len(rows)) == (0, 250, 250)
+        assert result.stderr == "250 specifications in stdout\n"
+        sorted_rows = await amili_on(sandbox, "export", "specifications", "-o", "-", "--sort", "-amount", "--quiet")
+        amounts = [Decimal(str(json.loads(line)["amount"])) for line in sorted_rows.stdout.splitlines()]
+        assert (len(amounts), amounts) == (250, sorted(amounts, reverse=True))
+        excel = await amili_on(sandbox, "export", "specifications", "-o", "-", "--excel", "--fields", "_id,amount")
+        assert (excel.stdout[:12], excel.stdout.count("\n")) == ("\ufeff_id;amount\n", 251)
+        for option in ("--resume", "--since"):
+            result = await amili_on(sandbox, "export", "specifications", "-o", "-", option)
+            assert_one_sentence(result, 2, "-o - exclude --resume, --since and --sweep")
+    assert names_in(tmp_path) == []
+
+
+async def test_a_file_for_a_spreadsheet_is_guarded(tmp_path: Path) -> None:
+    """Byte order mark, semicolons, decimal commas, days; text is neither run nor converted; amounts stay numbers."""
+    file = tmp_path / "payouts.csv"
+    async with Sandbox(payouts=1, rate_limit=None) as sandbox:
+        row_id = sandbox.rows("finance--payouts")[0]["_id"]
+        changes = {"payout_reference": "00123", "currency": '=HYPERLINK("x")', "amount": Decimal("-1234.50")}
+        sandbox.update("finance--payouts", row_id, changes)
+        fields = ("--fields", "currency,payout_reference,payout_date,amount")
+        result = await amili_on(sandbox, "export", "payouts", "-o", str(file), "--excel", *fields)
+        assert (result.exit_code, result.stderr) == (0, f"1 payout in {file}\n")
+        content = file.read_bytes()
+        day = (await amili_on(sandbox, "list", "payouts", "--fields", "payout_date")).stdout.split()[2]
+        assert content.decode() == (
+            "\ufeffcurrency;payout_reference;payout_date;amount\r\n"
+            f'"\'=HYPERLINK(""x"")";"=""00123""";{day};-1234,50\r\n'
+        )
+        listed = await amili_on(sandbox, "list", "payouts", "--excel", *fields)
+        assert listed.stdout_bytes == content
+        again = await amili_on(sandbox, "export", "payouts", "-o", str(file), "--excel")
+        assert_one_sentence(again, 2, "exists already; --force replaces it")
+        other = await amili_on(sandbox, "export", "payouts", "-o", str(tmp_path / "x.parquet"), "--excel")
+        assert_one_sentence(other, 2, "--excel writes CSV: the name of the file must end in .csv")
+
+
+@pytest.mark.parametrize("command", ["", "demo", "list", "get", "export", "reconcile", "pay", "sandbox"])
+def test_the_help_fits_and_shows_no_type_of_a_flag(command: str) -> None:
+    """Whatever the version of typer; the example is one line at 80 columns, and completion can be installed."""
+    text = amili(*command.split(), "--help").stdout
+    assert not re.search(r"(?i)<bool>|BOOLEAN", text)
+    example = re.search(r"^ (?:Example|Start here):  (amili .*?) *$", text, re.MULTILINE)
+    assert example is not None
+    assert example[1].count("'") % 2 == 0
+    assert re.search(rf"{re.escape(example[1])} *\n\s*$", text)
+    assert ("--install-completion" in text) == (not command)
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("{payout_date: 1}", r"put it in single quotes, .* --where '\{\"currency\": \"SEK\"\}'"),
+        ('{"payout_date": "x"}', r"a day or a time with its zone \(2025-06-13T08:00:00Z"),
+        ('{"amount": {"$in": [1, null]}}', "comparison with null"),
+        ('{"currency": ["SEK"]}', r"use \$in"),
+        ('{"$or": [' * 300 + '{"amount": 1}' + "]}" * 300, "--where is nested more than 100 levels deep"),
+        ('{"amount": ' + '{"$not": ' * 900 + "1" + "}" * 901, "--where is (nested more than 100|not valid)"),
+    ],
+)
+def test_errors_have_the_words_of_the_command_line(where: str, words: str) -> None:
+    """Not those of the library: neither parameters nor types of Python; a deep filter does not exhaust the stack."""
+    result = amili("list", "payouts", "--sandbox", "--where", where)
+    assert_one_sentence(result, 2, words)
+    assert not re.search(r"datetime|RFC 1123|base_url|is_in\(|None|True", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("amili li", "list"), ("amili list p", "payouts payments"), ("amili export payouts --wh", "--where")],
+)
+def test_the_shell_completes_words(words: str, completed: str) -> None:
+    """Commands, resources and options."""
+    environment = {"_AMILI_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": f"{words.count(' ')}"}
+    result = CliRunner().invoke(app, [], env=environment, prog_name="amili")
+    assert (result.exit_code, result.stdout.split()) == (0, completed.split())

@@ -682,6 +682,7 @@ async def test_rows_that_the_spool_lacks_become_no_file(
         part.write_bytes(old_part)
     else:
         state.write_text(json.dumps(old_state | {"checkpoint": new_state["checkpoint"]}))
+    await settle(300)  # until the requests in flight have arrived
     sandbox.requests.clear()
     with pytest.raises(ConfigurationError, match=r"lacks rows that its state covers: start again with overwrite"):
         await export(amili.payout_specifications, path, resume=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from amili_async.errors import ApiError, ExtractionInterrupted, UnreadableResponse
+from amili_async.errors import ApiError, ConnectionFailed, ExtractionInterrupted, UnreadableResponse
 from amili_async.sandbox import ReceivedRequest
 from tests.support.exhaustive import sampled
 from tests.support.hostile_scene import HostileScene
@@ -85,6 +85,8 @@ def with_total(change: Callable[[int], Any]) -> Spoil:
 
 
 BAD: Mapping[str, Ending] = {"*": UNREADABLE}
+NO_ANSWER: Mapping[str, Ending] = {"*": Fails(ConnectionFailed)}
+"""No JSON object: each attempt failed."""
 GOOD: Mapping[str, Ending] = {"*": WHOLE}
 NO_TOTAL: Mapping[str, Ending] = {"*": WHOLE, "count": UNREADABLE}
 """Only a count needs a total."""
@@ -103,7 +105,7 @@ ITEMS = [
     Defect("_items of null", with_items([None]), BAD),
     Defect("_items of lists", with_items([[]]), BAD),
     Defect("_items of records without an id", with_items([{"amount": 1}]), {"*": UNREADABLE, "count": WHOLE}),
-    Defect("_items twice as a list", lambda page: [page, page], BAD),
+    Defect("_items twice as a list", lambda page: [page, page], NO_ANSWER),
     Defect("a page in a page", lambda page: {"data": page}, BAD),
     Defect(
         "_status ERR", lambda page: {**page, "_status": "ERR"}, {"*": Fails(ApiError, {"status": 200, "attempts": 1})}
@@ -125,9 +127,9 @@ RECORDS = [
     Defect(
         "a date that is a number", with_first(booking_date=5), {"*": UNREADABLE, "count": WHOLE, "reconcile": WHOLE}
     ),
-    Defect("NaN", with_first(amount="@@"), BAD, swap=('"@@"', "NaN")),
-    Defect("Infinity", with_first(amount="@@"), BAD, swap=('"@@"', "-Infinity")),
-    Defect("a number with a leading zero", with_first(amount="@@"), BAD, swap=('"@@"', "00.5")),
+    Defect("NaN", with_first(amount="@@"), NO_ANSWER, swap=('"@@"', "NaN")),
+    Defect("Infinity", with_first(amount="@@"), NO_ANSWER, swap=('"@@"', "-Infinity")),
+    Defect("a number with a leading zero", with_first(amount="@@"), NO_ANSWER, swap=('"@@"', "00.5")),
     Defect("a number of 10,000 digits in an unknown field", with_first(later="@@"), UNTYPED, swap=('"@@"', LONGER)),
 ]
 AMOUNTS = [
@@ -148,7 +150,7 @@ TOTALS = [
     Defect("a total that is a part", with_meta(total=70.5), BAD),
     Defect("a total that is true", with_meta(total=True), BAD),
     Defect("a negative total", with_meta(total=-1), BAD),
-    Defect("NaN as total", with_meta(total="@@"), BAD, swap=('"@@"', "NaN")),
+    Defect("NaN as total", with_meta(total="@@"), NO_ANSWER, swap=('"@@"', "NaN")),
     Defect("a total too large by one", with_total(lambda total: total + 1), AS_REPORTED),
     Defect("a total too large by a thousand", with_total(lambda total: total + 1000), AS_REPORTED),
     Defect("a total of 10^18", with_total(lambda _: 10**18), AS_REPORTED),
@@ -218,6 +220,17 @@ async def test_a_defect_of_one_page_ends_an_extraction_there(defect: Defect, sce
     await scene.open()
     scene.server.plan(replace_page(defect), path=f"/{SPECIFICATIONS}", after=1)
     await scene.hold(EXTRACT, Fails(UnreadableResponse, within=ExtractionInterrupted))
+
+
+@pytest.mark.parametrize("defect", [defect for defect in DEFECTS if defect.endings is NO_ANSWER], ids=name_of)
+@pytest.mark.parametrize("operation", [STREAM, EXTRACT, RECONCILE], ids=name_of)
+async def test_one_page_that_is_no_json_is_requested_again(
+    defect: Defect, operation: Operation, scene: HostileScene
+) -> None:
+    """Such a page is a failed attempt, which costs one more request and no row."""
+    await scene.open()
+    scene.server.plan(replace_page(defect), path=f"/{SPECIFICATIONS}", after=1)
+    await scene.hold(operation, WHOLE)
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,12 @@ def chunk(body: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(body), body)
 
 
+def cut_after_an_object(true: TrueResponse) -> bytes:
+    """The response with its document cut in half, after a brace, so that its last byte does not show the cut."""
+    body = true.body[: true.body.rindex(b"}", 0, -1) + 1] if b"}" in true.body[:-1] else true.body[:-1]
+    return true.head(length=len(body)) + body
+
+
 BREAKS = [
     unanswered("reset before a byte", lambda exchange: exchange.reset()),
     unanswered("closed before a byte", send_raw(b"")),
@@ -107,11 +113,9 @@ BREAKS = [
     broken("closed before the last chunk", lambda true: true.head(CHUNKED) + chunk(true.body)),
     harmless("in chunks", lambda true: true.head(CHUNKED) + chunk(true.body[:9]) + chunk(true.body[9:]) + b"0\r\n\r\n"),
     harmless("as long as the connection", lambda true: true.head() + true.body, then="close"),
-    Row(
-        "cut, as long as the connection",
-        execute_then_send(lambda true: true.head() + true.body[:-1]),
-        UnreadableResponse,
-    ),
+    broken("cut, as long as the connection", lambda true: true.head() + true.body[:-1]),
+    broken("half a document, with its length", lambda true: cut_after_an_object(true), then="stay"),
+    broken("a page of a gateway", lambda true: true.head(length=19) + b"<html>later</html>\n", then="stay"),
     broken("a length that is too small", lambda true: true.head(length=len(true.body) - 7) + true.body, then="stay"),
     broken("two lengths", lambda true: true.head(b"Content-Length: 5", length=len(true.body)) + true.body),
     broken("a negative length", lambda true: true.head(b"Content-Length: -5") + true.body),
@@ -128,10 +132,17 @@ NO_HTTP = [
     unanswered("status 2000", send_raw(b"HTTP/1.1 2000 Odd\r\n" + NOTHING)),
     unanswered("status 999", send_raw(b"HTTP/1.1 999 Odd\r\n" + NOTHING), ServerFault),
     unanswered("status 101", send_raw(b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nfoo"), ApiError),
-    unanswered("status 204", send_raw(b"HTTP/1.1 204 Nothing\r\n\r\n"), UnreadableResponse),
+    unanswered("status 204", send_raw(b"HTTP/1.1 204 Nothing\r\n\r\n")),
     harmless("100 before it", lambda true: b"HTTP/1.1 100 Continue\r\n\r\n" + true.raw),
     harmless("103 before it", lambda true: b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + true.raw),
-    unanswered("a header of 100 kB", send_raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")),
+    unanswered(
+        "a header of 100 kB", send_raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n"), UnreadableResponse
+    ),
+    harmless("a header of 60 kB", lambda true: true.head(b"X: " + b"x" * 60_000, length=len(true.body)) + true.body),
+    harmless(
+        "200 headers", lambda true: true.head(*(b"X-%d: y" % n for n in range(200)), length=len(true.body)) + true.body
+    ),
+    harmless("a byte order mark", lambda true: true.head(length=len(true.body) + 3) + b"\xef\xbb\xbf" + true.body),
     broken("a header with a zero", lambda true: true.head(b"X: \0y", length=len(true.body)) + true.body),
     broken("a header without a colon", lambda true: true.head(b"nonsense", length=len(true.body)) + true.body),
     harmless("a header that is no text", lambda true: true.head(b"X: \xff", length=len(true.body)) + true.body),
@@ -150,25 +161,27 @@ NO_HTTP = [
     ),
 ]
 FLOODS = [
-    unanswered("headers without end", flood(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000)),
-    unanswered("a header without end", flood(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 10_000)),
-    unanswered("a status line without end", flood(b"HTTP/1.1 200 ", b"x" * 10_000)),
-    unanswered("trailers without end", flood(HEAD + CHUNKED + b"\r\n\r\n0\r\n", b"x: y\r\n" * 1000)),
+    unanswered("headers without end", flood(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000), UnreadableResponse),
+    unanswered("a header without end", flood(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 10_000), UnreadableResponse),
+    unanswered("a status line without end", flood(b"HTTP/1.1 200 ", b"x" * 10_000), UnreadableResponse),
+    unanswered(
+        "trailers without end", flood(HEAD + CHUNKED + b"\r\n\r\n0\r\n", b"x: y\r\n" * 1000), UnreadableResponse
+    ),
     unanswered("a body without end", flood(HEAD + b"\r\n", b" " * 2**20), UnreadableResponse),
     unanswered("chunks without end", flood(HEAD + CHUNKED + b"\r\n\r\n", chunk(b" " * 2**20)), UnreadableResponse),
 ]
 ZIPPED = [
     Row("gzip", zip_wrongly(lambda zipped: zipped), WHOLE, post="whole"),
-    Row("gzip cut in its head", zip_wrongly(lambda zipped: zipped[:5]), UnreadableResponse),
-    Row("gzip cut in half", zip_wrongly(lambda zipped: zipped[: len(zipped) // 2]), UnreadableResponse),
-    Row("gzip of nothing", zip_wrongly(lambda zipped: b""), UnreadableResponse),
+    Row("gzip cut in its head", zip_wrongly(lambda zipped: zipped[:5]), ConnectionFailed),
+    Row("gzip cut in half", zip_wrongly(lambda zipped: zipped[: len(zipped) // 2]), ConnectionFailed),
+    Row("gzip of nothing", zip_wrongly(lambda zipped: b""), ConnectionFailed),
     Row("gzip with a wrong sum", zip_wrongly(lambda zipped: zipped[:-8] + bytes(8)), ConnectionFailed),
     Row("gzip with a wrong byte", zip_wrongly(lambda zipped: zipped[:9] + b"\xff\xff" + zipped[11:]), ConnectionFailed),
     Row("gzip that is none", zip_wrongly(gzip.decompress), ConnectionFailed),
     Row("gzip with something behind it", zip_wrongly(lambda zipped: zipped + b"garbage"), ConnectionFailed),
-    Row("gzip twice in a row", zip_wrongly(lambda zipped: zipped + zipped), UnreadableResponse),
-    Row("gzip of gzip", zip_wrongly(gzip.compress), UnreadableResponse),
-    Row("gzip declared as brotli", zip_wrongly(lambda zipped: zipped, encoding=b"br"), ConnectionFailed),
+    Row("gzip twice in a row", zip_wrongly(lambda zipped: zipped + zipped), ConnectionFailed),
+    Row("gzip of gzip", zip_wrongly(gzip.compress), ConnectionFailed),
+    Row("gzip declared as brotli", zip_wrongly(lambda zipped: zipped, encoding=b"br"), UnreadableResponse),
     Row(
         "gzip declared as an unknown encoding", zip_wrongly(lambda zipped: zipped, encoding=b"x-y"), UnreadableResponse
     ),

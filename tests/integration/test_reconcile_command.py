@@ -156,14 +156,17 @@ def test_where_selects_the_payouts(given: Given) -> None:
     assert len(capital) == 2
 
 
-def test_no_payout_is_no_error(given: Given) -> None:
-    """The output is two words, no line, or the header alone."""
+def test_a_filter_that_matches_no_payout_is_a_problem(given: Given) -> None:
+    """The output is two words, no line, or the header alone; stderr states it, also with --quiet; exit code 1."""
     given()
     where = ("--where", '{"currency": "EUR"}')
-    assert (reconcile(*where).exit_code, reconcile(*where).stdout) == (0, "no payouts\n")
-    assert (reconcile("--json", *where).exit_code, reconcile("--json", *where).stdout) == (0, "")
+    error = "amili: no payouts match --where; nothing was compared\n"
+    assert (reconcile(*where).exit_code, reconcile(*where).stdout) == (1, "no payouts\n")
+    quiet = reconcile("--quiet", *where)
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (1, "", error)
+    assert (reconcile("--json", *where).exit_code, reconcile("--json", *where).stdout) == (1, "")
     as_csv = reconcile("--csv", *where)
-    assert (as_csv.exit_code, as_csv.stdout.count("\n"), as_csv.stderr) == (0, 1, "amili: no payouts\n")
+    assert (as_csv.exit_code, as_csv.stdout.count("\n"), as_csv.stderr) == (1, 1, f"amili: no payouts\n{error}")
     assert as_csv.stdout.startswith("payout,payout_reference,")
 
 
@@ -411,3 +414,25 @@ async def test_a_terminal_with_rows_has_no_progress_bar(form: tuple[str, ...]) -
     else:
         assert "6 of 6 rows" in text
         assert "6 payouts, " in text
+
+
+def test_the_page_can_be_written_to_stdout(given: Given) -> None:
+    """With `--html -` stdout holds the page alone, and the summary is on stderr; no other form can share it."""
+    given()
+    result = reconcile("--html", "-")
+    assert (result.exit_code, result.stdout[:15]) == (0, "<!DOCTYPE html>")
+    assert re.fullmatch(r"amili: .* all reconciled\n", result.stderr)
+    assert reconcile("--html", "-", "--csv").stderr == (
+        "amili: --csv and --html - cannot be combined: stdout holds one of them\n"
+    )
+
+
+def test_rows_for_a_spreadsheet(given: Given) -> None:
+    """With --excel the rows have semicolons and decimal commas, under the same names as with --csv."""
+    given()
+    excel, plain = reconcile("--excel"), reconcile("--csv")
+    assert excel.exit_code == 0
+    header, *rows = excel.stdout.splitlines()
+    assert header.removeprefix("\ufeff").split(";") == plain.stdout.splitlines()[0].split(",")
+    assert len(rows) == plain.stdout.count("\n") - 1
+    assert re.search(r";-?\d+,\d\d;", rows[0])

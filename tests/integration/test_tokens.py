@@ -6,8 +6,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from amili_async import AmiliClient, ApiCodeCredentials, Token
-from amili_async.errors import AuthenticationError, ConnectionFailed, UnreadableResponse
+from amili_async import AmiliClient, ApiCodeCredentials, RetryPolicy, Token
+from amili_async.errors import AuthenticationError, ConnectionFailed, TimedOut, UnreadableResponse
 from amili_async.sandbox import Fault
 from tests.support.clocks import HastyClock
 from tests.support.starting import Connect, StartSandbox
@@ -185,9 +185,7 @@ async def test_a_token_request_is_retried(start_sandbox: StartSandbox, connect: 
     assert await amili.payouts.count() == 5
 
 
-@pytest.mark.parametrize(
-    "body", ["", "<html>welcome</html>", "{}", '{"access_token": ""}', '{"access_token": 5}', "[]", '{"_status": "OK"}']
-)
+@pytest.mark.parametrize("body", ["{}", '{"access_token": ""}', '{"access_token": 5}', "[]", '{"_status": "OK"}'])
 async def test_a_response_without_a_token_is_an_authentication_error(
     body: str, start_sandbox: StartSandbox, connect: Connect
 ) -> None:
@@ -197,6 +195,42 @@ async def test_a_response_without_a_token_is_an_authentication_error(
     amili = await connect(sandbox)
     with pytest.raises(AuthenticationError, match="access_token"):
         await amili.payouts.count()
+
+
+@pytest.mark.parametrize("body", ["", "<html>welcome</html>", '{"access_token": "ab'])
+async def test_a_token_response_that_is_no_json_is_a_failed_attempt(
+    body: str, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """It is retried; if it lasts, the error names the request."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    sandbox.fail(Fault(status=200, body=body), path=TOKEN_PATH)
+    assert await amili.payouts.count() == 5
+    sandbox.revoke_tokens()
+    sandbox.fail(Fault(status=200, body=body), path=TOKEN_PATH, times=None)
+    with pytest.raises(ConnectionFailed, match=r"^GET /authenticates/api-code: the response .* is no complete JSON"):
+        await amili.payouts.count()
+
+
+async def test_a_token_source_that_hangs_is_limited_by_the_timeout(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """One attempt lasts as long as the timeout permits, its token included; a payment is known not to be sent."""
+    sandbox = await start_sandbox()
+    has_hung = False
+
+    async def source() -> str:
+        nonlocal has_hung
+        if not has_hung:
+            has_hung = True
+            await asyncio.Event().wait()
+        return sandbox.token()
+
+    amili = await connect(sandbox, auth=source, timeout=0.05, retry=RetryPolicy(attempts=1))
+    with pytest.raises(TimedOut, match=r"the token source returned no token within 0\.05 s") as caught:
+        await amili.payouts.count()
+    assert caught.value.was_not_processed
+    assert await amili.payouts.count() == 5
 
 
 async def test_get_valid_token_returns_the_token_itself(start_sandbox: StartSandbox, connect: Connect) -> None:

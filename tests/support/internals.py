@@ -132,7 +132,7 @@ def set_port(sandbox: Sandbox, port: int) -> None:
     sandbox._address = ("127.0.0.1", port)
 
 
-def hold_responses(sandbox: Sandbox, hold: Callable[[], Awaitable[None]]) -> None:
+def hold_responses(sandbox: Sandbox, hold: Callable[[], Awaitable[object]]) -> None:
     """Await *hold* in each request of a sandbox that has not started, after it has arrived and before its response."""
     handler: Any = sandbox._http
     answer = handler._answer

@@ -1,32 +1,43 @@
 """`amili export`: every record that matches, into a file."""
 
 import sys
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from amili_async.cli.connect import open_client
-from amili_async.cli.exit_codes import PROBLEM, print_error, run
+from amili_async.cli.console import write_bytes
+from amili_async.cli.excel import ExcelCsv
+from amili_async.cli.exit_codes import PROBLEM, SUCCESS, print_error, run
 from amili_async.cli.options import (
+    ExcelOption,
     FieldsOption,
     OutputOption,
     ResourceName,
     SandboxOption,
     SortOption,
     WhereOption,
+    check_matches,
     parse_fields_option,
     parse_where_option,
+    warn_of_unknown_names,
 )
-from amili_async.cli.progress import show_progress
+from amili_async.cli.progress import ReportProgress, show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.values import show_count
-from amili_async.errors import ConfigurationError, UnreadableResponse
-from amili_async.export import ExportResult, export, fields_of
-from amili_async.export.files import is_resumable
-from amili_async.export.formats import format_for
+from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
+from amili_async.export import FORMATS, ExportResult, export, fields_of
+from amili_async.export.files import find_paths, is_resumable, write_file
+from amili_async.export.formats import format_for, suffix_of
+from amili_async.extraction.checkpoint import Verdict
+from amili_async.pages import Page
 from amili_async.resources import Resource
 from amili_async.streams import Stream
+
+STDOUT = Path("-")
 
 
 def export_records(
@@ -44,6 +55,7 @@ def export_records(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="With --since: remove deleted records; requests every id.")
     ] = False,
+    excel: ExcelOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing unless something is wrong.")] = False,
     sandbox: SandboxOption = False,
 ) -> None:
@@ -52,38 +64,102 @@ def export_records(
     The file appears only when it is complete. An interrupted export keeps its records beside the file, and --resume
     continues from there. Money keeps its exact digits, dates are in UTC, and names are the API's own. Records created
     within the last ten seconds are left for the next export. The same command with --resume --since is always right:
-    it creates, continues or updates the file. --sort excludes --resume and --since, and makes no complete extract. An
-    amount with more than six decimals is rounded in .parquet, half to even, and counted.
+    it creates, continues or updates the file. --sort, --excel and -o - exclude --resume and --since; --sort makes no
+    complete extract. If nothing matches --where, no file is written, an existing one stays, and the exit code is 1. A
+    .csv file is for programs: its text is unchanged, and a spreadsheet misreads it; with --excel it is for a person who
+    opens it in one. An amount with more than six decimals is rounded in .parquet, half to even, and counted.
     """
 
     async def write() -> int | None:
         entry, names, condition = find_resource(resource), parse_fields_option(fields), parse_where_option(where)
-        if sort is not None and (resume or since or sweep):
-            raise ConfigurationError("--sort excludes --resume, --since and --sweep, which need the order of _id")
-        format_for(output, names)  # rejects an unknown suffix before anything else
-        if output.is_file() and not (force or resume or since):
-            raise ConfigurationError(f"{output} exists already; --force replaces it, --since updates it")
+        is_update, is_stdout = resume or since or sweep, output == STDOUT
+        if is_update and (sort is not None or excel or is_stdout):
+            raise ConfigurationError("--sort, --excel and -o - exclude --resume, --since and --sweep")
+        if not is_stdout:
+            _check_output(output, names, is_excel=excel, may_exist=force or is_update)
+        warn_of_unknown_names(entry, condition, sort, names)
         async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
-            with show_progress(entry.name, is_quiet=quiet) as report:
-                records: Resource[Any] | Stream[Any] = entry.of(amili)
-                if sort is not None:
-                    # Typed records, but dicts for chosen fields, because only dicts hold undocumented ones.
-                    chosen: Any = {} if names is None else {"projection": names, "into": dict}
-                    records = entry.of(amili).stream(condition, sort=sort, **chosen)
-                exported = await export(
-                    records,
-                    output,
-                    where=condition if sort is None else None,
-                    fields=names if sort is None else names or fields_of(entry.record),
-                    overwrite=force,
-                    resume=resume,
-                    since=since,
-                    sweep=sweep,
-                    on_progress=report,
-                )
+            records: Resource[Any] | Stream[Any] = entry.of(amili)
+            if condition and not await _is_matched(entry.of(amili), entry, condition, output):
+                return PROBLEM
+            if sort is not None:
+                # Typed records, but dicts for chosen fields, because only dicts hold undocumented ones.
+                chosen: Any = {} if names is None else {"projection": names, "into": dict}
+                records = entry.of(amili).stream(condition, sort=sort, **chosen)
+            with show_progress(entry.name, is_quiet=quiet or (is_stdout and sys.stdout.isatty())) as report:
+                if excel or is_stdout:
+                    columns = (names or fields_of(entry.record)) if excel else ()
+                    exported = await _write_once(records, output, condition, names, columns, on_progress=report)
+                else:
+                    exported = await export(
+                        records,
+                        output,
+                        where=condition if sort is None else None,
+                        fields=names if sort is None else names or fields_of(entry.record),
+                        overwrite=force,
+                        resume=resume,
+                        since=since,
+                        sweep=sweep,
+                        on_progress=report,
+                    )
         return _conclude(exported, entry, is_quiet=quiet)
 
     run(write(), advice=lambda error: _advise(error, output))
+
+
+def _check_output(output: Path, fields: tuple[str, ...] | None, *, is_excel: bool, may_exist: bool) -> None:
+    """Reject what cannot be written before anything is requested."""
+    if is_excel and suffix_of(output) != ".csv":
+        raise ConfigurationError("--excel writes CSV: the name of the file must end in .csv")
+    format_for(output, fields)
+    if output.is_file() and not may_exist:
+        raise ConfigurationError(f"{output} exists already; --force replaces it, --since updates it")
+    if is_excel:
+        find_paths(output).check_free(may_replace=may_exist)
+
+
+async def _is_matched(resource: Resource[Any], entry: ResourceEntry, where: dict[str, Any], output: Path) -> bool:
+    """Whether the filter matches a record: a mistyped one must not replace a good file by an empty one."""
+    with suppress(UnreadableResponse):  # a server may leave out `_meta.total`
+        outcome = "" if output == STDOUT else f"{output} was not written"
+        return check_matches(await resource.count(where), entry, where, outcome) == SUCCESS
+    return True
+
+
+async def _write_once(
+    records: Resource[Any] | Stream[Any],
+    output: Path,
+    where: dict[str, Any] | None,
+    names: tuple[str, ...] | None,
+    excel_fields: Sequence[str],
+    *,
+    on_progress: ReportProgress,
+) -> ExportResult:
+    """Write records to stdout while they arrive, or a file for a spreadsheet, which holds a million rows at most."""
+    writer = ExcelCsv(excel_fields) if excel_fields else None
+    encode = FORMATS[".ndjson"](names, None).encode if writer is None else writer.encode
+    extraction = records.extract(where, into=dict, projection=names) if isinstance(records, Resource) else None
+    name = Path("stdout") if output == STDOUT else output
+    rows, parts = 0, [b"" if writer is None else writer.header]
+    source: Any = records.pages() if isinstance(records, Stream) else extraction and extraction.batches()
+    async with aclosing(source):
+        async for page in source:
+            batch = page.items if isinstance(page, Page) else page
+            rows += len(batch)
+            on_progress(rows, getattr(records, "total", None) if extraction is None else extraction.total, None)
+            parts.append(encode(batch))
+            if output == STDOUT:
+                write_bytes(b"".join(parts))
+                parts.clear()
+    manifest = None if extraction is None else extraction.manifest
+    if manifest is not None and manifest.verdict is Verdict.PARTIAL:
+        raise AmiliError(f"{name}: the API sent fewer {manifest.resource} than it counted; export again")
+    if output == STDOUT:
+        write_bytes(b"".join(parts))
+    else:
+        write_file(output, b"".join(parts))
+    drifted = isinstance(records, Stream) and records.drifted
+    return ExportResult(path=name, rows=rows, drifted=drifted, manifest=manifest)
 
 
 def _advise(error: BaseException, output: Path) -> str:

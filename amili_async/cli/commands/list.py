@@ -8,20 +8,25 @@ from rich.text import Text
 
 from amili_async.cli.connect import open_client
 from amili_async.cli.console import PlainConsole, print_dropped, write_bytes
+from amili_async.cli.excel import ExcelCsv
 from amili_async.cli.exit_codes import run
 from amili_async.cli.options import (
+    ExcelOption,
     FieldsOption,
     JsonOption,
     ResourceName,
     SandboxOption,
     SortOption,
     WhereOption,
+    check_matches,
     parse_fields_option,
     parse_where_option,
+    warn_of_unknown_names,
 )
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.values import show_count, tabulate
-from amili_async.export import FORMATS
+from amili_async.errors import ConfigurationError
+from amili_async.export import FORMATS, fields_of
 from amili_async.export.records import as_document
 
 
@@ -33,25 +38,35 @@ def list_records(
     fields: FieldsOption = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N records.")] = 20,
     json: JsonOption = False,
+    excel: ExcelOption = False,
     sandbox: SandboxOption = False,
 ) -> None:
     """List payouts, specifications or payments, as a table or as JSON.
 
     The table shows the columns that fit the terminal. With --json each record is one line with the API's own names and
-    exact digits; dates are ISO 8601.
+    exact digits; dates are ISO 8601. --excel writes all columns as CSV for a spreadsheet. The exit code is 1 if nothing
+    matches --where.
     """
 
-    async def show() -> None:
+    async def show() -> int:
         entry, names, condition = find_resource(resource), parse_fields_option(fields), parse_where_option(where)
+        if json and excel:
+            raise ConfigurationError("--json and --excel cannot be combined: stdout holds one of them")
+        warn_of_unknown_names(entry, condition, sort, names)
         async with open_client(sandbox=sandbox) as amili:
             records = entry.of(amili).stream(condition, sort=sort, projection=names, into=dict, max_items=limit)
-            if not json:
-                _print_table(await records.collect(), entry, names, total=records.total)
-                return
-            writer = FORMATS[".ndjson"](names, None)
+            if not (json or excel):
+                found = await records.collect()
+                _print_table(found, entry, names, total=records.total)
+                return check_matches(len(found), entry, condition)
+            writer = ExcelCsv(names or fields_of(entry.record)) if excel else FORMATS[".ndjson"](names, None)
+            rows = 0
+            write_bytes(writer.header if isinstance(writer, ExcelCsv) else b"")
             async with aclosing(records.pages()) as pages:
                 async for page in pages:
                     write_bytes(writer.encode(page.items))
+                    rows += len(page.items)
+            return check_matches(rows, entry, condition)
 
     run(show())
 

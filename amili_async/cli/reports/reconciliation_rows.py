@@ -3,8 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
+from amili_async.cli.excel import ExcelCsv
 from amili_async.cli.reports.reconciliation_words import describe_difference
-from amili_async.export import FORMATS
+from amili_async.export.formats import Csv
 from amili_async.export.records import encode_lines
 from amili_async.reconciliation.comparison import COLUMNS, Difference, Reconciliation
 
@@ -43,10 +44,9 @@ class CsvRows:
     Only the column of words is composed here, so only it must not begin like a formula.
     """
 
-    header = (",".join(CSV_COLUMNS) + "\n").encode()
-
-    def __init__(self) -> None:
-        self._dialect = FORMATS[".csv"](CSV_COLUMNS, None)
+    def __init__(self, *, is_excel: bool = False) -> None:
+        self._dialect = ExcelCsv(CSV_COLUMNS) if is_excel else Csv(CSV_COLUMNS)
+        self.header = self._dialect.header
 
     def encode(self, reconciliation: Reconciliation) -> bytes:
         sides = _sides(reconciliation)

@@ -151,7 +151,7 @@ def test_text_of_records_breaks_neither_format() -> None:
     document = read_json(reconciliation)
     assert (document["payout_reference"], document["currency"]) == (awkward, "SEK,EUR")
     assert b"\x1b" not in JsonRows().encode(reconciliation)
-    rows = list(csv.DictReader([CsvRows.header.decode(), CsvRows().encode(reconciliation).decode()], strict=True))
+    rows = list(csv.DictReader([CsvRows().header.decode(), CsvRows().encode(reconciliation).decode()], strict=True))
     assert [(row["payout_reference"], row["currency"]) for row in rows] == [(awkward, "SEK,EUR")]
     words = rows[0]["differences_in_words"]
     assert words.isprintable()

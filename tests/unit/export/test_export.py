@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -73,6 +74,18 @@ async def test_options_of_a_resource_are_rejected_for_a_stream(option: dict[str,
     """A plain iterable can be neither filtered nor resumed, and nothing of it is written."""
     with pytest.raises(ConfigurationError, match="require a resource"):
         await export(lines(1), tmp_path / "a.csv", **option)
+    assert names_in(tmp_path) == []
+
+
+async def test_an_async_report_of_progress_raises(tmp_path: Path) -> None:
+    """It would never run: the error precedes the first row."""
+
+    async def on_progress(*_: object) -> None:
+        """Never runs."""
+
+    for wrong in (on_progress, dict, 5):
+        with pytest.raises(ConfigurationError, match="on_progress must be a plain function"):
+            await export(Mock(), tmp_path / "a.csv", on_progress=wrong)  # type: ignore[arg-type]
     assert names_in(tmp_path) == []
 
 

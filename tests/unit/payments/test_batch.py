@@ -24,6 +24,7 @@ from amili_async.errors import (
 from amili_async.models import format_date
 from amili_async.payments import CreditorPayments
 from amili_async.payments.batch import MAX_CONSECUTIVE_UNKNOWN, MAX_REFERENCES_PER_LOOKUP, BatchRegistration
+from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup
 from amili_async.policies import Priority
 from tests.support.clocks import settle
@@ -335,3 +336,30 @@ async def test_look_ups_have_the_priority_of_single_calls() -> None:
     await registry.collect(make_list(3))
     await CreditorPayments(PAYMENTS, registry.context).find(make_payment())
     assert priorities == {Priority.SINGLE}
+
+
+async def test_a_payment_that_waits_for_its_permit_is_not_sent_unless_an_outcome_is_awaited() -> None:
+    """The consumer may leave its loop while payments are in the queue; they are sent when it asks again."""
+    registry = KeepingRegistry()
+    answer, permits = registry.call, asyncio.Semaphore(1)
+
+    async def wait_for_a_permit(request: Request) -> Response:
+        if request.method == "POST":
+            await permits.acquire()
+        return await answer(request)
+
+    registry.context = replace(registry.context, call=wait_for_a_permit)
+    registry.creator = PaymentCreator(PAYMENTS, registry.context, registry.lookup)
+    outcomes = registry.run(make_list(12)).outcomes()
+    assert (await anext(outcomes)).created
+    second = asyncio.ensure_future(anext(outcomes))
+    await settle()
+    assert (registry.posts, second.done()) == (1, False)
+    permits.release()
+    assert (await second).created
+    for _ in range(100):
+        permits.release()
+    await settle()
+    assert registry.posts == 2
+    assert len([outcome async for outcome in outcomes if outcome.created]) == 10
+    assert registry.posts == 12

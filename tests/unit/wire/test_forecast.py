@@ -113,3 +113,17 @@ def test_a_forecast_takes_a_bounded_number_of_steps(limit: tuple[int, int], requ
     least = max(60.005 * ((requests - 1) // per_minute), 1.005 * ((requests - 1) // per_second))
     assert least * 0.999 <= seconds + 60.005
     assert seconds <= least * 1.001 + 120.01
+
+
+@pytest.mark.parametrize("rest", range(401, 501, 7))
+def test_whole_periods_are_skipped_exactly(rest: int) -> None:
+    """Each further hundred requests take a minute more, wherever within the hundred the last one is."""
+    schedule = RequestSchedule(RateLimit())
+    assert schedule.forecast(rest + 9_500, 1000.0) == pytest.approx(schedule.forecast(rest, 1000.0) + 95 * 60.005)
+
+
+def test_the_even_rate_after_a_429_is_forecast_for_any_number() -> None:
+    """Ten thousand requests after a rejection leave at 99 a minute."""
+    schedule = RequestSchedule(RateLimit())
+    schedule.on_rate_limited(20.0, 1000.0)
+    assert schedule.forecast(10_000, 1000.0) == pytest.approx(20 + 9_999 * 60 / 99)

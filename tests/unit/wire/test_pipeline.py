@@ -126,13 +126,14 @@ async def test_each_permit_is_released_once(
     assert call.limiter.calls == calls
 
 
-async def test_a_cancelled_attempt_releases_its_permit() -> None:
-    """As a used one without a response: until its timeout the server may count the request."""
+@pytest.mark.parametrize(("was_counted", "seconds"), [(False, 26.0), (True, 0.0)])
+async def test_a_cancelled_attempt_releases_its_permit(was_counted: bool, seconds: float) -> None:
+    """As a used one: the server may count the request until its timeout, unless the head of a response arrived."""
     call = Call()
     started = asyncio.Event()
 
     async def hang(request: Request, credential: Redacted[str], running: RunningCall) -> Response:
-        running.was_sent = True
+        running.was_sent, running.was_counted = True, was_counted
         started.set()
         await asyncio.Event().wait()
         raise AssertionError
@@ -144,7 +145,7 @@ async def test_a_cancelled_attempt_releases_its_permit() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert call.limiter.calls == ["acquire", ("on_no_response", 26.0)]
+    assert call.limiter.calls == ["acquire", ("on_no_response", seconds)]
 
 
 async def test_a_rejected_token_is_replaced_once() -> None:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.pretty import pretty_repr
 
 from amili_async._wire.protocol import (
@@ -30,6 +31,7 @@ from amili_async.errors import (
     BadRequest,
     ConfigurationError,
     Conflict,
+    ConnectionFailed,
     Forbidden,
     NotFound,
     RateLimited,
@@ -222,9 +224,47 @@ REQUEST = Request(method="GET", target="/x", label="GET /x", priority=Priority.S
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
-def test_a_2xx_status_raises_nothing(status: int) -> None:
+def test_a_2xx_status_with_an_object_raises_nothing(status: int) -> None:
     """The body is decoded later."""
-    raise_for_error(REQUEST, answer(b"not decoded", status=status), now=NOW)
+    raise_for_error(REQUEST, answer(b' {"not": "decoded"}\n', status=status), now=NOW)
+
+
+LARGE = b'{"_items": [' + b'{"a": {"b": 1}},' * 2000 + b'{"a": {"b": 1}}]}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b'{"a": 1', b'{"a": {"b": 1}', b"[]", b'"text"', b"1", b"null", b"<html>busy</html>"),
+        *(b'{"a": NaN}', b'{"a": 1} trailing', LARGE[:-1], LARGE[1:], b"<html>" + LARGE, LARGE + b"<html>"),
+    ],
+    ids=lambda body: repr(body[:8] + body[-12:]),
+)
+def test_a_success_without_a_whole_object_is_a_failed_attempt(body: bytes) -> None:
+    """It is retried like a broken connection; the error has status and type, and nothing of the body."""
+    response = answer(body, headers={"Content-Type": "text/html; charset=utf-8"})
+    with pytest.raises(ConnectionFailed, match=r"^GET /x: the response \(status 200, text/html\) is no") as caught:
+        raise_for_error(REQUEST, response, now=NOW)
+    assert caught.value.transient
+    assert caught.value.was_sent
+    assert (caught.value.request, caught.value.__context__) == ("GET /x", None)
+
+
+def test_only_a_verified_request_reads_a_large_response_to_its_end() -> None:
+    """A page that is cut off after a brace is found when it is decoded, and then requested again."""
+    cut = answer(LARGE[:-2])
+    raise_for_error(REQUEST, cut, now=NOW)
+    with pytest.raises(ConnectionFailed):
+        raise_for_error(replace(REQUEST, is_verified=True), cut, now=NOW)
+    raise_for_error(replace(REQUEST, is_verified=True), answer(LARGE), now=NOW)
+
+
+def test_a_token_may_be_a_text() -> None:
+    """The token endpoint may answer with any JSON, but not with half of it."""
+    request = replace(REQUEST, priority=Priority.TOKEN)
+    raise_for_error(request, answer(b'"token"'), now=NOW)
+    with pytest.raises(ConnectionFailed):
+        raise_for_error(request, answer(b'"tok'), now=NOW)
 
 
 @pytest.mark.parametrize(

@@ -151,8 +151,8 @@ def test_a_reset_that_is_too_far_away_ends_after_an_hour_with_a_probe(reset_in: 
     assert tracker.pause_remaining(1.0) == MAX_PAUSE + RESET_SLACK - 1.0
     now = MAX_PAUSE + RESET_SLACK
     assert (tracker.pause_remaining(now), tracker.is_probe_due) == (0.0, True)
-    tracker.update(quota(99, reset_in=60.0), now, 0)
-    assert (tracker.pause_remaining(now), tracker.is_probe_due) == (0.0, False)
+    tracker.update(quota(0, reset_in=60.0), now, 0)
+    assert (tracker.pause_remaining(now), tracker.is_probe_due) == (60.0 + RESET_SLACK, False)
 
 
 def test_a_response_without_a_report_ends_the_probes() -> None:
@@ -255,3 +255,10 @@ def test_a_lost_request_keeps_all_slots_for_a_minute() -> None:
     """A request without a response may still reach the server, and be counted after its successors."""
     assert reset_after((None, 10.0), (quota(2, limit=3), 60.0))[1] is None
     assert reset_after((None, 10.0), (quota(2, limit=3), 71.0))[1] == 1
+
+
+def test_a_request_that_may_still_arrive_keeps_all_slots_after_later_ones() -> None:
+    """An earlier response without a count does not shorten the time in which a lost request may be counted."""
+    reset, _ = reset_after((quota(0, limit=3, reset_in=1.0), 1.0), (None, 30.0), (None, 10.0))
+    assert reset.seconds_until_probe(89.0) == float("inf")
+    assert reset.seconds_until_probe(91.0) == 0.0

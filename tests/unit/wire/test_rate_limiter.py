@@ -362,24 +362,50 @@ async def test_a_stream_gets_one_permit_in_ten_beside_calls_at_the_full_rate(pri
 
 
 async def test_a_page_ahead_of_which_many_calls_wait_is_not_failed_early() -> None:
-    """With max_wait, only what must be waited for counts: nine of a hundred calls."""
+    """With max_wait, only what must be waited for counts: nine of ten calls."""
     clock = MovedClock()
-    limiter = SlidingWindowLimiter(RateLimit(per_second=1, max_wait=12.0), clock=clock)
-    await limiter.acquire(Priority.SINGLE)
-    limiter.on_response()
-    calls = [asyncio.create_task(limiter.acquire(Priority.SINGLE)) for _ in range(12)]
+    limiter = SlidingWindowLimiter(RateLimit(per_second=20, max_wait=0.5), clock=clock)
+    for pause in (0.9, 0.05):
+        for _ in range(10):
+            await limiter.acquire(Priority.SINGLE)
+            limiter.on_response()
+        await clock.move(pause)
+    calls = [asyncio.create_task(limiter.acquire(Priority.SINGLE)) for _ in range(10)]
     await settle()
     page = asyncio.create_task(limiter.acquire(Priority.BULK))
-    second = asyncio.create_task(limiter.acquire(Priority.BULK))
-    for _ in range(12):
-        await clock.move(1.006)
-        limiter.on_response()
+    await clock.move(0.1)
+    assert [call.done() for call in calls] == [True] * 9 + [False]
     assert page.done()
-    assert page.exception() is None
+    await page
     with pytest.raises(BudgetExhausted):
-        await second
+        await limiter.acquire(Priority.BULK)
     limiter.close()
     await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_the_permits_of_others_count_only_while_a_page_waits() -> None:
+    """A page that was cancelled leaves nothing to the next one, which waits for nine calls of its own."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1, per_minute=1000), clock=clock)
+    served: list[str] = []
+
+    async def send(priority: Priority, name: str) -> None:
+        await limiter.acquire(priority)
+        served.append(name)
+        limiter.on_response()
+
+    calls = [asyncio.create_task(send(Priority.SINGLE, "call")) for _ in range(40)]
+    await settle()
+    first = asyncio.create_task(send(Priority.BULK, "first"))
+    await clock.move(5.1)
+    first.cancel()
+    await clock.move(2.1)
+    second = asyncio.create_task(send(Priority.BULK, "second"))
+    before = len(served)
+    await clock.move(12)
+    assert served.index("second") - before == 9
+    limiter.close()
+    await asyncio.gather(first, second, *calls, return_exceptions=True)
 
 
 async def test_a_wait_of_half_a_minute_is_reported_once_per_priority() -> None:
@@ -478,6 +504,40 @@ async def test_a_pause_that_was_cut_short_ends_with_one_probe(is_demanded: bool)
     assert sum(waiter.done() for waiter in waiters) == 1
     limiter.on_response(Quota(limit=100, remaining=99, reset_in=60.0))
     await clock.move(2)
+    assert all(waiter.done() for waiter in waiters)
+
+
+async def test_a_response_during_a_pause_does_not_replace_its_probe() -> None:
+    """What was in flight when the pause began shows nothing about its end."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(max_pause=inf), clock=clock)
+    for _ in range(2):
+        await limiter.acquire(Priority.BULK)
+    limiter.on_response()
+    limiter.on_rate_limited(86_400.0)
+    limiter.on_response()
+    waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(3)]
+    await clock.move(3700)
+    assert sum(waiter.done() for waiter in waiters) == 1
+    limiter.close()
+    await asyncio.gather(*waiters, return_exceptions=True)
+
+
+async def test_a_lost_request_prevents_the_probe_of_the_minute() -> None:
+    """It may be counted after the requests that report, so that only our own minute counts."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    await limiter.acquire(Priority.BULK)
+    limiter.on_no_response(0.0)
+    for number in range(2, 101):
+        await limiter.acquire(Priority.BULK)
+        limiter.on_response(Quota(limit=100, remaining=100 - number, reset_in=20.0))
+        if number % 10 == 0:
+            await clock.move(1.01)
+    waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(2)]
+    await clock.move(49)
+    assert not any(waiter.done() for waiter in waiters)
+    await clock.move(5)
     assert all(waiter.done() for waiter in waiters)
 
 
