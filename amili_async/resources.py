@@ -1,10 +1,10 @@
 """A resource of the API: single records, pages, counts, streams and extractions of one type of record."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
-from amili_async._paging.keyset import KeysetPager
+from amili_async._paging.keyset import find_ids
 from amili_async._paging.offset import PagingOptions
 from amili_async._wire.checks import check_count
 from amili_async._wire.context import ClientContext, check_page_size
@@ -24,9 +24,6 @@ from amili_async.streams import Stream
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-IDS_PER_LOOKUP = 50
-"""Ids in one filter: with a filter of the caller's, they fit into a request line."""
 
 
 class PageOptions(TypedDict, total=False):
@@ -219,19 +216,7 @@ class Resource(Generic[T]):
                 request=f"GET /{self.path}",
             )
         missing = sorted(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
-        return frozenset(missing) - await self._find(missing, where)
-
-    async def _find(self, ids: Sequence[str], where: Where) -> set[str]:
-        """Those of the ids that exist and match, looked up one by one: absence is not believed from one response."""
-        found: set[str] = set()
-        for some in (ids[start : start + IDS_PER_LOOKUP] for start in range(0, len(ids), IDS_PER_LOOKUP)):
-            condition = field("_id").is_in(some)
-            pager = KeysetPager(
-                Listing(self.path, KEYS, self._context), condition if where is None else condition & where
-            )
-            async with aclosing(pager.records()) as records:
-                found |= {record.id async for record in records}
-        return found
+        return frozenset(missing) - await find_ids(Listing(self.path, KEYS, self._context), missing, where)
 
     async def plan(self, where: Where = None) -> Plan:
         """What an extraction will cost in requests and time; itself one request, for a count.

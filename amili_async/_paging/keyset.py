@@ -6,12 +6,13 @@ contradicts its own total is requested again, and is an error if it does so each
 `_id`.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
 from amili_async._paging.partition import LOWEST_ID
 from amili_async._wire.listing import Listing
-from amili_async.conditions import Condition, field
+from amili_async.conditions import Condition, Where, field
 from amili_async.errors import UnreadableResponse
 from amili_async.pages import Page
 from amili_async.policies import Priority
@@ -22,6 +23,9 @@ T = TypeVar("T")
 MAX_CONTRADICTIONS = 5
 """How often a page is requested that contradicts its own total. A single one can be a concurrent change, because Eve
 counts and finds in two queries."""
+
+IDS_PER_LOOKUP = 50
+"""Ids in one filter: with a filter of the caller's, they fit into a request line."""
 
 
 class KeysetPager(Generic[T]):
@@ -77,6 +81,17 @@ class KeysetPager(Generic[T]):
                 return
             last: Any = page.items[-1]
             after = last.id
+
+
+async def find_ids(listing: Listing[Any], ids: Sequence[str], where: Where) -> set[str]:
+    """Those of the ids that exist and match, looked up by id: no absence is believed from one response."""
+    found: set[str] = set()
+    for some in (ids[start : start + IDS_PER_LOOKUP] for start in range(0, len(ids), IDS_PER_LOOKUP)):
+        condition = field("_id").is_in(some)
+        pager = KeysetPager(listing, condition if where is None else condition & where)
+        async with aclosing(pager.records()) as records:
+            found |= {record.id async for record in records}
+    return found
 
 
 def is_last(page: Page[Any]) -> bool:

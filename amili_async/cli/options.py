@@ -16,7 +16,7 @@ from amili_async.cli.exit_codes import PROBLEM, SUCCESS, print_error
 from amili_async.cli.resources import RESOURCES, ResourceEntry
 from amili_async.errors import ConfigurationError
 from amili_async.export import fields_of
-from amili_async.filters import check_name
+from amili_async.filters import MAX_DEPTH, check_name
 from amili_async.models.kinds import KINDS
 
 ResourceName: TypeAlias = Annotated[
@@ -56,8 +56,6 @@ OutputOption: TypeAlias = Annotated[
         help="A name in .ndjson, .jsonl, .csv or .parquet; - is stdout.",
     ),
 ]
-MAX_DEPTH = 100
-"""Levels of a filter; far more would exhaust the stack."""
 _QUOTING = """put it in single quotes, so that the shell keeps the double ones: --where '{"currency": "SEK"}'"""
 
 
