@@ -38,7 +38,7 @@ _SSL_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
 
 
 class _Guard:
-    """Innermost middleware of one attempt: notes when the request is written, and stops any other sending of it.
+    """First and last middleware of one attempt: notes when the request is written, and stops any other sending of it.
 
     aiohttp (`ClientSession._request`, `retry_persistent_connection`) resends an idempotent request once after a reset
     of a kept-alive connection. It has no option against that, but it calls the middlewares again for the second time.
@@ -134,6 +134,7 @@ class Session:
         if session is None or session.closed:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         call.was_sent = True  # until the guard proves that it was not
+        guard = _Guard(call)
         try:
             async with session.request(
                 request.method,
@@ -149,7 +150,7 @@ class Session:
                 auto_decompress=True,
                 max_field_size=MAX_HEADER_BYTES,
                 max_headers=MAX_HEADERS,
-                middlewares=(*self._middlewares, _Guard(call)),
+                middlewares=(guard, *self._middlewares, guard) if self._middlewares else (guard,),
             ) as response:
                 body = await _read_body(request, response)
                 return Response(status=response.status, headers=response.headers, body=body)

@@ -164,7 +164,7 @@ async def test_a_token_source_that_hangs_is_limited_by_the_timeout(
         return sandbox.token()
 
     amili = await connect(sandbox, auth=source, timeout=0.05, retry=RetryPolicy(attempts=1))
-    with pytest.raises(TimedOut, match="the token source returned no token within 0.05 s") as caught:
+    with pytest.raises(TimedOut, match=r"the token source returned no token within 0.05 s") as caught:
         await amili.payouts.count()
     assert caught.value.was_not_processed
     assert await amili.payouts.count() == 5
