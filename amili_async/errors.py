@@ -7,7 +7,11 @@ AmiliError
 ├── ConnectionFailed            transient: no complete response arrived
 │   └── TimedOut                transient: no complete response arrived in time
 ├── ApiError                    an error response
-│   ├── BadRequest 400, Forbidden 403, NotFound 404, Conflict 409, 412, 428, ValidationFailed 422
+│   ├── BadRequest              400
+│   ├── Forbidden               403
+│   ├── NotFound                404
+│   ├── Conflict                409, 412, 428
+│   ├── ValidationFailed        422
 │   ├── RateLimited             429, transient
 │   │   └── BudgetExhausted     raised by the rate limiter, nothing was sent
 │   └── ServerFault             5xx, transient
@@ -94,8 +98,7 @@ class ConnectionFailed(AmiliError):
         self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1, transient: bool = True
     ) -> None:
         super().__init__(message, request=request)
-        if not transient:
-            self.transient = False
+        self.transient = transient
         self.was_sent = was_sent
         self.attempts = attempts
         """Number of attempts."""

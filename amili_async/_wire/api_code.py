@@ -77,6 +77,7 @@ def read_token(response: Response, credentials: ApiCodeCredentials, *, now: floa
         answer = {names[0]: answer}
     value = _first(answer, names) if isinstance(answer, dict) else None
     if not isinstance(value, str) or not value.strip():
+        answer = value = None  # a report of the error would show them
         raise AuthenticationError(
             f"{EXCHANGE.label} returned {response.status} without a token in any of the fields {', '.join(names)}: "
             "set ApiCodeCredentials(token_name=…)",

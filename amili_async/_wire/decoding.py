@@ -76,7 +76,9 @@ class RecordDecoder(Generic[T]):
             # A size above the requested one would make each page look short, and so like the last.
             stated = meta.max_results if meta.max_results is None else min(meta.max_results, size)
             return Page(items=items, number=number or meta.page or 1, max_results=stated, total=meta.total)
-        raise _explain(request, response, failure, place=r"$._items[\1]")
+        failure = _explain(request, response, failure, place=r"$._items[\1]")  # not msgspec's, which quotes values
+        body = items = None
+        raise failure
 
     def read_record(self, response: Response, *, request: str, record_id: str | None = None) -> T:
         """Decode one record likewise; with *record_id*, another record is an error."""
@@ -91,7 +93,9 @@ class RecordDecoder(Generic[T]):
             else:
                 if failure is None:
                     return read
-        raise _explain(request, response, failure, place="$")
+        record = read = None
+        failure = _explain(request, response, failure, place="$")
+        raise failure
 
 
 @lru_cache(maxsize=256)

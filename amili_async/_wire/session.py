@@ -134,41 +134,47 @@ class Session:
         if session is None or session.closed:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         call.was_sent = True  # until the guard proves that it was not
-        guard = _Guard(call)
         try:
-            async with session.request(
-                request.method,
-                # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
-                URL(self._base_url + request.target, encoded=True),
-                headers=self._headers_for(request, credential),
-                data=request.body,
-                timeout=self._timeout,
-                # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
-                allow_redirects=False,
-                # A borrowed session may be set to raise, without the body that explains a 422, or not to decompress.
-                raise_for_status=False,
-                auto_decompress=True,
-                max_field_size=MAX_HEADER_BYTES,
-                max_headers=MAX_HEADERS,
-                middlewares=(guard, *self._middlewares, guard) if self._middlewares else (guard,),
-            ) as response:
-                body = await _read_body(request, response)
-                return Response(status=response.status, headers=response.headers, body=body)
+            return await self._exchange(session, request, credential, _Guard(call))
         except asyncio.CancelledError as error:
             # A borrowed connector that its owner closes cancels the tasks that wait in it for a connection.
             if count_cancellations() > cancellations:
-                raise error.with_traceback(_hide_aiohttp(error.__traceback__))  # noqa: B904 - it is the same error
+                raise error.with_traceback(None)  # noqa: B904 - the same error, without frames that hold the headers
             failure: AmiliError = self._failure_of(request, aiohttp.ClientConnectionError(), call)
+        except AmiliError as error:
+            failure = error.with_traceback(None)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = self._failure_of(request, error, call)
         except Exception as error:  # noqa: BLE001 - raised again, or as an error of ours
             # A bug, of a middleware for example. But no error after a payment was handed to aiohttp may look as if
             # the payment had not been sent.
-            if request.body is None or isinstance(error, AmiliError):
+            if request.body is None:
                 raise error.with_traceback(_hide_aiohttp(error.__traceback__))  # noqa: B904 - it is the same error
             failure = self._failure_of(request, error, call)
         # Raised outside the `except`: aiohttp's error, whose text may hold the query, is not even the context.
         raise failure
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: Request, credential: Redacted[str], guard: _Guard
+    ) -> Response:
+        async with session.request(
+            request.method,
+            # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
+            URL(self._base_url + request.target, encoded=True),
+            headers=self._headers_for(request, credential),
+            data=request.body,
+            timeout=self._timeout,
+            # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
+            allow_redirects=False,
+            # A borrowed session may be set to raise, without the body that explains a 422, or not to decompress.
+            raise_for_status=False,
+            auto_decompress=True,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            middlewares=(guard, *self._middlewares, guard) if self._middlewares else (guard,),
+        ) as response:
+            body = await _read_body(request, response)
+            return Response(status=response.status, headers=response.headers, body=body)
 
     def _headers_for(self, request: Request, credential: Redacted[str]) -> dict[str, str]:
         content = {} if request.body is None else {"Content-Type": "application/json"}

@@ -133,7 +133,7 @@ class TokenProvider:
     async def _fetch(self) -> CachedToken:
         # No variable holds a bare token: reports of errors show the variables of each frame.
         token = _as_token(self._source if isinstance(self._source, str) else await self._source())
-        if not isinstance(token, Token) or not isinstance(token.value, str) or not token.value.strip():
+        if token is None or not token.value.strip():
             raise AuthenticationError(
                 "the token source returned no token: it must return a str that is not blank, or a Token"
             )
@@ -167,8 +167,9 @@ def _retrieve(refresh: asyncio.Task[CachedToken]) -> None:
         refresh.exception()
 
 
-def _as_token(fetched: str | Token) -> Token:
-    return Token(value=fetched) if isinstance(fetched, str) else fetched
+def _as_token(fetched: object) -> Token | None:
+    token = Token(value=fetched) if isinstance(fetched, str) else fetched
+    return token if isinstance(token, Token) and isinstance(token.value, str) else None
 
 
 def _margin(token: CachedToken) -> float:

@@ -166,6 +166,7 @@ def test_an_error_keeps_its_arguments() -> None:
         (PaymentNotCompleted("x", created=CREATED), "PAY-REF-001"),
         (PaymentNotCompleted("x", created=CreatedPayment(id="0" * 24)), ""),
     ],
+    ids=["outcome unknown", "not completed", "without a reference"],
 )
 def test_a_payment_error_knows_the_reference(error: PaymentError, reference: str) -> None:
     """`reference` is that of the payment, or of the registered payment where only that is known."""
