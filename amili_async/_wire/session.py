@@ -9,14 +9,13 @@ import asyncio
 import codecs
 import os
 import re
-from types import TracebackType
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from amili_async._wire.protocol import Request, Response
-from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations
+from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations, hide_frames
 from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
 MAX_BODY = 64 * 1024 * 1024
@@ -149,7 +148,7 @@ class Session:
             # A bug, of a middleware for example. But no error after a payment was handed to aiohttp may look as if
             # the payment had not been sent.
             if request.body is None:
-                raise error.with_traceback(_hide_aiohttp(error.__traceback__))  # noqa: B904 - it is the same error
+                raise error.with_traceback(hide_frames("aiohttp", error.__traceback__))  # noqa: B904 - it is the same error
             failure = self._failure_of(request, error, call)
         # Raised outside the `except`: aiohttp's error, whose text may hold the query, is not even the context.
         raise failure
@@ -214,16 +213,6 @@ async def _read_body(request: Request, response: aiohttp.ClientResponse) -> byte
         chunks.append(chunk)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     return body.removeprefix(codecs.BOM_UTF8)
-
-
-def _hide_aiohttp(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of aiohttp, whose variables hold the headers."""
-    if trace is None:
-        return None
-    rest = _hide_aiohttp(trace.tb_next)
-    if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "aiohttp":
-        return rest
-    return TracebackType(rest, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
 
 
 def _unreadable_head(error: Exception) -> str | None:
