@@ -100,8 +100,7 @@ class ConnectionFailed(AmiliError):
         self, message: str, *, request: str = "", was_sent: bool = True, attempts: int = 1, transient: bool = True
     ) -> None:
         super().__init__(message, request=request)
-        if not transient:
-            self.transient = False
+        self.transient = transient
         self.was_sent = was_sent
         self.attempts = attempts
         """Number of attempts."""

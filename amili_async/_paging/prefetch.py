@@ -56,7 +56,8 @@ class PrefetchWindow(Generic[R]):
         except asyncio.CancelledError:
             # cancel() cancelled the fetch, not the consumer: passed on, this CancelledError would silently end the
             # consumer's task, which was not cancelled itself.
-            if task.cancelled() and count_cancellations() == cancellations:
+            # The count alone is not enough: it may include a pending cancellation of the consumer, as after Ctrl-C.
+            if self._is_closed and task.cancelled() and count_cancellations() == cancellations:
                 raise ClientClosed(_CLOSED) from None
             raise
         if self._is_closed:

@@ -19,7 +19,7 @@ from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority
 
 _PATH = "/authenticates/api-code"
-EXCHANGE = Request(method="GET", target=_PATH, label=f"GET {_PATH}", priority=Priority.TOKEN)
+EXCHANGE = Request(method="GET", target=_PATH, label=f"GET {_PATH}", priority=Priority.TOKEN, is_verified=True)
 """The request; the JWT is sent in `X-API-Key`, the header of an access token."""
 _TOKEN_NAMES = ("access_token", "accessToken", "token", "api_token", "auth_token", "api_key", "jwt")
 _LIFETIME_NAMES = ("expires_in", "expiresIn", "ttl", "lifetime")
@@ -99,6 +99,7 @@ def read_token(response: Response, credentials: ApiCodeCredentials, *, now: floa
         answer = {names[0]: answer}
     value = _first(answer, names) if isinstance(answer, dict) else None
     if not isinstance(value, str) or not value.strip():
+        answer = value = None  # a report of the error would show them
         raise AuthenticationError(
             f"{EXCHANGE.label} returned {response.status} without a token in any of the fields {', '.join(names)}: "
             "set ApiCodeCredentials(token_name=…)",

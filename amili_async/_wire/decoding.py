@@ -77,7 +77,9 @@ class RecordDecoder(Generic[T]):
             # A size above the requested one would make each page look short, and so like the last.
             stated = meta.max_results if meta.max_results is None else min(meta.max_results, size)
             return Page(items=items, number=number or meta.page or 1, max_results=stated, total=meta.total)
-        raise _explain(request, response, failure, place=r"$._items[\1]")
+        failure = _explain(request, response, failure, place=r"$._items[\1]")  # not msgspec's, which quotes values
+        body = items = None
+        raise failure
 
     def read_record(self, response: Response, *, request: str, record_id: str | None = None) -> T:
         """Decode one record likewise; with *record_id*, another record is an error."""
@@ -92,7 +94,9 @@ class RecordDecoder(Generic[T]):
                 failure = error
             else:
                 return read
-        raise _explain(request, response, failure, place="$")
+        record = read = None
+        failure = _explain(request, response, failure, place="$")
+        raise failure
 
 
 @lru_cache(maxsize=256)

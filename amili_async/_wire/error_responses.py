@@ -22,6 +22,7 @@ _MEANINGS: Mapping[int, tuple[type[ApiError], str]] = {
     412: (errors.Conflict, "the record was changed concurrently"),
     422: (errors.ValidationFailed, "the document is not valid"),
     428: (errors.Conflict, "the request must name the version of the record"),
+    304: (ApiError, "no condition was sent, so a cache or proxy answered in place of the API"),
     429: (errors.RateLimited, "more requests than the rate limit allows"),
 }
 _EXCERPT = 300

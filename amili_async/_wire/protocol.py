@@ -74,14 +74,22 @@ class Response(Struct, frozen=True, gc=False, kw_only=True):
 
 def check_base_url(url: object) -> str:
     """Return the URL without a final slash; `ConfigurationError` unless it is `https`, or `http` on loopback."""
+    problem = _find_problem(url)
+    if problem is not None:
+        del url  # a report of the error would show a password in it
+        raise ConfigurationError(f"base_url {problem}")
+    return urlsplit(str(url)).geturl().rstrip("/")
+
+
+def _find_problem(url: object) -> str | None:
     parts = _split_url(url)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError("base_url must look like https://api.example.com")
+        return "must look like https://api.example.com"
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigurationError("base_url must not contain a user, password, query or fragment")
+        return "must not contain a user, password, query or fragment"
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ConfigurationError("base_url must be https: plain http would expose the credential on the network")
-    return parts.geturl().rstrip("/")
+        return "must be https: plain http would expose the credential on the network"
+    return None
 
 
 def _split_url(url: object) -> SplitResult | None:
@@ -114,9 +122,10 @@ def list_request(
 ) -> Request:
     """The request for one page of a list; `ConfigurationError` if the query makes the request line too long."""
     target = f"/{path}?{query.encoded}&page={page}&max_results={max_results}"
-    if len(target) > MAX_REQUEST_TARGET:
+    if (size := len(target)) > MAX_REQUEST_TARGET:
+        del target  # a report of the error would show it
         raise ConfigurationError(
-            f"the query makes a request line of {len(target)} bytes; gateways reject more than {MAX_REQUEST_TARGET}: "
+            f"the query makes a request line of {size} bytes; gateways reject more than {MAX_REQUEST_TARGET}: "
             "split a long is_in() into several queries"
         )
     return Request(method="GET", target=target, label=f"GET /{path}", priority=priority, is_verified=is_verified)

@@ -9,14 +9,13 @@ import asyncio
 import codecs
 import os
 import re
-from types import TracebackType
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from amili_async._wire.protocol import Request, Response
-from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations
+from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations, hide_frames
 from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
 MAX_BODY = 64 * 1024 * 1024
@@ -40,7 +39,7 @@ _SSL_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
 
 
 class _Guard:
-    """Innermost middleware of one attempt: notes when the request is written, and stops any other sending of it.
+    """First and last middleware of one attempt: notes when the request is written, and stops any other sending of it.
 
     aiohttp (`ClientSession._request`, `retry_persistent_connection`) resends an idempotent request once after a reset
     of a kept-alive connection. It has no option against that, but it calls the middlewares again for the second time.
@@ -153,40 +152,48 @@ class Session:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         call.was_sent = True  # until the guard proves that it was not
         try:
-            async with session.request(
-                request.method,
-                # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
-                URL(self._base_url + request.target, encoded=True),
-                headers=self._headers_for(request, credential),
-                data=request.body,
-                timeout=self._timeout,
-                # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
-                allow_redirects=False,
-                # A borrowed session may be set to raise, without the body that explains a 422, or not to decompress.
-                raise_for_status=False,
-                auto_decompress=True,
-                max_field_size=MAX_HEADER_BYTES,
-                max_headers=MAX_HEADERS,
-                middlewares=(*self._middlewares, _Guard(call)),
-            ) as response:
-                call.was_counted = True
-                body = await _read_body(request, response)
-                return Response(status=response.status, headers=response.headers, body=body)
+            return await self._exchange(session, request, credential, call)
         except asyncio.CancelledError as error:
             # A borrowed connector that its owner closes cancels the tasks that wait in it for a connection.
             if count_cancellations() > cancellations:
-                raise error.with_traceback(_hide_aiohttp(error.__traceback__))  # noqa: B904 - it is the same error
+                raise error.with_traceback(None)  # noqa: B904 - the same error, without frames that hold the headers
             failure: AmiliError = self._failure_of(request, aiohttp.ClientConnectionError(), call)
+        except AmiliError as error:
+            failure = error.with_traceback(None)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = self._failure_of(request, error, call)
         except Exception as error:  # noqa: BLE001 - raised again, or as an error of ours
             # A bug, of a middleware for example. But no error after a payment was handed to aiohttp may look as if
             # the payment had not been sent.
-            if request.body is None or isinstance(error, AmiliError):
-                raise error.with_traceback(_hide_aiohttp(error.__traceback__))  # noqa: B904 - it is the same error
+            if request.body is None:
+                raise error.with_traceback(hide_frames("aiohttp", error.__traceback__))  # noqa: B904 - it is the same error
             failure = self._failure_of(request, error, call)
         # Raised outside the `except`: aiohttp's error, whose text may hold the query, is not even the context.
         raise failure
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: Request, credential: Redacted[str], call: RunningCall
+    ) -> Response:
+        guard = _Guard(call)
+        async with session.request(
+            request.method,
+            # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
+            URL(self._base_url + request.target, encoded=True),
+            headers=self._headers_for(request, credential),
+            data=request.body,
+            timeout=self._timeout,
+            # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
+            allow_redirects=False,
+            # A borrowed session may be set to raise, without the body that explains a 422, or not to decompress.
+            raise_for_status=False,
+            auto_decompress=True,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            middlewares=(guard, *self._middlewares, guard) if self._middlewares else (guard,),
+        ) as response:
+            call.was_counted = True
+            body = await _read_body(request, response)
+            return Response(status=response.status, headers=response.headers, body=body)
 
     def _headers_for(self, request: Request, credential: Redacted[str]) -> dict[str, str]:
         content = {} if request.body is None else {"Content-Type": "application/json"}
@@ -226,16 +233,6 @@ async def _read_body(request: Request, response: aiohttp.ClientResponse) -> byte
         chunks.append(chunk)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     return body.removeprefix(codecs.BOM_UTF8)
-
-
-def _hide_aiohttp(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of aiohttp, whose variables hold the headers."""
-    if trace is None:
-        return None
-    rest = _hide_aiohttp(trace.tb_next)
-    if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "aiohttp":
-        return rest
-    return TracebackType(rest, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
 
 
 def _unreadable_head(error: Exception) -> str | None:

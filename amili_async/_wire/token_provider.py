@@ -129,7 +129,7 @@ class TokenProvider:
     async def _fetch(self) -> CachedToken:
         # No variable holds a bare token: reports of errors show the variables of each frame.
         token = _as_token(self._source if isinstance(self._source, str) else await _call(self._source))
-        if not isinstance(token, Token) or not _fits_header(token.value):
+        if token is None or not _fits_header(token.value):
             raise AuthenticationError(
                 "the token source returned no token: it must return a Token or a str, of printable ASCII and not blank"
             )
@@ -162,8 +162,9 @@ def _retrieve(refresh: asyncio.Task[CachedToken]) -> None:
         refresh.exception()
 
 
-def _as_token(fetched: str | Token) -> Token:
-    return Token(value=fetched) if isinstance(fetched, str) else fetched
+def _as_token(fetched: object) -> Token | None:
+    token = Token(value=fetched) if isinstance(fetched, str) else fetched
+    return token if isinstance(token, Token) and isinstance(token.value, str) else None
 
 
 def _margin(token: CachedToken) -> float:

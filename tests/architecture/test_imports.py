@@ -8,7 +8,7 @@ from functools import cache
 
 from tests.architecture.source import MODULES, is_within, parse
 
-MOST_LINES = 260
+MOST_LINES = 280
 """Lines of one file."""
 
 FLOORS = [

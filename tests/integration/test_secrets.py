@@ -118,6 +118,18 @@ MAY_HOLD_WORDS = frozenset({"issues", "excerpt", "payment", "created"})
 """The attributes of errors that are documented to hold text of the server, or the payment."""
 
 
+OF_THE_CALLER = frozenset(
+    {
+        *("self", "auth", "base_url", "id", "text"),
+        *("where", "value", "values", "start", "end"),
+        *("payment", "payments", "amount", "moment", "identity"),
+        *("record", "records", "rows", "batch", "content"),
+        *("exact", "same", "references", "found"),  # of payments
+    }
+)
+"""Variables with what the caller passed or gets, which the caller's own frames hold too."""
+
+
 @dataclass
 class WatchedScene:
     """The sandbox and the watched client in which errors are provoked."""
@@ -162,6 +174,7 @@ def written(error: BaseException) -> Iterator[tuple[str, str]]:
     chain: list[BaseException] = [error]
     for each in chain:
         yield from shown(each)
+        yield from variables_of(each)
         yield f"args of {type(each).__name__}", repr(each.args)
         yield f"notes of {type(each).__name__}", repr(getattr(each, "__notes__", ()))
         for name, value in vars(each).items():
@@ -172,6 +185,18 @@ def written(error: BaseException) -> Iterator[tuple[str, str]]:
                 yield f"{type(each).__name__}.{name}", value.to_json()
         causes = (each.__cause__, each.__context__)
         chain += [cause for cause in causes if cause is not None and cause not in chain]
+
+
+def variables_of(error: BaseException) -> Iterator[tuple[str, str]]:
+    """The variables of each frame of a traceback, as rich, loguru or Sentry report them, but for the caller's."""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        # What builds a query or a payment runs in the caller's own call, with nothing but what the caller passed.
+        if not module.startswith(("tests.", "_pytest", "pytest", "amili_async.filters", "amili_async.models")):
+            for name, value in frame.f_locals.items():
+                if name in OF_THE_CALLER:
+                    continue
+                yield f"{name} in {module}.{frame.f_code.co_name}:{line}", pretty_repr(value, max_string=10_000)
 
 
 def secrets_of(sandbox: Sandbox) -> dict[str, str]:
@@ -467,7 +492,7 @@ FROM_THE_SERVER: Rows = {
     "429": (RateLimited, with_response(status=429, body=ERROR_BODY, headers={"Retry-After": "9999", "X-Why": WORDS})),
     "500": (ServerFault, with_response(status=500, body=PAGE_OF_HTML)),
     "503": (ServerFault, with_response(status=503, body=ERROR_BODY, headers={"Retry-After": WORDS})),
-    "no JSON": (UnreadableResponse, with_response(status=200, body=WORDS)),
+    "no JSON": (ConnectionFailed, with_response(status=200, body=WORDS)),
     "no UTF-8": (
         UnreadableResponse,
         with_response(status=200, body=b'{"_items":[{"_id":"' + NAME.encode() + b'\xff"}]}'),
@@ -493,7 +518,7 @@ WITH_TOKENS: Rows = {
     "500 to a JWT": (ServerFault, with_token_response(status=500, body=PAGE_OF_HTML)),
     "no answer to a JWT": (ConnectionFailed, with_token_response(reset="after")),
     "an answer without a token": (AuthenticationError, with_token_response(status=200, body={"tokn": TOKEN})),
-    "an answer that is no JSON": (AuthenticationError, with_token_response(status=200, body=PAGE_OF_HTML)),
+    "an answer that is no JSON": (ConnectionFailed, with_token_response(status=200, body=PAGE_OF_HTML)),
     "a token that fits no header": (AuthenticationError, with_token_response(status=200, body={"token": f"{TOKEN}\n"})),
     "an expired token": (AuthenticationError, with_token(Token(value=TOKEN, lifetime=-1))),
     "no token but a mapping": (AuthenticationError, with_token({"token": TOKEN})),

@@ -290,3 +290,16 @@ async def test_one_payouts_specifications_add_up(start_sandbox: StartSandbox, co
     assert large == sorted(
         (line for line in lines if line.amount and line.amount > 1000), key=lambda line: (-(line.amount or 0), line.id)
     )
+
+
+async def test_a_stream_through_a_server_that_fails_one_request_in_ten_is_whole(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """Half a document, a gateway's HTML and a 503 each cost an attempt, and no row."""
+    sandbox = await start_sandbox(specifications=5000)
+    amili = await connect(sandbox, auth=sandbox.token())
+    html = Fault(status=200, body="<html>try later</html>")
+    for after, fault in zip(range(5, 50, 10), (html, Fault.unavailable(), html, Fault(cut=200), html), strict=True):
+        sandbox.fail(fault, after=after, path="finance--payout-specifications")
+    ids = [record.id async for record in amili.payout_specifications.stream()]
+    assert ids == sorted(row["_id"] for row in sandbox.rows("finance--payout-specifications"))

@@ -149,6 +149,23 @@ async def test_a_cancelled_consumer_stays_cancelled() -> None:
     await window.aclose()
 
 
+async def test_a_cancellation_that_was_pending_cancels_the_consumer() -> None:
+    """As after Ctrl-C between two pages: the consumer is cancelled, and the window does not report that it closed."""
+    window = make_window(Pages(), concurrency=1, pages_ahead=1, last=None)
+
+    async def consume() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await window.take()
+
+    consumer = asyncio.create_task(consume())
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    assert consumer.cancelled()
+    await window.aclose()
+
+
 async def test_with_a_full_buffer_other_tasks_run_after_every_fourth_page() -> None:
     """While as many pages are buffered as may be in flight, the window yields every fourth page; else every page."""
     pages = Pages()
