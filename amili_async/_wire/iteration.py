@@ -5,7 +5,6 @@ own is finished then, and ends the loop of a consumer that continues after a tim
 """
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
-from contextlib import aclosing
 from functools import partial
 from typing import Any, Never, TypeVar
 from weakref import ref
@@ -45,16 +44,23 @@ async def _flatten(
     iteration: "ref[Iteration[T]]", chunks: AsyncGenerator[C, None], items_of: Callable[[C], Iterable[T]]
 ) -> AsyncGenerator[T, None]:
     try:
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                for item in items_of(chunk):
-                    yield item
+        async for chunk in chunks:
+            for item in items_of(chunk):
+                yield item
+            # Reports of errors show the variables of each frame, and a later chunk may fail.
+            item = chunk = None  # type: ignore[assignment]
     except GeneratorExit:
         raise
     except BaseException as error:
-        if (found := iteration()) is not None:
+        found = iteration()
+        if found is not None:
             found.__anext__ = partial(_raise_cut_off, type(error).__name__)
+        del found  # the traceback holds this frame: a cycle, which would keep all of this until the next collection
         raise
+    finally:
+        # The collection of a cycle finalizes both generators; the inner one can be first, and is closing then.
+        if not getattr(chunks, "ag_running", False):
+            await chunks.aclose()
 
 
 async def _raise_cut_off(reason: str) -> Never:

@@ -81,9 +81,11 @@ class RunningCall:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._running.discard(self)
-        if not self._is_cancelled or self._task is None:
+        # A traceback holds the frames of the call, and its task the error: a cycle, which would keep all that they use.
+        task, self._task = self._task, None
+        if not self._is_cancelled or task is None:
             return False
-        return self._task.uncancel() <= self._cancellations and kind is asyncio.CancelledError
+        return task.uncancel() <= self._cancellations and kind is asyncio.CancelledError
 
 
 async def cancel_all(running: Iterable[Cancellable]) -> None:

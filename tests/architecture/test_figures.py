@@ -3,8 +3,8 @@
 from tests.architecture.figures import measure
 from tests.architecture.source import PACKAGE
 
-MOST_FILES = 125
-MOST_LINES = 14_000
+MOST_FILES = 130
+MOST_LINES = 15_900
 LEAST_COMMENTS = 0.015
 
 

@@ -520,8 +520,8 @@ async def test_the_permit_of_a_cancelled_request_is_free_when_it_can_no_longer_a
     sandbox.fail(fault)
     call = asyncio.create_task(amili.payouts.count())
     await arrived.wait()
-    (running,) = internals.running_iterations(amili)
-    while fault.is_cut and not running.was_counted:  # type: ignore[attr-defined]
+    (running,) = internals.running_calls(amili)
+    while fault.is_cut and not running.was_counted:
         await settle(1)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -17,6 +17,7 @@ from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.session import Session
+from amili_async._wire.tasks import RunningCall
 from amili_async._wire.token_provider import TokenProvider
 from amili_async.payments.create import PaymentCreator
 from amili_async.sandbox import Sandbox
@@ -32,7 +33,12 @@ def set_base_url(amili: AmiliClient, url: str) -> None:
 
 def running_iterations(amili: AmiliClient) -> Set[object]:
     """The streams, extractions and other iterations that closing the client would cancel."""
-    return amili._running
+    return {running for running in amili._running if not isinstance(running, RunningCall)}
+
+
+def running_calls(amili: AmiliClient) -> Set[RunningCall]:
+    """The calls that closing the client would end."""
+    return {running for running in amili._running if isinstance(running, RunningCall)}
 
 
 def count_connections_in_use(amili: AmiliClient) -> int:
