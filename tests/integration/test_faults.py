@@ -24,6 +24,7 @@ from amili_async.errors import (
     PaymentOutcomeUnknown,
     RateLimited,
     ServerFault,
+    UnreadableResponse,
     ValidationFailed,
 )
 from amili_async.sandbox import Fault, RateWindow, Sandbox
