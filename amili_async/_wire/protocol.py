@@ -177,7 +177,7 @@ def _is_whole(request: Request, body: bytes) -> bool:
     decoder: msgspec.json.Decoder[Any] = _ANY_JSON if request.priority is Priority.TOKEN else _OBJECT
     try:
         decoder.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError):  # msgspec raises UnicodeDecodeError for names that are no UTF-8
         return False
     except RecursionError:
         return True

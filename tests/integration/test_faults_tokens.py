@@ -17,6 +17,7 @@ from amili_async.errors import (
     AmiliError,
     ApiError,
     AuthenticationError,
+    ConfigurationError,
     ConnectionFailed,
     ExtractionInterrupted,
     RateLimited,
@@ -260,29 +261,35 @@ HOUR, DAY, YEARS = 3600.0, 86_400.0, 400_000_000.0
 JUMPS = [-YEARS, -2 * DAY, -HOUR, -60.0, 60.0, HOUR / 2, HOUR, 2 * DAY, YEARS]
 
 
+def ending_at(operation: Operation, jump: float) -> Ending:
+    """How an operation ends whose clock is wrong by that many seconds."""
+    if operation is EXTRACT and abs(jump) > DAY:
+        return Fails(UnreadableResponse)
+    # By a clock that is years behind, the payment's date is more than a year ahead.
+    return Fails(ConfigurationError) if operation is CREATE and jump == -YEARS else WHOLE
+
+
 @sampled("jump, operation", list(product(JUMPS, [*READING, CREATE])), ids=name_of)
 async def test_a_clock_that_jumps_between_requests(
     jump: float, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """With a token, only an extraction needs the time of day, and raises rather than guess its bound."""
+    """Only an extraction, for its bound, and a payment, for its date, need the time of day: they raise, not guess."""
     ours = WrongClock(clock)
     sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     await amili.auth.get_valid_token()
     ours.offset = jump
-    raises = operation is EXTRACT and abs(jump) > DAY
-    await hold_with_jumps(operation, Fails(UnreadableResponse) if raises else WHOLE, amili, sandbox, ours)
+    await hold_with_jumps(operation, ending_at(operation, jump), amili, sandbox, ours)
 
 
 @sampled("jump, operation", list(product(JUMPS, ALL)), ids=name_of)
 async def test_a_wrong_clock_at_the_token(
     jump: float, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
-    """The token request is signed by the server's clock if need be; only an extraction needs ours, within a day."""
+    """The token request is signed by the server's clock if need be; only an extraction and a payment need ours."""
     ours = WrongClock(clock)
     sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
     ours.offset = jump
-    raises = operation is EXTRACT and abs(jump) > DAY
-    await hold_with_jumps(operation, Fails(UnreadableResponse) if raises else WHOLE, amili, sandbox, ours)
+    await hold_with_jumps(operation, ending_at(operation, jump), amili, sandbox, ours)
 
 
 @sampled("jump, operation", list(product(JUMPS, [*WALKING, CREATE])), ids=name_of)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 from unittest.mock import Mock
 
 import pytest
@@ -70,7 +71,7 @@ MOMENTS = st.datetimes(
 ).map(lambda moment: moment.replace(microsecond=0))
 IDS = st.integers(0, 16**24 - 1).map("{:024x}".format)
 TEXTS = st.text(st.characters(codec="utf-8").filter(str.isprintable), min_size=1, max_size=30).map(
-    lambda text: f"P{text}P"
+    lambda text: normalize("NFC", f"P{text}P")
 )
 
 
