@@ -61,7 +61,7 @@ async def leave_while_waiting_for_a_page(records: AsyncIterable[Any], amili: Ami
             pass
 
     task = asyncio.create_task(consume())
-    while internals.count_connections_in_use(amili) == 0:
+    while not any(call.was_sent for call in internals.running_calls(amili)):
         await settle(1)
     await settle(50)  # until the request has arrived, of which the server holds the response
     task.cancel()
