@@ -515,11 +515,10 @@ async def test_the_permit_of_a_cancelled_request_is_free_when_it_can_no_longer_a
     """A window after its timeout, or after the head of a response, which shows that the server has counted it."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox, auth=sandbox.token(), rate_limit=RateLimit(per_second=1))
-    arrived = asyncio.Event()
-    sandbox.before_each_request(lambda request: arrived.set())
     sandbox.fail(fault)
     call = asyncio.create_task(amili.payouts.count())
-    await arrived.wait()
+    while not sandbox.requests:
+        await settle(1)
     (running,) = internals.running_calls(amili)
     while fault.is_cut and not running.was_counted:
         await settle(1)
