@@ -34,9 +34,12 @@ class PageOptions(TypedDict, total=False):
     page_size: int | None
 
 
-class StreamOptions(PageOptions, total=False):
+class StreamOptions(TypedDict, total=False):
     """The options of a stream."""
 
+    sort: Sort
+    projection: Projection
+    page_size: int | None
     max_items: int | None
     concurrency: int | None
 
