@@ -21,7 +21,7 @@ from amili_async.policies import Priority, Quota
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.cancel_at_each_await import Moment, Stepper
-from tests.support.clocks import HastyClock, settle
+from tests.support.clocks import HastyClock, happens, settle
 from tests.support.exhaustive import IN_TENTHS, steps
 from tests.support.operations import GUARD
 from tests.support.payments import PAYMENTS, make_payments
@@ -282,7 +282,7 @@ async def leave_by_timeout(call: Call, scene: CallScene) -> None:
     with pytest.raises(TimeoutError):  # noqa: PT012 - the timeout raises it
         async with asyncio.timeout(None) as timeout:
             running = asyncio.ensure_future(call.run(scene))
-            await wait_until(lambda: scene.sandbox.in_flight)
+            await happens(lambda: scene.sandbox.in_flight)
             timeout.reschedule(0)
             await running
 
@@ -290,13 +290,6 @@ async def leave_by_timeout(call: Call, scene: CallScene) -> None:
 async def leave_by_wait_for(call: Call, scene: CallScene) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(call.run(scene), 0.005)
-
-
-async def wait_until(holds: Callable[[], Any]) -> None:
-    """Let other tasks run until the condition holds."""
-    async with asyncio.timeout(GUARD):
-        while not holds():
-            await settle(1)
 
 
 SENT = [call for call in CALLS if call.is_sent]
@@ -337,7 +330,7 @@ async def test_closing_the_client_ends_every_call_in_flight(
         async with opened(sandbox, clock, tmp_path, number) as scene:
             sandbox.fail(fault, times=None, after=after)
             waiting = asyncio.ensure_future(call.run(scene))
-            await wait_until(lambda: sandbox.in_flight)
+            await happens(lambda: sandbox.in_flight)
             await scene.amili.aclose()
             with pytest.raises(AmiliError, match=r"closed|not open|unknown whether the payment is registered"):
                 await asyncio.wait_for(waiting, GUARD)
@@ -380,7 +373,7 @@ async def test_reading_on_from_a_closed_client_raises(
                 await closed.wait()
 
         consumer = asyncio.ensure_future(consume(RECORDS[records](scene)))
-        await wait_until(lambda: found)
+        await happens(lambda: found)
         await scene.amili.aclose()
         closed.set()
         with pytest.raises(AmiliError, match="closed"):
@@ -409,7 +402,7 @@ async def test_a_cancelled_aclose_still_closes(
             await amili.auth.get_valid_token()
             sandbox.fail(Fault(hang=True), times=None)
             readers = [asyncio.ensure_future(read(amili.payout_specifications.stream())) for _ in range(3)]
-            await wait_until(lambda: sandbox.in_flight == 3)
+            await happens(lambda: sandbox.in_flight == 3)
             is_silent = True
             await clock.sleep(1)
             refreshing = asyncio.ensure_future(amili.auth.get_valid_token())

@@ -130,3 +130,11 @@ async def settle(rounds: int = 10) -> None:
     """Let every task run that can run without time passing."""
     for _ in range(rounds):
         await asyncio.sleep(0)
+
+
+async def happens(condition: Callable[[], object], *, within: float = 60.0) -> None:
+    """Return once *condition* holds, which other tasks or the network bring about; fail after *within* real seconds."""
+    give_up = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < give_up, "the condition never held"
+        await asyncio.sleep(0)
