@@ -30,9 +30,10 @@ One payment: `payments/create.py` sends it once. If the outcome is unknown, `pay
 returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `payments/batch.py` looks a list up first.
 """
 
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Token, TokenSource
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
+from amili_async.environment import ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
@@ -78,6 +79,7 @@ __all__ = [
     "CaseState",
     "Category",
     "Checkpoint",
+    "ClientOptions",
     "Condition",
     "CreatedPayment",
     "CreditorPayment",
@@ -112,6 +114,7 @@ __all__ = [
     "Record",
     "Resource",
     "RetryPolicy",
+    "Signer",
     "Sort",
     "Specification",
     "Stream",
