@@ -17,6 +17,7 @@ FLOORS = [
     {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "auth",
+        "deliveries",
         "models.fields",
         "models.record_type",
         "models.json",
