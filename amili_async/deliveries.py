@@ -14,6 +14,9 @@ from amili_async.errors import ClientClosed, DeliveryFailed
 P = TypeVar("P")
 T = TypeVar("T")
 
+UNFINISHED = 30
+"""Deliveries from the first that is not done, unless a call has its own limit."""
+
 
 class Delivery(Generic[T]):
     """Records to be finished: call `done()` once they are processed, or `failed()`, of which the first call counts.

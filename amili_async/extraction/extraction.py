@@ -5,7 +5,7 @@ requested, and one of `deliveries()` when its delivery and all before it are don
 record is delivered.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
@@ -20,7 +20,7 @@ from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
 from amili_async._wire.checks import check_count
 from amili_async._wire.iteration import Iteration
-from amili_async.deliveries import Delivery, DeliveryTracker
+from amili_async.deliveries import UNFINISHED, Delivery, DeliveryTracker
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, DeliveryFailed, ExtractionInterrupted
 from amili_async.events import PageReceived
 from amili_async.extraction.checkpoint import (
@@ -30,6 +30,7 @@ from amili_async.extraction.checkpoint import (
 )
 from amili_async.extraction.progress import CurrentBatch, ExtractionProgress
 from amili_async.extraction.source import Source, last_id
+from amili_async.handlers import check_handler, handle_each
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         """The same records, a page at a time: each batch sorted by `_id`; the ids of two batches do not interleave."""
         return Iteration(self._run(), lambda current: (current.items,))
 
-    def deliveries(self, *, unfinished: int = 30) -> AsyncGenerator[Delivery[T], None]:
+    def deliveries(self, *, unfinished: int = UNFINISHED) -> AsyncGenerator[Delivery[T], None]:
         """The same batches, each to be finished by `done()` or `failed()`, in any order and at any time.
 
         `checkpoint` covers all up to the first delivery that is not done. After any interruption, `kill -9` included,
@@ -120,6 +121,18 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         """
         tracker = DeliveryTracker[Checkpoint](check_count(unfinished, "unfinished"))
         return Iteration(self._run(tracker), partial(self._progress.hand_out, tracker))
+
+    async def for_each(self, handler: Callable[[T], Awaitable[object]], *, concurrency: int = 8) -> Manifest:
+        """Call an async function for each record, *concurrency* at once, and return the manifest when all are handled.
+
+        Each record is handled at least once: after an interruption of any kind, those that `checkpoint` does not cover
+        are handled again. A handler that raises stops the run: the others are cancelled and awaited, and
+        `ExtractionInterrupted` is raised from its error, with the `record_id` of its record. One that takes long lets
+        the others continue for thirty pages.
+        """
+        count = check_handler(handler, concurrency)
+        await handle_each(self.deliveries(unfinished=max(UNFINISHED, count)), handler, concurrency=count)
+        return self.manifest
 
     async def aclose(self) -> None:
         """Cancel the iteration that is running; another one resumes there."""
