@@ -111,7 +111,7 @@ class DeliveryTracker(Generic[P]):
             self._changed.set()
             return
         self._failed.add(number)
-        if self.failure is None:
+        if self.failure is None and not self._is_closed:  # closing cancels handlers, which is no failure of theirs
             place = f"delivery {number}" if record_id is None else f"record {record_id}"
             self.failure = DeliveryFailed(
                 f"{place} failed with {type(error).__name__}", number=number, record_id=record_id

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from amili_async._paging.offset import reader_of
 from amili_async._wire.checks import check_count
-from amili_async._wire.tasks import cancel_all, hide_contents
+from amili_async._wire.tasks import Cancellable, cancel_all, hide_contents
 from amili_async.deliveries import Delivery
 from amili_async.errors import ConfigurationError
 
@@ -72,19 +72,26 @@ class HandlerTasks(Generic[T]):
         """Cancel the handlers that are running; all tasks, also those that have finished, whose errors are known."""
         for task in self._tasks:
             task.cancel()
+        self._has_none_left.set()
         return self._tasks
 
 
 async def handle_each(
-    deliveries: AsyncGenerator[Delivery[T], None], handler: Callable[[T], Awaitable[object]], *, concurrency: int
+    deliveries: AsyncGenerator[Delivery[T], None],
+    handler: Callable[[T], Awaitable[object]],
+    *,
+    concurrency: int,
+    running: set[Cancellable],
 ) -> None:
-    """Call the handler for each record; raises what the iteration raises once a handler has failed."""
+    """Call the handler for each record; raises what the iteration raises once a handler failed or it was closed."""
     async with aclosing(deliveries):
         tasks = HandlerTasks(handler, concurrency)
+        running.add(tasks)
         try:
             async for delivery in deliveries:
                 await tasks.handle(delivery)
         finally:
+            running.discard(tasks)
             await cancel_all((tasks,))
 
 

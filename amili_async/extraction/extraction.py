@@ -131,7 +131,8 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         the others continue for thirty pages.
         """
         count = check_handler(handler, concurrency)
-        await handle_each(self.deliveries(unfinished=max(UNFINISHED, count)), handler, concurrency=count)
+        deliveries, running = self.deliveries(unfinished=max(UNFINISHED, count)), self._source.listing.context.running
+        await handle_each(deliveries, handler, concurrency=count, running=running)
         return self.manifest
 
     async def aclose(self) -> None:

@@ -252,19 +252,47 @@ async def test_a_cancelled_caller_cancels_and_awaits_the_handlers(sandbox: Sandb
     assert len(finished) == manifest.rows == ROWS
 
 
-@pytest.mark.parametrize("closing", ["client", "extraction"])
-async def test_closing_ends_it(closing: str, sandbox: Sandbox, amili: AmiliClient) -> None:
-    """While handlers run and no page is awaited: once they are finished, the next page raises."""
+async def test_closing_the_client_ends_it_at_once(sandbox: Sandbox, amili: AmiliClient) -> None:
+    """The handlers that run are cancelled, and have ended when the client is closed; the error shows what happened."""
+    desk = Desk(needs=50)
+    lines = amili.payout_specifications.extract()
+    running = asyncio.ensure_future(lines.for_each(desk.handle, concurrency=4))
+    await happens(lambda: len(desk.open) == 4)
+    await amili.aclose()
+    assert desk.open == {}
+    with pytest.raises(ExtractionInterrupted, match="closed") as caught:
+        await running
+    assert isinstance(caught.value.__cause__, ClientClosed)
+    await assert_nothing_is_left(amili, sandbox)
+
+
+async def test_closing_the_client_before_a_handler_has_begun_ends_it(amili: AmiliClient) -> None:
+    """Whatever the iteration of the loop in which it is closed, it neither hangs nor ends as if it were complete."""
+    desk = Desk()
+    for rounds in range(0, 200, 7):
+        await amili.open()
+        running = asyncio.ensure_future(amili.payout_specifications.extract().for_each(desk.handle, concurrency=2))
+        await settle(rounds)
+        await amili.aclose()
+        with pytest.raises(AmiliError, match="closed|not open"):
+            await running
+    await amili.open()
+
+
+async def test_closing_the_extraction_ends_it_at_the_next_page(sandbox: Sandbox, amili: AmiliClient) -> None:
+    """The handlers that run are finished, since nothing is wrong with them."""
     desk = Desk()
     lines = amili.payout_specifications.extract()
     running = asyncio.ensure_future(lines.for_each(desk.handle, concurrency=4))
     await happens(lambda: len(desk.open) == 4)
-    await (amili if closing == "client" else lines).aclose()
-    for row_id in list(desk.open):
-        desk.release(row_id)
-    with pytest.raises(AmiliError, match="closed") as caught:
+    await lines.aclose()
+    while not running.done():
+        await settle(1)
+        for row_id, release in list(desk.open.items()):
+            if not release.done():
+                desk.release(row_id)
+    with pytest.raises(AmiliError, match="closed"):
         await running
-    assert isinstance(caught.value, ClientClosed) or isinstance(caught.value.__cause__, ClientClosed)
     await assert_nothing_is_left(amili, sandbox)
 
 
