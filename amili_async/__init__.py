@@ -7,6 +7,7 @@ The package is a stack of layers; imports only go down, and `client.py` alone co
     export/  payments/  reconciliation/     files; registering payments; payouts against their specifications
     resources.py                            Resource: get, page, count, stream, extract, sweep, plan
     streams.py  extraction/                 records in the order of a sort; every record exactly once
+    deliveries.py                           records that are finished by their consumer, in any order
     _paging/                                prefetch window; offset and keyset pagination; partitioned scan
     _wire/                                  one request: listing, pipeline, retry, token, rate limiter, session
     conditions.py  filters.py  query.py     what to ask for, checked before it is sent
@@ -33,6 +34,7 @@ returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `pay
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
+from amili_async.deliveries import Delivery
 from amili_async.environment import ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
@@ -84,6 +86,7 @@ __all__ = [
     "CreatedPayment",
     "CreditorPayment",
     "CreditorPayments",
+    "Delivery",
     "Difference",
     "DifferenceKind",
     "Event",

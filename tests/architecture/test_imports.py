@@ -17,6 +17,7 @@ FLOORS = [
     {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "auth",
+        "deliveries",
         "models.fields",
         "models.record_type",
         "models.json",
@@ -50,7 +51,8 @@ FLOORS = [
     {"_wire.network", "_wire.decoding", "_wire.api_code", "_wire.context"},
     {"_wire.session"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
-    {"streams", "extraction", "_paging.keyset"},
+    {"handlers", "_paging.keyset"},
+    {"streams", "extraction"},
     {"resources"},
     {"payments", "reconciliation", "environment"},
     {"client", "export"},

@@ -178,7 +178,7 @@ def close_stdout(process: asyncio.subprocess.Process) -> None:
 
 def rows_left(extraction: Any) -> int | None:
     """How many rows the scan of an extraction has yet to fetch."""
-    left: int | None = extraction._scan.rows_left
+    left: int | None = extraction._progress.scan.rows_left
     return left
 
 
