@@ -35,7 +35,7 @@ from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
-from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Split, Verdict
 from amili_async.models import (
     Article,
     CaseState,
@@ -96,6 +96,7 @@ __all__ = [
     "Observer",
     "Page",
     "PageOptions",
+    "Part",
     "PaymentOutcome",
     "PaymentStatus",
     "Payout",
@@ -114,6 +115,7 @@ __all__ = [
     "RetryPolicy",
     "Sort",
     "Specification",
+    "Split",
     "Stream",
     "StreamOptions",
     "Sums",
