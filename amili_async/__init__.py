@@ -35,7 +35,7 @@ from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
-from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Split, Verdict
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
 from amili_async.models import (
     Article,
     CaseState,
@@ -113,6 +113,7 @@ __all__ = [
     "Record",
     "Resource",
     "RetryPolicy",
+    "Since",
     "Sort",
     "Specification",
     "Split",

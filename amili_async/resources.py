@@ -12,8 +12,8 @@ from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
 from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
-from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Split
-from amili_async.extraction.source import KEYS, Since, build_source, initial_checkpoint, make_plan
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split
+from amili_async.extraction.source import KEYS, build_source, initial_checkpoint, make_plan
 from amili_async.extraction.split import conclude_split, make_split
 from amili_async.extraction.sweep import find_gone
 from amili_async.models import Payout, PayoutSpecification
@@ -239,7 +239,7 @@ class Resource(Generic[T]):
 
     @property
     def _keys(self) -> Listing[Any]:
-        """The ids, dates and etags of its records, none of them from a cache: with that, a missing row proves nothing."""
+        """Its records, of which only ids, dates and etags are decoded."""
         return Listing(self.path, KEYS, self._context, must_be_current=True)
 
     def _choose_page_size(self, page_size: int | None) -> int:
