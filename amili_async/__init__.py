@@ -38,7 +38,7 @@ from amili_async.deliveries import Delivery
 from amili_async.environment import ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
-from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
 from amili_async.models import (
     Article,
     CaseState,
@@ -101,6 +101,7 @@ __all__ = [
     "Observer",
     "Page",
     "PageOptions",
+    "Part",
     "PaymentOutcome",
     "PaymentStatus",
     "Payout",
@@ -118,8 +119,10 @@ __all__ = [
     "Resource",
     "RetryPolicy",
     "Signer",
+    "Since",
     "Sort",
     "Specification",
+    "Split",
     "Stream",
     "StreamOptions",
     "Sums",

@@ -52,6 +52,7 @@ FLOORS = [
     {"_wire.session"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
     {"handlers", "_paging.keyset"},
+    {"_paging.keyset"},
     {"streams", "extraction"},
     {"resources"},
     {"payments", "reconciliation", "environment"},
