@@ -10,6 +10,8 @@ import codecs
 import os
 import re
 import ssl
+from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -49,6 +51,8 @@ class _Guard:
     and a payment after any response, it gets that failure again.
     """
 
+    __slots__ = ("_call", "_failure")
+
     def __init__(self, call: RunningCall) -> None:
         self._call = call
         self._failure: Exception | None = None
@@ -58,15 +62,8 @@ class _Guard:
     ) -> aiohttp.ClientResponse:
         if self._failure is not None:
             raise self._failure
-        send, self._call.was_sent = request.send, False
-
-        async def note_and_send(connection: Any) -> aiohttp.ClientResponse:
-            # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show
-            # that: a tunnel that is cut raises the same class as a response that is cut.
-            self._call.was_sent = True
-            return await send(connection)
-
-        request.send = note_and_send  # type: ignore[assignment,method-assign]
+        self._call.was_sent = False
+        request.send = partial(self._send, request)  # type: ignore[method-assign]
         try:
             response = await handler(request)
         except Exception as error:
@@ -75,6 +72,14 @@ class _Guard:
         if request.method != "GET":
             self._failure = aiohttp.ClientError()
         return response
+
+    def _send(self, request: aiohttp.ClientRequest, connection: Any) -> Awaitable[aiohttp.ClientResponse]:
+        # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show that:
+        # a tunnel that is cut raises the same class as a response that is cut.
+        self._call.was_sent = True
+        # A cycle would keep request and response until the next collection.
+        del request.send  # type: ignore[method-assign]
+        return request.send(connection)
 
 
 class _Connector(aiohttp.TCPConnector):
