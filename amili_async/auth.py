@@ -6,7 +6,8 @@ from typing import Any, Protocol, TypeAlias
 from msgspec import Struct
 
 from amili_async._wire.checks import check_seconds
-from amili_async._wire.tasks import Redacted, hide_contents
+from amili_async._wire.frames import hide_variables
+from amili_async._wire.tasks import hide_contents
 from amili_async.errors import ConfigurationError
 
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
@@ -51,6 +52,7 @@ class ApiCodeCredentials:
     """Seconds: lifetime of the self-signed JWT. The API's guide recommends ten minutes; half a minute less is accepted
     by a server that is strict about them even if this machine's clock is a little ahead."""
 
+    @hide_variables
     def __init__(
         self,
         api_code: str,
@@ -62,16 +64,13 @@ class ApiCodeCredentials:
         lifetime_name: str | None = None,
         lifetime: float = 600.0,
     ) -> None:
-        # Held by no variable: reports of errors show the variables of each frame.
-        code, key, phrase = Redacted(api_code), Redacted(private_key), Redacted(password)
-        api_code, private_key, password = "", "", None
-        if not isinstance(code.content, str) or not code.content or code.content != code.content.strip():
+        if not isinstance(api_code, str) or not api_code or api_code != api_code.strip():
             raise ConfigurationError("api_code must be the code from Amili, a str without blanks around it")
         for name, field in (("token_name", token_name), ("lifetime_name", lifetime_name)):
             if field is not None and not isinstance(field, str):
                 raise ConfigurationError(f"{name} must be the name of a field, or None for the usual names")
-        self._api_code = code.content
-        self._key = _load_key(key, phrase)
+        self._api_code = api_code
+        self._key = _load_key(private_key, password)
         if self._key is None:
             raise ConfigurationError("private_key cannot be read: it must be PEM, with its password if it has one")
         self.algorithm = _choose_algorithm(self._key, algorithm)
@@ -94,13 +93,13 @@ class ApiCodeCredentials:
         return jwt.encode(claims, self._key, algorithm=self.algorithm)
 
 
-def _load_key(private_key: Redacted[str | bytes], password: Redacted[str | bytes | None]) -> Any:
+def _load_key(private_key: str | bytes, password: str | bytes | None) -> Any:
     """The key; `None` if it cannot be read."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
     try:
-        pem = private_key.content.encode() if isinstance(private_key.content, str) else private_key.content
-        secret = password.content.encode() if isinstance(password.content, str) else password.content
+        pem = private_key.encode() if isinstance(private_key, str) else private_key
+        secret = password.encode() if isinstance(password, str) else password
         # load_pem_private_key rejects OpenSSH's own format, which ssh-keygen writes by default.
         load = load_ssh_private_key if b"BEGIN OPENSSH" in pem else load_pem_private_key
         return load(pem, secret)

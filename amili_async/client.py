@@ -13,12 +13,13 @@ from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
+from amili_async._wire.frames import hide_variables, hide_variables_of_methods
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
-from amili_async._wire.tasks import Cancellable, Redacted, cancel_all
+from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
 from amili_async.conditions import Where
@@ -46,6 +47,7 @@ PATHS = {
 """The API's path of each resource."""
 
 
+@hide_variables_of_methods
 class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.
 
@@ -113,15 +115,16 @@ class AmiliClient:
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
 
     @classmethod
+    @hide_variables
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
         """A client from `AMILI_BASE_URL`, and `AMILI_TOKEN` or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE`.
 
         *overrides* are arguments of `AmiliClient` and take precedence. `ConfigurationError` names a missing variable.
         """
-        settings, environ = Redacted(os.environ if environ is None else environ), None
-        options: dict[str, Any] = {"base_url": settings.content.get("AMILI_BASE_URL") or SANDBOX_URL}
+        environ = os.environ if environ is None else environ
+        options: dict[str, Any] = {"base_url": environ.get("AMILI_BASE_URL") or SANDBOX_URL}
         if "auth" not in overrides:
-            options["auth"] = _auth_from(settings)
+            options["auth"] = _auth_from(environ)
         return cls(**(options | overrides))
 
     def __repr__(self) -> str:
@@ -220,25 +223,24 @@ def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, *, clock: Clo
     return rate_limit
 
 
-def _auth_from(settings: Redacted[Mapping[str, str]]) -> str | ApiCodeCredentials:
-    # No variable holds a value of them: reports of errors show the variables of each frame.
+def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:
     names = ("AMILI_TOKEN", "AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE")
-    has_token, has_code, has_file = (bool(settings.content.get(name)) for name in names)
+    has_token, has_code, has_file = (bool(environ.get(name)) for name in names)
     if has_token and has_code:
         raise ConfigurationError("AMILI_TOKEN and AMILI_API_CODE are both set: unset one of them")
     if has_token:
-        return settings.content["AMILI_TOKEN"]
+        return environ["AMILI_TOKEN"]
     if not has_code or not has_file:
         missing = "AMILI_PRIVATE_KEY_FILE" if has_code else "AMILI_API_CODE" if has_file else "AMILI_TOKEN"
         raise ConfigurationError(
             f"{missing} is not set: set AMILI_TOKEN, or both AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE"
         )
     try:
-        private_key = Redacted(Path(settings.content["AMILI_PRIVATE_KEY_FILE"]).read_bytes())
+        private_key = Path(environ["AMILI_PRIVATE_KEY_FILE"]).read_bytes()
     except OSError as error:  # its text holds the path, which may be the key itself, set by mistake
         reason = error.strerror
     except ValueError:
         reason = "not a valid path"
     else:
-        return ApiCodeCredentials(settings.content["AMILI_API_CODE"], private_key.content)
+        return ApiCodeCredentials(environ["AMILI_API_CODE"], private_key)
     raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the path of the key file")

@@ -14,8 +14,9 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from amili_async._wire.frames import hide_frames
 from amili_async._wire.protocol import Request, Response
-from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations, hide_frames
+from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations
 from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
 MAX_BODY = 64 * 1024 * 1024

@@ -13,7 +13,7 @@ MOST_LINES = 280
 
 FLOORS = [
     {"errors", "version"},
-    {"_wire.checks"},
+    {"_wire.checks", "_wire.frames"},
     {"events", "policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "auth",
