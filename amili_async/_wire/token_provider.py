@@ -154,8 +154,9 @@ def _retrieve(refresh: asyncio.Task[CachedToken]) -> None:
 
 def check_token(fetched: object) -> Token:
     """Return what a token source returned as a token; `AuthenticationError` if it cannot be one, or has expired."""
-    token = Token(value=fetched) if isinstance(fetched, str) else fetched
-    if not isinstance(token, Token) or not _fits_header(token.value):
+    token = Token(value=fetched) if isinstance(fetched, str) else fetched if isinstance(fetched, Token) else None
+    del fetched  # reports of errors show the variables of each frame, and this one may hold a bare token
+    if token is None or not _fits_header(token.value):
         raise AuthenticationError(
             "the token source returned no token: it must return a Token or a str, of printable ASCII and not blank"
         )

@@ -44,20 +44,25 @@ class _Sealed(Struct, frozen=True):
 class RedisTokens:
     """A `TokenStore` in Redis or Valkey: one process fetches, and the others take its token.
 
-    *redis* is a URL, for which each use makes a connection of its own, or your `redis.asyncio.Redis`, which is not
-    closed. *name* distinguishes what has the same credentials, such as two base URLs. *secret* is the client's
-    `ApiCodeCredentials`, or for another token source a text of at least 16 characters that only your processes know:
-    what is stored is encrypted with a key derived from it. Redis needs no persistence: if it loses the token, or cannot
-    be reached, each process fetches one. Raises `ConfigurationError` for a URL or a secret that cannot work.
+    *redis* is your `redis.asyncio.Redis`, which is not closed. *name* distinguishes what has the same credentials, such
+    as two base URLs. *secret* is the client's `ApiCodeCredentials`, or for another token source a text of at least 16
+    characters that only your processes know: what is stored is encrypted with a key derived from it. Redis needs no
+    persistence: if it loses the token, or cannot be reached, each process fetches one. Raises `ConfigurationError` for
+    a URL or a secret that cannot work.
     """
 
     def __init__(self, redis: "Redis | str", name: str, *, secret: ApiCodeCredentials | str) -> None:
-        derive = _derivation_from(Redacted(secret))
-        secret = ""
+        server, derive = Redacted(redis), _derivation_from(Redacted(secret))
+        redis = secret = ""  # reports of errors show the variables of each frame
         # A digest: neither the key's name nor what lists keys shows the API code or the name.
         self._key = f"amili:token:{derive(f'name of a token {name}').hex()[:32]}"
         self._encryption_key = base64.urlsafe_b64encode(derive("encryption of a token"))
-        self._connect = connect_each_time(redis)
+        self._connect = connect_each_time(server.content)
+
+    @classmethod
+    def from_url(cls, url: str, name: str, *, secret: ApiCodeCredentials | str) -> "RedisTokens":
+        """Tokens in the Redis of a URL. Each use makes a connection of its own, so there is nothing to close."""
+        return cls(url, name, secret=secret)
 
     def __repr__(self) -> str:
         return "RedisTokens(<hidden>)"
