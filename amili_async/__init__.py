@@ -57,7 +57,7 @@ from amili_async.models import (
     Timestamp,
 )
 from amili_async.pages import Page
-from amili_async.payments import CreditorPayments, PaymentOutcome
+from amili_async.payments import Claims, CreditorPayments, PaymentOutcome
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter, RetryPolicy
 from amili_async.query import Projection, Sort
 from amili_async.reconciliation.comparison import (
@@ -82,6 +82,7 @@ __all__ = [
     "Category",
     "Checkpoint",
     "ClientOptions",
+    "Claims",
     "Condition",
     "CreatedPayment",
     "CreditorPayment",

@@ -134,6 +134,7 @@ class AmiliClient:
             concurrency=concurrency,
             clock=clock,
             forecast=self.rate_limiter.forecast,
+            base_url=self._base_url,
         )
 
     def _make_token_provider(
@@ -161,9 +162,10 @@ class AmiliClient:
         `AMILI_TOKEN`, or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE` or `AMILI_PRIVATE_KEY` (PEM, its line breaks
         also as backslash and n) and `AMILI_PRIVATE_KEY_PASSWORD`; `AMILI_BASE_URL`; `AMILI_RATE_PER_MINUTE` and
         `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
-        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all
-        processes with the API code share one access token. *options* are those of `AmiliClient`, and take precedence. `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose
-        name resembles one of these.
+        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all processes
+        with the API code share one access token. *options* are those of `AmiliClient`, and take precedence.
+        `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose name resembles one
+        of these.
         """
         settings, environ = Redacted(os.environ if environ is None else environ), None
         return cls(**read_options(settings, options))

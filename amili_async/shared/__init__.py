@@ -1,8 +1,6 @@
-"""What processes with one API key share: tokens, in Redis or Valkey (extra `redis`).
+"""What the processes that use one API key share, through Redis or Valkey: `pip install "amili-async[redis]"`."""
 
-Nothing here is imported by `import amili_async`.
-"""
-
+from amili_async.shared.claims import PostgresClaims, RedisClaims
 from amili_async.shared.tokens import RedisTokens
 
-__all__ = ["RedisTokens"]
+__all__ = ["PostgresClaims", "RedisClaims", "RedisTokens"]
