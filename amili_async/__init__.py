@@ -3,7 +3,7 @@
 The package is a stack of layers; imports only go down, and `client.py` alone constructs and closes.
 
     cli/  __main__.py                       the command `amili`
-    client.py                               AmiliClient: wires everything
+    client.py  environment.py               AmiliClient: wires everything
     export/  payments/  reconciliation/     files; registering payments; payouts against their specifications
     resources.py                            Resource: get, page, count, stream, extract, sweep, plan
     streams.py  extraction/                 records in the order of a sort; every record exactly once
@@ -31,7 +31,7 @@ One payment: `payments/create.py` sends it once. If the outcome is unknown, `pay
 returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `payments/batch.py` looks a list up first.
 """
 
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource, TokenStore
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
 from amili_async.deliveries import Delivery
@@ -57,7 +57,7 @@ from amili_async.models import (
     Timestamp,
 )
 from amili_async.pages import Page
-from amili_async.payments import CreditorPayments, PaymentOutcome
+from amili_async.payments import Claims, CreditorPayments, PaymentOutcome
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter, RetryPolicy
 from amili_async.query import Projection, Sort
 from amili_async.reconciliation.comparison import (
@@ -81,6 +81,7 @@ __all__ = [
     "CaseState",
     "Category",
     "Checkpoint",
+    "Claims",
     "ClientOptions",
     "Condition",
     "CreatedPayment",
@@ -129,6 +130,7 @@ __all__ = [
     "Timestamp",
     "Token",
     "TokenSource",
+    "TokenStore",
     "Verdict",
     "Where",
     "errors",

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Unpack
 
@@ -11,15 +12,17 @@ from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
+from amili_async._wire.frames import hide_variables, hide_variables_of_methods
 from amili_async._wire.network import Network
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
-from amili_async._wire.tasks import Cancellable, Redacted, cancel_all
+from amili_async._wire.shared_token import SharedTokenSource
+from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
 from amili_async.conditions import Where
 from amili_async.environment import ClientOptions, read_options
 from amili_async.errors import ConfigurationError
@@ -48,13 +51,15 @@ PATHS = {
 """The API's path of each resource."""
 
 
+@hide_variables_of_methods
 class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.
 
     Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`, in one place, and pass
     the open client on. It can be created outside an event loop, and opened again after it was closed.
 
-    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records)
+    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token; *tokens* a `TokenStore`
+    by which processes share what one of them fetches, such as `amili_async.shared.RedisTokens`. *page_size* (records)
     and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
     `RateLimit`, `None` for no limit, or a `RateLimiter`: your own, or the `rate_limiter` of another client of the same
     event loop and key. A call that would wait longer than *max_wait* seconds for the rate limit raises
@@ -90,6 +95,7 @@ class AmiliClient:
         base_url: str = SANDBOX_URL,
         *,
         auth: str | ApiCodeCredentials | TokenSource,
+        tokens: TokenStore | None = None,
         page_size: int = 100,
         concurrency: int = 10,
         rate_limit: RateLimit | RateLimiter | None = RateLimit(),
@@ -117,8 +123,7 @@ class AmiliClient:
         self._pipeline = Pipeline(
             self._session, self._running, limiter, retrier, max_wait=max_wait, clock=clock, announce=announce
         )
-        source = self._make_source(auth, timeout, clock)
-        self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
+        self.auth = self._tokens = self._make_token_provider(auth, tokens, timeout, clock)
         self._context = self._make_context(check_page_size(page_size), check_count(concurrency, "concurrency"), clock)
         self._add_resources(self._context)
 
@@ -131,14 +136,21 @@ class AmiliClient:
             concurrency=concurrency,
             clock=clock,
             forecast=self.rate_limiter.forecast,
+            base_url=self._base_url,
         )
 
-    def _make_source(
-        self, auth: str | ApiCodeCredentials | TokenSource, timeout: float, clock: Clock
-    ) -> str | TokenSource:
+    def _make_token_provider(
+        self, auth: str | ApiCodeCredentials | TokenSource, tokens: TokenStore | None, timeout: float, clock: Clock
+    ) -> TokenProvider:
         if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
-            return ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock)
-        return check_source(auth, timeout)
+            auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
+        source = check_source(auth, timeout)
+        if tokens is not None:
+            check_implements(tokens, TokenStore, "tokens: None, or a store of tokens, which")
+            if isinstance(source, str):
+                raise ConfigurationError("tokens: a fixed access token needs no store; auth must fetch tokens")
+            source = SharedTokenSource(source, tokens, clock=clock, announce=self._announce)
+        return TokenProvider(source, clock=clock, announce=self._announce, check_open=self._check_open)
 
     def _add_resources(self, context: ClientContext) -> None:
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
@@ -146,18 +158,19 @@ class AmiliClient:
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
 
     @classmethod
+    @hide_variables
     def from_env(cls, environ: Mapping[str, str] | None = None, /, **options: Unpack[ClientOptions]) -> "AmiliClient":
         """A client with the options that environment variables set: the README's table describes them.
 
         `AMILI_TOKEN`, or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE` or `AMILI_PRIVATE_KEY` (PEM, its line breaks
         also as backslash and n) and `AMILI_PRIVATE_KEY_PASSWORD`; `AMILI_BASE_URL`; `AMILI_RATE_PER_MINUTE` and
         `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
-        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*. *options* are those of `AmiliClient`, and
-        take precedence. `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose
-        name resembles one of these.
+        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all processes
+        with the API code share one access token. *options* are those of `AmiliClient`, and take precedence.
+        `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose name resembles one
+        of these.
         """
-        settings, environ = Redacted(os.environ if environ is None else environ), None
-        return cls(**read_options(settings, options))
+        return cls(**read_options(os.environ if environ is None else environ, options))
 
     def __repr__(self) -> str:
         return f"AmiliClient({self._base_url!r}, {'open' if self._loop else 'closed'})"

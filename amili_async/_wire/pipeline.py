@@ -96,11 +96,11 @@ class Pipeline:
         call.was_sent = call.was_counted = False
         response: Response | None = None
         try:
-            if call.is_closed:  # a middleware or rate limiter of the caller's swallowed the cancellation
-                raise call.closed()
             secret = Redacted(credential())
             if request.before_send is not None:
-                request.before_send()
+                await request.before_send()
+            if call.is_closed:  # a rate limiter, or a store of claims, of the caller's swallowed the cancellation
+                raise call.closed()
             response = await self._session.send(request, secret, call)
         except AmiliError as error:
             self._announce_attempt(request, started, number, error)

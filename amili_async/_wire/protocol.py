@@ -5,7 +5,7 @@ Invariant: nothing here does I/O, and no error raised here quotes a query, a cre
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
@@ -48,7 +48,7 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     """Which permit it waits for."""
     body: bytes | None = None
     """JSON, for a POST."""
-    before_send: Callable[[], None] | None = None
+    before_send: Callable[[], Awaitable[None]] | None = None
     """Called right before each attempt, permit in hand: the request may leave from then on. May raise to prevent it."""
     is_verified: bool = False
     """Whether a response of any size is read to its end before it counts as one."""
@@ -154,7 +154,7 @@ def item_request(path: str, record_id: str, projection: str = "") -> Request:
     )
 
 
-def create_request(path: str, body: bytes, *, before_send: Callable[[], None] | None = None) -> Request:
+def create_request(path: str, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None) -> Request:
     """The request that creates a record."""
     target, label = f"/{path}", f"POST /{path}"
     return Request(

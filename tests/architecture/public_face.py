@@ -18,6 +18,7 @@ PUBLIC_MODULES = (
     "amili_async.export",
     "amili_async.observers",
     "amili_async.policies",
+    "amili_async.shared",
 )
 RETURNED_ONLY = {"Stream", "Extraction", "Resource", "Payouts", "CreditorPayments"}
 """Classes that callers get and never construct: the parameters of their constructors are not public."""

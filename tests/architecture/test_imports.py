@@ -8,12 +8,12 @@ from functools import cache
 
 from tests.architecture.source import MODULES, is_within, parse
 
-MOST_LINES = 280
+MOST_LINES = 290
 """Lines of one file."""
 
 FLOORS = [
     {"errors", "version"},
-    {"_wire.checks", "events"},
+    {"_wire.checks", "_wire.frames", "events"},
     {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "auth",
@@ -45,6 +45,7 @@ FLOORS = [
         "_wire.retry",
         "_wire.error_responses",
     },
+    {"_wire.shared_token"},
     {"conditions", "reconciliation.comparison"},
     {"query"},
     {"_wire.protocol"},
@@ -55,7 +56,8 @@ FLOORS = [
     {"_paging.keyset"},
     {"streams", "extraction"},
     {"resources"},
-    {"payments", "reconciliation", "environment"},
+    {"payments", "reconciliation", "shared"},
+    {"environment"},
     {"client", "export"},
     {""},  # amili_async itself: the public names
     {"cli"},
@@ -63,7 +65,7 @@ FLOORS = [
 ]
 """A module may import from lower floors only; the name of a folder means all modules in it."""
 
-ONE_FLOOR = ("cli", "export", "extraction", "payments")
+ONE_FLOOR = ("cli", "export", "extraction", "payments", "shared")
 """Folders whose modules may import from each other."""
 
 HOMES = {
@@ -71,7 +73,8 @@ HOMES = {
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
     "jwt": {"auth", "_wire.api_code", "sandbox"},
-    "cryptography": {"auth", "sandbox"},
+    "cryptography": {"auth", "shared.tokens", "sandbox"},
+    "redis": {"shared"},
     "typer": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli"},
@@ -82,7 +85,7 @@ HOMES = {
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "redis"}
 """Libraries that `import amili_async` must not load."""
 
 
