@@ -4,12 +4,14 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from math import inf
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Unpack
+
+from msgspec import Struct
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
-from amili_async._wire.checks import check_count, check_implements, check_seconds
+from amili_async._wire.checks import check_count, check_headers, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.frames import hide_variables, hide_variables_of_methods
@@ -17,14 +19,14 @@ from amili_async._wire.network import Network
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
-from amili_async._wire.retry import Retrier
-from amili_async._wire.session import Session
+from amili_async._wire.retry import Retrier, RetryBudget
+from amili_async._wire.session import AttemptOptions, Session
 from amili_async._wire.shared_token import SharedTokenSource
 from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
 from amili_async.conditions import Where
-from amili_async.environment import ClientOptions, read_options
+from amili_async.environment import CallOptions, ClientOptions, read_options
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
 from amili_async.models import PayoutSpecification
@@ -33,7 +35,6 @@ from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.reconciliation.run import Reconciler
 from amili_async.resources import Payouts, Resource
-from amili_async.version import VERSION
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -51,6 +52,13 @@ PATHS = {
 """The API's path of each resource."""
 
 
+class _Life(Struct):
+    """Whether a client, and so its views, is open."""
+
+    loop: asyncio.AbstractEventLoop | None = None
+    is_closing: bool = False
+
+
 @hide_variables_of_methods
 class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.
@@ -64,8 +72,8 @@ class AmiliClient:
     `RateLimit`, `None` for no limit, or a `RateLimiter`: your own, or the `rate_limiter` of another client of the same
     event loop and key. A call that would wait longer than *max_wait* seconds for the rate limit raises
     `BudgetExhausted` at once. *retry* is the `RetryPolicy`. *timeout* is the seconds for one attempt, sending and
-    reading included. A *session*, and a `RateLimiter`, is borrowed and never closed. Each of *observers* is called with
-    each event. Raises `ConfigurationError` for options that cannot work.
+    reading included. *headers* are sent with each request. A *session*, and a `RateLimiter`, is borrowed and never
+    closed. Each of *observers* is called with each event. Raises `ConfigurationError` for options that cannot work.
 
     *ssl* is the context for TLS, for authorities of your own or a client certificate; without it `SSL_CERT_FILE` and
     `SSL_CERT_DIR` name the authorities to trust. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name the proxy, which is
@@ -87,8 +95,7 @@ class AmiliClient:
     """What decides when a request is sent: shows `remaining`, `resets_at`, `waiting` and `in_flight`, and may be the
     `rate_limit` of other clients that send with the same key in this event loop."""
 
-    _loop: asyncio.AbstractEventLoop | None = None
-    _is_closing = False
+    _is_view = False
 
     def __init__(
         self,
@@ -102,6 +109,7 @@ class AmiliClient:
         max_wait: float | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
+        headers: Mapping[str, str] = MappingProxyType({}),
         session: "aiohttp.ClientSession | None" = None,
         ssl: "SSLContext | None" = None,
         trust_env: bool = True,
@@ -109,39 +117,87 @@ class AmiliClient:
         observers: Sequence[Observer] = (),
         _clock: Clock | None = None,
     ) -> None:
-        _check_options(rate_limit=rate_limit, max_wait=max_wait, retry=retry, timeout=timeout, observers=observers)
-        clock, announce = _clock or SystemClock(), Announcer(observers)
-        self._announce = announce
+        check_observers(observers)
+        self._clock, self._announce = _clock or SystemClock(), Announcer(observers)
         self._base_url = check_base_url(base_url, allow_http=allow_http)
+        self._life = _Life()
         self._running: set[Cancellable] = set()
         network = Network(self._base_url, session=session, tls=ssl, trust_env=trust_env)
-        self._session = Session(network, timeout=timeout, user_agent=f"amili-async/{VERSION}")
-        if rate_limit is None or isinstance(rate_limit, RateLimit):
-            rate_limit = SlidingWindowLimiter(rate_limit, clock=clock)
-        limiter = self.rate_limiter = rate_limit
-        retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
-        self._pipeline = Pipeline(
-            self._session, self._running, limiter, retrier, max_wait=max_wait, clock=clock, announce=announce
-        )
-        self.auth = self._tokens = self._make_token_provider(auth, tokens, timeout, clock)
-        self._context = self._make_context(check_page_size(page_size), check_count(concurrency, "concurrency"), clock)
-        self._add_resources(self._context)
-
-    def _make_context(self, page_size: int, concurrency: int, clock: Clock) -> ClientContext:
-        return ClientContext(
-            call=self._call,
-            announce=self._announce,
-            running=self._running,
+        self._session = Session(network)
+        self.rate_limiter = self._make_rate_limiter(rate_limit)
+        self._retry_budget = RetryBudget(_check_retry(retry).retry_budget)
+        self._options = CallOptions(
             page_size=page_size,
             concurrency=concurrency,
+            max_wait=max_wait,
+            retry=retry,
+            timeout=timeout,
+            headers=headers,
+        )
+        self._apply(**self._options)
+        self.auth = self._tokens = self._make_token_provider(auth, tokens, timeout)
+
+    def _apply(
+        self,
+        *,
+        page_size: int,
+        concurrency: int,
+        max_wait: float | None,
+        retry: RetryPolicy,
+        timeout: float,
+        headers: Mapping[str, str],
+    ) -> None:
+        """Make what depends on the options that a view replaces."""
+        clock, announce = self._clock, self._announce
+        max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
+        timeout = check_seconds(timeout, "timeout", is_positive=True)
+        budget = self._retry_budget
+        retrier = Retrier(_check_retry(retry), clock=clock, announce=announce, max_pause=max_wait, budget=budget)
+        self._pipeline = Pipeline(
+            self._session,
+            self._running,
+            self.rate_limiter,
+            retrier,
+            options=AttemptOptions(timeout=timeout, headers=check_headers(headers)),
+            max_wait=max_wait,
+            clock=clock,
+            announce=announce,
+        )
+        self._context = ClientContext(
+            call=self._call,
+            announce=announce,
+            running=self._running,
+            page_size=check_page_size(page_size),
+            concurrency=check_count(concurrency, "concurrency"),
             clock=clock,
             forecast=self.rate_limiter.forecast,
             base_url=self._base_url,
         )
+        self._add_resources(self._context)
+
+    def with_options(self, **options: Unpack[CallOptions]) -> "AmiliClient":
+        """A view of this client that makes its calls with other options, each of which replaces the client's.
+
+        Client and view share connections, access token, rate limiter, retry budget and observers, so a web app's view
+        with a short *max_wait* and the extraction of a view without one send within one rate limit. A view costs no
+        request, and cannot be opened or closed: it is open while the client is. Its `auth` is the client's, whose
+        options each token request has.
+        """
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__, _is_view=True, _options={**self._options, **options})
+        view._apply(**view._options)
+        return view
+
+    def _make_rate_limiter(self, rate_limit: RateLimit | RateLimiter | None) -> RateLimiter:
+        if rate_limit is None or isinstance(rate_limit, RateLimit):
+            return SlidingWindowLimiter(rate_limit, clock=self._clock)
+        check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
+        return rate_limit
 
     def _make_token_provider(
-        self, auth: str | ApiCodeCredentials | TokenSource, tokens: TokenStore | None, timeout: float, clock: Clock
+        self, auth: str | ApiCodeCredentials | TokenSource, tokens: TokenStore | None, timeout: float
     ) -> TokenProvider:
+        clock = self._clock
         if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
             auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
         source = check_source(auth, timeout)
@@ -173,16 +229,18 @@ class AmiliClient:
         return cls(**read_options(os.environ if environ is None else environ, options))
 
     def __repr__(self) -> str:
-        return f"AmiliClient({self._base_url!r}, {'open' if self._loop else 'closed'})"
+        state = f"{'open' if self._life.loop else 'closed'}{', a view' if self._is_view else ''}"
+        return f"AmiliClient({self._base_url!r}, {state})"
 
     async def open(self) -> "AmiliClient":
         """Get ready to send; nothing is sent yet. Opening an open client does nothing."""
         loop = asyncio.get_running_loop()
-        if self._is_closing:
+        self._check_is_no_view()
+        if self._life.is_closing:
             raise ConfigurationError("the client is closing: open it again after aclose() has returned")
-        if self._loop is None:
+        if self._life.loop is None:
             self._session.open()
-            self._loop = loop
+            self._life.loop = loop
             if self._announce:
                 self.rate_limiter.add_observer(self._announce)
         self._check_open()
@@ -193,11 +251,12 @@ class AmiliClient:
 
         Each call in flight raises `ClientClosed` at once, whatever it waits for.
         """
-        if self._loop is None:
+        self._check_is_no_view()
+        if self._life.loop is None:
             return
         self._check_open()
-        self._loop = None
-        self._is_closing = True
+        self._life.loop = None
+        self._life.is_closing = True
         try:
             await cancel_all((*self._running, self._tokens))
         finally:
@@ -205,10 +264,10 @@ class AmiliClient:
             try:
                 await self._session.aclose()
             finally:
-                self._is_closing = False
+                self._life.is_closing = False
 
     async def __aenter__(self) -> "AmiliClient":
-        if self._loop is not None:
+        if self._life.loop is not None:
             raise ConfigurationError(
                 "the client is open already: the end of a second `async with` would close it for the first; to share "
                 "it, open it once, where the program starts, and pass it on"
@@ -241,23 +300,23 @@ class AmiliClient:
         run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
         return run.reconciliations()
 
+    def _check_is_no_view(self) -> None:
+        if self._is_view:
+            raise ConfigurationError(
+                "a view of a client cannot be opened or closed: open and close the client whose with_options() made it"
+            )
+
     def _check_open(self) -> None:
-        if self._loop is None:
+        loop = self._life.loop
+        if loop is None:
             raise ConfigurationError(
                 "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
             )
-        if asyncio.get_running_loop() is not self._loop:
+        if asyncio.get_running_loop() is not loop:
             raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
 
 
-def _check_options(
-    *, rate_limit: object, max_wait: float | None, retry: object, timeout: float, observers: object
-) -> None:
-    check_seconds(timeout, "timeout", is_positive=True)
-    if max_wait is not None:
-        check_seconds(max_wait, "max_wait")
+def _check_retry(retry: object) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy):
         raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
-    check_observers(observers)
-    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
-        check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
+    return retry

@@ -69,7 +69,7 @@ ONE_FLOOR = ("cli", "export", "extraction", "payments", "shared")
 """Folders whose modules may import from each other."""
 
 HOMES = {
-    "aiohttp": {"_wire.session", "sandbox"},
+    "aiohttp": {"_wire.session", "_wire.transport_errors", "sandbox"},
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
     "jwt": {"auth", "_wire.api_code", "sandbox"},

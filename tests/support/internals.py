@@ -89,11 +89,6 @@ def inner_session(session: Session) -> aiohttp.ClientSession | None:
     return session._session
 
 
-def timeout_of(session: Session) -> aiohttp.ClientTimeout:
-    """The limits for one attempt."""
-    return session._timeout
-
-
 async def read_body(request: Request, response: Any) -> bytes:
     """The body of an aiohttp response, up to the limit."""
     return await session_module._read_body(request, response)
@@ -178,4 +173,4 @@ def replace_forecast(extraction: Any, forecast: Callable[[int], float]) -> None:
 
 def seconds_per_attempt(amili: AmiliClient) -> float:
     """The timeout of a client."""
-    return amili._session.timeout
+    return amili._pipeline._options.timeout
