@@ -31,16 +31,20 @@ returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `pay
 """
 
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Token, TokenSource
+from amili_async.cases import Cases
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
+from amili_async.creditors import Creditors
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
 from amili_async.models import (
     Article,
+    Case,
     CaseState,
     Category,
     CreatedPayment,
+    Creditor,
     CreditorPayment,
     FinanceCategory,
     Id,
@@ -75,13 +79,17 @@ __all__ = [
     "ApiCodeCredentials",
     "Article",
     "AuthTokenProvider",
+    "Case",
     "CaseState",
+    "Cases",
     "Category",
     "Checkpoint",
     "Condition",
     "CreatedPayment",
+    "Creditor",
     "CreditorPayment",
     "CreditorPayments",
+    "Creditors",
     "Difference",
     "DifferenceKind",
     "Event",

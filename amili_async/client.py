@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
-from amili_async._wire.checks import check_count, check_implements, check_seconds
+from amili_async._wire.checks import check_count, check_implements, check_path, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.pipeline import Pipeline
@@ -21,10 +21,14 @@ from amili_async._wire.session import Session
 from amili_async._wire.tasks import Cancellable, Redacted, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
+from amili_async.cases import Cases
 from amili_async.conditions import Where
+from amili_async.creditors import Creditors
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
+from amili_async.locales import Locales
 from amili_async.models import PayoutSpecification
+from amili_async.models.record_type import record_type_of
 from amili_async.payments import CreditorPayments
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
@@ -38,10 +42,15 @@ if TYPE_CHECKING:
 SANDBOX_URL = "https://api-sandbox.amili.se"
 """Amili's own sandbox, the only host that the API's documentation names."""
 
+T = TypeVar("T")
+
 PATHS = {
     "payouts": "finance--payouts",
     "payout_specifications": "finance--payout-specifications",
     "creditor_payments": "creditor--payments",
+    "creditors": "creditors",
+    "cases": "cases",
+    "locales": "locales",
 }
 """The API's path of each resource."""
 
@@ -65,6 +74,10 @@ class AmiliClient:
     """`finance--payout-specifications`."""
     creditor_payments: CreditorPayments
     """`creditor--payments`."""
+    creditors: Creditors
+    """`creditors`."""
+    cases: Cases
+    """`cases`, without the debtors."""
     auth: AuthTokenProvider
     """Returns the access token: `await client.auth.get_valid_token()`."""
 
@@ -99,7 +112,7 @@ class AmiliClient:
             auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
         source = check_source(auth, timeout)
         self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
-        context = self._context = ClientContext(
+        self._context = ClientContext(
             call=self._call,
             announce=announce,
             running=self._running,
@@ -108,9 +121,15 @@ class AmiliClient:
             clock=clock,
             forecast=self._forecast,
         )
-        self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
-        self.payouts = Payouts(PATHS["payouts"], context, self.payout_specifications)
-        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
+        self._add_resources()
+
+    def _add_resources(self) -> None:
+        self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, self._context)
+        self.payouts = Payouts(PATHS["payouts"], self._context, self.payout_specifications)
+        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], self._context)
+        self.creditors = Creditors(PATHS["creditors"], self._context)
+        self.cases = Cases(PATHS["cases"], self._context)
+        self._locales = Locales(PATHS["locales"], self._context)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
@@ -195,6 +214,20 @@ class AmiliClient:
         payouts, specifications = self.payouts, self.payout_specifications
         run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
         return run.reconciliations()
+
+    def resource(self, path: str, record_type: type[T]) -> Resource[T]:
+        """Any other resource of the API, such as `client.resource("invoices", Invoice)`.
+
+        *path* is the API's, without a slash before or behind it. *record_type* is a `msgspec.Struct` type of yours,
+        whose fields are then the projection, or `dict`, which has all fields.
+        """
+        return Resource(
+            check_path(path), record_type_of(record_type, is_projected=True, name="record_type"), self._context
+        )
+
+    async def explain(self, key: str, *, language: str = "sv") -> str:
+        """The text of a locale key in a language, or the key itself; see `CreatedPayment.explain()`."""
+        return await self._locales.explain(key, language=language)
 
     def _check_open(self) -> None:
         if self._loop is None:

@@ -34,6 +34,8 @@ FLOORS = [
         "models.payout",
         "models.payout_specification",
         "models.creditor_payment",
+        "models.creditor",
+        "models.case",
     },
     {"models.kinds"},
     {
@@ -51,7 +53,7 @@ FLOORS = [
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
     {"streams", "extraction", "_paging.keyset"},
     {"resources"},
-    {"payments", "reconciliation"},
+    {"payments", "reconciliation", "creditors", "cases", "locales"},
     {"client", "export"},
     {""},  # amili_async itself: the public names
     {"cli"},
