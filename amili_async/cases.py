@@ -42,11 +42,12 @@ class Cases(Resource[Case]):
             condition &= field("creditor") == creditor
         return tuple(await self.stream(condition).collect())
 
-    def _listing_of(self, into: Any, projection: Projection) -> Listing[Any]:
+    def _listing_of(self, into: Any, projection: Projection, *, must_be_current: bool = False) -> Listing[Any]:
         record_type: RecordType[Any] = record_type_of(Case if into is None else into, is_projected=into is not None)
         if record_type.projection is not None:
-            return super()._listing_of(into, projection)
-        return Listing(self.path, replace(record_type, projection=_fields_of(projection)), self._context)
+            return super()._listing_of(into, projection, must_be_current=must_be_current)
+        record_type = replace(record_type, projection=_fields_of(projection))
+        return replace(self._listing, record_type=record_type, must_be_current=must_be_current)
 
 
 def _fields_of(projection: Projection) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -63,9 +62,11 @@ class AmiliClient:
 
     *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records)
     and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
-    `RateLimit`, `None` for no limit, or your own `RateLimiter`; *retry* the `RetryPolicy`. *timeout* is the seconds for
-    one attempt, sending and reading included. A *session* is borrowed and never closed. Each of *observers* is called
-    with each event. Raises `ConfigurationError` for options that cannot work.
+    `RateLimit`, `None` for no limit, or a `RateLimiter`: your own, or the `rate_limiter` of another client of the same
+    event loop and key. A call that would wait longer than *max_wait* seconds for the rate limit raises
+    `BudgetExhausted` at once. *retry* is the `RetryPolicy`. *timeout* is the seconds for one attempt, sending and
+    reading included. A *session*, and a `RateLimiter`, is borrowed and never closed. Each of *observers* is called with
+    each event. Raises `ConfigurationError` for options that cannot work.
     """
 
     payouts: Payouts
@@ -80,6 +81,9 @@ class AmiliClient:
     """`cases`, without the debtors."""
     auth: AuthTokenProvider
     """Returns the access token: `await client.auth.get_valid_token()`."""
+    rate_limiter: RateLimiter
+    """What decides when a request is sent: shows `remaining`, `resets_at`, `waiting` and `in_flight`, and may be the
+    `rate_limit` of other clients that send with the same key in this event loop."""
 
     _loop: asyncio.AbstractEventLoop | None = None
     _is_closing = False
@@ -92,25 +96,27 @@ class AmiliClient:
         page_size: int = 100,
         concurrency: int = 10,
         rate_limit: RateLimit | RateLimiter | None = RateLimit(),
+        max_wait: float | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
         session: "aiohttp.ClientSession | None" = None,
         observers: Sequence[Observer] = (),
         _clock: Clock | None = None,
     ) -> None:
-        _check_options(rate_limit=rate_limit, retry=retry, timeout=timeout, observers=observers)
+        _check_options(rate_limit=rate_limit, max_wait=max_wait, retry=retry, timeout=timeout, observers=observers)
         clock, announce = _clock or SystemClock(), Announcer(observers)
+        self._announce = announce
         self._base_url = check_base_url(base_url)
         self._running: set[Cancellable] = set()
         self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
-        limiter = self._rate_limiter = _make_rate_limiter(rate_limit, clock=clock, announce=announce)
-        self._owns_limiter = limiter is not rate_limit
-        max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
+        if rate_limit is None or isinstance(rate_limit, RateLimit):
+            rate_limit = SlidingWindowLimiter(rate_limit, clock=clock)
+        limiter = self.rate_limiter = rate_limit
         retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
-        self._pipeline = Pipeline(self._session, self._running, limiter, retrier, clock=clock, announce=announce)
-        if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
-            auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
-        source = check_source(auth, timeout)
+        self._pipeline = Pipeline(
+            self._session, self._running, limiter, retrier, max_wait=max_wait, clock=clock, announce=announce
+        )
+        source = self._make_source(auth, timeout, clock)
         self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
         self._context = ClientContext(
             call=self._call,
@@ -119,17 +125,24 @@ class AmiliClient:
             page_size=check_page_size(page_size),
             concurrency=check_count(concurrency, "concurrency"),
             clock=clock,
-            forecast=self._forecast,
+            forecast=limiter.forecast,
         )
-        self._add_resources()
+        self._add_resources(self._context)
 
-    def _add_resources(self) -> None:
-        self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, self._context)
-        self.payouts = Payouts(PATHS["payouts"], self._context, self.payout_specifications)
-        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], self._context)
-        self.creditors = Creditors(PATHS["creditors"], self._context)
-        self.cases = Cases(PATHS["cases"], self._context)
-        self._locales = Locales(PATHS["locales"], self._context)
+    def _make_source(
+        self, auth: str | ApiCodeCredentials | TokenSource, timeout: float, clock: Clock
+    ) -> str | TokenSource:
+        if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
+            return ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock)
+        return check_source(auth, timeout)
+
+    def _add_resources(self, context: ClientContext) -> None:
+        self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
+        self.payouts = Payouts(PATHS["payouts"], context, self.payout_specifications)
+        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
+        self.creditors = Creditors(PATHS["creditors"], context)
+        self.cases = Cases(PATHS["cases"], context)
+        self._locales = Locales(PATHS["locales"], context)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
@@ -154,6 +167,8 @@ class AmiliClient:
         if self._loop is None:
             self._session.open()
             self._loop = loop
+            if self._announce:
+                self.rate_limiter.add_observer(self._announce)
         self._check_open()
         return self
 
@@ -170,8 +185,7 @@ class AmiliClient:
         try:
             await cancel_all((*self._running, self._tokens))
         finally:
-            if self._owns_limiter and isinstance(self._rate_limiter, SlidingWindowLimiter):
-                self._rate_limiter.close()
+            self.rate_limiter.remove_observer(self._announce)
             try:
                 await self._session.aclose()
             finally:
@@ -193,10 +207,6 @@ class AmiliClient:
     async def _call(self, request: Request) -> Response:
         self._check_open()
         return await self._pipeline.call(request, self._tokens)
-
-    def _forecast(self, requests: int) -> float | None:
-        """Seconds until the last of so many requests can be sent; `None` with a rate limiter of the caller's own."""
-        return self._rate_limiter.forecast(requests) if isinstance(self._rate_limiter, SlidingWindowLimiter) else None
 
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
         """Compare payouts with their specifications: one `Reconciliation` each, in the order of their ids.
@@ -238,19 +248,17 @@ class AmiliClient:
             raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
 
 
-def _check_options(*, rate_limit: object, retry: object, timeout: float, observers: object) -> None:
+def _check_options(
+    *, rate_limit: object, max_wait: float | None, retry: object, timeout: float, observers: object
+) -> None:
     check_seconds(timeout, "timeout", is_positive=True)
+    if max_wait is not None:
+        check_seconds(max_wait, "max_wait")
     if not isinstance(retry, RetryPolicy):
         raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
     check_observers(observers)
     if rate_limit is not None and not isinstance(rate_limit, RateLimit):
         check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
-
-
-def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, *, clock: Clock, announce: Announcer) -> RateLimiter:
-    if rate_limit is None or isinstance(rate_limit, RateLimit):
-        return SlidingWindowLimiter(rate_limit, clock=clock, announce=announce)
-    return rate_limit
 
 
 def _auth_from(settings: Redacted[Mapping[str, str]]) -> str | ApiCodeCredentials:

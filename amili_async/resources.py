@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
+from msgspec.structs import replace
+
 from amili_async._paging.keyset import find_ids
 from amili_async._paging.offset import PagingOptions
 from amili_async._wire.checks import check_count
@@ -191,7 +193,7 @@ class Resource(Generic[T]):
         """
         document = filter_document(where)
         start = initial_checkpoint(self.path, document, checkpoint=checkpoint, since=since)
-        listing = self._listing_of(into, projection)
+        listing = self._listing_of(into, projection, must_be_current=True)
         source = build_source(listing, document, projection=projection, since=since, parts=parts)
         return Extraction(source, start=start)
 
@@ -219,8 +221,9 @@ class Resource(Generic[T]):
                 f"GET /{self.path} returned fewer rows than the server counted, so missing ids need not be gone",
                 request=f"GET /{self.path}",
             )
+        keys = Listing(self.path, KEYS, self._context, must_be_current=True)
         missing = sorted(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
-        return frozenset(missing) - await find_ids(Listing(self.path, KEYS, self._context), missing, where)
+        return frozenset(missing) - await find_ids(keys, missing, where)
 
     async def plan(self, where: Where = None) -> Plan:
         """What an extraction will cost in requests and time; itself one request, for a count.
@@ -232,13 +235,13 @@ class Resource(Generic[T]):
     def _choose_page_size(self, page_size: int | None) -> int:
         return self._context.page_size if page_size is None else check_page_size(page_size)
 
-    def _listing_of(self, into: Any, projection: Projection) -> Listing[Any]:
+    def _listing_of(self, into: Any, projection: Projection, *, must_be_current: bool = False) -> Listing[Any]:
         record_type = self._listing.record_type if into is None else record_type_of(into, is_projected=True)
         if projection is not None and record_type.projection is not None:
             raise ConfigurationError(
                 "projection cannot be combined with a struct of yours, whose fields are the projection: use into=dict"
             )
-        return self._listing if into is None else Listing(self.path, record_type, self._context)
+        return replace(self._listing, record_type=record_type, must_be_current=must_be_current)
 
 
 class Payouts(Resource[Payout]):

@@ -55,11 +55,13 @@ def check_plain_function(function: object, name: str) -> None:
 
 
 def check_implements(value: object, protocol: type, name: str) -> None:
-    """`ConfigurationError` unless *value* has the methods of a protocol, async ones and plain ones alike."""
+    """`ConfigurationError` unless *value* has the properties and methods of a protocol, async and plain ones alike."""
     if isinstance(value, type):  # it has all the methods, and is an easy mistake
         raise ConfigurationError(f"{name} is a class: pass an instance of it")
     for method, declared in vars(protocol).items():
-        if method.startswith("_"):
+        if isinstance(declared, property) and not hasattr(value, method):
+            raise ConfigurationError(f"{name} must have a property {method}, as {protocol.__name__} has")
+        if method.startswith("_") or isinstance(declared, property):
             continue
         given, needs_async = getattr(value, method, None), is_async(declared)
         # The wrapper of a decorator is plain, and returns what the async function returns.

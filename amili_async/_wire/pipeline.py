@@ -33,6 +33,7 @@ class Pipeline:
         rate_limiter: RateLimiter,
         retrier: Retrier,
         *,
+        max_wait: float | None = None,
         clock: Clock,
         announce: Announcer,
     ) -> None:
@@ -40,6 +41,7 @@ class Pipeline:
         self._running = running
         self._rate_limiter = rate_limiter
         self._retrier = retrier
+        self._max_wait = max_wait
         self._clock = clock
         self._announce = announce
 
@@ -66,7 +68,7 @@ class Pipeline:
         """Send with a credential that is not a token, created anew for each attempt: how tokens are fetched."""
 
         async def attempt(number: int) -> Response:
-            await self._rate_limiter.acquire(request.priority)
+            await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
             return await self._attempt(call, request, credential, number)
 
         with RunningCall(self._running, request.label) as call:
@@ -76,13 +78,13 @@ class Pipeline:
     async def _acquire(self, request: Request, tokens: TokenProvider, token: CachedToken) -> CachedToken:
         """Acquire a permit and return the token to send, which is another one if *token* expired in the queue."""
         for _ in range(MAX_EXPIRED_TOKENS):
-            await self._rate_limiter.acquire(request.priority)
+            await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
             if tokens.is_current(token):
                 return token
             # The fetch needs a permit itself: with one per second it would wait for ever for the one held here.
             self._rate_limiter.release_unused()
             token = await tokens.get()
-        await self._rate_limiter.acquire(request.priority)
+        await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
         return token
 
     async def _attempt(

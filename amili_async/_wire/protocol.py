@@ -194,9 +194,14 @@ def not_an_answer(label: str, response: Response) -> ConnectionFailed:
     )
 
 
+def is_current(response: Response) -> bool:
+    """Whether the response shows the present: `Age` is the age of what a cache had stored (RFC 9111, 5.1)."""
+    return not response.headers.get("Age", "").strip().strip("0")
+
+
 def check_is_current(request: Request, response: Response) -> None:
-    """Raise `UnreadableResponse` if a cache sent what it had stored, which its `Age` shows (RFC 9111, 5.1)."""
-    if response.headers.get("Age", "").strip().strip("0"):
+    """Raise `UnreadableResponse` if a cache sent what it had stored."""
+    if not is_current(response):
         raise UnreadableResponse(
             f"{request.label} was answered from a cache (its header Age is not 0) although the request has "
             "Cache-Control: no-cache, so rows can be missing that exist: have the cache bypassed for this host",

@@ -82,7 +82,8 @@ def test_each_public_value_has_a_public_module() -> None:
 
 def test_a_rate_limiter_can_be_written_with_public_names() -> None:
     """All types in the signatures of `RateLimiter` evaluate, and are those of `amili_async.policies`."""
-    hints = [get_type_hints(method) for name, method in vars(RateLimiter).items() if not name.startswith("_")]
+    members = [member for name, member in vars(RateLimiter).items() if not name.startswith("_")]
+    hints = [get_type_hints(member.fget if isinstance(member, property) else member) for member in members]
     used = {kind for hint in hints for kind in hint.values() if getattr(kind, "__module__", "") != "builtins"}
     assert {Priority, Quota | None} <= used
     assert {kind.__module__ for kind in (Priority, Quota, RateLimiter)} == {"amili_async.policies"}

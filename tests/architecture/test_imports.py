@@ -13,8 +13,8 @@ MOST_LINES = 280
 
 FLOORS = [
     {"errors", "version"},
-    {"_wire.checks"},
-    {"events", "policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"_wire.checks", "events"},
+    {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "auth",
         "models.fields",

@@ -17,7 +17,7 @@ from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.tasks import cancel_all
 from amili_async.errors import ConfigurationError
 from amili_async.export import export
-from amili_async.policies import Priority, Quota
+from amili_async.policies import Priority, Quota, RateLimiter
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.cancel_at_each_await import Moment, Stepper
@@ -31,15 +31,19 @@ TOKEN_PATH = "/authenticates/api-code"
 FEW: dict[str, Any] = {"payouts": 3, "specifications": 60, "payments": 3}
 
 
-class CountingLimiter:
+class CountingLimiter(RateLimiter):
     """The default rate limiter, with a count of the permits that it gave and that were returned."""
 
     def __init__(self, clock: Clock) -> None:
         self.limiter = SlidingWindowLimiter(RateLimit(per_second=4), clock=clock)
         self.given = self.returned = 0
 
-    async def acquire(self, priority: Priority) -> None:
-        await self.limiter.acquire(priority)
+    @property
+    def limit(self) -> RateLimit | None:
+        return self.limiter.limit
+
+    async def acquire(self, priority: Priority, *, max_wait: float | None = None) -> None:
+        await self.limiter.acquire(priority, max_wait=max_wait)
         self.given += 1
 
     def release_unused(self) -> None:
@@ -56,9 +60,6 @@ class CountingLimiter:
 
     def on_rate_limited(self, seconds: float | None) -> float:
         return self.limiter.on_rate_limited(seconds)
-
-    def close(self) -> None:
-        self.limiter.close()
 
 
 class CallScene(Struct):

@@ -7,7 +7,7 @@ import pytest
 
 from amili_async import AmiliClient, ApiCodeCredentials
 from amili_async.errors import ClientClosed, ConfigurationError
-from amili_async.policies import Priority, Quota
+from amili_async.policies import Priority, Quota, RateLimiter
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import HastyClock, settle
 from tests.support.operations import GUARD
@@ -51,12 +51,14 @@ async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:
 async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
     """Anything with the methods of RateLimiter, such as one shared between processes, is used for each request."""
 
-    class Journal:
+    class Journal(RateLimiter):
+        limit = None
+
         def __init__(self) -> None:
             self.calls: list[str] = []
 
-        async def acquire(self, priority: Priority) -> None:
-            self.calls.append(f"acquire {priority.name}")
+        async def acquire(self, priority: Priority, *, max_wait: float | None = None) -> None:
+            self.calls.append(f"acquire {priority.name} within {max_wait}")
 
         def release_unused(self) -> None:
             self.calls.append("give back")
@@ -73,9 +75,9 @@ async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
     journal = Journal()
     async with Sandbox(payouts=2, specifications=0, payments=0) as sandbox:
         auth = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-        async with AmiliClient(sandbox.url, auth=auth, rate_limit=journal) as amili:
+        async with AmiliClient(sandbox.url, auth=auth, rate_limit=journal, max_wait=5) as amili:
             await amili.payouts.count()
-    assert journal.calls == ["acquire TOKEN", "settle", "acquire SINGLE", "settle"]
+    assert journal.calls == ["acquire TOKEN within 5", "settle", "acquire SINGLE within 5", "settle"]
 
 
 async def test_closing_while_calls_wait_for_a_connection_ends_them() -> None:

@@ -526,7 +526,7 @@ WITH_TOKENS: Rows = {
     "a source that fails": (RuntimeError, with_client(auth=fail_to_make_a_token)),
     "a used-up rate limit": (
         BudgetExhausted,
-        with_client(rate_limit=RateLimit(per_minute=1, per_second=1, max_wait=0)),
+        with_client(rate_limit=RateLimit(per_minute=1, per_second=1), max_wait=0),
     ),
 }
 WITH_PAYMENTS: Rows = {

@@ -16,19 +16,25 @@ from amili_async.observers import LogEvents
 class PlainLimiter:
     """The methods of a rate limiter, none of them async."""
 
+    limit = remaining = resets_at = waiting = in_flight = None
+
     def acquire(self, priority: object) -> None:
         """Wait for nothing."""
 
-    release_unused = on_response = on_no_response = on_rate_limited = close = acquire
+    release_unused = on_response = on_no_response = on_rate_limited = forecast = acquire
+    add_observer = remove_observer = acquire
 
 
 class AsyncLimiter:
     """The methods of a rate limiter, all of them async."""
 
+    limit = None
+
     async def acquire(self, priority: object) -> None:
         """Wait for nothing."""
 
-    release_unused = on_response = on_no_response = on_rate_limited = close = acquire
+    release_unused = on_response = on_no_response = on_rate_limited = forecast = acquire
+    add_observer = remove_observer = acquire
 
 
 ODD_TIMES: list[Any] = [nan, inf, -1, True, "30", None, 10**400, {}, 1j]
@@ -48,6 +54,7 @@ ODD_LIMITS: list[Any] = [RateLimit, RetryPolicy(), {"per_minute": 50}, 50, "50",
         (SANDBOX_URL, {"concurrency": 0}),
         (SANDBOX_URL, {"timeout": 0}),
         *((SANDBOX_URL, {"timeout": timeout}) for timeout in ODD_TIMES),
+        *((SANDBOX_URL, {"max_wait": wait}) for wait in ODD_TIMES if wait is not None),
         *((SANDBOX_URL, {"page_size": size}) for size in ODD_COUNTS),
         *((SANDBOX_URL, {"concurrency": size}) for size in ODD_COUNTS),
         (SANDBOX_URL, {"auth": ""}),
@@ -55,7 +62,7 @@ ODD_LIMITS: list[Any] = [RateLimit, RetryPolicy(), {"per_minute": 50}, 50, "50",
         (SANDBOX_URL, {"observers": print}),
         (SANDBOX_URL, {"observers": [1]}),
         (SANDBOX_URL, {"observers": [LogEvents]}),
-        (SANDBOX_URL, {"observers": [AsyncLimiter().close]}),
+        (SANDBOX_URL, {"observers": [AsyncLimiter().acquire]}),
         (SANDBOX_URL, {"observers": "print"}),
         *((SANDBOX_URL, {"rate_limit": limit}) for limit in [*ODD_LIMITS, PlainLimiter(), AsyncLimiter()]),
         (SANDBOX_URL, {"retry": {"attempts": 3}}),

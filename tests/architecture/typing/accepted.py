@@ -29,6 +29,8 @@ from amili_async import (
     Plan,
     Priority,
     Quota,
+    RateLimit,
+    RateLimiter,
     Reconciliation,
     Stream,
     Token,
@@ -55,10 +57,15 @@ async def fetch_token() -> Token:
     return Token(value="x", lifetime=60)
 
 
-class SharedLimiter:
+class SharedLimiter(RateLimiter):
     """A rate limiter of the caller, written with public names."""
 
-    async def acquire(self, priority: Priority) -> None:
+    @property
+    def limit(self) -> RateLimit:
+        """What all processes may send together."""
+        return RateLimit()
+
+    async def acquire(self, priority: Priority, *, max_wait: float | None = None) -> None:
         """Wait for a permit."""
 
     def release_unused(self) -> None:
@@ -73,9 +80,6 @@ class SharedLimiter:
     def on_rate_limited(self, seconds: float | None) -> float:
         """Pause."""
         return seconds or 60.0
-
-    def close(self) -> None:
-        """Fail the waiting calls."""
 
 
 def read(error: Exception) -> None:
@@ -97,7 +101,10 @@ def read(error: Exception) -> None:
 
 async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     """Every public call, with the type that it must have."""
-    AmiliClient("https://api.example.com", auth=fetch_token, rate_limit=SharedLimiter())
+    first = AmiliClient("https://api.example.com", auth=fetch_token, rate_limit=SharedLimiter(), max_wait=2)
+    assert_type(first.rate_limiter, RateLimiter)
+    assert_type(first.rate_limiter.remaining, int | None)
+    AmiliClient("https://api.example.com", auth="x", rate_limit=first.rate_limiter)
     assert_type(amili.auth, AuthTokenProvider)
     assert_type(amili.payouts, Payouts)
     assert_type(amili.creditor_payments, CreditorPayments)

@@ -21,7 +21,7 @@ from amili_async.errors import (
     RateLimited,
 )
 from amili_async.events import AttemptFinished, Event
-from amili_async.policies import Priority, Quota, RetryPolicy
+from amili_async.policies import Priority, Quota, RateLimiter, RetryPolicy
 from tests.support import internals
 from tests.support.clocks import MovedClock, settle
 
@@ -50,13 +50,15 @@ class ScriptedSession:
         return outcome
 
 
-class RecordingLimiter:
+class RecordingLimiter(RateLimiter):
     """A rate limiter that grants every permit and records its calls."""
+
+    limit = None
 
     def __init__(self) -> None:
         self.calls: list[object] = []
 
-    async def acquire(self, priority: Priority) -> None:
+    async def acquire(self, priority: Priority, *, max_wait: float | None = None) -> None:
         self.calls.append("acquire")
 
     def release_unused(self) -> None:
@@ -71,9 +73,6 @@ class RecordingLimiter:
     def on_rate_limited(self, seconds: float | None) -> float:
         self.calls.append(("on_rate_limited", seconds))
         return seconds or 60.0
-
-    def close(self) -> None:
-        """Nothing to do."""
 
 
 class Call:
@@ -191,7 +190,7 @@ async def test_a_token_that_was_replaced_while_waiting_for_a_permit_is_not_sent(
     call = Call(answer(200))
     first = await call.tokens.get()
 
-    async def acquire(priority: Priority) -> None:
+    async def acquire(priority: Priority, *, max_wait: float | None = None) -> None:
         await call.tokens.get(rejected=first)
 
     call.limiter.acquire = acquire  # type: ignore[method-assign]
@@ -204,7 +203,7 @@ async def test_a_replay_after_a_wait_carries_the_current_token() -> None:
     call = Call(answer(401), answer(200))
     permits = 0
 
-    async def acquire(priority: Priority) -> None:
+    async def acquire(priority: Priority, *, max_wait: float | None = None) -> None:
         nonlocal permits
         permits += 1
         if permits == 2:
