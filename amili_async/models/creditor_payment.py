@@ -7,11 +7,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
+from msgspec import field
 from msgspec.structs import force_setattr
 
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
 from amili_async.models.fields import Category, Id, Money, PaymentStatus, Record, check_id, is_object_id
+from amili_async.models.portable import Portable
 from amili_async.models.timestamps import Timestamp, format_date, is_like_a_date
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class CreditorPayment(_Registered, frozen=True, kw_only=True):
     """Who registered it, such as `creditor_system`."""
 
 
-class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+class NewCreditorPayment(Portable, frozen=True, kw_only=True):
     """A payment to register. A value that the API would reject or misread raises `ConfigurationError`.
 
     `file_import_report` is not accepted: the API sets it. Two equal objects are the same payment: keep the object, or

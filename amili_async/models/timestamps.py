@@ -113,6 +113,9 @@ class _TimestampType(dict[str, datetime]):
         self[text] = moment
         return moment
 
+    def __instancecheck__(self, value: object) -> bool:
+        return isinstance(value, datetime)
+
     def __call__(self) -> None:
         """Do nothing; `typing` accepts only callables as types."""
 

@@ -15,11 +15,11 @@ FLOORS = [
     {"errors", "version"},
     {"_wire.checks", "events"},
     {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"models.record_type", "models.json"},
+    {"models.portable"},
     {
         "auth",
         "models.fields",
-        "models.record_type",
-        "models.json",
         "observers",
         "pages",
         "_wire.announcer",
