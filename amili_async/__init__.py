@@ -54,6 +54,7 @@ from amili_async.models import (
     Payout,
     PayoutSpecification,
     PayoutSummary,
+    Portable,
     Record,
     Timestamp,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "PayoutSummary",
     "Payouts",
     "Plan",
+    "Portable",
     "Priority",
     "Projection",
     "Quota",

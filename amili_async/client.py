@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
-from amili_async._wire.checks import check_count, check_implements, check_path, check_seconds
+from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.pipeline import Pipeline
@@ -27,12 +27,11 @@ from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
 from amili_async.locales import Locales
 from amili_async.models import PayoutSpecification
-from amili_async.models.record_type import record_type_of
 from amili_async.payments import CreditorPayments
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.reconciliation.run import Reconciler
-from amili_async.resources import Payouts, Resource
+from amili_async.resources import Payouts, Resource, open_resource
 from amili_async.version import VERSION
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ PATHS = {
     "creditor_payments": "creditor--payments",
     "creditors": "creditors",
     "cases": "cases",
-    "locales": "locales",
 }
 """The API's path of each resource."""
 
@@ -142,7 +140,7 @@ class AmiliClient:
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
         self.creditors = Creditors(PATHS["creditors"], context)
         self.cases = Cases(PATHS["cases"], context)
-        self._locales = Locales(PATHS["locales"], context)
+        self._locales = Locales("locales", context)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
@@ -226,14 +224,11 @@ class AmiliClient:
         return run.reconciliations()
 
     def resource(self, path: str, record_type: type[T]) -> Resource[T]:
-        """Any other resource of the API, such as `client.resource("invoices", Invoice)`.
+        """Any other resource of the API by its *path*, such as `client.resource("invoices", Invoice)`.
 
-        *path* is the API's, without a slash before or behind it. *record_type* is a `msgspec.Struct` type of yours,
-        whose fields are then the projection, or `dict`, which has all fields.
+        *record_type* is a `msgspec.Struct` type of yours, whose fields are then the projection, or `dict`.
         """
-        return Resource(
-            check_path(path), record_type_of(record_type, is_projected=True, name="record_type"), self._context
-        )
+        return open_resource(path, record_type, self._context)
 
     async def explain(self, key: str, *, language: str = "sv") -> str:
         """The text of a locale key in a language, or the key itself; see `CreatedPayment.explain()`."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from amili_async._paging.keyset import find_ids
 from amili_async._paging.offset import PagingOptions
-from amili_async._wire.checks import check_count
+from amili_async._wire.checks import check_count, check_path
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
@@ -242,6 +242,12 @@ class Resource(Generic[T]):
                 "projection cannot be combined with a struct of yours, whose fields are the projection: use into=dict"
             )
         return replace(self._listing, record_type=record_type, must_be_current=must_be_current)
+
+
+def open_resource(path: str, record_type: type[T], context: ClientContext) -> Resource[T]:
+    """The resource at a path that the caller chose, read as a type of the caller's."""
+    kind = record_type_of(record_type, is_projected=True, name="record_type")
+    return Resource(check_path(path), kind, context)
 
 
 class Payouts(Resource[Payout]):

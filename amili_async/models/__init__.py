@@ -7,6 +7,7 @@ from amili_async.models.fields import Article, CaseState, Category, FinanceCateg
 from amili_async.models.json import encode, to_document
 from amili_async.models.payout import Payout, PayoutSummary
 from amili_async.models.payout_specification import PayoutSpecification
+from amili_async.models.portable import Portable
 from amili_async.models.timestamps import Timestamp, format_date, parse_date
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Payout",
     "PayoutSpecification",
     "PayoutSummary",
+    "Portable",
     "Record",
     "Timestamp",
     "encode",

@@ -54,7 +54,7 @@ class Portable(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, 
 
         Raises `ConfigurationError`, which names the field and not its value, for what is no such record.
         """
-        return _read(cls, lambda wire: msgspec.convert(dict(document), wire, dec_hook=_read_date))
+        return _read(cls, lambda wire: msgspec.convert(dict(document), wire, dec_hook=decode_date))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -121,7 +121,7 @@ def _read(record: type[P], read: Callable[[Any], Any]) -> P:
 
 @lru_cache(maxsize=64)
 def _decoder_of(wire: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(wire, dec_hook=_read_date, float_hook=Decimal)
+    return msgspec.json.Decoder(wire, dec_hook=decode_date, float_hook=Decimal)
 
 
 @lru_cache(maxsize=64)
@@ -134,7 +134,7 @@ def _has_any(type_: Any) -> bool:
     return type_ is Any or any(map(_has_any, typing.get_args(type_)))
 
 
-def _read_date(_: Any, value: Any) -> datetime:
+def decode_date(_: Any, value: Any) -> datetime:
     """A date in either form; for msgspec, to which `Timestamp` is an unknown type."""
     moment = value if isinstance(value, datetime) else None
     if isinstance(value, str):

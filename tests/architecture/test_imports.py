@@ -53,7 +53,7 @@ FLOORS = [
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
     {"streams", "extraction", "_paging.keyset"},
     {"resources"},
-    {"payments", "reconciliation", "creditors", "cases", "locales"},
+    {"payments", "reconciliation", "creditors", "cases", "locales", "litestar"},
     {"client", "export"},
     {""},  # amili_async itself: the public names
     {"cli"},
@@ -74,13 +74,15 @@ HOMES = {
     "rich": {"cli"},
     "jinja2": {"cli"},
     "pyarrow": {"export"},
+    "litestar": {"litestar"},
+    "pydantic_core": {"models.portable"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "litestar", "pydantic_core"}
 """Libraries that `import amili_async` must not load."""
 
 

@@ -1,4 +1,4 @@
-"""Records that travel: whatever leaves in a form comes back as the same record, to the digit."""
+"""Records that travel: a record that is written in a form is read from it again, to the digit."""
 
 import copy
 import json
