@@ -135,7 +135,7 @@ async def test_a_cancelled_attempt_releases_its_permit(was_counted: bool, second
     call = Call()
     started = asyncio.Event()
 
-    async def hang(request: Request, credential: Redacted[str], running: RunningCall) -> Response:
+    async def hang(request: Request, credential: Redacted[str], running: RunningCall, *_: object) -> Response:
         running.was_sent, running.was_counted = True, was_counted
         started.set()
         await asyncio.Event().wait()
