@@ -1,6 +1,6 @@
 """Async SDK for the finance side of the Amili API: payouts, payout specifications and creditor payments.
 
-The package is a stack of layers; imports only go down, and `client.py` alone constructs and closes.
+The package is a stack of layers; imports only go down; `_wire/core.py` alone opens and closes.
 
     cli/  __main__.py                       the command `amili`
     client.py  environment.py               AmiliClient: wires everything

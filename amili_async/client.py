@@ -1,29 +1,19 @@
-"""The client: constructs, opens and closes everything; no other module constructs parts of it."""
+"""The client: all that a caller can ask of the API, and the options with which it is asked."""
 
-import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from math import inf
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, TypeVar, Unpack
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
-from amili_async._wire.api_code import ApiCodeExchange
-from amili_async._wire.checks import check_count, check_headers, check_implements, check_seconds
+from amili_async._wire.checks import check_count, check_headers, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
+from amili_async._wire.core import ClientCore
 from amili_async._wire.frames import hide_variables, hide_variables_of_methods
 from amili_async._wire.network import Network
-from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
-from amili_async._wire.rate_limiter import SlidingWindowLimiter
-from amili_async._wire.retry import Retrier, RetryBudget
-from amili_async._wire.session import AttemptOptions, Session
-from amili_async._wire.shared_token import SharedTokenSource
-from amili_async._wire.tasks import Cancellable, cancel_all
-from amili_async._wire.token_provider import TokenProvider, check_source
+from amili_async._wire.session import AttemptOptions
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
 from amili_async.cases import Cases
 from amili_async.conditions import Where
@@ -57,13 +47,6 @@ PATHS = {
     "cases": "cases",
 }
 """The API's path of each resource."""
-
-
-class _Life(Struct):
-    """Whether a client, and so its views, is open."""
-
-    loop: asyncio.AbstractEventLoop | None = None
-    is_closing: bool = False
 
 
 @hide_variables_of_methods
@@ -129,14 +112,17 @@ class AmiliClient:
         _clock: Clock | None = None,
     ) -> None:
         check_observers(observers)
-        self._clock, self._announce = _clock or SystemClock(), Announcer(observers)
-        self._base_url = check_base_url(base_url, allow_http=allow_http)
-        self._life = _Life()
-        self._running: set[Cancellable] = set()
-        network = Network(self._base_url, session=session, tls=ssl, trust_env=trust_env)
-        self._session = Session(network)
-        self.rate_limiter = self._make_rate_limiter(rate_limit)
-        self._retry_budget = RetryBudget(_check_retry(retry).retry_budget)
+        network = Network(
+            check_base_url(base_url, allow_http=allow_http), session=session, tls=ssl, trust_env=trust_env
+        )
+        self._core = ClientCore(
+            network,
+            rate_limit,
+            retry_budget=_check_retry(retry).retry_budget,
+            clock=_clock or SystemClock(),
+            announce=Announcer(observers),
+        )
+        self.rate_limiter = self._core.rate_limiter
         self._options = CallOptions(
             page_size=page_size,
             concurrency=concurrency,
@@ -146,7 +132,9 @@ class AmiliClient:
             headers=headers,
         )
         self._apply(**self._options)
-        self.auth = self._tokens = self._make_token_provider(auth, tokens, timeout)
+        self.auth = self._tokens = self._core.make_token_provider(
+            auth, tokens, pipeline=self._pipeline, timeout=timeout
+        )
 
     def _apply(
         self,
@@ -159,30 +147,20 @@ class AmiliClient:
         headers: Mapping[str, str],
     ) -> None:
         """Make what depends on the options that a view replaces."""
-        clock, announce = self._clock, self._announce
+        core = self._core
         max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         timeout = check_seconds(timeout, "timeout", is_positive=True)
-        budget = self._retry_budget
-        retrier = Retrier(_check_retry(retry), clock=clock, announce=announce, max_pause=max_wait, budget=budget)
-        self._pipeline = Pipeline(
-            self._session,
-            self._running,
-            self.rate_limiter,
-            retrier,
-            options=AttemptOptions(timeout=timeout, headers=check_headers(headers)),
-            max_wait=max_wait,
-            clock=clock,
-            announce=announce,
-        )
+        options = AttemptOptions(timeout=timeout, headers=check_headers(headers))
+        self._pipeline = core.make_pipeline(_check_retry(retry), options, max_wait)
         self._context = ClientContext(
             call=self._call,
-            announce=announce,
-            running=self._running,
+            announce=core.announce,
+            running=core.running,
             page_size=check_page_size(page_size),
             concurrency=check_count(concurrency, "concurrency"),
-            clock=clock,
-            forecast=self.rate_limiter.forecast,
-            base_url=self._base_url,
+            clock=core.clock,
+            forecast=core.rate_limiter.forecast,
+            base_url=core.base_url,
         )
         self._add_resources(self._context)
 
@@ -198,26 +176,6 @@ class AmiliClient:
         view.__dict__.update(self.__dict__, _is_view=True, _options={**self._options, **options})
         view._apply(**view._options)
         return view
-
-    def _make_rate_limiter(self, rate_limit: RateLimit | RateLimiter | None) -> RateLimiter:
-        if rate_limit is None or isinstance(rate_limit, RateLimit):
-            return SlidingWindowLimiter(rate_limit, clock=self._clock)
-        check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
-        return rate_limit
-
-    def _make_token_provider(
-        self, auth: str | ApiCodeCredentials | TokenSource, tokens: TokenStore | None, timeout: float
-    ) -> TokenProvider:
-        clock = self._clock
-        if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
-            auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
-        source = check_source(auth, timeout)
-        if tokens is not None:
-            check_implements(tokens, TokenStore, "tokens: None, or a store of tokens, which")
-            if isinstance(source, str):
-                raise ConfigurationError("tokens: a fixed access token needs no store; auth must fetch tokens")
-            source = SharedTokenSource(source, tokens, clock=clock, announce=self._announce)
-        return TokenProvider(source, clock=clock, announce=self._announce, check_open=self._check_open)
 
     def _add_resources(self, context: ClientContext) -> None:
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
@@ -243,21 +201,13 @@ class AmiliClient:
         return cls(**read_options(os.environ if environ is None else environ, options))
 
     def __repr__(self) -> str:
-        state = f"{'open' if self._life.loop else 'closed'}{', a view' if self._is_view else ''}"
-        return f"AmiliClient({self._base_url!r}, {state})"
+        state = f"{'open' if self._core.is_open else 'closed'}{', a view' if self._is_view else ''}"
+        return f"AmiliClient({self._core.base_url!r}, {state})"
 
     async def open(self) -> "AmiliClient":
         """Get ready to send; nothing is sent yet. Opening an open client does nothing."""
-        loop = asyncio.get_running_loop()
         self._check_is_no_view()
-        if self._life.is_closing:
-            raise ConfigurationError("the client is closing: open it again after aclose() has returned")
-        if self._life.loop is None:
-            self._session.open()
-            self._life.loop = loop
-            if self._announce:
-                self.rate_limiter.add_observer(self._announce)
-        self._check_open()
+        self._core.open()
         return self
 
     async def aclose(self) -> None:
@@ -266,22 +216,10 @@ class AmiliClient:
         Each call in flight raises `ClientClosed` at once, whatever it waits for.
         """
         self._check_is_no_view()
-        if self._life.loop is None:
-            return
-        self._check_open()
-        self._life.loop = None
-        self._life.is_closing = True
-        try:
-            await cancel_all((*self._running, self._tokens))
-        finally:
-            self.rate_limiter.remove_observer(self._announce)
-            try:
-                await self._session.aclose()
-            finally:
-                self._life.is_closing = False
+        await self._core.aclose()
 
     async def __aenter__(self) -> "AmiliClient":
-        if self._life.loop is not None:
+        if self._core.is_open and not self._is_view:
             raise ConfigurationError(
                 "the client is open already: the end of a second `async with` would close it for the first; to share "
                 "it, open it once, where the program starts, and pass it on"
@@ -293,9 +231,9 @@ class AmiliClient:
     ) -> None:
         await self.aclose()
 
-    async def _call(self, request: Request) -> Response:
-        self._check_open()
-        return await self._pipeline.call(request, self._tokens)
+    def _call(self, request: Request) -> Coroutine[Any, Any, Response]:
+        self._core.check_open()
+        return self._pipeline.call(request, self._tokens)
 
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
         """Compare payouts with their specifications: one `Reconciliation` each, in the order of their ids.
@@ -330,15 +268,6 @@ class AmiliClient:
             raise ConfigurationError(
                 "a view of a client cannot be opened or closed: open and close the client whose with_options() made it"
             )
-
-    def _check_open(self) -> None:
-        loop = self._life.loop
-        if loop is None:
-            raise ConfigurationError(
-                "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
-            )
-        if asyncio.get_running_loop() is not loop:
-            raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
 
 
 def _check_retry(retry: object) -> RetryPolicy:

@@ -58,7 +58,7 @@ async def fetch_all(url: str, *, layer: str, pages: int) -> int:
 
 def _choose_fetch(amili: AmiliClient, layer: str) -> Fetch:
     query = build_query()
-    session, retrier = amili._session, amili._pipeline._retrier
+    session, retrier = amili._core.session, amili._pipeline._retrier
 
     async def send(number: int) -> Response:
         request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)

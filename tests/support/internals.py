@@ -28,22 +28,22 @@ from amili_async.sandbox import server as sandbox_server
 
 def set_base_url(amili: AmiliClient, url: str) -> None:
     """Send the requests of a client to another server from here on."""
-    amili._session._base_url = url
+    amili._core.session._base_url = url
 
 
 def running_iterations(amili: AmiliClient) -> Set[object]:
     """The streams, extractions and other iterations that closing the client would cancel."""
-    return {running for running in amili._running if not isinstance(running, RunningCall)}
+    return {running for running in amili._core.running if not isinstance(running, RunningCall)}
 
 
 def running_calls(amili: AmiliClient) -> Set[RunningCall]:
     """The calls that closing the client would end."""
-    return {running for running in amili._running if isinstance(running, RunningCall)}
+    return {running for running in amili._core.running if isinstance(running, RunningCall)}
 
 
 def count_connections_in_use(amili: AmiliClient) -> int:
     """Connections of the client's pool on which a request is in flight."""
-    pool: Any = amili._session._session
+    pool: Any = amili._core.session._session
     return 0 if pool is None else len(pool.connector._acquired) + len(pool.connector.posts._acquired)
 
 
