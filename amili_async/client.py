@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from types import TracebackType
@@ -171,9 +171,9 @@ class AmiliClient:
     ) -> None:
         await self.aclose()
 
-    async def _call(self, request: Request) -> Response:
+    def _call(self, request: Request) -> Coroutine[Any, Any, Response]:
         self._check_open()
-        return await self._pipeline.call(request, self._tokens)
+        return self._pipeline.call(request, self._tokens)
 
     def _forecast(self, requests: int) -> float | None:
         """Seconds until the last of so many requests can be sent; `None` with a rate limiter of the caller's own."""
