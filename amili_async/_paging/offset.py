@@ -160,7 +160,7 @@ class OffsetPager(Generic[R, T]):
         first = self._first = self._first or page
         if first.max_results and page.max_results and page.max_results != first.max_results:
             raise UnreadableResponse(
-                f"page {self._number} has {page.max_results} records per page, and the first has {first.max_results}: "
+                f"page {self._number} has the page size {page.max_results}, and the first has {first.max_results}: "
                 "the server changed the page size, so pages overlap or leave records out; try again"
             )
         # Only the last page is shorter than the others, whatever size is reported.

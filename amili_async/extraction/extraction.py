@@ -203,8 +203,9 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         except RangeFilterIgnored:
             raise  # resuming would not help: the server cannot be extracted from
         except AmiliError as error:
+            path = self._source.listing.path
             raise ExtractionInterrupted(
-                f"the extraction of {self._source.listing.path} was interrupted after {self.rows} records: {error}",
+                f"the extraction of {path} was interrupted after {self.rows:,} of its rows: {error}",
                 checkpoint=self.checkpoint,
             ) from error
 
