@@ -161,7 +161,7 @@ class OffsetPager(Generic[R, T]):
         first = self._first = self._first or page
         if first.max_results and page.max_results and page.max_results != first.max_results:
             raise UnreadableResponse(
-                f"page {self._number} has {page.max_results} records per page, and the first has {first.max_results}: "
+                f"page {self._number} has the page size {page.max_results}, and the first has {first.max_results}: "
                 "the server changed the page size, so pages overlap or leave records out; try again"
             )
         # Only the last page is shorter than the others, whatever size is reported.
@@ -268,7 +268,5 @@ def reader_of(record: Any, name: str) -> Callable[[Any], Any] | None:
 @lru_cache(maxsize=256)
 def _field_of(record: Any, name: str) -> str | None:
     """The attribute that has the API's name in records of this type; `None` for a type without it."""
-    names = zip(
-        getattr(record, "__struct_fields__", ()), getattr(record, "__struct_encode_fields__", ()), strict=True
-    )
+    names = zip(getattr(record, "__struct_fields__", ()), getattr(record, "__struct_encode_fields__", ()), strict=True)
     return next((field for field, wire in names if SHORT_NAMES.get(wire, wire) == name), None)

@@ -132,8 +132,9 @@ class TokenProvider:
         return CachedToken(token.value, token.lifetime, expires_at)
 
     async def _fetch_and_store(self) -> CachedToken:
-        # Not a callback: an eager task (`asyncio.eager_task_factory`) has finished before its callbacks run,
-        # and its first caller would find no token.
+        # An eager task (`asyncio.eager_task_factory`) runs before `create_task` has returned it, and its source may
+        # close the client; and it has finished before its callbacks run, when its first caller would find no token.
+        self._refreshing = asyncio.current_task()
         try:
             token = await self._fetch()
         except Exception as error:
