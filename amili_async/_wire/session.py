@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -19,10 +20,15 @@ from yarl import URL
 from amili_async._wire.frames import hide_frames
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response
+<<<<<<< HEAD
 from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations
 from amili_async._wire.transport_errors import MAX_HEADER_BYTES, MAX_HEADERS, failure_of, unsupported_encoding
 from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
 from amili_async.version import VERSION
+=======
+from amili_async._wire.tasks import Redacted, RunningCall
+from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+>>>>>>> main
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes, decompressed: a page of 100 records has some 100 kB, and a body is held in memory whole."""
@@ -132,7 +138,7 @@ class Session:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._base_url = network.base_url
+        self._base_url = urlsplit(network.base_url)
         self._borrowed = network.session
         self._session: aiohttp.ClientSession | None = None
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
@@ -164,7 +170,7 @@ class Session:
         self, request: Request, credential: Redacted[str], call: RunningCall, options: AttemptOptions
     ) -> Response:
         """Send and read; raises `ConnectionFailed` or `TimedOut` if no complete response arrived."""
-        session, cancellations = self._session, count_cancellations()
+        session = self._session
         if session is None or session.closed:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         call.was_sent = True  # until the guard proves that it was not
@@ -172,7 +178,7 @@ class Session:
             return await self._exchange(session, request, credential, call, options)
         except asyncio.CancelledError as error:
             # A borrowed connector that its owner closes cancels the tasks that wait in it for a connection.
-            if count_cancellations() > cancellations:
+            if call.is_task_cancelled:
                 raise error.with_traceback(None)  # noqa: B904 - the same error, without frames that hold the headers
             failure: AmiliError = failure_of(request, aiohttp.ClientConnectionError(), call, options.timeout)
         except AmiliError as error:
@@ -196,12 +202,22 @@ class Session:
         call: RunningCall,
         options: AttemptOptions,
     ) -> Response:
-        guard = _Guard(call)
-        async with session.request(
+        guard, base = _Guard(call), self._base_url
+        path, _, query = request.target.partition("?")
+        response = await session.request(
             request.method,
+<<<<<<< HEAD
             # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
             URL(self._base_url + request.target, encoded=True),
             headers=_headers_for(request, credential, options),
+=======
+            # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`. Built from its parts,
+            # because to parse each URL costs as much as all headers.
+            URL.build(
+                scheme=base.scheme, authority=base.netloc, path=base.path + path, query_string=query, encoded=True
+            ),
+            headers=self._headers_for(request, credential),
+>>>>>>> main
             data=request.body,
             timeout=options.limits,
             # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
@@ -213,7 +229,8 @@ class Session:
             max_headers=MAX_HEADERS,
             middlewares=(guard, *self._middlewares, guard) if self._middlewares else (guard,),
             **self._proxy,
-        ) as response:
+        )
+        async with response:
             call.was_counted = True
             body = await _read_body(request, response)
             return Response(status=response.status, headers=response.headers, body=body)
