@@ -37,7 +37,7 @@ from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
 from amili_async.creditors import Creditors
 from amili_async.deliveries import Delivery
-from amili_async.environment import ClientOptions
+from amili_async.environment import CallOptions, ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
@@ -83,6 +83,7 @@ __all__ = [
     "ApiCodeCredentials",
     "Article",
     "AuthTokenProvider",
+    "CallOptions",
     "Case",
     "CaseState",
     "Cases",

@@ -112,15 +112,11 @@ class AmiliClient:
         _clock: Clock | None = None,
     ) -> None:
         check_observers(observers)
-        network = Network(
-            check_base_url(base_url, allow_http=allow_http), session=session, tls=ssl, trust_env=trust_env
-        )
+        clock, announce = _clock or SystemClock(), Announcer(observers)
+        url = check_base_url(base_url, allow_http=allow_http)
+        network = Network(url, session=session, tls=ssl, trust_env=trust_env)
         self._core = ClientCore(
-            network,
-            rate_limit,
-            retry_budget=_check_retry(retry).retry_budget,
-            clock=_clock or SystemClock(),
-            announce=Announcer(observers),
+            network, rate_limit, retry_budget=_check_retry(retry).retry_budget, clock=clock, announce=announce
         )
         self.rate_limiter = self._core.rate_limiter
         self._options = CallOptions(

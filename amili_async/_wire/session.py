@@ -20,15 +20,10 @@ from yarl import URL
 from amili_async._wire.frames import hide_frames
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response
-<<<<<<< HEAD
-from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations
+from amili_async._wire.tasks import Redacted, RunningCall
 from amili_async._wire.transport_errors import MAX_HEADER_BYTES, MAX_HEADERS, failure_of, unsupported_encoding
 from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
 from amili_async.version import VERSION
-=======
-from amili_async._wire.tasks import Redacted, RunningCall
-from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
->>>>>>> main
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes, decompressed: a page of 100 records has some 100 kB, and a body is held in memory whole."""
@@ -206,18 +201,12 @@ class Session:
         path, _, query = request.target.partition("?")
         response = await session.request(
             request.method,
-<<<<<<< HEAD
-            # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
-            URL(self._base_url + request.target, encoded=True),
-            headers=_headers_for(request, credential, options),
-=======
             # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`. Built from its parts,
             # because to parse each URL costs as much as all headers.
             URL.build(
                 scheme=base.scheme, authority=base.netloc, path=base.path + path, query_string=query, encoded=True
             ),
-            headers=self._headers_for(request, credential),
->>>>>>> main
+            headers=_headers_for(request, credential, options),
             data=request.body,
             timeout=options.limits,
             # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.

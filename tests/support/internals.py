@@ -29,8 +29,7 @@ from amili_async.sandbox import server as sandbox_server
 
 def set_base_url(amili: AmiliClient, url: str) -> None:
     """Send the requests of a client to another server from here on."""
-    amili._core.session._base_url = url
-    amili._session._base_url = urlsplit(url)
+    amili._core.session._base_url = urlsplit(url)
 
 
 def running_iterations(amili: AmiliClient) -> Set[object]:
