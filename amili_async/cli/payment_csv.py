@@ -216,9 +216,8 @@ def _parse_cell(name: str, cell: str, creditors: CreditorIds) -> Any:
     if name == "creditor" and cell in creditors:
         ids = creditors[cell]
         if len(ids) != 1:
-            raise ConfigurationError(
-                f"{show_count(len(ids), 'creditor')} {'have' if ids else 'has'} this number; give the creditor's id"
-            )
+            found = f"{len(ids)} creditors have" if ids else "no creditor has"
+            raise ConfigurationError(f"{found} this number; give the creditor's id")
         return ids[0]
     return _parse_moment(name, cell) if name in _DATES else cell
 

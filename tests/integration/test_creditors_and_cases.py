@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 import amili_async
 from amili_async import AmiliClient, Case, CreatedPayment, Creditor, CreditorPayment
-from amili_async.errors import ConfigurationError, NotFound
+from amili_async.errors import ConfigurationError, NotFound, UnreadableResponse
 from amili_async.export import export
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.payments import make_payment
@@ -78,6 +78,14 @@ async def test_all_creditors_of_one_number_are_found(sandbox: Sandbox, amili: Am
     sandbox.insert("creditors", {"name": "Brother", "organization_no": "556123-4567"})
     found = await amili.creditors.find(organization_no="556123-4567")
     assert [creditor.name for creditor in found] == ["Sister", "Brother"]
+
+
+@pytest.mark.parametrize("known", [{"name": "A"}, {"creditor_number": 1}, {"organization_no": "5560120000"}])
+async def test_a_server_that_ignores_the_filter_finds_nothing(sandbox: Sandbox, amili: AmiliClient, known: Any) -> None:
+    """A creditor that does not match is an error, since payments would be sent to it."""
+    sandbox.override(query=lambda request: {name: text for name, text in request.query.items() if name != "where"})
+    with pytest.raises(UnreadableResponse, match="ignores"):
+        await amili.creditors.find(**known)
 
 
 @pytest.mark.parametrize(
