@@ -39,7 +39,7 @@ class Creditors(Resource[Creditor]):
         if not conditions:
             raise ConfigurationError("find() needs a name, an organization_no or a creditor_number")
         found = tuple(await self.stream(reduce(and_, conditions)).collect())
-        for creditor in found:  # payments are sent to whoever is found
+        for creditor in found:  # payments are sent to the one that is found
             has_number = {creditor.organization_no, creditor.non_swedish_organization_no}.intersection(numbers)
             if (
                 name not in (None, creditor.name)

@@ -31,7 +31,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 @pytest.fixture
 def pay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pay:
     """Runs the command on the sandbox, with a file of the given lines."""
-    hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)
+    hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)  # type: ignore[call-arg]
     monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
 
     async def run(*lines: str, options: tuple[str, ...] = ()) -> Result:
