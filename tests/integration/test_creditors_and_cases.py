@@ -135,7 +135,7 @@ async def test_no_field_of_a_person_is_requested(sandbox: Sandbox, amili: AmiliC
     await amili.cases.get(row["_id"])
     await amili.cases.find(row["debt"]["invoice_number"])
     await amili.cases.count()
-    await amili.cases.sweep([row["_id"]])
+    assert await amili.cases.sweep([row["_id"], "6" * 24]) == {"6" * 24}
     assert [name for each in read for name in PERSONAL if name in each] == []
     assert all("{" in projection for projection in projections(sandbox))
     assert [each for each in projections(sandbox) if "customer" in each] == []
