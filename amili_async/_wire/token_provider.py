@@ -85,8 +85,7 @@ class TokenProvider:
 
     def is_current(self, token: CachedToken) -> bool:
         """Whether *token* is the cached one and has not expired."""
-        remaining = self._remaining(token)
-        return self._cached is token and (remaining is None or remaining > 0)
+        return self._cached is token and (token.expires_at is None or token.expires_at > self._clock.now())
 
     def cancel(self) -> Sequence[asyncio.Task[CachedToken]]:
         """Cancel a running refresh and return its task."""
