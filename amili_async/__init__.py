@@ -68,6 +68,7 @@ from amili_async.reconciliation.comparison import (
     reconcile_payout,
 )
 from amili_async.resources import ExtractOptions, PageOptions, Payouts, Resource, StreamOptions
+from amili_async.stream_checkpoint import StreamCheckpoint
 from amili_async.streams import Stream
 
 __all__ = [
@@ -118,6 +119,7 @@ __all__ = [
     "Sort",
     "Specification",
     "Stream",
+    "StreamCheckpoint",
     "StreamOptions",
     "Sums",
     "Timestamp",
