@@ -3,7 +3,7 @@
 The package is a stack of layers; imports only go down, and `client.py` alone constructs and closes.
 
     cli/  __main__.py                       the command `amili`
-    client.py                               AmiliClient: wires everything
+    client.py  environment.py               AmiliClient: wires everything
     export/  payments/  reconciliation/     files; registering payments; payouts against their specifications
     resources.py                            Resource: get, page, count, stream, extract, sweep, plan
     streams.py  extraction/                 records in the order of a sort; every record exactly once
@@ -31,13 +31,14 @@ One payment: `payments/create.py` sends it once. If the outcome is unknown, `pay
 returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `payments/batch.py` looks a list up first.
 """
 
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Token, TokenSource
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource, TokenStore
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
 from amili_async.deliveries import Delivery
+from amili_async.environment import ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
-from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
 from amili_async.models import (
     Article,
     CaseState,
@@ -56,7 +57,7 @@ from amili_async.models import (
     Timestamp,
 )
 from amili_async.pages import Page
-from amili_async.payments import CreditorPayments, PaymentOutcome
+from amili_async.payments import Claims, CreditorPayments, PaymentOutcome
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter, RetryPolicy
 from amili_async.query import Projection, Sort
 from amili_async.reconciliation.comparison import (
@@ -81,6 +82,8 @@ __all__ = [
     "CaseState",
     "Category",
     "Checkpoint",
+    "Claims",
+    "ClientOptions",
     "Condition",
     "CreatedPayment",
     "CreditorPayment",
@@ -100,6 +103,7 @@ __all__ = [
     "Observer",
     "Page",
     "PageOptions",
+    "Part",
     "PaymentOutcome",
     "PaymentStatus",
     "Payout",
@@ -116,8 +120,11 @@ __all__ = [
     "Record",
     "Resource",
     "RetryPolicy",
+    "Signer",
+    "Since",
     "Sort",
     "Specification",
+    "Split",
     "Stream",
     "StreamCheckpoint",
     "StreamOptions",
@@ -125,6 +132,7 @@ __all__ = [
     "Timestamp",
     "Token",
     "TokenSource",
+    "TokenStore",
     "Verdict",
     "Where",
     "errors",

@@ -180,9 +180,7 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         base = self._progress.base
         if base.bound is not None:
             return self._make_scan(base.bound, base.ranges, base.gaps), base.bound
-        page, bound = await self._source.fetch_first_page()
-        if not page.keys and page.total != 0:  # believed only if it is so twice: see ScanChecks.fetch_next
-            page, bound = await self._source.fetch_first_page()
+        page, bound = await self._source.fetch_start()
         scan = self._make_scan(bound, ((LOWEST_ID, last_id(bound)),))
         scan.begin_with(page, self._source.fetch_first_page, filters_ids=base.since is not None)
         if base.since is not None and bound < base.since:
@@ -199,7 +197,8 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
             self._source.fetch,
             ranges,
             gaps,
-            end=last_id(bound),
+            whole=base.part or (LOWEST_ID, last_id(bound)),
+            is_part=base.part is not None,
             concurrency=self._source.concurrency,
             page_size=self._source.listing.context.page_size,
             max_spans=self._source.max_spans,

@@ -8,12 +8,12 @@ from functools import cache
 
 from tests.architecture.source import MODULES, is_within, parse
 
-MOST_LINES = 280
+MOST_LINES = 290
 """Lines of one file."""
 
 FLOORS = [
     {"errors", "version"},
-    {"_wire.checks", "events"},
+    {"_wire.checks", "_wire.frames", "events"},
     {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "auth",
@@ -45,17 +45,22 @@ FLOORS = [
         "_wire.retry",
         "_wire.error_responses",
     },
+    {"_wire.shared_token"},
     {"conditions", "reconciliation.comparison"},
     {"query"},
     {"_wire.protocol"},
-    {"_wire.session", "_wire.decoding", "_wire.api_code", "_wire.context"},
+    {"_wire.network", "_wire.decoding", "_wire.api_code", "_wire.context"},
+    {"_wire.session"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
     {"handlers", "_paging.keyset"},
     {"extraction"},
     {"stream_checkpoint"},
     {"streams"},
+    {"_paging.keyset"},
+    {"streams", "extraction"},
     {"resources"},
-    {"payments", "reconciliation"},
+    {"payments", "reconciliation", "shared"},
+    {"environment"},
     {"client", "export"},
     {""},  # amili_async itself: the public names
     {"cli"},
@@ -63,7 +68,7 @@ FLOORS = [
 ]
 """A module may import from lower floors only; the name of a folder means all modules in it."""
 
-ONE_FLOOR = ("cli", "export", "extraction", "payments")
+ONE_FLOOR = ("cli", "export", "extraction", "payments", "shared")
 """Folders whose modules may import from each other."""
 
 HOMES = {
@@ -71,7 +76,8 @@ HOMES = {
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
     "jwt": {"auth", "_wire.api_code", "sandbox"},
-    "cryptography": {"auth", "sandbox"},
+    "cryptography": {"auth", "shared.tokens", "sandbox"},
+    "redis": {"shared"},
     "typer": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli"},
@@ -82,7 +88,7 @@ HOMES = {
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "redis"}
 """Libraries that `import amili_async` must not load."""
 
 

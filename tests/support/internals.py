@@ -185,3 +185,8 @@ def rows_left(extraction: Any) -> int | None:
 def replace_forecast(extraction: Any, forecast: Callable[[int], float]) -> None:
     """Let an extraction compute its remaining time by another forecast than the rate limiter's."""
     force_setattr(extraction._source.listing.context, "forecast", forecast)
+
+
+def seconds_per_attempt(amili: AmiliClient) -> float:
+    """The timeout of a client."""
+    return amili._session.timeout
