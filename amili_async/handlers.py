@@ -59,7 +59,6 @@ class HandlerTasks(Generic[T]):
                     # A CancelledError too: nothing else reports one that the handler itself raised.
                     current.delivery.failed(error, record_id=id_of(record))
                     self._has_none_left.set()
-                    del record  # reports of errors show the variables of each frame
                     raise
                 current.unhandled -= 1
                 if not current.unhandled:

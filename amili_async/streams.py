@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.checks import check_count
+from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration, alone
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import Response
@@ -109,6 +110,7 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
         tracker.taken = self._start
         return Iteration(self._iterate(self._options, tracker), partial(self._hand_out, tracker))
 
+    @hide_variables
     async def for_each(self, handler: Callable[[T], Awaitable[object]], *, concurrency: int = 8) -> int:
         """Call an async function for each record, *concurrency* at once; returns how many records were handled.
 
