@@ -32,8 +32,10 @@ returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `pay
 """
 
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource, TokenStore
+from amili_async.cases import Cases
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
+from amili_async.creditors import Creditors
 from amili_async.deliveries import Delivery
 from amili_async.environment import ClientOptions
 from amili_async.errors import AmiliError
@@ -41,9 +43,11 @@ from amili_async.events import Event, Observer
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
 from amili_async.models import (
     Article,
+    Case,
     CaseState,
     Category,
     CreatedPayment,
+    Creditor,
     CreditorPayment,
     FinanceCategory,
     Id,
@@ -53,6 +57,7 @@ from amili_async.models import (
     Payout,
     PayoutSpecification,
     PayoutSummary,
+    Portable,
     Record,
     Timestamp,
 )
@@ -79,15 +84,19 @@ __all__ = [
     "ApiCodeCredentials",
     "Article",
     "AuthTokenProvider",
+    "Case",
     "CaseState",
+    "Cases",
     "Category",
     "Checkpoint",
     "Claims",
     "ClientOptions",
     "Condition",
     "CreatedPayment",
+    "Creditor",
     "CreditorPayment",
     "CreditorPayments",
+    "Creditors",
     "Delivery",
     "Difference",
     "DifferenceKind",
@@ -111,6 +120,7 @@ __all__ = [
     "PayoutSummary",
     "Payouts",
     "Plan",
+    "Portable",
     "Priority",
     "Projection",
     "Quota",

@@ -139,9 +139,9 @@ class ApiCodeCredentials:
         if self._key is None:
             raise ConfigurationError("no key can be derived from a signer: give another secret, such as a random str")
         # DER, which is the same for one key in each format of its file.
-        der = Redacted(self._key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
-        info = Redacted(f"amili_async {purpose} {self._api_code}".encode())
-        return HKDF(SHA256(), 32, salt=None, info=info.content).derive(der.content)
+        der = self._key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        info = f"amili_async {purpose} {self._api_code}".encode()
+        return HKDF(SHA256(), 32, salt=None, info=info).derive(der)
 
     async def sign(self, now: float) -> str:
         """Return the JWT for the exchange, valid for nine and a half minutes from *now* (seconds since 1970).

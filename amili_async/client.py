@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
@@ -23,16 +23,19 @@ from amili_async._wire.shared_token import SharedTokenSource
 from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
+from amili_async.cases import Cases
 from amili_async.conditions import Where
+from amili_async.creditors import Creditors
 from amili_async.environment import ClientOptions, read_options
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
+from amili_async.locales import Locales
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.reconciliation.run import Reconciler
-from amili_async.resources import Payouts, Resource
+from amili_async.resources import Payouts, Resource, open_resource
 from amili_async.version import VERSION
 
 if TYPE_CHECKING:
@@ -43,10 +46,14 @@ if TYPE_CHECKING:
 SANDBOX_URL = "https://api-sandbox.amili.se"
 """Amili's own sandbox, the only host that the API's documentation names."""
 
+T = TypeVar("T")
+
 PATHS = {
     "payouts": "finance--payouts",
     "payout_specifications": "finance--payout-specifications",
     "creditor_payments": "creditor--payments",
+    "creditors": "creditors",
+    "cases": "cases",
 }
 """The API's path of each resource."""
 
@@ -81,6 +88,10 @@ class AmiliClient:
     """`finance--payout-specifications`."""
     creditor_payments: CreditorPayments
     """`creditor--payments`."""
+    creditors: Creditors
+    """`creditors`."""
+    cases: Cases
+    """`cases`, without the debtors."""
     auth: AuthTokenProvider
     """Returns the access token: `await client.auth.get_valid_token()`."""
     rate_limiter: RateLimiter
@@ -156,6 +167,9 @@ class AmiliClient:
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
         self.payouts = Payouts(PATHS["payouts"], context, self.payout_specifications)
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
+        self.creditors = Creditors(PATHS["creditors"], context)
+        self.cases = Cases(PATHS["cases"], context)
+        self._locales = Locales("locales", context)
 
     @classmethod
     @hide_variables
@@ -240,6 +254,17 @@ class AmiliClient:
         payouts, specifications = self.payouts, self.payout_specifications
         run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
         return run.reconciliations()
+
+    def resource(self, path: str, record_type: type[T]) -> Resource[T]:
+        """Any other resource of the API by its *path*, such as `client.resource("invoices", Invoice)`.
+
+        *record_type* is a `msgspec.Struct` type of yours, whose fields are then the projection, or `dict`.
+        """
+        return open_resource(path, record_type, self._context)
+
+    async def explain(self, key: str, *, language: str = "sv") -> str:
+        """The text of a locale key in a language, or the key itself; see `CreatedPayment.explain()`."""
+        return await self._locales.explain(key, language=language)
 
     def _check_open(self) -> None:
         if self._loop is None:

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from amili_async._wire.frames import hide_own_frames
 from amili_async.models import NewCreditorPayment
 from amili_async.models.json import encode_json
 from amili_async.payments.create import check_payment

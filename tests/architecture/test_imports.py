@@ -15,12 +15,12 @@ FLOORS = [
     {"errors", "version"},
     {"_wire.checks", "_wire.frames", "events"},
     {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"models.record_type", "models.json"},
+    {"models.portable"},
     {
         "auth",
         "deliveries",
         "models.fields",
-        "models.record_type",
-        "models.json",
         "observers",
         "pages",
         "_wire.announcer",
@@ -35,6 +35,8 @@ FLOORS = [
         "models.payout",
         "models.payout_specification",
         "models.creditor_payment",
+        "models.creditor",
+        "models.case",
     },
     {"models.kinds"},
     {
@@ -61,6 +63,7 @@ FLOORS = [
     {"resources"},
     {"payments", "reconciliation", "shared"},
     {"environment"},
+    {"payments", "reconciliation", "creditors", "cases", "locales", "litestar"},
     {"client", "export"},
     {""},  # amili_async itself: the public names
     {"cli"},
@@ -82,6 +85,8 @@ HOMES = {
     "rich": {"cli"},
     "jinja2": {"cli"},
     "pyarrow": {"export"},
+    "litestar": {"litestar"},
+    "pydantic_core": {"models.portable"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
@@ -89,6 +94,7 @@ HOMES = {
 """The modules that may import each library."""
 
 LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "redis"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "litestar", "pydantic_core"}
 """Libraries that `import amili_async` must not load."""
 
 
