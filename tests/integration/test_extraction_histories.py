@@ -3,9 +3,7 @@
 Invariant: every row that stays is delivered exactly once.
 """
 
-from contextlib import aclosing
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -14,26 +12,21 @@ from hypothesis import strategies as st
 from amili_async import AmiliClient
 from amili_async.extraction import Checkpoint, Extraction, Verdict
 from tests.support.exhaustive import examples
-from tests.support.histories import NOW, ChangingRows, History, Line, SharedServer, begin, histories, serve_histories
-from tests.support.rows import make_id
+from tests.support.histories import (
+    QUIET,
+    ChangingRows,
+    History,
+    Line,
+    SharedServer,
+    begin,
+    check,
+    histories,
+    read_batches,
+    read_some,
+    serve_histories,
+)
 
 server = pytest.fixture(scope="module")(serve_histories)
-
-
-async def read_batches(extraction: Extraction[Line]) -> list[list[str]]:
-    async with aclosing(extraction.batches()) as batches:
-        return [[line.id for line in batch] async for batch in batches]
-
-
-async def read_some(extraction: Extraction[Line], count: int) -> list[str]:
-    """The records delivered before the extraction is left; the current one at that moment is not among them."""
-    delivered: list[str] = []
-    async with aclosing(aiter(extraction)) as records:
-        async for line in records:
-            if len(delivered) == count:
-                break
-            delivered.append(line.id)
-    return delivered
 
 
 async def read_in_pieces(amili: AmiliClient, history: History) -> tuple[list[str], Extraction[Line]]:
@@ -46,14 +39,6 @@ async def read_in_pieces(amili: AmiliClient, history: History) -> tuple[list[str
     for batch in await read_batches(extraction):
         delivered += batch
     return delivered, extraction
-
-
-def check(delivered: list[str], table: ChangingRows) -> None:
-    """Check what must hold of every history."""
-    assert len(set(delivered)) == len(delivered), "delivered twice"
-    assert table.kept <= set(delivered), "lost"
-    assert set(delivered) <= table.ever, "invented"
-    assert all(row_id < make_id(NOW - 9, 0) for row_id in delivered), "newer than the bound"
 
 
 def check_manifest(delivered: list[str], extraction: Extraction[Line]) -> None:
@@ -74,7 +59,6 @@ TOGGLED = History(
     parts=None,
 )
 """Rows that match, do not match while they are counted, and match again while they are requested."""
-QUIET: dict[str, Any] = {"changes": [], "pace": 1, "is_filtered": False, "counts": True, "parts": None}
 
 
 @examples(600, derandomize=True)

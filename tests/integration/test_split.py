@@ -18,7 +18,8 @@ from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction import Checkpoint
 from amili_async.sandbox import ReceivedRequest, Sandbox
-from tests.integration.test_extraction_histories import (
+from tests.support.exhaustive import examples, sampled
+from tests.support.histories import (
     CAPITAL,
     ChangingRows,
     History,
@@ -28,9 +29,8 @@ from tests.integration.test_extraction_histories import (
     histories,
     read_batches,
     read_some,
-    server,
+    serve_histories,
 )
-from tests.support.exhaustive import examples, sampled
 from tests.support.rows import (
     SPECIFICATIONS,
     count_pages,
@@ -43,7 +43,7 @@ from tests.support.rows import (
 )
 from tests.support.starting import Connect, StartSandbox
 
-__all__ = ["server"]
+server = pytest.fixture(scope="module")(serve_histories)
 
 Specifications = Resource[PayoutSpecification]
 

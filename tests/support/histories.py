@@ -1,8 +1,10 @@
 """Histories of rows: what exists, what is changed between any two requests, and where an extraction of them runs."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -51,17 +53,21 @@ class History:
     """After how many records the extraction is left each time, and whether it resumes from a checkpoint in JSON."""
 
 
-CHANGE = st.tuples(st.sampled_from(KINDS), st.integers(0, PLACES - 1))
+QUIET: dict[str, Any] = {"changes": [], "pace": 1, "is_filtered": False, "counts": True, "parts": None}
+"""The rest of a history without changes, of all rows."""
 NO_STOPS: st.SearchStrategy[list[tuple[int, bool]]] = st.just([])
 
 
-def histories(*, stops: st.SearchStrategy[list[tuple[int, bool]]] = NO_STOPS) -> st.SearchStrategy[History]:
+def histories(
+    *, stops: st.SearchStrategy[list[tuple[int, bool]]] = NO_STOPS, kinds: Sequence[str] = KINDS
+) -> st.SearchStrategy[History]:
     """Histories of up to some hundred rows and changes; many of them short, so that they shrink well."""
+    change = st.tuples(st.sampled_from(kinds), st.integers(0, PLACES - 1))
     return st.builds(
         History,
         presence=st.binary(min_size=PLACES // 8, max_size=PLACES // 8) | st.binary(max_size=PLACES // 8),
         step=st.sampled_from(STEPS),
-        changes=st.integers(0, 80).flatmap(lambda most: st.lists(CHANGE, min_size=most // 2, max_size=most)),
+        changes=st.integers(0, 80).flatmap(lambda most: st.lists(change, min_size=most // 2, max_size=most)),
         pace=st.integers(1, 4),
         is_filtered=st.booleans(),
         counts=st.booleans(),
@@ -186,3 +192,27 @@ def serve_histories() -> Iterator[SharedServer]:
 def begin(amili: AmiliClient, history: History, checkpoint: Checkpoint | None = None) -> Extraction[Line]:
     where = CAPITAL if history.is_filtered else None
     return amili.payout_specifications.extract(where, into=Line, parts=history.parts, checkpoint=checkpoint)
+
+
+async def read_batches(extraction: Extraction[Line]) -> list[list[str]]:
+    async with aclosing(extraction.batches()) as batches:
+        return [[line.id for line in batch] async for batch in batches]
+
+
+async def read_some(extraction: Extraction[Line], count: int) -> list[str]:
+    """The records delivered before the extraction is left; the current one at that moment is not among them."""
+    delivered: list[str] = []
+    async with aclosing(aiter(extraction)) as records:
+        async for line in records:
+            if len(delivered) == count:
+                break
+            delivered.append(line.id)
+    return delivered
+
+
+def check(delivered: list[str], table: ChangingRows) -> None:
+    """Check what must hold of every history."""
+    assert len(set(delivered)) == len(delivered), "delivered twice"
+    assert table.kept <= set(delivered), "lost"
+    assert set(delivered) <= table.ever, "invented"
+    assert all(row_id < make_id(NOW - 9, 0) for row_id in delivered), "newer than the bound"
