@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
@@ -234,9 +234,9 @@ class AmiliClient:
     ) -> None:
         await self.aclose()
 
-    async def _call(self, request: Request) -> Response:
+    def _call(self, request: Request) -> Coroutine[Any, Any, Response]:
         self._check_open()
-        return await self._pipeline.call(request, self._tokens)
+        return self._pipeline.call(request, self._tokens)
 
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
         """Compare payouts with their specifications: one `Reconciliation` each, in the order of their ids.

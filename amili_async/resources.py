@@ -233,8 +233,8 @@ class Resource(Generic[T]):
         """Which of these ids are gone: deleted, or no longer matching *where*. Returned in lower case.
 
         It extracts all ids that match, one request per page, and looks up again those that did not arrive, one request
-        per fifty; after a failure it has to be repeated from the start. Ids made less than ten seconds before the
-        server's time are never returned, since their rows may not be visible yet.
+        per fifty or, beside a long filter, fewer; after a failure it has to be repeated from the start. Ids made less
+        than ten seconds before the server's time are never returned, since their rows may not be visible yet.
         Raises `UnreadableResponse` if fewer rows arrived than the server counted: what is missing need not be gone.
         """
         extraction = self.extract(where, projection=("_id",), into=dict)

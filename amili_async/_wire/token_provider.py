@@ -85,8 +85,7 @@ class TokenProvider:
 
     def is_current(self, token: CachedToken) -> bool:
         """Whether *token* is the cached one and has not expired."""
-        remaining = self._remaining(token)
-        return self._cached is token and (remaining is None or remaining > 0)
+        return self._cached is token and (token.expires_at is None or token.expires_at > self._clock.now())
 
     def cancel(self) -> Sequence[asyncio.Task[CachedToken]]:
         """Cancel a running refresh and return its task."""
@@ -133,8 +132,9 @@ class TokenProvider:
         return CachedToken(token.value, token.lifetime, expires_at)
 
     async def _fetch_and_store(self) -> CachedToken:
-        # Not a callback: an eager task (`asyncio.eager_task_factory`) has finished before its callbacks run,
-        # and its first caller would find no token.
+        # An eager task (`asyncio.eager_task_factory`) runs before `create_task` has returned it, and its source may
+        # close the client; and it has finished before its callbacks run, when its first caller would find no token.
+        self._refreshing = asyncio.current_task()
         try:
             token = await self._fetch()
         except Exception as error:
