@@ -6,16 +6,13 @@ not finished. That is the order of `_id`; it holds no filter value, and nothing 
 
 from typing import Any, Self
 
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from amili_async._paging.offset import reader_of
 from amili_async._wire.listing import Listing
 from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import ConfigurationError
-from amili_async.extraction.checkpoint import CHECKPOINT_VERSION, fingerprint
-from amili_async.models.json import decode_versioned
+from amili_async.extraction.checkpoint import SavedState, check_same_extraction, fingerprint
 
 NOT_RESUMABLE = (
     "only a stream that is sorted by _id or -_id, of records that have an _id, can be resumed from a checkpoint; in "
@@ -23,37 +20,15 @@ NOT_RESUMABLE = (
 )
 
 
-class StreamCheckpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StreamCheckpoint(SavedState, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A position in a stream that is sorted by `_id` or `-_id`; `stream(checkpoint=…)` continues after it."""
 
-    version: int = CHECKPOINT_VERSION
-    """Of the format."""
-    resource: str
-    """The API's path of the resource."""
-    fingerprint: str
-    """A hash of resource and filter, which does not show the filter's values."""
     sort: str
     """The order of the stream."""
     last_id: str | None = None
     """The `_id` of the last record before which all are done; `None` at the beginning."""
     rows: int = 0
     """How many records are done, those before an earlier checkpoint included."""
-
-    def to_json(self) -> str:
-        """As JSON, for `from_json()`."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Decode what `to_json()` returned; raises `ConfigurationError` for anything else, other versions included."""
-        return decode_versioned(
-            text,
-            cls,
-            version=CHECKPOINT_VERSION,
-            name="this checkpoint",
-            what="one of a stream, written by amili_async",
-            remedy="repeat the stream",
-        )
 
     def after(self, last_id: str | None, rows: int) -> Self | None:
         """The position so many rows further; `None` if the id of the last one is not known."""
@@ -67,7 +42,9 @@ class StreamCheckpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return follows if where is None else follows & Condition(filter_document(where))
 
 
-def position_of(listing: Listing[Any], where: Where, *, sort: str, checkpoint: Any = None) -> StreamCheckpoint | None:
+def position_of(
+    listing: Listing[Any], where: Where, *, sort: str, checkpoint: StreamCheckpoint | None
+) -> StreamCheckpoint | None:
     """Where a stream begins: at *checkpoint*, if it belongs to it; `None` where there are no checkpoints."""
     record: Any = listing.record_type.record
     if sort not in ("_id", "-_id") or reader_of(record, "_id") is None:
@@ -75,12 +52,10 @@ def position_of(listing: Listing[Any], where: Where, *, sort: str, checkpoint: A
             raise ConfigurationError(f"checkpoint= cannot be used here: {NOT_RESUMABLE}")
         return None
     mark = fingerprint(listing.path, filter_document(where))
-    start = StreamCheckpoint(resource=listing.path, fingerprint=mark, sort=sort)
     if checkpoint is None:
-        return start
-    if not isinstance(checkpoint, StreamCheckpoint):
-        raise ConfigurationError("checkpoint= must be a StreamCheckpoint: decode its JSON with from_json()")
-    for name, what in (("resource", "resource"), ("sort", "sort"), ("fingerprint", "filter")):
-        if getattr(checkpoint, name) != getattr(start, name):
-            raise ConfigurationError(f"checkpoint= belongs to a stream with another {what}: give the same one")
+        return StreamCheckpoint(resource=listing.path, fingerprint=mark, sort=sort)
+    path, what = listing.path, "checkpoint="
+    check_same_extraction(checkpoint, (StreamCheckpoint,), resource=path, fingerprint=mark, what=what)
+    if checkpoint.sort != sort:
+        raise ConfigurationError(f"{what} belongs to a stream sorted by {checkpoint.sort}: give the same sort")
     return checkpoint
