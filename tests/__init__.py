@@ -24,7 +24,7 @@ examples.
 =========================================  ============================================  ===============  =============
 search                                     space                                         by default       in all
 =========================================  ============================================  ===============  =============
-`integration/test_cancellation`            23 calls x 3 ways to cancel x every await     each tenth       every await
+`integration/test_cancellation`            27 calls x 3 ways to cancel x every await     each tenth       every await
                                                                                          await
 `integration/test_cancellation`            `aclose()`, cancelled at every await          each tenth       every await
 `integration/test_delivery_histories`      failures, cancellations, kills and resumes    30 and 10        300 and 100
