@@ -19,6 +19,7 @@ from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
 from amili_async._wire.checks import check_count
+from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration
 from amili_async.deliveries import UNFINISHED, Delivery, DeliveryTracker
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, DeliveryFailed, ExtractionInterrupted
@@ -122,6 +123,7 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         tracker = DeliveryTracker[Checkpoint](check_count(unfinished, "unfinished"))
         return Iteration(self._run(tracker), partial(self._progress.hand_out, tracker))
 
+    @hide_variables
     async def for_each(self, handler: Callable[[T], Awaitable[object]], *, concurrency: int = 8) -> Manifest:
         """Call an async function for each record, *concurrency* at once, and return the manifest when all are handled.
 
