@@ -47,10 +47,11 @@ class Dataset:
     ) -> None:
         self._resource = resource
         self._where, self._since = where, since
-        self._folder = Path(folder).absolute()
-        self._staged = self._folder / "_staged"
-        self._split = self._folder / "_split.json"
-        self._manifest = self._folder / "_manifest.json"
+        self.folder = Path(folder).absolute()
+        """Where its files are."""
+        self._staged = self.folder / "_staged"
+        self._split = self.folder / "_split.json"
+        self._manifest = self.folder / "_manifest.json"
 
     async def begin(self, *, parts: int) -> tuple[Part, ...]:
         """The parts that are left to export: of the dataset that is unfinished in the folder, or of a new one.
@@ -76,26 +77,26 @@ class Dataset:
         """
         split = await in_thread(self._load_split)
         if split is None:
-            raise ConfigurationError(f"{self._folder} holds no unfinished dataset: begin() one")
+            raise ConfigurationError(f"{self.folder} holds no unfinished dataset: begin() one")
         files = await in_thread(self._find_files, split)
         manifests = [file.manifest for file in files.values()]
         manifest = await self._resource.conclude(split, manifests, self._where, since=self._since)
         if manifest.missing_parts:
             missing = ", ".join(map(str, manifest.missing_parts))
             raise ExportFailed(
-                f"{self._folder} lacks parts {missing} of {len(split.parts)}: export them, in processes that see the "
+                f"{self.folder} lacks parts {missing} of {len(split.parts)}: export them, in processes that see the "
                 "same file system",
-                path=self._folder,
+                path=self.folder,
             )
         if manifest.verdict is Verdict.PARTIAL:
             raise UnreadableResponse(
-                f"{self._folder} was not finished: the API sent {manifest.distinct:,} rows but counted more; remove "
+                f"{self.folder} was not finished: the API sent {manifest.distinct:,} rows but counted more; remove "
                 "the folder and export again",
                 request=f"GET /{manifest.resource}",
             )
         await in_thread(self._commit, files, manifest)
         return ExportResult(
-            path=self._folder,
+            path=self.folder,
             rows=manifest.rows,
             drifted=manifest.verdict is not Verdict.COMPLETE,
             rounded=sum(file.rounded for file in files.values()),
@@ -103,29 +104,29 @@ class Dataset:
         )
 
     def _load_split(self) -> Split | None:
-        with raising_export_failed(self._folder):
+        with raising_export_failed(self.folder):
             if self._split.exists():
                 return Split.from_json(self._split.read_bytes())
             if self._manifest.exists():
-                raise ConfigurationError(f"{self._folder} holds a finished dataset: choose another folder")
+                raise ConfigurationError(f"{self.folder} holds a finished dataset: choose another folder")
             # Except for what a process leaves that is killed while it writes the split.
-            found = self._folder.iterdir() if self._folder.exists() else ()
+            found = self.folder.iterdir() if self.folder.exists() else ()
             if any(not each.name.startswith(self._split.name) for each in found):
-                raise ConfigurationError(f"{self._folder} is not empty, and holds no unfinished dataset")
+                raise ConfigurationError(f"{self.folder} is not empty, and holds no unfinished dataset")
         return None
 
     def _open(self, split: Split | None) -> None:
-        with raising_export_failed(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+        with raising_export_failed(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
             if split is not None:
                 write_file(self._split, split.to_json().encode())
             self._staged.mkdir(exist_ok=True)
 
     def _final(self, index: int) -> Path:
-        return self._folder / f"part-{index:05}.parquet"
+        return self.folder / f"part-{index:05}.parquet"
 
     def _find_files(self, split: Split) -> dict[int, _PartFile]:
-        with raising_export_failed(self._folder):
+        with raising_export_failed(self.folder):
             found = {part.index: self._find_file(split, part.index) for part in split.parts}
         return {index: file for index, file in found.items() if file is not None}
 
@@ -141,12 +142,12 @@ class Dataset:
         return None
 
     def _commit(self, files: Mapping[int, _PartFile], manifest: Manifest) -> None:
-        with raising_export_failed(self._folder):
+        with raising_export_failed(self.folder):
             for index, file in files.items():
                 if file.path == self._final(index):
                     continue
                 if self._final(index).exists():
-                    raise ExportFailed(f"{self._final(index)} is not of this dataset: move it away", path=self._folder)
+                    raise ExportFailed(f"{self._final(index)} is not of this dataset: move it away", path=self.folder)
                 rename(file.path, self._final(index))
             shutil.rmtree(self._staged, ignore_errors=True)
             write_file(self._manifest, manifest.to_json().encode())

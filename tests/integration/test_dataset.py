@@ -1,7 +1,11 @@
 """A folder of Parquet files, one for each part: each record once, whatever is killed, repeated or mixed up."""
 
+import ast
 import asyncio
 import os
+import re
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,7 @@ import pytest
 from pyarrow import dataset as arrow_dataset
 from pyarrow import parquet
 
-from amili_async import PayoutSpecification, Resource, Verdict, field
+from amili_async import PayoutSpecification, Resource, Verdict, dask, field
 from amili_async.errors import ConfigurationError, ExportFailed, UnreadableResponse
 from amili_async.export import Dataset, export
 from amili_async.extraction import Manifest
@@ -231,3 +235,54 @@ async def test_an_incremental_dataset_has_what_changed(
         await second.export(part)
     assert (await second.conclude()).rows == 1
     assert since.verdict is Verdict.COMPLETE
+
+
+PROGRAM = """
+import asyncio
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from amili_async import AmiliClient
+from amili_async.export import Dataset
+
+
+def work(records):
+    return len(records)
+
+{functions}
+
+async def main():
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        async with AmiliClient.from_env() as amili:
+{statements}
+    print(exported.rows, exported.is_complete)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def recipes() -> tuple[str, str]:
+    """The code in the docstring of `amili_async.dask`: its functions, and its other statements."""
+    code = "".join(re.findall(r"^    .*\n|^\n", dask.__doc__ or "", flags=re.MULTILINE))
+    nodes = ast.parse(textwrap.dedent(code)).body
+    functions = [ast.unparse(node) for node in nodes if isinstance(node, ast.FunctionDef)]
+    statements = [ast.unparse(node) for node in nodes if not isinstance(node, ast.FunctionDef)]
+    return "\n\n".join(functions), textwrap.indent("\n".join(statements), " " * 12)
+
+
+async def test_the_recipes_for_a_process_pool_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The code in the docstring, copied into a program, computes all pages and writes a whole dataset."""
+    functions, statements = recipes()
+    program = tmp_path / "recipe.py"
+    program.write_text(PROGRAM.format(functions=functions, statements=statements))
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(program)),
+        cwd=tmp_path,
+        env={"AMILI_BASE_URL": sandbox.url, "AMILI_TOKEN": sandbox.token(), "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await running.communicate()
+    assert printed.decode() == f"{ROWS} True\n"
+    assert read_ids(tmp_path / "lines") == ids_of(sandbox)
