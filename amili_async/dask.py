@@ -113,14 +113,14 @@ class _PartExport(Struct, frozen=True, kw_only=True):
 
     connect: Callable[[], AbstractAsyncContextManager[AmiliClient]]
     path: str
+    record: type[Any]
     folder: Path
     where: Where
     since: Since
 
     async def __call__(self, part: Part) -> int:
         async with self.connect() as amili:
-            known: tuple[Resource[Any], ...] = (amili.payouts, amili.payout_specifications, amili.creditor_payments)
-            (resource,) = (each for each in known if each.path == self.path)
+            resource = amili.resource(self.path, self.record)
             return (await Dataset(resource, self.folder, self.where, since=self.since).export(part)).rows
 
 
@@ -144,7 +144,9 @@ async def export_dataset(
     """
     dataset = Dataset(resource, folder, where, since=since)
     left = await dataset.begin(parts=parts)
-    job = _PartExport(connect=connect, path=resource.path, folder=dataset.folder, where=where, since=since)
+    job = _PartExport(
+        connect=connect, path=resource.path, record=resource.record, folder=dataset.folder, where=where, since=since
+    )
     await _gather(client, [client.submit(job.__call__, part, pure=False, retries=retries) for part in left])
     return await dataset.conclude()
 

@@ -19,7 +19,7 @@ from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError, ExportFailed, UnreadableResponse
 from amili_async.export.export import MANIFEST_KEY, ROUNDED_KEY, export
 from amili_async.export.files import raising_export_failed, remove, rename, write_file
-from amili_async.export.formats.parquet import read_metadata
+from amili_async.export.formats.parquet import Parquet, read_metadata
 from amili_async.export.job import ExportResult
 from amili_async.extraction import Manifest, Part, Since, Split, Verdict
 from amili_async.resources import Resource
@@ -58,6 +58,7 @@ class Dataset:
 
         Raises `ConfigurationError` if the folder holds a finished dataset, other files, or a dataset of another filter.
         """
+        Parquet(record=self._resource.record)  # raises if pyarrow is missing, and for dicts, which define no columns
         before = await in_thread(self._load_split)
         split = before or await self._resource.split(self._where, parts=parts, since=self._since)
         await in_thread(self._open, split if before is None else None)
