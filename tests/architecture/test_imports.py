@@ -67,6 +67,7 @@ FLOORS = [
     {"environment"},
     {"payments", "reconciliation", "creditors", "cases", "locales", "litestar"},
     {"client", "export"},
+    {"dask"},
     {""},  # amili_async itself: the public names
     {"cli"},
     {"__main__"},
@@ -89,6 +90,7 @@ HOMES = {
     "pyarrow": {"export"},
     "litestar": {"litestar"},
     "pydantic_core": {"models.portable"},
+    "distributed": {"dask"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
