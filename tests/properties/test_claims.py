@@ -15,6 +15,7 @@ from amili_async._wire.protocol import Request, Response
 from amili_async.errors import ConnectionFailed, ServerFault, ValidationFailed
 from amili_async.payments.create import MAX_TIME_IN_FLIGHT
 from tests.support.claims import MemoryClaims
+from tests.support.clocks import settle
 from tests.support.exhaustive import examples
 from tests.support.payment_registry import POST, KeepingRegistry
 from tests.support.payments import make_payments
@@ -68,12 +69,16 @@ class Process(KeepingRegistry):
             raise ConnectionFailed("lost before it arrived", request=POST)
         arrival = asyncio.ensure_future(self._arrive(replace(request, before_send=None)))
         self.arriving.add(arrival)
+        if self.world.happens(0.1):
+            raise ConnectionFailed("timed out before it arrived", request=POST)
         response = await asyncio.shield(arrival)  # what has left the process arrives, also if the process is killed
         if self.world.happens(0.1):
             raise ConnectionFailed("response lost", request=POST)
         return response
 
     async def _arrive(self, request: Request) -> Response:
+        if self.world.happens(0.2):  # in a slow network, or queued by a gateway
+            await settle(self.world.random.randint(50, 500))
         await self.world.pass_time(self)
         if self.world.happens(0.1):
             raise ValidationFailed("no", status=422, request=POST)
