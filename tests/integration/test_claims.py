@@ -19,20 +19,11 @@ from amili_async.sandbox import ReceivedRequest, Sandbox
 from amili_async.shared import PostgresClaims, RedisClaims
 from tests.support.payments import PAYMENTS, make_payments
 from tests.support.processes import Messages, Worker, start_worker
-from tests.support.servers import RedisServer, start_redis
+from tests.support.servers import start_redis
 from tests.support.starting import Connect, StartSandbox
 
 STORES = ("redis", "postgres")
 MISSING = {"redis": "unix:///nonexistent/redis.sock", "postgres": "postgresql://amili@/postgres?host=/nonexistent"}
-
-
-@pytest.fixture(params=STORES)
-def url(request: pytest.FixtureRequest) -> str:
-    """The address of a store."""
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        return server.url
-    return str(request.getfixturevalue("postgres_url"))
 
 
 async def open_claims(stack: AsyncExitStack, url: str) -> RedisClaims | PostgresClaims:
@@ -58,9 +49,9 @@ async def let_time_pass(url: str, seconds: float) -> None:
 
 
 @pytest.fixture
-async def claims(url: str, resources: AsyncExitStack) -> Claims:
+async def claims(claims_url: str, resources: AsyncExitStack) -> Claims:
     """A store of claims."""
-    return await open_claims(resources, url)
+    return await open_claims(resources, claims_url)
 
 
 @pytest.fixture
@@ -80,21 +71,21 @@ async def test_a_claim_has_one_owner(claims: Claims, keys: Sequence[str]) -> Non
     assert await claims.take(keys, owner="three", seconds=60) == set(keys[30:])
 
 
-async def test_a_claim_expires_and_is_lost(claims: Claims, url: str, keys: Sequence[str]) -> None:
+async def test_a_claim_expires_and_is_lost(claims: Claims, claims_url: str, keys: Sequence[str]) -> None:
     """After its time another owner takes it; its first owner cannot keep it, also while it is free."""
     await claims.take(keys, owner="one", seconds=10)
-    await let_time_pass(url, 11)
+    await let_time_pass(claims_url, 11)
     assert await claims.keep(keys, owner="one", seconds=10) == frozenset()
     assert await claims.take(keys, owner="two", seconds=10) == set(keys)
     assert await claims.keep(keys, owner="one", seconds=10) == frozenset()
 
 
-async def test_a_claim_is_prolonged_and_never_shortened(claims: Claims, url: str, keys: Sequence[str]) -> None:
+async def test_a_claim_is_prolonged_and_never_shortened(claims: Claims, claims_url: str, keys: Sequence[str]) -> None:
     """A renewal for ten seconds that arrives after the claim was kept for 15 minutes changes nothing."""
     await claims.take(keys, owner="one", seconds=10)
     assert await claims.keep(keys, owner="one", seconds=900) == set(keys)
     assert await claims.keep(keys, owner="one", seconds=10) == set(keys)
-    await let_time_pass(url, 880)
+    await let_time_pass(claims_url, 880)
     assert await claims.take(keys, owner="two", seconds=10) == frozenset()
     assert await claims.keep(keys[:1], owner="one", seconds=10) == {keys[0]}
 
@@ -167,12 +158,12 @@ def count_rows(sandbox: Sandbox, payments: Sequence[NewCreditorPayment]) -> Coun
 
 @pytest.mark.parametrize("processes", [2, 4])
 async def test_processes_at_once_register_each_payment_once(
-    processes: int, url: str, start_sandbox: StartSandbox
+    processes: int, claims_url: str, start_sandbox: StartSandbox
 ) -> None:
     """All begin at the same moment with one list; without claims most payments would be registered by each."""
     sandbox, payments = await start_sandbox(), make_list(60)
     with ExitStack() as stack:
-        arguments = (sandbox.url, sandbox.token(), url, payments)
+        arguments = (sandbox.url, sandbox.token(), claims_url, payments)
         workers = [start_worker(stack, register, *arguments) for _ in range(processes)]
         await get_ready(workers)
         outcomes = await finish(workers)
@@ -195,27 +186,27 @@ async def finish(workers: Sequence[Worker]) -> list[list[str]]:
 
 
 async def test_after_a_kill_nothing_is_registered_twice_and_unsent_payments_are_free_within_15_seconds(
-    url: str, start_sandbox: StartSandbox
+    claims_url: str, start_sandbox: StartSandbox
 ) -> None:
     """A second run sends what the killed process had not sent; what it may have sent waits for 15 minutes."""
     sandbox, payments = await start_sandbox(), make_list(60)
     with ExitStack() as stack:
-        arguments = (sandbox.url, sandbox.token(), url, payments)
+        arguments = (sandbox.url, sandbox.token(), claims_url, payments)
         victim, second, third, last = workers = [start_worker(stack, register, *arguments) for _ in range(4)]
         await get_ready(workers)
         kill_at_post(sandbox, victim, 22)
         victim.send(UNSENT_SECONDS)
         with pytest.raises((EOFError, ConnectionResetError)):
             await victim.receive()
-        await let_time_pass(url, -3600)  # as if no time passed until the second run, on a busy machine
+        await let_time_pass(claims_url, -3600)  # as if no time passed until the second run, on a busy machine
         (blocked,) = await finish([second])
         assert set(blocked) == {"found", "PaymentNotSent"}
         before = sum(count_rows(sandbox, payments)[times] for times in (1, 2))
-        await let_time_pass(url, 3600 + 15)
+        await let_time_pass(claims_url, 3600 + 15)
         (resumed,) = await finish([third])
         assert resumed.count("registered") >= 60 - before - 4  # at most four were in flight
         assert set(resumed) <= {"registered", "found", "PaymentNotSent"}
-        await let_time_pass(url, 900)
+        await let_time_pass(claims_url, 900)
         (complete,) = await finish([last])
     assert set(complete) <= {"registered", "found"}
     assert count_rows(sandbox, payments) == {1: 60}
