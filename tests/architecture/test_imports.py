@@ -84,6 +84,7 @@ HOMES = {
     "jwt": {"auth", "_wire.api_code", "sandbox"},
     "cryptography": {"auth", "shared.tokens", "sandbox"},
     "redis": {"shared"},
+    "asyncpg": {"cli"},
     "typer": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli"},
@@ -97,8 +98,18 @@ HOMES = {
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "redis"}
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "litestar", "pydantic_core"}
+LAZY = {
+    "jwt",
+    "cryptography",
+    "opentelemetry",
+    "typer",
+    "rich",
+    "jinja2",
+    "pyarrow",
+    "litestar",
+    "pydantic_core",
+    "redis",
+}
 """Libraries that `import amili_async` must not load."""
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.text import Text
 
+from amili_async.cli.claims import ClaimsOption, open_claims
 from amili_async.cli.connect import name_source, open_client
 from amili_async.cli.console import PlainConsole
 from amili_async.cli.exit_codes import (
@@ -94,6 +95,7 @@ def register_payments(
     any_date: Annotated[
         bool, typer.Option("--any-date", help="Accept dates over 7 days ahead or over 10 years ago.")
     ] = False,
+    claims: ClaimsOption = None,
     sandbox: SandboxOption = False,
 ) -> None:
     """Register one creditor payment from options, or many from a CSV file.
@@ -104,8 +106,8 @@ def register_payments(
     anything is sent. Run again, the same command registers nothing twice: registered payments are found by
     creditor and reference. After an interruption wait some minutes first, because a payment may still be in flight. A
     second run of the same file at the same time is rejected; never run a copy of the file, or one payment, twice at the
-    same time. The exit code is 1 if a payment is rejected or not completed, and 3 if
-    it is unknown whether one is registered, or the API could not be reached.
+    same time, unless both runs have the same --claims. The exit code is 1 if a payment is rejected or not completed,
+    and 3 if it is unknown whether one is registered, or the API could not be reached.
     """
     values = (creditor, case, invoice_number, amount, bank_date, reference, registered)
     texts = {name: text for name, text in zip(_OPTIONS, values, strict=True) if text is not None}
@@ -130,7 +132,12 @@ def register_payments(
             run(_show_plan(rows))
         counts = OutcomeCounts(len(rows), source)
         registration = _register(
-            rows, counts, _choose_reporter(counts, is_json=json), concurrency=concurrency, sandbox=sandbox
+            rows,
+            counts,
+            _choose_reporter(counts, is_json=json),
+            concurrency=concurrency,
+            claims=claims,
+            sandbox=sandbox,
         )
         run(registration, advice=lambda _: WAIT_AND_RUN_AGAIN)
 
@@ -233,6 +240,7 @@ async def _register(
     report: Reporter[ReportedOutcome],
     *,
     concurrency: int | None,
+    claims: str | None,
     sandbox: bool,
 ) -> int:
     """Register the payments and report the outcomes, also when the run ends early."""
@@ -241,9 +249,10 @@ async def _register(
         async with AsyncExitStack() as stack:
             if rows:
                 amili = await stack.enter_async_context(open_client(sandbox=sandbox, is_quiet=is_hidden))
+                store = await stack.enter_async_context(open_claims(claims))
                 report_progress = stack.enter_context(show_progress("payments", is_quiet=is_hidden))
                 report_progress(0, len(rows), None)
-                outcomes = amili.creditor_payments.create_many(payments, concurrency=concurrency)
+                outcomes = amili.creditor_payments.create_many(payments, concurrency=concurrency, claims=store)
                 async for outcome in await stack.enter_async_context(aclosing(outcomes)):
                     reported = ReportedOutcome(line=rows[counts.reported].line, outcome=outcome)
                     counts.add(reported)
