@@ -74,6 +74,7 @@ from amili_async.reconciliation.comparison import (
     reconcile_payout,
 )
 from amili_async.resources import ExtractOptions, PageOptions, Payouts, Resource, StreamOptions
+from amili_async.stream_checkpoint import StreamCheckpoint
 from amili_async.streams import Stream
 
 __all__ = [
@@ -136,6 +137,7 @@ __all__ = [
     "Specification",
     "Split",
     "Stream",
+    "StreamCheckpoint",
     "StreamOptions",
     "Sums",
     "Timestamp",

@@ -56,6 +56,10 @@ FLOORS = [
     {"_wire.session"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
     {"handlers", "_paging.keyset", "_wire.core"},
+    {"handlers", "_paging.keyset"},
+    {"extraction"},
+    {"stream_checkpoint"},
+    {"streams"},
     {"_paging.keyset"},
     {"streams", "extraction"},
     {"resources"},
@@ -63,6 +67,7 @@ FLOORS = [
     {"environment"},
     {"payments", "reconciliation", "creditors", "cases", "locales", "litestar"},
     {"client", "export"},
+    {"dask"},
     {""},  # amili_async itself: the public names
     {"cli"},
     {"__main__"},
@@ -79,20 +84,32 @@ HOMES = {
     "jwt": {"auth", "_wire.api_code", "sandbox"},
     "cryptography": {"auth", "shared.tokens", "sandbox"},
     "redis": {"shared"},
+    "asyncpg": {"cli"},
     "typer": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli"},
     "pyarrow": {"export"},
     "litestar": {"litestar"},
     "pydantic_core": {"models.portable"},
+    "distributed": {"dask"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "redis"}
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "litestar", "pydantic_core"}
+LAZY = {
+    "jwt",
+    "cryptography",
+    "opentelemetry",
+    "typer",
+    "rich",
+    "jinja2",
+    "pyarrow",
+    "litestar",
+    "pydantic_core",
+    "redis",
+}
 """Libraries that `import amili_async` must not load."""
 
 
