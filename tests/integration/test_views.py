@@ -77,7 +77,7 @@ async def test_a_view_has_a_timeout_and_a_retry_policy_of_its_own(
 
 
 async def test_client_and_views_share_the_retry_budget(start_sandbox: StartSandbox, connect: Connect) -> None:
-    """Of a budget of three a view uses two, whatever its own policy says, so that one is left to the client."""
+    """Of a budget of three a view uses two, whatever its own policy is, so that one is left to the client."""
     sandbox = await start_sandbox()
     amili = await connect(sandbox, auth=sandbox.token(), retry=RetryPolicy(retry_budget=3))
     view = amili.with_options(retry=RetryPolicy(attempts=3, retry_budget=100))
