@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from amili_async import sandbox as plain
 from amili_async._wire.clock import SystemClock, Timer
 from amili_async.client import PATHS, AmiliClient
+from amili_async.environment import ClientOptions
 from amili_async.errors import ConfigurationError
-from amili_async.models import CreditorPayment, Payout, PayoutSpecification, Record
+from amili_async.models import Case, Creditor, CreditorPayment, Payout, PayoutSpecification, Record
 from amili_async.sandbox import AMILI_LIMITS, Fault, RateWindow, ReceivedRequest
 from amili_async.sandbox.bson_values import at_epoch, write_date
 from amili_async.sandbox.store import as_json
@@ -26,13 +27,24 @@ try:
 except ImportError as error:
     raise ImportError('amili_async.testing needs pytest: pip install "amili-async[test]"') from error
 
-__all__ = ["AMILI_LIMITS", "Clock", "Fault", "RateWindow", "ReceivedRequest", "Sandbox", "amili", "amili_clock"]
-__all__ += ["amili_sandbox"]
+__all__ = [
+    "AMILI_LIMITS",
+    "Fault",
+    "RateWindow",
+    "ReceivedRequest",
+    "Sandbox",
+    "SkippingClock",
+    "amili",
+    "amili_clock",
+    "amili_sandbox",
+]
 
 _TYPES: dict[str, type[Record]] = {
     PATHS["payouts"]: Payout,
     PATHS["payout_specifications"]: PayoutSpecification,
     PATHS["creditor_payments"]: CreditorPayment,
+    PATHS["creditors"]: Creditor,
+    PATHS["cases"]: Case,
 }
 
 P = ParamSpec("P")
@@ -42,7 +54,7 @@ _AGE = 60.0
 """Seconds: how old an inserted row is, so that an extraction, which stops ten seconds before the present, sees it."""
 
 
-class Clock(SystemClock):
+class SkippingClock(SystemClock):
     """The system's time, plus the waiting that was skipped: a wait on it ends at once, and then its time has passed.
 
     Give one clock to a `Sandbox`, and connect clients with `sandbox.connect()`: a pause of a minute after a 429, or the
@@ -64,7 +76,7 @@ class Clock(SystemClock):
 
     async def sleep(self, seconds: float) -> None:
         due = self.now() + seconds
-        # A millisecond of real time: whoever waits for less is served first.
+        # Some real time, so that the shorter of two waits ends first.
         await asyncio.sleep(min(seconds, 0.001))
         self.move(due - self.now())
 
@@ -81,14 +93,14 @@ class Clock(SystemClock):
 class Sandbox(plain.Sandbox):
     """`amili_async.sandbox.Sandbox`, usable from blocking code too, with rows that are checked.
 
-    `async with Sandbox() as sandbox` serves in the running event loop. `with Sandbox() as sandbox` serves in a thread of
-    its own until the block ends, for tests with a `TestClient`, for Celery, Django, dlt and notebooks; its methods may
-    then be called from any thread, and callbacks run in the thread of the sandbox. *clock* is a `Clock` that clients
-    from `connect()` share. The other options are those of `amili_async.sandbox.Sandbox`.
+    `async with Sandbox() as sandbox` serves in the running event loop. `with Sandbox() as sandbox` serves in a thread
+    until the block ends, for tests with a `TestClient`, for Celery, Django, dlt and notebooks; its methods may then be
+    called from any thread, and callbacks run in the thread of the sandbox. *clock* is shared by clients from
+    `connect()`. The other options are those of `amili_async.sandbox.Sandbox`.
     """
 
-    def __init__(self, *, clock: Clock | None = None, **options: Any) -> None:
-        self.clock = clock or Clock()
+    def __init__(self, *, clock: SkippingClock | None = None, **options: Any) -> None:
+        self.clock = clock or SkippingClock()
         self._loop: asyncio.AbstractEventLoop | None = None
         super().__init__(clock=self.clock.wall, **options)
 
@@ -134,9 +146,10 @@ class Sandbox(plain.Sandbox):
         self._loop.call_soon_threadsafe(call)
         return done.result()
 
-    def connect(self, **options: Any) -> AmiliClient:
+    def connect(self, **options: Unpack[ClientOptions]) -> AmiliClient:
         """A client of this sandbox, with a token of it and its clock; *options* are those of `AmiliClient`."""
-        return AmiliClient(self.url, **({"auth": self.token(), "_clock": self.clock} | options))
+        given: ClientOptions = {"base_url": self.url, "auth": self.token(), **options}
+        return AmiliClient(**given, _clock=self.clock)
 
     def environ(self) -> dict[str, str]:
         """The variables with which `AmiliClient.from_env()` and the command line use this sandbox."""
@@ -148,9 +161,7 @@ class Sandbox(plain.Sandbox):
     @overload
     def insert(self, resource: str, document: Mapping[str, Any], *, extra: bool = False) -> str: ...
 
-    def insert(
-        self, resource: str | Record, document: Mapping[str, Any] | None = None, *, extra: bool = False
-    ) -> str:
+    def insert(self, resource: str | Record, document: Mapping[str, Any] | None = None, *, extra: bool = False) -> str:
         """Store a record, or the *document* of a row of a *resource* such as "payouts", and return its id.
 
         A document has the API's field names; its dates may be `datetime`s, its amounts `Decimal`s. `ConfigurationError`
@@ -214,13 +225,13 @@ def _check_row(path: str, row: dict[str, Any], *, extra: bool) -> None:
 
 
 @pytest.fixture
-def amili_clock() -> Clock:
+def amili_clock() -> SkippingClock:
     """The clock of `amili_sandbox` and `amili`: no wait on it takes real time, and `move()` lets time pass."""
-    return Clock()
+    return SkippingClock()
 
 
 @pytest.fixture
-def amili_sandbox(amili_clock: Clock) -> Iterator[Sandbox]:
+def amili_sandbox(amili_clock: SkippingClock) -> Iterator[Sandbox]:
     """An open sandbox with few rows and no rate limit, for blocking and async tests; `Sandbox()` takes every option."""
     with Sandbox(payouts=5, specifications=250, payments=12, rate_limit=None, clock=amili_clock) as sandbox:
         yield sandbox
