@@ -80,7 +80,7 @@ class OffsetPager(Generic[R, T]):
             while (response := await self._window.take()) is not None:
                 self._number += 1
                 page = await self._decode(response, self._number)
-                if self._is_doubtful(page):
+                if not page.items and self._is_doubtful(page):
                     self._number, self._repeated = self._number - 1, self._number
                     self._window.repeat(self._repeated)
                     continue
@@ -98,9 +98,9 @@ class OffsetPager(Generic[R, T]):
             await self._window.aclose()
 
     def _is_doubtful(self, page: Page[T]) -> bool:
-        """Whether a page is empty although more rows were counted: a replica that lags answers so, or a gateway."""
+        """Whether more rows were counted than an empty page permits: a replica that lags answers so, or a gateway."""
         total = max(page.total or 0, self.total or 0)
-        return not page.items and total > self._received and self._repeated != self._number
+        return total > self._received and self._repeated != self._number
 
     def _update_window(self, page: Page[T]) -> None:
         """Set the last page to fetch by what this page reports, and after the first how far ahead to fetch."""
@@ -268,7 +268,5 @@ def _reader_of(record: Any, name: str) -> Callable[[Any], Any] | None:
 @lru_cache(maxsize=256)
 def _field_of(record: Any, name: str) -> str | None:
     """The attribute that has the API's name in records of this type; `None` for a type without it."""
-    names = zip(
-        getattr(record, "__struct_fields__", ()), getattr(record, "__struct_encode_fields__", ()), strict=True
-    )
+    names = zip(getattr(record, "__struct_fields__", ()), getattr(record, "__struct_encode_fields__", ()), strict=True)
     return next((field for field, wire in names if SHORT_NAMES.get(wire, wire) == name), None)

@@ -1,8 +1,7 @@
 """One list of the API: make the request for a page of it, send it, decode the response."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Generic, TypedDict, TypeVar, Unpack
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -19,14 +18,6 @@ from amili_async.query import Query
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-class SendOptions(TypedDict, total=False):
-    """What a request for a page may specify."""
-
-    page: int
-    page_size: int
-    priority: Priority
 
 
 @hide_contents
@@ -86,18 +77,25 @@ class Listing(Struct, Generic[T], frozen=True):
     ) -> Page[T]:
         """Request one page and decode it."""
         response = await self.send(query, page=page, page_size=page_size, priority=priority)
-        decode = partial(self.decode, page=page, page_size=page_size)
-        return await self.read(response, decode, query, page=page, page_size=page_size, priority=priority)
+        return await self.read(self.decode, response, query, page=page, page_size=page_size, priority=priority)
 
     async def read(
-        self, response: Response, decode: Callable[[Response], R], query: Query, **options: Unpack[SendOptions]
+        self,
+        decode: Callable[..., R],
+        response: Response,
+        query: Query,
+        *,
+        page: int = 1,
+        page_size: int = MAX_PAGE_SIZE,
+        priority: Priority = Priority.BULK,
     ) -> R:
-        """Decode the response to `send(query, **options)`; one that is cut off inside is requested once more.
+        """`decode(response, page=…, page_size=…)` of the response to `send()`; if it is cut off, request it once more.
 
         Only decoding finds that in a large page. The second response counts once it is whole, after several attempts.
         """
         try:
-            return decode(response)
+            return decode(response, page=page, page_size=page_size)
         except ConnectionFailed:
             pass
-        return decode(await self.send(query, is_verified=True, **options))
+        again = await self.send(query, page=page, page_size=page_size, priority=priority, is_verified=True)
+        return decode(again, page=page, page_size=page_size)

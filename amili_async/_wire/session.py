@@ -9,7 +9,7 @@ import asyncio
 import codecs
 import os
 import re
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,7 +62,7 @@ class _Guard:
         if self._failure is not None:
             raise self._failure
         self._call.was_sent = False
-        request.send = partial(self._send, request)  # type: ignore[method-assign]
+        request.send = partial(self._send, request)  # type: ignore[assignment,method-assign]
         try:
             response = await handler(request)
         except Exception as error:
@@ -72,12 +72,12 @@ class _Guard:
             self._failure = aiohttp.ClientError()
         return response
 
-    def _send(self, request: aiohttp.ClientRequest, connection: Any) -> Awaitable[aiohttp.ClientResponse]:
+    def _send(self, request: aiohttp.ClientRequest, connection: Any) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show that:
         # a tunnel that is cut raises the same class as a response that is cut.
         self._call.was_sent = True
         # A cycle would keep request and response until the next collection.
-        del request.send  # type: ignore[method-assign]
+        del request.send
         return request.send(connection)
 
 

@@ -71,7 +71,7 @@ class PaymentLookup:
         condition = _has_reference_of([payment]) & (field("creditor") == payment.creditor)
         query = build_query(condition, sort="-_id")
         response = await self._listing.send(query, priority=Priority.SINGLE)
-        page = await self._listing.read(response, self._listing.decode, query, priority=Priority.SINGLE)
+        page = await self._listing.read(self._listing.decode, response, query, priority=Priority.SINGLE)
         # `_created` is the server's time, so "since it was sent" is counted back from the server's own `Date` header:
         # a wrong clock of this machine has no effect.
         elapsed = self._clock.now() - sent_at
