@@ -16,7 +16,7 @@ from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdi
 from amili_async.extraction.source import KEYS, build_source, initial_checkpoint, last_id, make_plan
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
-from amili_async.models.record_type import RecordType, record_type_of
+from amili_async.models.record_type import own_record_type, record_type_of
 from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Projection, Sort, build_query, encode_projection
@@ -66,7 +66,7 @@ class Resource(Generic[T]):
         self.record = record
         """The type of its records, unless a call has its own *into*."""
         self._context = context
-        self._listing = Listing(path, RecordType(record=record, wire=record, projection=None), context)
+        self._listing = Listing(path, own_record_type(record), context)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path})"

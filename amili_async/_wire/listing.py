@@ -33,7 +33,7 @@ class Listing(Struct, Generic[T], frozen=True):
     must_be_current: bool = False
     """Whether a response from a cache is rejected: with it, a missing row proves nothing."""
     decoder: RecordDecoder[T] = None  # type: ignore[assignment]  # set below
-    """Decodes the responses; built here once, because building it costs as much as decoding a page."""
+    """Decodes the responses."""
 
     def __post_init__(self) -> None:
         force_setattr(self, "decoder", decoder_for(self.record_type))

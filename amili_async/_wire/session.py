@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp import hdrs
 from yarl import URL
 
 from amili_async._wire.protocol import Request, Response
@@ -62,7 +63,7 @@ class _Guard:
         if self._failure is not None:
             raise self._failure
         self._call.was_sent = False
-        request.send = partial(self._send, request)  # type: ignore[assignment,method-assign]
+        request.send = partial(self._send, request)  # type: ignore[method-assign]
         try:
             response = await handler(request)
         except Exception as error:
@@ -128,7 +129,12 @@ class Session:
         """Seconds: of one attempt."""
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
         # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
-        self._headers = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": user_agent}
+        # The names of `hdrs` have their lower case with them, which aiohttp needs several times per request.
+        self._headers: dict[str, str] = {
+            hdrs.ACCEPT: "application/json",
+            hdrs.CACHE_CONTROL: "no-cache",
+            hdrs.USER_AGENT: user_agent,
+        }
 
     def open(self) -> None:
         """Create a session, unless one was borrowed."""
@@ -207,7 +213,7 @@ class Session:
             return Response(status=response.status, headers=response.headers, body=body)
 
     def _headers_for(self, request: Request, credential: Redacted[str]) -> dict[str, str]:
-        content = {} if request.body is None else {"Content-Type": "application/json"}
+        content: dict[str, str] = {} if request.body is None else {hdrs.CONTENT_TYPE: "application/json"}
         return {**self._headers, "X-API-Key": credential.content, **content}
 
     def _failure_of(self, request: Request, error: Exception, call: RunningCall) -> AmiliError:
@@ -227,7 +233,7 @@ class Session:
 
 async def _read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
     """Read the whole body, without a byte order mark; raises as soon as it grows past the cap."""
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    encoding = response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
     if response.status < 300 and encoding not in _ENCODINGS:  # aiohttp leaves a body unchanged if it has no decoder
         name = encoding if re.fullmatch(r"[\w, -]{1,32}", encoding) else "an unknown encoding"
         raise UnreadableResponse(f"{request.label}: {_unsupported_encoding(name)}", request=request.label)
