@@ -1,62 +1,76 @@
-"""The client: constructs, opens and closes everything; no other module constructs parts of it."""
+"""The client: all that a caller can ask of the API, and the options with which it is asked."""
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from math import inf
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
-from amili_async._wire.api_code import ApiCodeExchange
-from amili_async._wire.checks import check_count, check_implements, check_seconds
+from amili_async._wire.checks import check_count, check_headers, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
-from amili_async._wire.pipeline import Pipeline
+from amili_async._wire.core import ClientCore
+from amili_async._wire.frames import hide_variables, hide_variables_of_methods
+from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response, check_base_url
-from amili_async._wire.rate_limiter import SlidingWindowLimiter
-from amili_async._wire.retry import Retrier
-from amili_async._wire.session import Session
-from amili_async._wire.tasks import Cancellable, Redacted, cancel_all
-from amili_async._wire.token_provider import TokenProvider, check_source
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
+from amili_async._wire.session import AttemptOptions
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
+from amili_async.cases import Cases
 from amili_async.conditions import Where
+from amili_async.creditors import Creditors
+from amili_async.environment import CallOptions, ClientOptions, read_options
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
+from amili_async.locales import Locales
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.reconciliation.run import Reconciler
-from amili_async.resources import Payouts, Resource
-from amili_async.version import VERSION
+from amili_async.resources import Payouts, Resource, open_resource
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     import aiohttp
 
 SANDBOX_URL = "https://api-sandbox.amili.se"
 """Amili's own sandbox, the only host that the API's documentation names."""
 
+T = TypeVar("T")
+
 PATHS = {
     "payouts": "finance--payouts",
     "payout_specifications": "finance--payout-specifications",
     "creditor_payments": "creditor--payments",
+    "creditors": "creditors",
+    "cases": "cases",
 }
 """The API's path of each resource."""
 
 
+@hide_variables_of_methods
 class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.
 
     Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`, in one place, and pass
     the open client on. It can be created outside an event loop, and opened again after it was closed.
 
-    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records)
+    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token; *tokens* a `TokenStore`
+    by which processes share what one of them fetches, such as `amili_async.shared.RedisTokens`. *page_size* (records)
     and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
-    `RateLimit`, `None` for no limit, or your own `RateLimiter`; *retry* the `RetryPolicy`. *timeout* is the seconds for
-    one attempt, sending and reading included. A *session* is borrowed and never closed. Each of *observers* is called
-    with each event. Raises `ConfigurationError` for options that cannot work.
+    `RateLimit`, `None` for no limit, or a `RateLimiter`: your own, or the `rate_limiter` of another client of the same
+    event loop and key. A call that would wait longer than *max_wait* seconds for the rate limit raises
+    `BudgetExhausted` at once. *retry* is the `RetryPolicy`. *timeout* is the seconds for one attempt, sending and
+    reading included. *headers* are sent with each request. A *session*, and a `RateLimiter`, is borrowed and never
+    closed. Each of *observers* is called with each event. Raises `ConfigurationError` for options that cannot work.
+
+    *ssl* is the context for TLS, for authorities of your own or a client certificate; without it `SSL_CERT_FILE` and
+    `SSL_CERT_DIR` name the authorities to trust. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name the proxy, which is
+    never used for plain http to this machine. With *trust_env* false none of these variables is read. A *session* has
+    its own TLS and proxy.
+    *allow_http* accepts a *base_url* of plain http in a private network: each device that can read that network's
+    traffic then reads the records and the token, with which payments can be registered.
     """
 
     payouts: Payouts
@@ -65,77 +79,131 @@ class AmiliClient:
     """`finance--payout-specifications`."""
     creditor_payments: CreditorPayments
     """`creditor--payments`."""
+    creditors: Creditors
+    """`creditors`."""
+    cases: Cases
+    """`cases`, without the debtors."""
     auth: AuthTokenProvider
     """Returns the access token: `await client.auth.get_valid_token()`."""
+    rate_limiter: RateLimiter
+    """What decides when a request is sent: shows `remaining`, `resets_at`, `waiting` and `in_flight`, and may be the
+    `rate_limit` of other clients that send with the same key in this event loop."""
 
-    _loop: asyncio.AbstractEventLoop | None = None
-    _is_closing = False
+    _is_view = False
 
     def __init__(
         self,
         base_url: str = SANDBOX_URL,
         *,
         auth: str | ApiCodeCredentials | TokenSource,
+        tokens: TokenStore | None = None,
         page_size: int = 100,
         concurrency: int = 10,
         rate_limit: RateLimit | RateLimiter | None = RateLimit(),
+        max_wait: float | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
+        headers: Mapping[str, str] = MappingProxyType({}),
         session: "aiohttp.ClientSession | None" = None,
+        ssl: "SSLContext | None" = None,
+        trust_env: bool = True,
+        allow_http: bool = False,
         observers: Sequence[Observer] = (),
         _clock: Clock | None = None,
     ) -> None:
-        _check_options(rate_limit=rate_limit, retry=retry, timeout=timeout, observers=observers)
+        check_observers(observers)
         clock, announce = _clock or SystemClock(), Announcer(observers)
-        self._base_url = check_base_url(base_url)
-        self._running: set[Cancellable] = set()
-        self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
-        limiter = self._rate_limiter = _make_rate_limiter(rate_limit, clock=clock, announce=announce)
-        self._owns_limiter = limiter is not rate_limit
-        max_wait = rate_limit.max_wait if isinstance(rate_limit, RateLimit) else None
-        retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
-        self._pipeline = Pipeline(self._session, self._running, limiter, retrier, clock=clock, announce=announce)
-        if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
-            auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
-        source = check_source(auth, timeout)
-        self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
-        context = self._context = ClientContext(
+        url = check_base_url(base_url, allow_http=allow_http)
+        network = Network(url, session=session, tls=ssl, trust_env=trust_env)
+        self._core = ClientCore(
+            network, rate_limit, retry_budget=_check_retry(retry).retry_budget, clock=clock, announce=announce
+        )
+        self.rate_limiter = self._core.rate_limiter
+        self._options = CallOptions(
+            page_size=page_size,
+            concurrency=concurrency,
+            max_wait=max_wait,
+            retry=retry,
+            timeout=timeout,
+            headers=headers,
+        )
+        self._apply(**self._options)
+        self.auth = self._tokens = self._core.make_token_provider(
+            auth, tokens, pipeline=self._pipeline, timeout=timeout
+        )
+
+    def _apply(
+        self,
+        *,
+        page_size: int,
+        concurrency: int,
+        max_wait: float | None,
+        retry: RetryPolicy,
+        timeout: float,
+        headers: Mapping[str, str],
+    ) -> None:
+        """Make what depends on the options that a view replaces."""
+        core = self._core
+        max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
+        timeout = check_seconds(timeout, "timeout", is_positive=True)
+        options = AttemptOptions(timeout=timeout, headers=check_headers(headers))
+        self._pipeline = core.make_pipeline(_check_retry(retry), options, max_wait)
+        self._context = ClientContext(
             call=self._call,
-            announce=announce,
-            running=self._running,
+            announce=core.announce,
+            running=core.running,
             page_size=check_page_size(page_size),
             concurrency=check_count(concurrency, "concurrency"),
-            clock=clock,
-            forecast=self._forecast,
+            clock=core.clock,
+            forecast=core.rate_limiter.forecast,
+            base_url=core.base_url,
         )
+        self._add_resources(self._context)
+
+    def with_options(self, **options: Unpack[CallOptions]) -> "AmiliClient":
+        """A view of this client that makes its calls with other options, each of which replaces the client's.
+
+        Client and view share connections, access token, rate limiter, retry budget and observers, so a web app's view
+        with a short *max_wait* and the extraction of a view without one send within one rate limit. A view costs no
+        request, and cannot be opened or closed: it is open while the client is. Its `auth` is the client's, whose
+        options each token request has.
+        """
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__, _is_view=True, _options={**self._options, **options})
+        view._apply(**view._options)
+        return view
+
+    def _add_resources(self, context: ClientContext) -> None:
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
         self.payouts = Payouts(PATHS["payouts"], context, self.payout_specifications)
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
+        self.creditors = Creditors(PATHS["creditors"], context)
+        self.cases = Cases(PATHS["cases"], context)
+        self._locales = Locales("locales", context)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
-        """A client from `AMILI_BASE_URL`, and `AMILI_TOKEN` or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE`.
+    @hide_variables
+    def from_env(cls, environ: Mapping[str, str] | None = None, /, **options: Unpack[ClientOptions]) -> "AmiliClient":
+        """A client with the options that environment variables set: the README's table describes them.
 
-        *overrides* are arguments of `AmiliClient` and take precedence. `ConfigurationError` names a missing variable.
+        `AMILI_TOKEN`, or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE` or `AMILI_PRIVATE_KEY` (PEM, its line breaks
+        also as backslash and n) and `AMILI_PRIVATE_KEY_PASSWORD`; `AMILI_BASE_URL`; `AMILI_RATE_PER_MINUTE` and
+        `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
+        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all processes
+        with the API code share one access token. *options* are those of `AmiliClient`, and take precedence.
+        `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose name resembles one
+        of these.
         """
-        settings, environ = Redacted(os.environ if environ is None else environ), None
-        options: dict[str, Any] = {"base_url": settings.content.get("AMILI_BASE_URL") or SANDBOX_URL}
-        if "auth" not in overrides:
-            options["auth"] = _auth_from(settings)
-        return cls(**(options | overrides))
+        return cls(**read_options(os.environ if environ is None else environ, options))
 
     def __repr__(self) -> str:
-        return f"AmiliClient({self._base_url!r}, {'open' if self._loop else 'closed'})"
+        state = f"{'open' if self._core.is_open else 'closed'}{', a view' if self._is_view else ''}"
+        return f"AmiliClient({self._core.base_url!r}, {state})"
 
     async def open(self) -> "AmiliClient":
         """Get ready to send; nothing is sent yet. Opening an open client does nothing."""
-        loop = asyncio.get_running_loop()
-        if self._is_closing:
-            raise ConfigurationError("the client is closing: open it again after aclose() has returned")
-        if self._loop is None:
-            self._session.open()
-            self._loop = loop
-        self._check_open()
+        self._check_is_no_view()
+        self._core.open()
         return self
 
     async def aclose(self) -> None:
@@ -143,23 +211,11 @@ class AmiliClient:
 
         Each call in flight raises `ClientClosed` at once, whatever it waits for.
         """
-        if self._loop is None:
-            return
-        self._check_open()
-        self._loop = None
-        self._is_closing = True
-        try:
-            await cancel_all((*self._running, self._tokens))
-        finally:
-            if self._owns_limiter and isinstance(self._rate_limiter, SlidingWindowLimiter):
-                self._rate_limiter.close()
-            try:
-                await self._session.aclose()
-            finally:
-                self._is_closing = False
+        self._check_is_no_view()
+        await self._core.aclose()
 
     async def __aenter__(self) -> "AmiliClient":
-        if self._loop is not None:
+        if self._core.is_open and not self._is_view:
             raise ConfigurationError(
                 "the client is open already: the end of a second `async with` would close it for the first; to share "
                 "it, open it once, where the program starts, and pass it on"
@@ -172,12 +228,8 @@ class AmiliClient:
         await self.aclose()
 
     def _call(self, request: Request) -> Coroutine[Any, Any, Response]:
-        self._check_open()
+        self._core.check_open()
         return self._pipeline.call(request, self._tokens)
-
-    def _forecast(self, requests: int) -> float | None:
-        """Seconds until the last of so many requests can be sent; `None` with a rate limiter of the caller's own."""
-        return self._rate_limiter.forecast(requests) if isinstance(self._rate_limiter, SlidingWindowLimiter) else None
 
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
         """Compare payouts with their specifications: one `Reconciliation` each, in the order of their ids.
@@ -196,49 +248,25 @@ class AmiliClient:
         run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
         return run.reconciliations()
 
-    def _check_open(self) -> None:
-        if self._loop is None:
+    def resource(self, path: str, record_type: type[T]) -> Resource[T]:
+        """Any other resource of the API by its *path*, such as `client.resource("invoices", Invoice)`.
+
+        *record_type* is a `msgspec.Struct` type of yours, whose fields are then the projection, or `dict`.
+        """
+        return open_resource(path, record_type, self._context)
+
+    async def explain(self, key: str, *, language: str = "sv") -> str:
+        """The text of a locale key in a language, or the key itself; see `CreatedPayment.explain()`."""
+        return await self._locales.explain(key, language=language)
+
+    def _check_is_no_view(self) -> None:
+        if self._is_view:
             raise ConfigurationError(
-                "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
+                "a view of a client cannot be opened or closed: open and close the client whose with_options() made it"
             )
-        if asyncio.get_running_loop() is not self._loop:
-            raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
 
 
-def _check_options(*, rate_limit: object, retry: object, timeout: float, observers: object) -> None:
-    check_seconds(timeout, "timeout", is_positive=True)
+def _check_retry(retry: object) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy):
         raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
-    check_observers(observers)
-    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
-        check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
-
-
-def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, *, clock: Clock, announce: Announcer) -> RateLimiter:
-    if rate_limit is None or isinstance(rate_limit, RateLimit):
-        return SlidingWindowLimiter(rate_limit, clock=clock, announce=announce)
-    return rate_limit
-
-
-def _auth_from(settings: Redacted[Mapping[str, str]]) -> str | ApiCodeCredentials:
-    # No variable holds a value of them: reports of errors show the variables of each frame.
-    names = ("AMILI_TOKEN", "AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE")
-    has_token, has_code, has_file = (bool(settings.content.get(name)) for name in names)
-    if has_token and has_code:
-        raise ConfigurationError("AMILI_TOKEN and AMILI_API_CODE are both set: unset one of them")
-    if has_token:
-        return settings.content["AMILI_TOKEN"]
-    if not has_code or not has_file:
-        missing = "AMILI_PRIVATE_KEY_FILE" if has_code else "AMILI_API_CODE" if has_file else "AMILI_TOKEN"
-        raise ConfigurationError(
-            f"{missing} is not set: set AMILI_TOKEN, or both AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE"
-        )
-    try:
-        private_key = Redacted(Path(settings.content["AMILI_PRIVATE_KEY_FILE"]).read_bytes())
-    except OSError as error:  # its text holds the path, which may be the key itself, set by mistake
-        reason = error.strerror
-    except ValueError:
-        reason = "not a valid path"
-    else:
-        return ApiCodeCredentials(settings.content["AMILI_API_CODE"], private_key.content)
-    raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the path of the key file")
+    return retry

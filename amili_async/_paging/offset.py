@@ -161,7 +161,7 @@ class OffsetPager(Generic[R, T]):
         first = self._first = self._first or page
         if first.max_results and page.max_results and page.max_results != first.max_results:
             raise UnreadableResponse(
-                f"page {self._number} has {page.max_results} records per page, and the first has {first.max_results}: "
+                f"page {self._number} has the page size {page.max_results}, and the first has {first.max_results}: "
                 "the server changed the page size, so pages overlap or leave records out; try again"
             )
         # Only the last page is shorter than the others, whatever size is reported.
@@ -179,7 +179,7 @@ class OffsetPager(Generic[R, T]):
             self._ascends = _field_of(record, "_id") == "id" and _ascend(previous[-1:] + items)
         if self._ascends:
             return
-        identify = _reader_of(record, "_id")
+        identify = reader_of(record, "_id")
         if identify is not None and items == previous and not total_changed:
             # With a changed total, equal pages can be rows that were shifted by exactly one page.
             raise UnreadableResponse(
@@ -235,7 +235,7 @@ def breaks_order(last: Any, first: Any, sort: str) -> bool:
     """
     record: Any = type(first)
     for key in sort.split(","):
-        read = _reader_of(record, key.lstrip("-"))
+        read = reader_of(record, key.lstrip("-"))
         before, after = (None, None) if read is None else (_comparable(read(last)), _comparable(read(first)))
         if before is None or after is None:
             return False
@@ -257,7 +257,7 @@ def _comparable(value: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _reader_of(record: Any, name: str) -> Callable[[Any], Any] | None:
+def reader_of(record: Any, name: str) -> Callable[[Any], Any] | None:
     """A function that returns a field of a record of this type by the API's name; `None` for a type without it."""
     if issubclass(record, dict):
         return methodcaller("get", name)

@@ -23,10 +23,18 @@ def check_observers(observers: object) -> None:
 
 
 class Announcer:
-    """The observers of one client, callable as one; false without any, so that costly events need not be built."""
+    """The observers of a client or rate limiter, callable as one; false without any: then no event need be built."""
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
+
+    def add(self, observer: Observer) -> None:
+        """Call this one too from now on."""
+        self._observers = (*self._observers, observer)
+
+    def remove(self, observer: Observer) -> None:
+        """Stop calling it."""
+        self._observers = tuple(each for each in self._observers if each != observer)
 
     def __bool__(self) -> bool:
         return bool(self._observers)

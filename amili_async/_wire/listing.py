@@ -8,7 +8,7 @@ from msgspec.structs import force_setattr
 
 from amili_async._wire.context import ClientContext
 from amili_async._wire.decoding import RecordDecoder, decoder_for
-from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, check_is_current, list_request
+from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, check_is_current, is_current, list_request
 from amili_async._wire.tasks import hide_contents
 from amili_async.errors import ConnectionFailed
 from amili_async.models.record_type import RecordType
@@ -31,7 +31,8 @@ class Listing(Struct, Generic[T], frozen=True):
     context: ClientContext
     """Sends the requests."""
     must_be_current: bool = False
-    """Whether a response from a cache is rejected: with it, a missing row proves nothing."""
+    """Whether a response from a cache is requested again, once, and then rejected: with it, a missing row proves
+    nothing."""
     decoder: RecordDecoder[T] = None  # type: ignore[assignment]  # set below
     """Decodes the responses."""
 
@@ -64,7 +65,9 @@ class Listing(Struct, Generic[T], frozen=True):
             self.path, query, page=page, max_results=page_size, priority=priority, is_verified=is_verified
         )
         response = await self.context.call(request)
-        if self.must_be_current:
+        if self.must_be_current and not is_current(response):
+            # Each request has `no-cache`; a cache that has just revalidated what it stores may add the seconds since.
+            response = await self.context.call(request)
             check_is_current(request, response)
         return response
 

@@ -5,7 +5,7 @@ Invariant: nothing here does I/O, and no error raised here quotes a query, a cre
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
@@ -48,7 +48,7 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     """Which permit it waits for."""
     body: bytes | None = None
     """JSON, for a POST."""
-    before_send: Callable[[], None] | None = None
+    before_send: Callable[[], Awaitable[None]] | None = None
     """Called right before each attempt, permit in hand: the request may leave from then on. May raise to prevent it."""
     is_verified: bool = False
     """Whether a response of any size is read to its end before it counts as one."""
@@ -72,23 +72,29 @@ class Response(Struct, frozen=True, gc=False, kw_only=True):
         return f"Response(status={self.status}, size={len(self.body)})"
 
 
-def check_base_url(url: object) -> str:
-    """Return the URL without a final slash; `ConfigurationError` unless it is `https`, or `http` on loopback."""
-    problem = _find_problem(url)
+def check_base_url(url: object, *, allow_http: bool = False) -> str:
+    """Return the URL without a final slash; `ConfigurationError` unless it is `https`, or `http` on loopback.
+
+    *allow_http* permits `http` to other hosts, except to a public address.
+    """
+    problem = _find_problem(url, allow_http=allow_http)
     if problem is not None:
         del url  # a report of the error would show a password in it
         raise ConfigurationError(f"base_url {problem}")
     return urlsplit(str(url)).geturl().rstrip("/")
 
 
-def _find_problem(url: object) -> str | None:
+def _find_problem(url: object, *, allow_http: bool) -> str | None:
     parts = _split_url(url)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         return "must look like https://api.example.com"
     if "@" in parts.netloc or parts.query or parts.fragment:
         return "must not contain a user, password, query or fragment"
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        return "must be https: plain http would expose the credential on the network"
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        if not allow_http:
+            return "must be https: plain http would expose the credential on the network (allow_http permits it)"
+        if _is_public(parts.hostname):
+            return "must be https: allow_http permits plain http in a private network only, and this address is public"
     return None
 
 
@@ -102,7 +108,15 @@ def _split_url(url: object) -> SplitResult | None:
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def _is_public(host: str) -> bool:
+    # What a name resolves to is not known here, and can change.
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_global
+    return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine, by its address or its name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -140,7 +154,7 @@ def item_request(path: str, record_id: str, projection: str = "") -> Request:
     )
 
 
-def create_request(path: str, body: bytes, *, before_send: Callable[[], None] | None = None) -> Request:
+def create_request(path: str, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None) -> Request:
     """The request that creates a record."""
     target, label = f"/{path}", f"POST /{path}"
     return Request(
@@ -194,9 +208,14 @@ def not_an_answer(label: str, response: Response) -> ConnectionFailed:
     )
 
 
+def is_current(response: Response) -> bool:
+    """Whether the response shows the present: `Age` is the age of what a cache had stored (RFC 9111, 5.1)."""
+    return not response.headers.get("Age", "").strip().strip("0")
+
+
 def check_is_current(request: Request, response: Response) -> None:
-    """Raise `UnreadableResponse` if a cache sent what it had stored, which its `Age` shows (RFC 9111, 5.1)."""
-    if response.headers.get("Age", "").strip().strip("0"):
+    """Raise `UnreadableResponse` if a cache sent what it had stored."""
+    if not is_current(response):
         raise UnreadableResponse(
             f"{request.label} was answered from a cache (its header Age is not 0) although the request has "
             "Cache-Control: no-cache, so rows can be missing that exist: have the cache bypassed for this host",

@@ -62,6 +62,12 @@ class QuotaTracker:
         """Seconds until the reported reset; 0 if there is none."""
         return max(0.0, self._reset_at - now) if self._reset_at is not None else 0.0
 
+    def remaining(self, now: float) -> int | None:
+        """How much of the quota is left, by our own count since the report; `None` without one."""
+        if self._reset_at is None or now >= self._reset_at:
+            return None
+        return max(0, self._limit - self._others - self.sent)
+
     def pause_remaining(self, now: float) -> float:
         """Seconds until the next request may be sent, if the quota is used up; else 0."""
         if self._reset_at is None or now >= self._paused_until + RESET_SLACK:
@@ -120,11 +126,11 @@ class WindowReset:
             return quota.limit - quota.remaining
         return None
 
-    def seconds_until_probe(self, now: float) -> float:
-        """Seconds until a probe may be sent, if nothing is in flight; infinite without reports."""
+    def seconds_until_probe(self, now: float, kept: int = 0) -> float:
+        """Seconds until a probe may be sent that leaves *kept*, if nothing is in flight; infinite without reports."""
         if not self._is_reported(now) or self._latest_reset == -inf:
             return inf
-        return 0.0 if 1 <= self._least_remaining < inf else max(0.0, self._latest_reset + RESET_SLACK - now)
+        return 0.0 if kept < self._least_remaining < inf else max(0.0, self._latest_reset + RESET_SLACK - now)
 
     def _is_reported(self, now: float) -> bool:
         return self._limit is not None and now - self._unreported_at > self._period

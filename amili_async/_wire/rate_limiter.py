@@ -1,19 +1,20 @@
 """The queue for permits: futures and timers around the rule of `sliding_window`.
 
 Invariant: within a priority permits are granted in the order of the calls, and a cancelled call leaves its permit to
-the next. A priority that waits gets at least one permit in ten. All tasks of a client share one pause after a 429.
+the next. A priority that waits gets at least one permit in ten. All clients of a limiter share one pause after a 429.
 """
 
 import asyncio
 from collections import deque
+from datetime import UTC, datetime
 from functools import partial
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock, SystemClock, Timer
 from amili_async._wire.sliding_window import RequestSchedule
-from amili_async.errors import BudgetExhausted, ClientClosed
-from amili_async.events import PermitDelayed, RateLimiterPaused
-from amili_async.policies import Priority, Quota, RateLimit
+from amili_async.errors import BudgetExhausted
+from amili_async.events import Observer, PermitDelayed, RateLimiterPaused
+from amili_async.policies import Priority, Quota, RateLimit, RateLimiter
 
 MAX_OVERTAKEN = 9
 """Permits that higher priorities get while a lower one waits, before it gets the next: single calls at the full rate
@@ -22,20 +23,24 @@ LONG_WAIT = 30.0
 """Seconds: the wait for a permit that is reported to the observers."""
 
 
-class SlidingWindowLimiter:
-    """The `RateLimiter` of one client; without a limit only pauses that the server demands."""
+class SlidingWindowLimiter(RateLimiter):
+    """The `RateLimiter` of one process; without a limit only pauses that the server demands."""
 
-    def __init__(
-        self, limit: RateLimit | None = None, *, clock: Clock | None = None, announce: Announcer | None = None
-    ) -> None:
-        self._limit = limit or RateLimit()
+    def __init__(self, limit: RateLimit | None = None, *, clock: Clock | None = None) -> None:
+        self._limit = limit
+        self._max_pause = (limit or RateLimit()).max_pause
         self._schedule = RequestSchedule(limit)
-        self._clock, self._announce = clock or SystemClock(), announce or Announcer()
+        self._clock, self._announce = clock or SystemClock(), Announcer()
         self._queues: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in Priority)
         self._overtaken = [0] * len(Priority)
         self._delay_reported_at = [-LONG_WAIT] * len(Priority)
         self._timer: Timer | None = None
         self._timer_at = 0.0
+
+    @property
+    def limit(self) -> RateLimit | None:
+        """What it was made with."""
+        return self._limit
 
     @property
     def in_flight(self) -> int:
@@ -47,19 +52,38 @@ class SlidingWindowLimiter:
         """How many calls wait for a permit."""
         return len(self._find_waiting())
 
-    async def acquire(self, priority: Priority) -> None:
+    @property
+    def remaining(self) -> int | None:
+        """How many requests may be sent now and in the rest of this minute; `None` without a limit."""
+        return self._schedule.remaining(self._clock.now())
+
+    @property
+    def resets_at(self) -> datetime | None:
+        """When *remaining* grows next, in UTC; `None` if nothing is used up, or if a response decides that."""
+        seconds = self._schedule.seconds_until_more(self._clock.now())
+        return None if seconds is None else datetime.fromtimestamp(self._clock.wall() + seconds, UTC)
+
+    def add_observer(self, observer: Observer) -> None:
+        """Call *observer* with each event from now on."""
+        self._announce.add(observer)
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Stop calling it."""
+        self._announce.remove(observer)
+
+    async def acquire(self, priority: Priority, *, max_wait: float | None = None) -> None:
         """Wait for a permit, first come, first served within a priority; `BudgetExhausted` if that takes too long."""
         now = self._clock.now()
-        if not any(self._queues) and self._schedule.wait(now) == 0.0:
+        if not any(self._queues) and self._wait_of(priority, now) == 0.0:
             self._schedule.on_sent(now)
             return
-        self._fail_fast(priority, now)
+        self._fail_fast(priority, now, max_wait)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues[priority].append(waiter)
         self._grant()
         # The wait cannot always be predicted: calls of a higher priority may follow, and responses be slow.
         timers = []
-        if (max_wait := self._limit.max_wait) is not None:
+        if max_wait is not None:
             timers.append(self._clock.call_later(max_wait, partial(_fail, waiter, max_wait)))
         if self._announce:
             timers.append(self._clock.call_later(LONG_WAIT, partial(self._report_delay, priority)))
@@ -73,6 +97,8 @@ class SlidingWindowLimiter:
         finally:
             for timer in timers:
                 timer.cancel()
+            if not self._find_priorities():  # a timer of this event loop would not fire in the next
+                self._cancel_timer()
 
     def release_unused(self) -> None:
         """Release a permit with which nothing was sent: it is free again at once."""
@@ -105,14 +131,8 @@ class SlidingWindowLimiter:
         self._fail_if_too_long(demanded)
         return max(demanded, pause)
 
-    def close(self) -> None:
-        """Fail all waiting calls with `ClientClosed`, and cancel the timer."""
-        self._cancel_timer()
-        for waiter in self._find_waiting():
-            waiter.set_exception(ClientClosed("the client was closed while this call waited for a permit"))
-
     def forecast(self, requests: int) -> float:
-        """Seconds until the last of so many requests may be sent, if each gets its response at once."""
+        """Seconds until the last of so many requests of a stream may be sent, if each gets its response at once."""
         return self._schedule.forecast(requests, self._clock.now())
 
     def _find_waiting(self) -> list[asyncio.Future[None]]:
@@ -123,18 +143,23 @@ class SlidingWindowLimiter:
         """Grant all permits that are free, and set the timer for the next."""
         while waiting := self._find_priorities():
             now = self._clock.now()
-            wait = self._schedule.wait(now)
+            chosen = next((each for each in waiting if self._overtaken[each] >= MAX_OVERTAKEN), waiting[0])
+            wait = self._wait_of(chosen, now)
             if wait != 0.0:
                 self._set_timer(wait, now)
                 return
             self._schedule.on_sent(now)
-            chosen = next((each for each in waiting if self._overtaken[each] >= MAX_OVERTAKEN), waiting[0])
             self._queues[chosen].popleft().set_result(None)
             for priority in Priority:
                 if priority == chosen or priority not in waiting:
                     self._overtaken[priority] = 0
                 elif priority > chosen:
                     self._overtaken[priority] += 1
+
+    def _wait_of(self, priority: Priority, now: float, nth: int = 0) -> float | None:
+        """Seconds until the *nth* call of a priority may be sent; streams leave a reserve, unless they starve."""
+        keeps_reserve = priority is Priority.BULK and self._overtaken[priority] < MAX_OVERTAKEN
+        return self._schedule.wait(now, nth, keeps_reserve=keeps_reserve)
 
     def _find_priorities(self) -> list[Priority]:
         """The priorities whose calls wait, the highest first."""
@@ -160,17 +185,19 @@ class SlidingWindowLimiter:
         self._timer = None
         self._grant()
 
-    def _fail_fast(self, priority: Priority, now: float) -> None:
+    def _fail_fast(self, priority: Priority, now: float, max_wait: float | None) -> None:
         """Raise if the wait is known to be too long, even if no call of a higher priority follows."""
         pause = self._schedule.pause_remaining(now)
-        if pause > self._limit.max_pause:
+        if pause > self._max_pause:
             raise _exhausted(pause)
-        if self._limit.max_wait is None:
+        if max_wait is None:
             return
         *higher, own = [sum(not waiter.done() for waiter in queue) for queue in self._queues[: priority + 1]]
         most = (own + 1) * (MAX_OVERTAKEN + 1) - 1 - self._overtaken[priority]
-        wait = self._schedule.wait(now, min(sum(higher) + own, max(own, most)))
-        if wait is not None and wait > self._limit.max_wait:
+        nth = min(sum(higher) + own, max(own, most))
+        # Behind others a page may get the permit that each tenth is, which leaves no reserve.
+        wait = self._schedule.wait(now, nth) if any(higher) else self._wait_of(priority, now, nth)
+        if wait is not None and wait > max_wait:
             raise _exhausted(wait)
 
     def _report_delay(self, priority: Priority) -> None:
@@ -180,7 +207,7 @@ class SlidingWindowLimiter:
             self._announce(PermitDelayed(priority=priority.name.lower(), seconds=LONG_WAIT, waiting=self.waiting))
 
     def _fail_if_too_long(self, pause: float) -> None:
-        if pause > self._limit.max_pause:
+        if pause > self._max_pause:
             for waiter in self._find_waiting():
                 _fail(waiter, pause)
 

@@ -29,11 +29,18 @@ UNDERRUN = 0.99
 class SlidingWindow:
     """At most *limit* requests in any *period* seconds."""
 
-    def __init__(self, limit: int, period: float) -> None:
+    def __init__(self, limit: int, period: float, kept: int = 0) -> None:
         self.limit = limit
+        self.kept = kept
+        """Slots that streams leave free."""
         self.period = period + CLOCK_TOLERANCE
         self.counted: deque[float] = deque()
         """By when each request was counted, in order; those older than the period are dropped when it is full."""
+
+    @property
+    def spare(self) -> int:
+        """Slots that streams may use."""
+        return self.limit - self.kept
 
     def wait_for(self, nth: int, in_flight: int, now: float) -> float | None:
         """Seconds until the *nth* waiting request (0 is the next) may be sent; `None` if a response decides that."""
@@ -47,6 +54,14 @@ class SlidingWindow:
         if missing < len(self.counted):
             return self.counted[missing] + self.period - now
         return None
+
+    def free(self, in_flight: int, now: float) -> int:
+        """How many slots are free."""
+        return max(0, self.limit - in_flight - sum(at + self.period > now for at in self.counted))
+
+    def seconds_until_free(self, now: float) -> float | None:
+        """Seconds until the next of the used slots is free; `None` if none is used, or by requests in flight only."""
+        return next((at + self.period - now for at in self.counted if at + self.period > now), None)
 
     def keep(self, count: int) -> None:
         """Free all slots but the latest *count*."""
@@ -82,7 +97,11 @@ class RequestSchedule:
         self.in_flight = 0
         """Requests that hold a permit."""
         self._limit = limit
-        self._windows = [SlidingWindow(limit.per_second, 1.0), SlidingWindow(limit.per_minute, 60.0)] if limit else []
+        self._windows: list[SlidingWindow] = []
+        if limit is not None:
+            kept = 1 if limit.reserve and limit.per_second > 1 else 0
+            self._windows.append(SlidingWindow(limit.per_second, 1.0, kept))
+            self._windows.append(SlidingWindow(limit.per_minute, 60.0, limit.reserve))
         self.paused_until = 0.0
         """End of the pause after the last 429."""
         self._is_pause_capped = False
@@ -92,25 +111,45 @@ class RequestSchedule:
         is_distinct = limit is not None and limit.per_minute != limit.per_second
         self._window_reset = WindowReset(limit.per_minute if limit and is_distinct else None, 60.0 + CLOCK_TOLERANCE)
 
-    def wait(self, now: float, nth: int = 0) -> float | None:
-        """Seconds until the *nth* waiting request (0 is the next) may be sent; `None` if a response decides that."""
+    def wait(self, now: float, nth: int = 0, *, keeps_reserve: bool = False) -> float | None:
+        """Seconds until the *nth* waiting request (0 is the next) may be sent; `None` if a response decides that.
+
+        One that *keeps_reserve* is sent only if the slots that its window keeps stay free.
+        """
         wait = self.pause_remaining(now)
         if (self.in_flight or nth) and wait == 0.0 and (self._is_pause_capped or self._quota.is_probe_due):
             return None  # one probe: only its response shows whether the pause that was cut short is over
         if self._bucket is not None:
             wait = max(wait, self._bucket.wait_for(nth, now))
         for window in self._windows:
-            free = window.wait_for(nth, self.in_flight, now)
+            kept = window.kept if keeps_reserve else 0
+            free = window.wait_for(nth + kept, self.in_flight, now)
             if free is None:
                 return None
             if free > wait and window is self._windows[-1] and self.in_flight == nth == 0:
-                free = min(free, self._window_reset.seconds_until_probe(now))
+                free = min(free, self._window_reset.seconds_until_probe(now, kept))
             wait = max(wait, free)
         return wait
 
     def pause_remaining(self, now: float) -> float:
         """Seconds until any request may be sent, after a 429 or with the server's quota used up."""
         return max(0.0, self.paused_until - now, self._quota.pause_remaining(now))
+
+    def remaining(self, now: float) -> int | None:
+        """How many requests may still be sent in this minute; `None` without a limit."""
+        if self._limit is None:
+            return None
+        if self.pause_remaining(now) > 0.0:
+            return 0
+        free, left = self._windows[-1].free(self.in_flight, now), self._quota.remaining(now)
+        return free if left is None else min(free, left)
+
+    def seconds_until_more(self, now: float) -> float | None:
+        """Seconds until `remaining` grows; `None` if nothing is used up, or if a response decides that."""
+        pause = self.pause_remaining(now)
+        if pause > 0.0 or not self._windows:
+            return pause or None
+        return self._windows[-1].seconds_until_free(now)
 
     def on_sent(self, now: float) -> None:
         """A request gets its permit."""
@@ -138,6 +177,8 @@ class RequestSchedule:
         counted = self._window_reset.on_response(quota, now)
         if counted is not None:
             self._windows[-1].keep(counted)
+        if quota is not None and self._limit is not None and quota.limit not in {None, self._limit.per_minute}:
+            quota = None  # of another count, such as the second's: ours of the minute would stop until its reset
         return self._quota.pause_remaining(now) if self._quota.update(quota, now, self.in_flight) else None
 
     def _occupy(self, counted_by: float) -> None:
@@ -162,8 +203,8 @@ class RequestSchedule:
         return demanded
 
     def forecast(self, requests: int, now: float) -> float:
-        """Seconds until the last of so many requests may be sent, if each gets its response at once."""
-        rates = [(window.period / window.limit, window.limit) for window in self._windows]
+        """Seconds until the last of so many requests of a stream may be sent, if each gets its response at once."""
+        rates = [(window.period / window.spare, window.spare) for window in self._windows]
         bucket = copy(self._bucket)
         if bucket is not None:
             rates.append((bucket.interval, 1))
@@ -186,6 +227,6 @@ class RequestSchedule:
 
 
 def _free_at(window: SlidingWindow, in_flight: int, now: float) -> deque[float]:
-    """In how many seconds each slot of a window is free, sorted; requests in flight get their response now."""
+    """In how many seconds each slot that streams may use is free, sorted; requests in flight get their response now."""
     used = [max(0.0, counted + window.period - now) for counted in window.counted] + [window.period] * in_flight
-    return deque([0.0] * min(window.limit - len(used), MAX_FORECAST_STEPS) + sorted(used)[-window.limit :])
+    return deque([0.0] * min(window.spare - len(used), MAX_FORECAST_STEPS) + sorted(used)[-window.spare :])

@@ -24,10 +24,23 @@ LISTING = [
     "amili_async.sandbox",
 ]
 PROMISED = {
-    "AmiliClient": {"open", "aclose", "from_env", "payouts", "payout_specifications", "creditor_payments", "auth"},
+    "AmiliClient": {
+        *("open", "aclose", "from_env", "auth", "resource", "explain"),
+        *("payouts", "payout_specifications", "creditor_payments", "creditors", "cases"),
+    },
     "Resource": {"get", "page", "count", "stream", "extract", "sweep", "plan"},
-    "Extraction": {"batches", "checkpoint", "manifest", "aclose", "__aiter__", "__aenter__"},
-    "Stream": {"pages", "first", "collect", "aclose", "__aiter__", "__aenter__"},
+    "Extraction": {"batches", "deliveries", "for_each", "checkpoint", "manifest", "aclose", "__aiter__", "__aenter__"},
+    "Stream": {
+        "pages",
+        "deliveries",
+        "for_each",
+        "checkpoint",
+        "first",
+        "collect",
+        "aclose",
+        "__aiter__",
+        "__aenter__",
+    },
 }
 """What the design promises of each; `auth` and the resources are attributes of the instance."""
 
@@ -79,7 +92,8 @@ def test_each_public_value_has_a_public_module() -> None:
 
 def test_a_rate_limiter_can_be_written_with_public_names() -> None:
     """All types in the signatures of `RateLimiter` evaluate, and are those of `amili_async.policies`."""
-    hints = [get_type_hints(method) for name, method in vars(RateLimiter).items() if not name.startswith("_")]
+    members = [member for name, member in vars(RateLimiter).items() if not name.startswith("_")]
+    hints = [get_type_hints(member.fget if isinstance(member, property) else member) for member in members]
     used = {kind for hint in hints for kind in hint.values() if getattr(kind, "__module__", "") != "builtins"}
     assert {Priority, Quota | None} <= used
     assert {kind.__module__ for kind in (Priority, Quota, RateLimiter)} == {"amili_async.policies"}

@@ -3,8 +3,8 @@
 from tests.architecture.figures import measure
 from tests.architecture.source import PACKAGE
 
-MOST_FILES = 130
-MOST_LINES = 15_900
+MOST_FILES = 175
+MOST_LINES = 20_000
 LEAST_COMMENTS = 0.015
 
 

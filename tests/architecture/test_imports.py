@@ -8,18 +8,19 @@ from functools import cache
 
 from tests.architecture.source import MODULES, is_within, parse
 
-MOST_LINES = 280
+MOST_LINES = 290
 """Lines of one file."""
 
 FLOORS = [
     {"errors", "version"},
-    {"_wire.checks"},
-    {"events", "policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"_wire.checks", "_wire.frames", "events"},
+    {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"models.record_type", "models.json"},
+    {"models.portable"},
     {
         "auth",
+        "deliveries",
         "models.fields",
-        "models.record_type",
-        "models.json",
         "observers",
         "pages",
         "_wire.announcer",
@@ -34,6 +35,8 @@ FLOORS = [
         "models.payout",
         "models.payout_specification",
         "models.creditor_payment",
+        "models.creditor",
+        "models.case",
     },
     {"models.kinds"},
     {
@@ -44,41 +47,69 @@ FLOORS = [
         "_wire.retry",
         "_wire.error_responses",
     },
+    {"_wire.shared_token"},
     {"conditions", "reconciliation.comparison"},
     {"query"},
     {"_wire.protocol"},
-    {"_wire.session", "_wire.decoding", "_wire.api_code", "_wire.context"},
+    {"_wire.network", "_wire.decoding", "_wire.api_code", "_wire.context"},
+    {"_wire.transport_errors"},
+    {"_wire.session"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
-    {"streams", "extraction", "_paging.keyset"},
+    {"handlers", "_paging.keyset", "_wire.core"},
+    {"handlers", "_paging.keyset"},
+    {"extraction"},
+    {"stream_checkpoint"},
+    {"streams"},
+    {"_paging.keyset"},
+    {"streams", "extraction"},
     {"resources"},
-    {"payments", "reconciliation"},
+    {"payments", "reconciliation", "shared"},
+    {"environment"},
+    {"payments", "reconciliation", "creditors", "cases", "locales", "litestar"},
     {"client", "export"},
+    {"dask"},
     {""},  # amili_async itself: the public names
     {"cli"},
     {"__main__"},
 ]
 """A module may import from lower floors only; the name of a folder means all modules in it."""
 
-ONE_FLOOR = ("cli", "export", "extraction", "payments")
+ONE_FLOOR = ("cli", "export", "extraction", "payments", "shared")
 """Folders whose modules may import from each other."""
 
 HOMES = {
-    "aiohttp": {"_wire.session", "sandbox"},
+    "aiohttp": {"_wire.session", "_wire.transport_errors", "sandbox"},
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
     "jwt": {"auth", "_wire.api_code", "sandbox"},
-    "cryptography": {"auth", "sandbox"},
+    "cryptography": {"auth", "shared.tokens", "sandbox"},
+    "redis": {"shared"},
+    "asyncpg": {"cli"},
     "typer": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli"},
     "pyarrow": {"export"},
+    "litestar": {"litestar"},
+    "pydantic_core": {"models.portable"},
+    "distributed": {"dask"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow"}
+LAZY = {
+    "jwt",
+    "cryptography",
+    "opentelemetry",
+    "typer",
+    "rich",
+    "jinja2",
+    "pyarrow",
+    "litestar",
+    "pydantic_core",
+    "redis",
+}
 """Libraries that `import amili_async` must not load."""
 
 

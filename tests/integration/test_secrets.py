@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import aclosing
 from dataclasses import dataclass
 from decimal import Decimal
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,12 @@ from amili_async import (
     Condition,
     Manifest,
     NewCreditorPayment,
+    PayoutSpecification,
     RateLimit,
+    Resource,
     RetryPolicy,
     Token,
+    Where,
     field,
 )
 from amili_async._wire.protocol import create_request, list_request
@@ -53,6 +57,7 @@ from amili_async.errors import (
     ConfigurationError,
     Conflict,
     ConnectionFailed,
+    DeliveryFailed,
     ExportFailed,
     ExtractionInterrupted,
     Forbidden,
@@ -103,6 +108,7 @@ PLANTED = {
     "total_amount": AMOUNT + 1,
 }
 FILTER = (field("creditor_name") == NAME) & field("invoice_number").is_in([INVOICE]) & (field("amount") >= AMOUNT)
+RAW_FILTER = {"creditor_name": NAME}
 JSON_FILTER = json.dumps({"creditor_name": NAME, "invoice_number": {"$in": [INVOICE]}})
 WRONG_FILTER = json.dumps({"booking_date": NAME})
 ERROR_BODY = {"_status": "ERR", "_error": {"code": 400, "message": WORDS}, "_issues": {"where": WORDS, NAME: [WORDS]}}
@@ -116,18 +122,6 @@ PAGE_OF_HTML = f"<!doctype html><title>{WORDS}</title><p>{LOGIN}"
 UNSURE = {"_status": "OK", "status": WORDS, "status_reason_locale": WORDS}
 MAY_HOLD_WORDS = frozenset({"issues", "excerpt", "payment", "created"})
 """The attributes of errors that are documented to hold text of the server, or the payment."""
-
-
-OF_THE_CALLER = frozenset(
-    {
-        *("self", "auth", "base_url", "id", "text"),
-        *("where", "value", "values", "start", "end"),
-        *("payment", "payments", "amount", "moment", "identity"),
-        *("record", "records", "rows", "batch", "content"),
-        *("exact", "same", "references", "found"),  # of payments
-    }
-)
-"""Variables with what the caller passed or gets, which the caller's own frames hold too."""
 
 
 @dataclass
@@ -188,14 +182,11 @@ def written(error: BaseException) -> Iterator[tuple[str, str]]:
 
 
 def variables_of(error: BaseException) -> Iterator[tuple[str, str]]:
-    """The variables of each frame of a traceback, as rich, loguru or Sentry report them, but for the caller's."""
+    """The variables of each frame of a traceback but the caller's, as rich, loguru and Sentry report them."""
     for frame, line in traceback.walk_tb(error.__traceback__):
         module = frame.f_globals.get("__name__", "")
-        # What builds a query or a payment runs in the caller's own call, with nothing but what the caller passed.
-        if not module.startswith(("tests.", "_pytest", "pytest", "amili_async.filters", "amili_async.models")):
+        if not module.startswith(("tests.", "_pytest", "pytest")):
             for name, value in frame.f_locals.items():
-                if name in OF_THE_CALLER:
-                    continue
                 yield f"{name} in {module}.{frame.f_code.co_name}:{line}", pretty_repr(value, max_string=10_000)
 
 
@@ -296,12 +287,12 @@ def with_token_response(**fault: Any) -> Provoke:
     return provoke
 
 
-def with_client(**options: Any) -> Provoke:
+def with_client(where: Where = FILTER, **options: Any) -> Provoke:
     """Request a page with a client of these options."""
 
     async def provoke(scene: WatchedScene) -> None:
         amili = await scene.connect(**options)
-        await amili.payout_specifications.page(where=FILTER)
+        await amili.payout_specifications.page(where=where)
 
     return provoke
 
@@ -334,8 +325,42 @@ def with_record(**fields: Any) -> Provoke:
     return provoke
 
 
+def reading(call: Callable[..., Any], *arguments: Any) -> Provoke:
+    """Call a method of a resource, whose request may fail as well."""
+
+    async def provoke(scene: WatchedScene) -> None:
+        given = call(scene.amili.payout_specifications, *arguments)
+        if isawaitable(given):
+            await given
+
+    return provoke
+
+
+def fail_to_sweep_by(where: dict[str, Any]) -> Provoke:
+    """Sweep with a filter that cannot be used."""
+
+    async def provoke(scene: WatchedScene) -> None:
+        await scene.amili.payout_specifications.sweep([CREDITOR], where)
+
+    return provoke
+
+
 async def get_a_payout(scene: WatchedScene) -> None:
     await scene.amili.payouts.get(NAME)
+
+
+async def take_payments_from_a_source_that_fails(scene: WatchedScene) -> None:
+    def read_payments() -> Iterator[NewCreditorPayment]:
+        yield make_payment()
+        raise LookupError("the file is cut off")
+
+    await raise_outcomes(scene, read_payments())
+
+
+async def leave_by_a_timeout(scene: WatchedScene) -> None:
+    scene.sandbox.fail(Fault(hang=True), method="POST")
+    async with asyncio.timeout(0.05):
+        await scene.amili.creditor_payments.create(make_payment())
 
 
 async def request_too_much(scene: WatchedScene) -> None:
@@ -385,7 +410,7 @@ async def pay_twice(scene: WatchedScene) -> None:
     await raise_outcomes(scene, [make_payment(), make_payment()])
 
 
-async def raise_outcomes(scene: WatchedScene, payments: list[NewCreditorPayment]) -> None:
+async def raise_outcomes(scene: WatchedScene, payments: Iterable[NewCreditorPayment]) -> None:
     async with aclosing(scene.amili.creditor_payments.create_many(payments, lookup_timeout=0)) as outcomes:
         async for outcome in outcomes:
             if outcome.error is not None:
@@ -477,6 +502,25 @@ async def resume_from_no_utf_8(scene: WatchedScene) -> None:
         state.unlink()  # the test wrote this file, not the export
 
 
+async def fail_to_handle(record: PayoutSpecification) -> None:
+    """A handler whose error has no text of its own."""
+    assert record.creditor_name == NAME
+    raise LookupError
+
+
+async def fail_a_delivery(scene: WatchedScene) -> None:
+    async for page in scene.amili.payout_specifications.extract(FILTER).deliveries():
+        page.failed(LookupError())
+
+
+async def fail_to_handle_one_of_an_extraction(scene: WatchedScene) -> None:
+    await scene.amili.payout_specifications.extract(FILTER).for_each(fail_to_handle)
+
+
+async def fail_to_handle_one_of_a_stream(scene: WatchedScene) -> None:
+    await scene.amili.payout_specifications.stream(FILTER).for_each(fail_to_handle)
+
+
 async def fail_to_make_a_token() -> str:
     raise RuntimeError("the vault is sealed")
 
@@ -524,9 +568,10 @@ WITH_TOKENS: Rows = {
     "no token but a mapping": (AuthenticationError, with_token({"token": TOKEN})),
     "a token with a line end": (AuthenticationError, with_token(f"{TOKEN}\r\nX: {MARK}")),
     "a source that fails": (RuntimeError, with_client(auth=fail_to_make_a_token)),
+    "a source that fails beside a filter": (RuntimeError, with_client(RAW_FILTER, auth=fail_to_make_a_token)),
     "a used-up rate limit": (
         BudgetExhausted,
-        with_client(rate_limit=RateLimit(per_minute=1, per_second=1, max_wait=0)),
+        with_client(rate_limit=RateLimit(per_minute=1, per_second=1), max_wait=0),
     ),
 }
 WITH_PAYMENTS: Rows = {
@@ -551,6 +596,8 @@ WITH_PAYMENTS: Rows = {
     "half a character": (ConfigurationError, calling(make_payment, creditor_payment_reference=f"{NAME}\ud800")),
     "a date as text": (ConfigurationError, calling(make_payment, bank_transaction_date=NAME)),
     "a currency that is none": (ConfigurationError, calling(make_payment, currency=NAME)),
+    "a source that fails": (LookupError, take_payments_from_a_source_that_fails),
+    "a timeout around it": (TimeoutError, leave_by_a_timeout),
     "no payment": (TypeError, calling(NewCreditorPayment)),
 }
 WITH_ARGUMENTS: Rows = {
@@ -558,10 +605,13 @@ WITH_ARGUMENTS: Rows = {
     "a number that is a text": (ConfigurationError, calling(lambda: field("amount") > NAME)),
     "a text that is a number": (ConfigurationError, calling(lambda: field("creditor_name") > AMOUNT)),
     "an id that is none": (ConfigurationError, calling(lambda: field("creditor").is_in([NAME]))),
-    "an unknown operator": (ConfigurationError, calling(build_query, {"amount": {"$near": NAME}})),
+    "an unknown operator": (ConfigurationError, reading(Resource.stream, {"amount": {"$near": NAME}})),
+    "a value beside a bad name": (ConfigurationError, reading(Resource.count, {"creditor_name": NAME, "$near": 1})),
     "an empty range": (ConfigurationError, calling(lambda: field("creditor_name").between(NAME, NAME))),
-    "half a character in a filter": (ConfigurationError, calling(build_query, {"creditor_name": f"{NAME}\ud800"})),
-    "something without a form": (ConfigurationError, calling(build_query, {"creditor_name": NAME.encode()})),
+    "half a character in a filter": (ConfigurationError, reading(Resource.page, {"creditor_name": f"{NAME}\ud800"})),
+    "something without a form": (ConfigurationError, reading(Resource.extract, {"creditor_name": NAME.encode()})),
+    "a bad filter of a sweep": (ConfigurationError, fail_to_sweep_by({"creditor_name": [NAME]})),
+    "a bad alternative": (ConfigurationError, calling(lambda: FILTER | {"creditor": NAME})),
     "a condition as a truth": (ConfigurationError, calling(lambda: bool(FILTER))),
     "too long a filter": (ConfigurationError, request_too_much),
     "no id": (ConfigurationError, get_a_payout),
@@ -578,6 +628,9 @@ WITH_ARGUMENTS: Rows = {
 }
 OF_WHOLE_LISTS: Rows = {
     "an interrupted extraction": (ExtractionInterrupted, interrupt_an_extraction),
+    "a delivery that failed": (ExtractionInterrupted, fail_a_delivery),
+    "a handler that failed": (ExtractionInterrupted, fail_to_handle_one_of_an_extraction),
+    "a handler of a stream that failed": (DeliveryFailed, fail_to_handle_one_of_a_stream),
     "an interrupted export": (ExtractionInterrupted, export_with_a_bad_record),
     "an amount that fits no file": (ExportFailed, export_a_misfit),
     "a text that fits no file": (ExportFailed, export_another_misfit),
@@ -622,6 +675,8 @@ async def test_no_success_gives_a_secret_away(scene: WatchedScene, watch: Watch)
         assert [row.creditor_name for row in rows] == [NAME] * 23
         extraction = amili.payout_specifications.extract(FILTER)
         assert len([record async for record in extraction]) == 23
+        handled = amili.payout_specifications.stream(FILTER)
+        assert await handled.for_each(lambda _: asyncio.sleep(0)) == 23
         exported = await export(amili.payout_specifications, path, where=FILTER)
         await raise_outcomes(scene, payments)
         await amili.creditor_payments.find(payments[0])
@@ -630,7 +685,7 @@ async def test_no_success_gives_a_secret_away(scene: WatchedScene, watch: Watch)
     assert any(DIGITS[0] in repr(difference) for difference in differences)
     secrets = secrets_of(scene.sandbox)
     assert find_secrets(watch.texts(), secrets) == []
-    for thing in (extraction.checkpoint, extraction.manifest, exported.manifest):
+    for thing in (extraction.checkpoint, extraction.manifest, exported.manifest, handled.checkpoint):
         assert thing is not None
         assert find_secrets([*shown(thing), ("JSON", thing.to_json())], secrets) == []
     assert find_secrets([("file", path.with_name("rows.ndjson.manifest.json").read_text())], secrets) == []
@@ -640,7 +695,8 @@ async def test_no_object_shows_a_secret(scene: WatchedScene) -> None:
     """`repr`, `str` and rich show no contents of clients, queries, requests, responses and credentials."""
     amili, page = scene.amili, await scene.amili.payout_specifications.page(where=FILTER)
     query = build_query(FILTER, projection=["creditor_name"])
-    things = [
+    delivery = await anext(amili.payout_specifications.extract(FILTER).deliveries())
+    things: list[Any] = [
         *(amili, amili.payouts, amili.payout_specifications, amili.creditor_payments, amili.auth, page),
         *(
             await internals.tokens_of(amili).get(),
@@ -658,6 +714,8 @@ async def test_no_object_shows_a_secret(scene: WatchedScene) -> None:
         ),
         ApiCodeCredentials(scene.sandbox.api_code, scene.sandbox.private_key),
         amili.creditor_payments.create_many([make_payment()]),
+        delivery,
+        delivery.done,
     ]
     texts = [text for thing in things for text in (*shown(thing), *shown([thing]))]
     assert find_secrets(texts, secrets_of(scene.sandbox)) == []

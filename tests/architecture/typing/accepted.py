@@ -11,11 +11,15 @@ from msgspec import Struct
 from amili_async import (
     AmiliClient,
     AuthTokenProvider,
+    Case,
     Checkpoint,
     Condition,
     CreatedPayment,
+    Creditor,
     CreditorPayment,
     CreditorPayments,
+    Creditors,
+    Delivery,
     Difference,
     Extraction,
     Manifest,
@@ -29,13 +33,18 @@ from amili_async import (
     Plan,
     Priority,
     Quota,
+    RateLimit,
+    RateLimiter,
     Reconciliation,
+    Resource,
     Stream,
+    StreamCheckpoint,
     Token,
     field,
     reconcile_payout,
 )
 from amili_async.errors import (
+    DeliveryFailed,
     ExportFailed,
     ExtractionInterrupted,
     PaymentError,
@@ -55,10 +64,15 @@ async def fetch_token() -> Token:
     return Token(value="x", lifetime=60)
 
 
-class SharedLimiter:
+class SharedLimiter(RateLimiter):
     """A rate limiter of the caller, written with public names."""
 
-    async def acquire(self, priority: Priority) -> None:
+    @property
+    def limit(self) -> RateLimit:
+        """What all processes may send together."""
+        return RateLimit()
+
+    async def acquire(self, priority: Priority, *, max_wait: float | None = None) -> None:
         """Wait for a permit."""
 
     def release_unused(self) -> None:
@@ -74,9 +88,6 @@ class SharedLimiter:
         """Pause."""
         return seconds or 60.0
 
-    def close(self) -> None:
-        """Fail the waiting calls."""
-
 
 def read(error: Exception) -> None:
     """The attributes of errors."""
@@ -91,16 +102,35 @@ def read(error: Exception) -> None:
         assert_type(error.reference, str)
     elif isinstance(error, ExtractionInterrupted):
         assert_type(error.checkpoint, Checkpoint)
+        assert_type(error.record_id, str | None)
+    elif isinstance(error, DeliveryFailed):
+        assert_type(error.record_id, str | None)
     elif isinstance(error, ExportFailed):
         assert_type(error.path, Path)
 
 
+async def handle_payout(payout: Payout) -> str:
+    """A handler; what it returns is not used."""
+    return payout.id
+
+
 async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     """Every public call, with the type that it must have."""
-    AmiliClient("https://api.example.com", auth=fetch_token, rate_limit=SharedLimiter())
+    first = AmiliClient("https://api.example.com", auth=fetch_token, rate_limit=SharedLimiter(), max_wait=2)
+    assert_type(first.rate_limiter, RateLimiter)
+    assert_type(first.rate_limiter.remaining, int | None)
+    AmiliClient("https://api.example.com", auth="x", rate_limit=first.rate_limiter)
     assert_type(amili.auth, AuthTokenProvider)
     assert_type(amili.payouts, Payouts)
     assert_type(amili.creditor_payments, CreditorPayments)
+    assert_type(amili.creditors, Creditors)
+    assert_type(await amili.creditors.find(name="x"), tuple[Creditor, ...])
+    assert_type(await amili.cases.find("F-1"), tuple[Case, ...])
+    assert_type(amili.resource("invoices", Line), Resource[Line])
+    assert_type(amili.resource("invoices", Line).stream(), Stream[Line])
+    assert_type(await amili.resource("invoices", dict[str, Any]).get("x"), dict[str, Any])
+    assert_type(Payout.from_json("{}"), Payout)
+    assert_type(Payout.from_json("{}").to_dict("iso"), dict[str, Any])
     assert_type(await amili.auth.get_valid_token(), str)
     condition = (field("creditor") == "x") & ~(field("amount") > 5) | field("state").is_in(["reminder"])
     assert_type(condition, Condition)
@@ -144,6 +174,12 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(extraction, Extraction[Payout])
     assert_type(extraction.checkpoint, Checkpoint)
     assert_type(extraction.manifest, Manifest)
+    assert_type(extraction.deliveries(unfinished=4), AsyncGenerator[Delivery[Payout], None])
+    async for delivery in amili.payouts.stream(into=Line).deliveries():
+        assert_type(delivery.records, tuple[Line, ...])
+    assert_type(await extraction.for_each(handle_payout), Manifest)
+    assert_type(await amili.payouts.stream().for_each(handle_payout, concurrency=2), int)
+    assert_type(amili.payouts.stream(checkpoint=amili.payouts.stream().checkpoint).checkpoint, StreamCheckpoint)
     assert_type(extraction.batches(), AsyncGenerator[tuple[Payout, ...], None])
     assert_type(Checkpoint.from_json(extraction.checkpoint.to_json()), Checkpoint)
     assert_type(amili.payouts.extract(into=Line, since=extraction.manifest), Extraction[Line])

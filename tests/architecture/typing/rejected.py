@@ -21,6 +21,7 @@ async def misuse(amili: AmiliClient, payout: Payout, payouts: list[Payout]) -> N
     NewCreditorPayment.case.upper()  # rejected: union-attr
     NewCreditorPayment(creditor="x")  # rejected: call-arg
     RateLimit(50)  # rejected: call-arg
+    RateLimit(max_wait=2)  # rejected: call-arg
     AmiliClient(auth="x", rate_limit=object())  # rejected: arg-type
     PaymentOutcomeUnknown("x", payment=payout)  # rejected: arg-type
     amili.payouts.extract(checkpoint="x")  # rejected: call-overload

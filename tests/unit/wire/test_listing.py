@@ -1,6 +1,7 @@
 """A listing: the request for a page, its decoding, and what raises before anything is sent."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,15 +25,16 @@ PATH = "finance--payouts"
 class Server:
     """Answers each request with *body*, and keeps the requests."""
 
-    def __init__(self, body: Any = None) -> None:
+    def __init__(self, body: Any = None, *, ages: Sequence[str] = ()) -> None:
         self.body = body or {"_items": [{"_id": "5" * 24}], "_meta": {"page": 3, "max_results": 100, "total": 7}}
         self.requests: list[Request] = []
+        self._ages = list(ages)
 
     async def call(self, request: Request) -> Response:
         self.requests.append(request)
-        return answer(self.body)
+        return answer(self.body, headers={"Age": self._ages.pop(0)} if self._ages else {})
 
-    def listing(self) -> Listing[Any]:
+    def listing(self, *, must_be_current: bool = False) -> Listing[Any]:
         context = ClientContext(
             call=self.call,
             announce=Announcer(),
@@ -42,7 +44,7 @@ class Server:
             clock=MovedClock(),
             forecast=lambda requests: None,
         )
-        return Listing(PATH, record_type_of(dict), context)
+        return Listing(PATH, record_type_of(dict), context, must_be_current)
 
 
 async def test_a_page_is_requested_and_decoded() -> None:
@@ -82,6 +84,26 @@ def test_a_query_that_is_too_long_raises_before_anything_is_sent() -> None:
     listing.check(fits)
     asyncio.run(listing.send(fits, page=999_999))
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("age", ["1", "00030", "soon"])
+async def test_a_cached_response_is_requested_again_once(age: str) -> None:
+    """A cache that has just revalidated what it stores may show an age once; a second age is an error."""
+    server = Server(ages=[age])
+    await server.listing(must_be_current=True).fetch(build_query(), page=3)
+    assert server.requests == [server.requests[0]] * 2
+    server = Server(ages=[age, age, "0"])
+    with pytest.raises(UnreadableResponse, match="answered from a cache"):
+        await server.listing(must_be_current=True).fetch(build_query(), page=3)
+    assert len(server.requests) == 2
+
+
+async def test_an_age_of_zero_or_without_importance_is_no_reason_to_request_again() -> None:
+    """Zero is the present; and a page that proves nothing may be as old as the cache allows."""
+    server = Server(ages=["0", "30"])
+    await server.listing(must_be_current=True).fetch(build_query(), page=3)
+    await server.listing().fetch(build_query(), page=3)
+    assert len(server.requests) == 2
 
 
 def test_listings_of_one_type_share_a_decoder() -> None:

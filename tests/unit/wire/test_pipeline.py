@@ -1,7 +1,6 @@
 """One logical call: each permit is released exactly once, whatever happens to the attempt."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.retry import Retrier
+from amili_async._wire.session import AttemptOptions
 from amili_async._wire.tasks import Cancellable, Redacted, RunningCall, cancel_all
 from amili_async._wire.token_provider import TokenProvider
 from amili_async.errors import (
@@ -21,11 +21,12 @@ from amili_async.errors import (
     RateLimited,
 )
 from amili_async.events import AttemptFinished, Event
-from amili_async.policies import Priority, Quota, RetryPolicy
+from amili_async.policies import Priority, Quota, RateLimiter, RetryPolicy
 from tests.support import internals
 from tests.support.clocks import MovedClock, settle
 
 REQUEST = Request(method="GET", target="/x?where=s3cret", label="GET /x", priority=Priority.SINGLE)
+OPTIONS = AttemptOptions(timeout=30.0, headers={})
 Outcome = Response | Exception
 
 
@@ -37,11 +38,12 @@ class ScriptedSession:
     """Plays one outcome per attempt and records the credentials."""
 
     def __init__(self, *outcomes: Outcome) -> None:
-        self.timeout = 30.0
         self.outcomes = list(outcomes)
         self.credentials: list[str] = []
 
-    async def send(self, request: Request, credential: Redacted[str], call: RunningCall) -> Response:
+    async def send(
+        self, request: Request, credential: Redacted[str], call: RunningCall, options: AttemptOptions
+    ) -> Response:
         self.credentials.append(credential.content)
         outcome = self.outcomes.pop(0)
         call.was_sent = getattr(outcome, "was_sent", True)
@@ -50,13 +52,15 @@ class ScriptedSession:
         return outcome
 
 
-class RecordingLimiter:
+class RecordingLimiter(RateLimiter):
     """A rate limiter that grants every permit and records its calls."""
+
+    limit = None
 
     def __init__(self) -> None:
         self.calls: list[object] = []
 
-    async def acquire(self, priority: Priority) -> None:
+    async def acquire(self, priority: Priority, *, max_wait: float | None = None) -> None:
         self.calls.append("acquire")
 
     def release_unused(self) -> None:
@@ -71,9 +75,6 @@ class RecordingLimiter:
     def on_rate_limited(self, seconds: float | None) -> float:
         self.calls.append(("on_rate_limited", seconds))
         return seconds or 60.0
-
-    def close(self) -> None:
-        """Nothing to do."""
 
 
 class Call:
@@ -94,7 +95,9 @@ class Call:
         session: Any = self.session
         retrier = Retrier(RetryPolicy(attempts=attempts), clock=self.clock, announce=announce)
         self.running: set[Cancellable] = set()
-        self.pipeline = Pipeline(session, self.running, self.limiter, retrier, clock=self.clock, announce=announce)
+        self.pipeline = Pipeline(
+            session, self.running, self.limiter, retrier, options=OPTIONS, clock=self.clock, announce=announce
+        )
 
     async def run(self) -> Response:
         return await self.pipeline.call(REQUEST, self.tokens)
@@ -132,7 +135,7 @@ async def test_a_cancelled_attempt_releases_its_permit(was_counted: bool, second
     call = Call()
     started = asyncio.Event()
 
-    async def hang(request: Request, credential: Redacted[str], running: RunningCall) -> Response:
+    async def hang(request: Request, credential: Redacted[str], running: RunningCall, *_: object) -> Response:
         running.was_sent, running.was_counted = True, was_counted
         started.set()
         await asyncio.Event().wait()
@@ -191,7 +194,7 @@ async def test_a_token_that_was_replaced_while_waiting_for_a_permit_is_not_sent(
     call = Call(answer(200))
     first = await call.tokens.get()
 
-    async def acquire(priority: Priority) -> None:
+    async def acquire(priority: Priority, *, max_wait: float | None = None) -> None:
         await call.tokens.get(rejected=first)
 
     call.limiter.acquire = acquire  # type: ignore[method-assign]
@@ -204,7 +207,7 @@ async def test_a_replay_after_a_wait_carries_the_current_token() -> None:
     call = Call(answer(401), answer(200))
     permits = 0
 
-    async def acquire(priority: Priority) -> None:
+    async def acquire(priority: Priority, *, max_wait: float | None = None) -> None:
         nonlocal permits
         permits += 1
         if permits == 2:
@@ -227,15 +230,15 @@ async def test_a_post_that_a_body_contradicts_is_not_sent_again() -> None:
 
 
 async def test_a_permit_is_not_lost_if_signing_fails() -> None:
-    """It is released as unused."""
+    """It is acquired only for a credential that there is."""
 
-    def fail() -> str:
+    async def fail() -> str:
         raise KeyError
 
     call = Call()
     with pytest.raises(KeyError):
         await call.pipeline.call_with(REQUEST, fail)
-    assert call.limiter.calls == ["acquire", "release_unused"]
+    assert call.limiter.calls == []
 
 
 async def test_a_call_ends_with_its_client() -> None:
@@ -292,7 +295,10 @@ async def test_each_attempt_is_announced_without_its_query() -> None:
 async def test_a_token_request_is_signed_for_each_attempt() -> None:
     """A retry sends another signature, and no token."""
     numbers = iter(range(9))
-    credential: Callable[[], str] = lambda: f"jwt-{next(numbers)}"  # noqa: E731
+
+    async def credential() -> str:
+        return f"jwt-{next(numbers)}"
+
     call = Call(ConnectionFailed("cut"), answer(200), attempts=2)
     task = asyncio.create_task(call.pipeline.call_with(REQUEST, credential))
     await settle()

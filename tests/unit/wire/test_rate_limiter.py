@@ -9,16 +9,20 @@ from itertools import pairwise
 from math import inf
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from amili_async._wire.announcer import Announcer
 from amili_async._wire.rate_limiter import LONG_WAIT, SlidingWindowLimiter
-from amili_async.errors import BudgetExhausted, ClientClosed
+from amili_async.errors import BudgetExhausted
 from amili_async.events import Event, PermitDelayed
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support import internals
 from tests.support.clocks import JumpingLoop, MovedClock, settle
+
+
+async def cancel(*tasks: asyncio.Task[None]) -> None:
+    """Cancel the calls that still wait."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class StrictServer:
@@ -60,52 +64,6 @@ def test_a_strict_server_rejects_no_request_whatever_the_latencies(seed: int) ->
         seconds = runner.run(extract())
     assert (server.rejected, len(server.seen)) == (0, 500)
     assert seconds < (4 * 60 + 9) * 1.05
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    calls=st.lists(
-        st.tuples(st.floats(0, 30), st.floats(0.001, 3), st.floats(0, 1), st.booleans(), st.booleans()),
-        min_size=1,
-        max_size=60,
-    )
-)
-def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
-    calls: list[tuple[float, float, float, bool, bool]],
-) -> None:
-    """Whenever calls start, end and are cancelled, waiting or sent, no window is exceeded, and the others arrive."""
-    server = StrictServer(((3, 1.0), (12, 20.0)))
-    through = 0
-
-    async def call(
-        limiter: SlidingWindowLimiter, begin: float, lasts: float, share: float, leaves: bool, is_cancelled: bool
-    ) -> None:
-        nonlocal through
-        await asyncio.sleep(begin)
-        try:
-            async with asyncio.timeout(2.0 if leaves else None):
-                await limiter.acquire(Priority.BULK)
-        except TimeoutError:
-            return
-        if is_cancelled:
-            limiter.on_no_response(lasts)
-        await asyncio.sleep(lasts * share)
-        server.receive(asyncio.get_running_loop().time())
-        await asyncio.sleep(lasts * (1 - share))
-        if not is_cancelled:
-            limiter.on_response()
-        through += 1
-
-    async def run() -> None:
-        limiter = SlidingWindowLimiter(RateLimit(per_second=3))
-        internals.set_window(limiter, 1, limit=12, period=20.005)
-        await asyncio.gather(*(call(limiter, *each) for each in calls))
-        assert limiter.in_flight == 0
-
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        runner.run(run())
-    assert server.rejected == 0
-    assert through >= sum(not leaves for *_, leaves, _ in calls)
 
 
 async def test_a_slot_is_free_one_window_after_the_response() -> None:
@@ -203,7 +161,8 @@ async def test_an_unused_permit_is_free_again_at_once() -> None:
 async def test_a_429_pauses_all_calls(retry_after: float | None, pause: float) -> None:
     """After a 429 nothing is sent for `Retry-After` seconds, or for a minute without that header."""
     clock, events = MovedClock(), list[Event]()
-    limiter = SlidingWindowLimiter(RateLimit(), clock=clock, announce=Announcer([events.append]))
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    limiter.add_observer(events.append)
     await limiter.acquire(Priority.SINGLE)
     limiter.on_response()
     assert limiter.on_rate_limited(retry_after) == pause
@@ -250,14 +209,14 @@ async def test_after_a_429_an_idle_client_may_send_one_burst() -> None:
         limiter.on_response()
     await clock.move(2.0)
     assert sum(waiter.done() for waiter in waiters) == 13
-    limiter.close()
-    await asyncio.gather(*waiters, return_exceptions=True)
+    await cancel(*waiters)
 
 
 async def test_a_used_up_quota_pauses_until_the_reset() -> None:
     """If the server reports that other users used up the key's quota, nothing is sent until its reset."""
     clock, events = MovedClock(), list[Event]()
-    limiter = SlidingWindowLimiter(RateLimit(), clock=clock, announce=Announcer([events.append]))
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    limiter.add_observer(events.append)
     await limiter.acquire(Priority.SINGLE)
     limiter.on_response(Quota(limit=100, remaining=1, reset_in=30.0))
     await limiter.acquire(Priority.SINGLE)
@@ -308,8 +267,7 @@ async def test_a_probe_after_the_reported_reset_frees_the_minute(is_reported: bo
         limiter.on_response(Quota(limit=100, remaining=99, reset_in=60.0))
     await clock.move(0.1)
     assert sum(waiter.done() for waiter in waiters) == granted
-    limiter.close()
-    await asyncio.gather(*waiters, return_exceptions=True)
+    await cancel(*waiters)
 
 
 async def test_after_a_429_no_probe_is_sent() -> None:
@@ -336,8 +294,7 @@ async def test_no_permit_is_granted_between_a_429_and_its_pause() -> None:
     limiter.on_rate_limited(5.0)
     await clock.move(4.9)
     assert sum(waiter.done() for waiter in waiters) == 1
-    limiter.close()
-    await asyncio.gather(*waiters, return_exceptions=True)
+    await cancel(*waiters)
 
 
 @pytest.mark.parametrize("priority", [Priority.SINGLE, Priority.TOKEN])
@@ -357,30 +314,28 @@ async def test_a_stream_gets_one_permit_in_ten_beside_calls_at_the_full_rate(pri
     await clock.move(22)
     assert [place for place, name in enumerate(served) if name != "call"] == [0, 1, 11, 21, 31]
     assert [name for name in served if name != "call"] == [f"page {number}" for number in range(5)]
-    limiter.close()
-    await asyncio.gather(*pages, *calls, return_exceptions=True)
+    await cancel(*pages, *calls)
 
 
 async def test_a_page_ahead_of_which_many_calls_wait_is_not_failed_early() -> None:
     """With max_wait, only what must be waited for counts: nine of ten calls."""
     clock = MovedClock()
-    limiter = SlidingWindowLimiter(RateLimit(per_second=20, max_wait=0.5), clock=clock)
+    limiter = SlidingWindowLimiter(RateLimit(per_second=20), clock=clock)
     for pause in (0.9, 0.05):
         for _ in range(10):
             await limiter.acquire(Priority.SINGLE)
             limiter.on_response()
         await clock.move(pause)
-    calls = [asyncio.create_task(limiter.acquire(Priority.SINGLE)) for _ in range(10)]
+    calls = [asyncio.create_task(limiter.acquire(Priority.SINGLE, max_wait=0.5)) for _ in range(10)]
     await settle()
-    page = asyncio.create_task(limiter.acquire(Priority.BULK))
+    page = asyncio.create_task(limiter.acquire(Priority.BULK, max_wait=0.5))
     await clock.move(0.1)
     assert [call.done() for call in calls] == [True] * 9 + [False]
     assert page.done()
     await page
     with pytest.raises(BudgetExhausted):
-        await limiter.acquire(Priority.BULK)
-    limiter.close()
-    await asyncio.gather(*calls, return_exceptions=True)
+        await limiter.acquire(Priority.BULK, max_wait=0.5)
+    await cancel(*calls)
 
 
 async def test_the_permits_of_others_count_only_while_a_page_waits() -> None:
@@ -404,14 +359,14 @@ async def test_the_permits_of_others_count_only_while_a_page_waits() -> None:
     before = len(served)
     await clock.move(12)
     assert served.index("second") - before == 9
-    limiter.close()
-    await asyncio.gather(first, second, *calls, return_exceptions=True)
+    await cancel(first, second, *calls)
 
 
 async def test_a_wait_of_half_a_minute_is_reported_once_per_priority() -> None:
     """Of many calls that wait, one event for each priority in thirty seconds, with how many wait."""
     clock, events = MovedClock(), list[Event]()
-    limiter = SlidingWindowLimiter(RateLimit(), clock=clock, announce=Announcer([events.append]))
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    limiter.add_observer(events.append)
     limiter.on_rate_limited(100.0)
     events.clear()
     calls = [asyncio.create_task(limiter.acquire(each)) for each in [Priority.SINGLE] * 2 + [Priority.BULK] * 3]
@@ -428,12 +383,12 @@ async def test_a_wait_of_half_a_minute_is_reported_once_per_priority() -> None:
 async def test_a_call_that_would_wait_too_long_fails_at_once() -> None:
     """With max_wait, a call whose permit is farther away than that fails without waiting; the error holds the time."""
     clock = MovedClock()
-    limiter = SlidingWindowLimiter(RateLimit(per_second=2, max_wait=0.5), clock=clock)
+    limiter = SlidingWindowLimiter(RateLimit(per_second=2), clock=clock)
     for _ in range(2):
         await limiter.acquire(Priority.SINGLE)
         limiter.on_response()
     with pytest.raises(BudgetExhausted) as caught:
-        await limiter.acquire(Priority.SINGLE)
+        await limiter.acquire(Priority.SINGLE, max_wait=0.5)
     assert caught.value.retry_after == pytest.approx(1.0, abs=0.01)
     assert not caught.value.transient
 
@@ -441,9 +396,9 @@ async def test_a_call_that_would_wait_too_long_fails_at_once() -> None:
 async def test_a_call_whose_wait_is_unpredictable_fails_after_max_wait() -> None:
     """With all slots in flight, the wait ends with an error after max_wait."""
     clock = MovedClock()
-    limiter = SlidingWindowLimiter(RateLimit(per_second=1, max_wait=2.0), clock=clock)
+    limiter = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
     await limiter.acquire(Priority.SINGLE)
-    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
+    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE, max_wait=2.0))
     await clock.move(2.5)
     with pytest.raises(BudgetExhausted):
         await waiter
@@ -519,8 +474,7 @@ async def test_a_response_during_a_pause_does_not_replace_its_probe() -> None:
     waiters = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(3)]
     await clock.move(3700)
     assert sum(waiter.done() for waiter in waiters) == 1
-    limiter.close()
-    await asyncio.gather(*waiters, return_exceptions=True)
+    await cancel(*waiters)
 
 
 async def test_a_lost_request_prevents_the_probe_of_the_minute() -> None:
@@ -561,26 +515,15 @@ async def test_a_pause_lasts_a_second_at_least() -> None:
     assert SlidingWindowLimiter(RateLimit(), clock=MovedClock()).on_rate_limited(0.0) == 1.0
 
 
-async def test_closing_fails_the_waiting_calls() -> None:
-    """A waiting call ends with the client."""
-    limiter = SlidingWindowLimiter(RateLimit(per_second=1), clock=MovedClock())
-    await limiter.acquire(Priority.SINGLE)
-    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
-    await settle()
-    limiter.close()
-    with pytest.raises(ClientClosed):
-        await waiter
-
-
-async def test_closing_cancels_the_timer() -> None:
-    """No timer fires after the client was closed."""
+async def test_the_last_waiting_call_cancels_the_timer() -> None:
+    """No timer is left when all calls were cancelled: their event loop may end, and the limiter be used in another."""
     clock = MovedClock()
     limiter = SlidingWindowLimiter(RateLimit(per_second=1), clock=clock)
     await limiter.acquire(Priority.SINGLE)
     limiter.on_response()
-    waiter = asyncio.create_task(limiter.acquire(Priority.SINGLE))
+    waiters = [asyncio.create_task(limiter.acquire(Priority.SINGLE)) for _ in range(2)]
     await settle()
-    limiter.close()
+    await cancel(waiters[0])
+    assert len(clock.timers) == 1
+    await cancel(waiters[1])
     assert clock.timers == []
-    with pytest.raises(ClientClosed):
-        await waiter

@@ -185,7 +185,7 @@ async def test_a_demanded_wait_beyond_the_cap_fails_at_once() -> None:
 
 
 async def test_a_429_longer_than_max_wait_fails_at_once() -> None:
-    """With RateLimit(max_wait=…) a call waits neither in the queue nor for the end of a pause."""
+    """With AmiliClient(max_wait=…) a call waits neither in the queue nor for the end of a pause."""
     clock = InstantClock()
     retrier = Retrier(RetryPolicy(), clock=clock, announce=Announcer(), max_pause=2.0)
     with pytest.raises(RateLimited) as caught:
