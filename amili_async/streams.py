@@ -191,10 +191,9 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     def _send(self, number: int) -> Coroutine[Any, Any, Response]:
         return self._listing.send(self._query, page=number, page_size=self._options.page_size)
 
-    async def _decode(self, response: Response, number: int) -> Page[T]:
-        size = self._options.page_size
-        decode = partial(self._listing.decode, page=number, page_size=size)
-        return await self._listing.read(response, decode, self._query, page=number, page_size=size)
+    def _decode(self, response: Response, number: int) -> Coroutine[Any, Any, Page[T]]:
+        listing, size = self._listing, self._options.page_size
+        return listing.read(listing.decode, response, self._query, page=number, page_size=size)
 
     def _note_drift(self, page: int, reason: str) -> None:
         self.drifted = True

@@ -24,7 +24,7 @@ from amili_async._wire.tasks import Redacted
 from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import Money, is_object_id
-from amili_async.models.record_type import record_type_of
+from amili_async.models.record_type import own_record_type, record_type_of
 from amili_async.reconciliation.comparison import Reconciliation, Tally
 from amili_async.resources import Resource
 
@@ -75,7 +75,7 @@ class Reconciler:
     ) -> None:
         document = filter_document(where)
         self._where = Condition(document) if document else None
-        self._payouts = Listing(payouts.path, record_type_of(Payout), context, must_be_current=True)
+        self._payouts = Listing(payouts.path, own_record_type(Payout), context, must_be_current=True)
         rows = record_type_of(_SpecificationRow, is_projected=True)
         self._specifications = Listing(specifications.path, rows, context, must_be_current=True)
         self._context = context
