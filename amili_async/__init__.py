@@ -3,10 +3,11 @@
 The package is a stack of layers; imports only go down, and `client.py` alone constructs and closes.
 
     cli/  __main__.py                       the command `amili`
-    client.py                               AmiliClient: wires everything
+    client.py  environment.py               AmiliClient: wires everything
     export/  payments/  reconciliation/     files; registering payments; payouts against their specifications
     resources.py                            Resource: get, page, count, stream, extract, sweep, plan
     streams.py  extraction/                 records in the order of a sort; every record exactly once
+    deliveries.py                           records that are finished by their consumer, in any order
     _paging/                                prefetch window; offset and keyset pagination; partitioned scan
     _wire/                                  one request: listing, pipeline, retry, token, rate limiter, session
     conditions.py  filters.py  query.py     what to ask for, checked before it is sent
@@ -30,17 +31,23 @@ One payment: `payments/create.py` sends it once. If the outcome is unknown, `pay
 returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `payments/batch.py` looks a list up first.
 """
 
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Token, TokenSource
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource, TokenStore
+from amili_async.cases import Cases
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
+from amili_async.creditors import Creditors
+from amili_async.deliveries import Delivery
+from amili_async.environment import ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
-from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
 from amili_async.models import (
     Article,
+    Case,
     CaseState,
     Category,
     CreatedPayment,
+    Creditor,
     CreditorPayment,
     FinanceCategory,
     Id,
@@ -50,11 +57,12 @@ from amili_async.models import (
     Payout,
     PayoutSpecification,
     PayoutSummary,
+    Portable,
     Record,
     Timestamp,
 )
 from amili_async.pages import Page
-from amili_async.payments import CreditorPayments, PaymentOutcome
+from amili_async.payments import Claims, CreditorPayments, PaymentOutcome
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter, RetryPolicy
 from amili_async.query import Projection, Sort
 from amili_async.reconciliation.comparison import (
@@ -75,13 +83,20 @@ __all__ = [
     "ApiCodeCredentials",
     "Article",
     "AuthTokenProvider",
+    "Case",
     "CaseState",
+    "Cases",
     "Category",
     "Checkpoint",
+    "Claims",
+    "ClientOptions",
     "Condition",
     "CreatedPayment",
+    "Creditor",
     "CreditorPayment",
     "CreditorPayments",
+    "Creditors",
+    "Delivery",
     "Difference",
     "DifferenceKind",
     "Event",
@@ -96,6 +111,7 @@ __all__ = [
     "Observer",
     "Page",
     "PageOptions",
+    "Part",
     "PaymentOutcome",
     "PaymentStatus",
     "Payout",
@@ -103,6 +119,7 @@ __all__ = [
     "PayoutSummary",
     "Payouts",
     "Plan",
+    "Portable",
     "Priority",
     "Projection",
     "Quota",
@@ -112,14 +129,18 @@ __all__ = [
     "Record",
     "Resource",
     "RetryPolicy",
+    "Signer",
+    "Since",
     "Sort",
     "Specification",
+    "Split",
     "Stream",
     "StreamOptions",
     "Sums",
     "Timestamp",
     "Token",
     "TokenSource",
+    "TokenStore",
     "Verdict",
     "Where",
     "errors",

@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
@@ -13,35 +13,47 @@ from amili_async._wire.checks import check_count, check_implements, check_second
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.frames import hide_variables, hide_variables_of_methods
+from amili_async._wire.network import Network
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
+from amili_async._wire.shared_token import SharedTokenSource
 from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
+from amili_async.cases import Cases
 from amili_async.conditions import Where
+from amili_async.creditors import Creditors
+from amili_async.environment import ClientOptions, read_options
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
+from amili_async.locales import Locales
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.reconciliation.run import Reconciler
-from amili_async.resources import Payouts, Resource
+from amili_async.resources import Payouts, Resource, open_resource
 from amili_async.version import VERSION
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     import aiohttp
 
 SANDBOX_URL = "https://api-sandbox.amili.se"
 """Amili's own sandbox, the only host that the API's documentation names."""
 
+T = TypeVar("T")
+
 PATHS = {
     "payouts": "finance--payouts",
     "payout_specifications": "finance--payout-specifications",
     "creditor_payments": "creditor--payments",
+    "creditors": "creditors",
+    "cases": "cases",
 }
 """The API's path of each resource."""
 
@@ -53,13 +65,21 @@ class AmiliClient:
     Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`, in one place, and pass
     the open client on. It can be created outside an event loop, and opened again after it was closed.
 
-    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records)
+    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token; *tokens* a `TokenStore`
+    by which processes share what one of them fetches, such as `amili_async.shared.RedisTokens`. *page_size* (records)
     and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
     `RateLimit`, `None` for no limit, or a `RateLimiter`: your own, or the `rate_limiter` of another client of the same
     event loop and key. A call that would wait longer than *max_wait* seconds for the rate limit raises
     `BudgetExhausted` at once. *retry* is the `RetryPolicy`. *timeout* is the seconds for one attempt, sending and
     reading included. A *session*, and a `RateLimiter`, is borrowed and never closed. Each of *observers* is called with
     each event. Raises `ConfigurationError` for options that cannot work.
+
+    *ssl* is the context for TLS, for authorities of your own or a client certificate; without it `SSL_CERT_FILE` and
+    `SSL_CERT_DIR` name the authorities to trust. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name the proxy, which is
+    never used for plain http to this machine. With *trust_env* false none of these variables is read. A *session* has
+    its own TLS and proxy.
+    *allow_http* accepts a *base_url* of plain http in a private network: each device that can read that network's
+    traffic then reads the records and the token, with which payments can be registered.
     """
 
     payouts: Payouts
@@ -68,6 +88,10 @@ class AmiliClient:
     """`finance--payout-specifications`."""
     creditor_payments: CreditorPayments
     """`creditor--payments`."""
+    creditors: Creditors
+    """`creditors`."""
+    cases: Cases
+    """`cases`, without the debtors."""
     auth: AuthTokenProvider
     """Returns the access token: `await client.auth.get_valid_token()`."""
     rate_limiter: RateLimiter
@@ -82,6 +106,7 @@ class AmiliClient:
         base_url: str = SANDBOX_URL,
         *,
         auth: str | ApiCodeCredentials | TokenSource,
+        tokens: TokenStore | None = None,
         page_size: int = 100,
         concurrency: int = 10,
         rate_limit: RateLimit | RateLimiter | None = RateLimit(),
@@ -89,15 +114,19 @@ class AmiliClient:
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
         session: "aiohttp.ClientSession | None" = None,
+        ssl: "SSLContext | None" = None,
+        trust_env: bool = True,
+        allow_http: bool = False,
         observers: Sequence[Observer] = (),
         _clock: Clock | None = None,
     ) -> None:
         _check_options(rate_limit=rate_limit, max_wait=max_wait, retry=retry, timeout=timeout, observers=observers)
         clock, announce = _clock or SystemClock(), Announcer(observers)
         self._announce = announce
-        self._base_url = check_base_url(base_url)
+        self._base_url = check_base_url(base_url, allow_http=allow_http)
         self._running: set[Cancellable] = set()
-        self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
+        network = Network(self._base_url, session=session, tls=ssl, trust_env=trust_env)
+        self._session = Session(network, timeout=timeout, user_agent=f"amili-async/{VERSION}")
         if rate_limit is None or isinstance(rate_limit, RateLimit):
             rate_limit = SlidingWindowLimiter(rate_limit, clock=clock)
         limiter = self.rate_limiter = rate_limit
@@ -105,43 +134,57 @@ class AmiliClient:
         self._pipeline = Pipeline(
             self._session, self._running, limiter, retrier, max_wait=max_wait, clock=clock, announce=announce
         )
-        source = self._make_source(auth, timeout, clock)
-        self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
-        self._context = ClientContext(
-            call=self._call,
-            announce=announce,
-            running=self._running,
-            page_size=check_page_size(page_size),
-            concurrency=check_count(concurrency, "concurrency"),
-            clock=clock,
-            forecast=limiter.forecast,
-        )
+        self.auth = self._tokens = self._make_token_provider(auth, tokens, timeout, clock)
+        self._context = self._make_context(check_page_size(page_size), check_count(concurrency, "concurrency"), clock)
         self._add_resources(self._context)
 
-    def _make_source(
-        self, auth: str | ApiCodeCredentials | TokenSource, timeout: float, clock: Clock
-    ) -> str | TokenSource:
+    def _make_context(self, page_size: int, concurrency: int, clock: Clock) -> ClientContext:
+        return ClientContext(
+            call=self._call,
+            announce=self._announce,
+            running=self._running,
+            page_size=page_size,
+            concurrency=concurrency,
+            clock=clock,
+            forecast=self.rate_limiter.forecast,
+            base_url=self._base_url,
+        )
+
+    def _make_token_provider(
+        self, auth: str | ApiCodeCredentials | TokenSource, tokens: TokenStore | None, timeout: float, clock: Clock
+    ) -> TokenProvider:
         if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
-            return ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock)
-        return check_source(auth, timeout)
+            auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
+        source = check_source(auth, timeout)
+        if tokens is not None:
+            check_implements(tokens, TokenStore, "tokens: None, or a store of tokens, which")
+            if isinstance(source, str):
+                raise ConfigurationError("tokens: a fixed access token needs no store; auth must fetch tokens")
+            source = SharedTokenSource(source, tokens, clock=clock, announce=self._announce)
+        return TokenProvider(source, clock=clock, announce=self._announce, check_open=self._check_open)
 
     def _add_resources(self, context: ClientContext) -> None:
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
         self.payouts = Payouts(PATHS["payouts"], context, self.payout_specifications)
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
+        self.creditors = Creditors(PATHS["creditors"], context)
+        self.cases = Cases(PATHS["cases"], context)
+        self._locales = Locales("locales", context)
 
     @classmethod
     @hide_variables
-    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
-        """A client from `AMILI_BASE_URL`, and `AMILI_TOKEN` or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE`.
+    def from_env(cls, environ: Mapping[str, str] | None = None, /, **options: Unpack[ClientOptions]) -> "AmiliClient":
+        """A client with the options that environment variables set: the README's table describes them.
 
-        *overrides* are arguments of `AmiliClient` and take precedence. `ConfigurationError` names a missing variable.
+        `AMILI_TOKEN`, or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE` or `AMILI_PRIVATE_KEY` (PEM, its line breaks
+        also as backslash and n) and `AMILI_PRIVATE_KEY_PASSWORD`; `AMILI_BASE_URL`; `AMILI_RATE_PER_MINUTE` and
+        `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
+        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all processes
+        with the API code share one access token. *options* are those of `AmiliClient`, and take precedence.
+        `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose name resembles one
+        of these.
         """
-        environ = os.environ if environ is None else environ
-        options: dict[str, Any] = {"base_url": environ.get("AMILI_BASE_URL") or SANDBOX_URL}
-        if "auth" not in overrides:
-            options["auth"] = _auth_from(environ)
-        return cls(**(options | overrides))
+        return cls(**read_options(os.environ if environ is None else environ, options))
 
     def __repr__(self) -> str:
         return f"AmiliClient({self._base_url!r}, {'open' if self._loop else 'closed'})"
@@ -191,9 +234,9 @@ class AmiliClient:
     ) -> None:
         await self.aclose()
 
-    async def _call(self, request: Request) -> Response:
+    def _call(self, request: Request) -> Coroutine[Any, Any, Response]:
         self._check_open()
-        return await self._pipeline.call(request, self._tokens)
+        return self._pipeline.call(request, self._tokens)
 
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
         """Compare payouts with their specifications: one `Reconciliation` each, in the order of their ids.
@@ -211,6 +254,17 @@ class AmiliClient:
         payouts, specifications = self.payouts, self.payout_specifications
         run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
         return run.reconciliations()
+
+    def resource(self, path: str, record_type: type[T]) -> Resource[T]:
+        """Any other resource of the API by its *path*, such as `client.resource("invoices", Invoice)`.
+
+        *record_type* is a `msgspec.Struct` type of yours, whose fields are then the projection, or `dict`.
+        """
+        return open_resource(path, record_type, self._context)
+
+    async def explain(self, key: str, *, language: str = "sv") -> str:
+        """The text of a locale key in a language, or the key itself; see `CreatedPayment.explain()`."""
+        return await self._locales.explain(key, language=language)
 
     def _check_open(self) -> None:
         if self._loop is None:
@@ -232,26 +286,3 @@ def _check_options(
     check_observers(observers)
     if rate_limit is not None and not isinstance(rate_limit, RateLimit):
         check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
-
-
-def _auth_from(environ: Mapping[str, str]) -> str | ApiCodeCredentials:
-    names = ("AMILI_TOKEN", "AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE")
-    has_token, has_code, has_file = (bool(environ.get(name)) for name in names)
-    if has_token and has_code:
-        raise ConfigurationError("AMILI_TOKEN and AMILI_API_CODE are both set: unset one of them")
-    if has_token:
-        return environ["AMILI_TOKEN"]
-    if not has_code or not has_file:
-        missing = "AMILI_PRIVATE_KEY_FILE" if has_code else "AMILI_API_CODE" if has_file else "AMILI_TOKEN"
-        raise ConfigurationError(
-            f"{missing} is not set: set AMILI_TOKEN, or both AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE"
-        )
-    try:
-        private_key = Path(environ["AMILI_PRIVATE_KEY_FILE"]).read_bytes()
-    except OSError as error:  # its text holds the path, which may be the key itself, set by mistake
-        reason = error.strerror
-    except ValueError:
-        reason = "not a valid path"
-    else:
-        return ApiCodeCredentials(environ["AMILI_API_CODE"], private_key)
-    raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the path of the key file")

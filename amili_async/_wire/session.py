@@ -9,14 +9,19 @@ import asyncio
 import codecs
 import os
 import re
+import ssl
+from collections.abc import Awaitable
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from amili_async._wire.frames import hide_frames
+from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response
-from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations
+from amili_async._wire.tasks import Redacted, RunningCall
 from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
 MAX_BODY = 64 * 1024 * 1024
@@ -48,6 +53,8 @@ class _Guard:
     and a payment after any response, it gets that failure again.
     """
 
+    __slots__ = ("_call", "_failure")
+
     def __init__(self, call: RunningCall) -> None:
         self._call = call
         self._failure: Exception | None = None
@@ -57,15 +64,8 @@ class _Guard:
     ) -> aiohttp.ClientResponse:
         if self._failure is not None:
             raise self._failure
-        send, self._call.was_sent = request.send, False
-
-        async def note_and_send(connection: Any) -> aiohttp.ClientResponse:
-            # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show
-            # that: a tunnel that is cut raises the same class as a response that is cut.
-            self._call.was_sent = True
-            return await send(connection)
-
-        request.send = note_and_send  # type: ignore[assignment,method-assign]
+        self._call.was_sent = False
+        request.send = partial(self._send, request)  # type: ignore[assignment,method-assign]
         try:
             response = await handler(request)
         except Exception as error:
@@ -74,6 +74,14 @@ class _Guard:
         if request.method != "GET":
             self._failure = aiohttp.ClientError()
         return response
+
+    def _send(self, request: aiohttp.ClientRequest, connection: Any) -> Awaitable[aiohttp.ClientResponse]:
+        # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show that:
+        # a tunnel that is cut raises the same class as a response that is cut.
+        self._call.was_sent = True
+        # A cycle would keep request and response until the next collection.
+        del request.send
+        return request.send(connection)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -85,8 +93,10 @@ class _Connector(aiohttp.TCPConnector):
     response, and a POST cannot be sent again: *posts* is a pool of their own, whose connections are soon too old.
     """
 
-    def __init__(self, *, max_idle: float = 15.0, posts: aiohttp.BaseConnector | None = None) -> None:
-        super().__init__(keepalive_timeout=max_idle)
+    def __init__(
+        self, tls: ssl.SSLContext | None, *, max_idle: float = 15.0, posts: aiohttp.BaseConnector | None = None
+    ) -> None:
+        super().__init__(keepalive_timeout=max_idle, ssl=tls or True)
         self.posts = posts
 
     async def close(self, *, abort_ssl: bool = False) -> None:
@@ -108,11 +118,10 @@ class _Connector(aiohttp.TCPConnector):
 class Session:
     """The connections to one host."""
 
-    def __init__(
-        self, base_url: str, *, timeout: float, session: aiohttp.ClientSession | None, user_agent: str
-    ) -> None:
-        self._base_url = base_url
-        self._borrowed = session
+    def __init__(self, network: Network, *, timeout: float, user_agent: str) -> None:
+        self._network = network
+        self._base_url = urlsplit(network.base_url)
+        self._borrowed = network.session
         self._session: aiohttp.ClientSession | None = None
         connect = timeout * CONNECT_SHARE
         # `connect` includes the wait for a free connection of the pool, `sock_connect` does not.
@@ -122,6 +131,7 @@ class Session:
         self.timeout = timeout
         """Seconds: of one attempt."""
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
+        self._proxy: dict[str, Any] = {}
         # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
         self._headers = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": user_agent}
 
@@ -129,7 +139,8 @@ class Session:
         """Create a session, unless one was borrowed."""
         if self._borrowed is None:
             # Requests are identified by their key alone; a load balancer's cookie would pin them to one server.
-            connector = _Connector(posts=_Connector(max_idle=MAX_IDLE_BEFORE_POST))
+            tls, self._proxy = self._network.make_context(), self._network.find_proxy()
+            connector = _Connector(tls, posts=_Connector(tls, max_idle=MAX_IDLE_BEFORE_POST))
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         elif self._borrowed.closed:
             raise ConfigurationError("session is closed: pass an aiohttp.ClientSession that is open")
@@ -148,7 +159,7 @@ class Session:
 
     async def send(self, request: Request, credential: Redacted[str], call: RunningCall) -> Response:
         """Send and read; raises `ConnectionFailed` or `TimedOut` if no complete response arrived."""
-        session, cancellations = self._session, count_cancellations()
+        session = self._session
         if session is None or session.closed:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         call.was_sent = True  # until the guard proves that it was not
@@ -156,7 +167,7 @@ class Session:
             return await self._exchange(session, request, credential, call)
         except asyncio.CancelledError as error:
             # A borrowed connector that its owner closes cancels the tasks that wait in it for a connection.
-            if count_cancellations() > cancellations:
+            if call.is_task_cancelled:
                 raise error.with_traceback(None)  # noqa: B904 - the same error, without frames that hold the headers
             failure: AmiliError = self._failure_of(request, aiohttp.ClientConnectionError(), call)
         except AmiliError as error:
@@ -175,11 +186,15 @@ class Session:
     async def _exchange(
         self, session: aiohttp.ClientSession, request: Request, credential: Redacted[str], call: RunningCall
     ) -> Response:
-        guard = _Guard(call)
-        async with session.request(
+        guard, base = _Guard(call), self._base_url
+        path, _, query = request.target.partition("?")
+        response = await session.request(
             request.method,
-            # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
-            URL(self._base_url + request.target, encoded=True),
+            # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`. Built from its parts,
+            # because to parse each URL costs as much as all headers.
+            URL.build(
+                scheme=base.scheme, authority=base.netloc, path=base.path + path, query_string=query, encoded=True
+            ),
             headers=self._headers_for(request, credential),
             data=request.body,
             timeout=self._timeout,
@@ -191,7 +206,9 @@ class Session:
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
             middlewares=(guard, *self._middlewares, guard) if self._middlewares else (guard,),
-        ) as response:
+            **self._proxy,
+        )
+        async with response:
             call.was_counted = True
             body = await _read_body(request, response)
             return Response(status=response.status, headers=response.headers, body=body)

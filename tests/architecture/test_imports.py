@@ -8,18 +8,19 @@ from functools import cache
 
 from tests.architecture.source import MODULES, is_within, parse
 
-MOST_LINES = 280
+MOST_LINES = 290
 """Lines of one file."""
 
 FLOORS = [
     {"errors", "version"},
     {"_wire.checks", "_wire.frames", "events"},
     {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"models.record_type", "models.json"},
+    {"models.portable"},
     {
         "auth",
+        "deliveries",
         "models.fields",
-        "models.record_type",
-        "models.json",
         "observers",
         "pages",
         "_wire.announcer",
@@ -34,6 +35,8 @@ FLOORS = [
         "models.payout",
         "models.payout_specification",
         "models.creditor_payment",
+        "models.creditor",
+        "models.case",
     },
     {"models.kinds"},
     {
@@ -44,14 +47,20 @@ FLOORS = [
         "_wire.retry",
         "_wire.error_responses",
     },
+    {"_wire.shared_token"},
     {"conditions", "reconciliation.comparison"},
     {"query"},
     {"_wire.protocol"},
-    {"_wire.session", "_wire.decoding", "_wire.api_code", "_wire.context"},
+    {"_wire.network", "_wire.decoding", "_wire.api_code", "_wire.context"},
+    {"_wire.session"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
-    {"streams", "extraction", "_paging.keyset"},
+    {"handlers", "_paging.keyset"},
+    {"_paging.keyset"},
+    {"streams", "extraction"},
     {"resources"},
-    {"payments", "reconciliation"},
+    {"payments", "reconciliation", "shared"},
+    {"environment"},
+    {"payments", "reconciliation", "creditors", "cases", "locales", "litestar"},
     {"client", "export"},
     {""},  # amili_async itself: the public names
     {"cli"},
@@ -59,7 +68,7 @@ FLOORS = [
 ]
 """A module may import from lower floors only; the name of a folder means all modules in it."""
 
-ONE_FLOOR = ("cli", "export", "extraction", "payments")
+ONE_FLOOR = ("cli", "export", "extraction", "payments", "shared")
 """Folders whose modules may import from each other."""
 
 HOMES = {
@@ -67,18 +76,22 @@ HOMES = {
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
     "jwt": {"auth", "_wire.api_code", "sandbox"},
-    "cryptography": {"auth", "sandbox"},
+    "cryptography": {"auth", "shared.tokens", "sandbox"},
+    "redis": {"shared"},
     "typer": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli"},
     "pyarrow": {"export"},
+    "litestar": {"litestar"},
+    "pydantic_core": {"models.portable"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "redis"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "litestar", "pydantic_core"}
 """Libraries that `import amili_async` must not load."""
 
 

@@ -98,7 +98,7 @@ async def interrupt(amili: AmiliClient, path: Path, *, rows: int = 100, **option
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("name", ["payouts", "payout_specifications", "creditor_payments"])
+@pytest.mark.parametrize("name", ["payouts", "payout_specifications", "creditor_payments", "creditors", "cases"])
 async def test_every_row_is_exported_exactly(
     name: str, suffix: str, sandbox: Sandbox, amili: AmiliClient, tmp_path: Path
 ) -> None:

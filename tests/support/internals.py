@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Set
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from msgspec.structs import force_setattr
@@ -28,7 +29,7 @@ from amili_async.sandbox import server as sandbox_server
 
 def set_base_url(amili: AmiliClient, url: str) -> None:
     """Send the requests of a client to another server from here on."""
-    amili._session._base_url = url
+    amili._session._base_url = urlsplit(url)
 
 
 def running_iterations(amili: AmiliClient) -> Set[object]:
@@ -178,10 +179,15 @@ def close_stdout(process: asyncio.subprocess.Process) -> None:
 
 def rows_left(extraction: Any) -> int | None:
     """How many rows the scan of an extraction has yet to fetch."""
-    left: int | None = extraction._scan.rows_left
+    left: int | None = extraction._progress.scan.rows_left
     return left
 
 
 def replace_forecast(extraction: Any, forecast: Callable[[int], float]) -> None:
     """Let an extraction compute its remaining time by another forecast than the rate limiter's."""
     force_setattr(extraction._source.listing.context, "forecast", forecast)
+
+
+def seconds_per_attempt(amili: AmiliClient) -> float:
+    """The timeout of a client."""
+    return amili._session.timeout
