@@ -267,6 +267,17 @@ async def test_a_row_that_an_insert_pushes_off_the_last_page_is_found_by_the_rec
     assert stats.changed_during_scan
 
 
+async def test_one_row_after_the_first_page_is_no_change_of_the_list() -> None:
+    """It is the next page, not what a recheck finds of rows that were inserted."""
+    table = Table(list(range(1, 12)), size=10)
+    scan = table.scan(((LOWEST_ID, END),), concurrency=1)
+    scan.begin_with(table.answer(((LOWEST_ID, "f" * 24),), 1, 10), table.fetch_again, filters_ids=True)
+    delivered: list[int] = []
+    await read_all(table, scan, [], delivered)
+    assert delivered == list(range(1, 12))
+    assert not scan.stats.changed_during_scan
+
+
 async def test_pages_in_flight_are_delivered_before_the_failure_is_raised() -> None:
     """When a fetch fails, the pages in flight are still delivered; then every call raises the failure."""
     table = Table(list(range(1, 301)), size=10)
