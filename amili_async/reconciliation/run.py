@@ -12,7 +12,6 @@ from contextlib import aclosing
 from operator import attrgetter
 
 from msgspec import Struct
-from msgspec import field as named
 from msgspec.structs import replace
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored, is_last
@@ -41,7 +40,7 @@ RECHECK_DELAY = 5.0
 class _SpecificationRow(Struct, frozen=True, gc=False, kw_only=True):
     """The fields of a specification that are compared; they are the projection."""
 
-    id: str = named(name="_id")
+    id: str
     payout: str | None = None
     creditor: str | None = None
     currency: str | None = None

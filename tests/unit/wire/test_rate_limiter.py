@@ -338,6 +338,32 @@ async def test_a_page_ahead_of_which_many_calls_wait_is_not_failed_early() -> No
     await cancel(*calls)
 
 
+@pytest.mark.parametrize(("max_wait", "is_failed"), [(0.6, True), (0.85, False)])
+async def test_what_has_overtaken_a_page_counts_for_the_page_behind_it(max_wait: float, is_failed: bool) -> None:
+    """Six calls have overtaken the first page, so no more than thirteen permits precede that of the second."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=20), clock=clock)
+
+    async def send(priority: Priority) -> None:
+        await limiter.acquire(priority)
+        limiter.on_response()
+
+    for _ in range(20):
+        await send(Priority.SINGLE)
+        await clock.move(0.05)
+    page = asyncio.create_task(send(Priority.BULK))
+    calls = [asyncio.create_task(send(Priority.SINGLE)) for _ in range(50)]
+    await clock.move(0.26)
+    assert (sum(call.done() for call in calls), page.done()) == (6, False)
+    other = asyncio.create_task(limiter.acquire(Priority.BULK, max_wait=max_wait))
+    await settle()
+    assert other.done() == is_failed
+    if is_failed:
+        with pytest.raises(BudgetExhausted):
+            await other
+    await cancel(page, other, *calls)
+
+
 async def test_the_permits_of_others_count_only_while_a_page_waits() -> None:
     """A page that was cancelled leaves nothing to the next one, which waits for nine calls of its own."""
     clock = MovedClock()
