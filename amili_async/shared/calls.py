@@ -61,7 +61,9 @@ class WaitingCalls:
         return None
 
     @contextmanager
-    def join(self, priority: Priority, max_wait: float | None, expire: Callable[[WaitingCall], None]) -> Iterator[WaitingCall]:
+    def join(
+        self, priority: Priority, max_wait: float | None, expire: Callable[[WaitingCall], None]
+    ) -> Iterator[WaitingCall]:
         """A call at the end of its queue; *expire* is called with it if it still waits after *max_wait* seconds."""
         call = WaitingCall(inf if max_wait is None else self._clock.now() + max_wait)
         self._queues[priority].append(call)

@@ -67,6 +67,7 @@ class _Report(Struct):
     number: int
     responses: list[tuple[float, Quota | None]] = []
     paused_until: float = 0.0
+    unused: int = 0
 
 
 class _Message(Struct, kw_only=True, omit_defaults=True):
@@ -83,6 +84,7 @@ class _Message(Struct, kw_only=True, omit_defaults=True):
     responses: list[tuple[int, ...]]
     went_alone: bool
     pause: int
+    unused: int
     lease: int
     per_minute: int
     per_second: int
@@ -97,7 +99,7 @@ class Exchange:
         # The script of a later version may keep other data: `1` is the version of the data.
         self._key = f"amili:rate-limiter:1:{name}"
         self._run: Any = redis.register_script(Path(__file__).with_name("rate_limiter.lua").read_text())
-        self._limit, self._lease, self._clock = limit, lease, clock
+        self._limit, self.lease, self._clock = limit, lease, clock
         self._id = secrets.token_hex(8)
         self._sendings = 0
         self._epoch, self._heard_now, self._heard_at = "", 0, 0.0
@@ -116,6 +118,10 @@ class Exchange:
         """A request was counted by the server no later than *counted_by*, which may be in the future."""
         self._next.responses.append((counted_by, quota))
         self._last_minute.append(counted_by)
+
+    def add_unused(self) -> None:
+        """A permit was released with which nothing was sent."""
+        self._next.unused += 1
 
     def add_pause(self, until: float) -> None:
         """A 429 demands that nothing is sent until then."""
@@ -148,7 +154,8 @@ class Exchange:
             expected_now=self._heard_now + _milliseconds(now - self._heard_at),
             responses=[self._describe(now - at, quota) for at, quota in report.responses],
             pause=max(0, _milliseconds(report.paused_until - now)),
-            lease=_milliseconds(self._lease),
+            unused=report.unused,
+            lease=_milliseconds(self.lease),
             per_minute=self._limit.per_minute,
             per_second=self._limit.per_second,
             reserve=self._limit.reserve,

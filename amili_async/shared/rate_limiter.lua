@@ -9,10 +9,12 @@ local SECOND, MINUTE, HOUR = 1005, 60005, 3600000 -- windows a little longer: cl
 local CLOCK_TOLERANCE = 1000
 local SETTLING = 1500 -- nothing is granted for so long after a loss, in which each process reports what it used
 local GRACE = 250 -- a process that asks so much later than planned has lost its share
+local PATIENCE = 1000 -- a process asks again so long after another should have asked
 local TOGETHER = 25 -- permits that are free so shortly after one another are fetched together
 local RETRY = 100 -- until a process asks again whose permit depends on a response of another
 local MAX_OVERTAKEN = 9 -- a priority that waits gets one permit in ten
 local MAX_PROBES = 2 -- requests in flight beyond what a token bucket accepts, until the server is known not to be one
+local RESET_JITTER = 2000 -- by which the reset of one period may move between responses
 local RESET_SLACK = 250 -- after a reported reset: headers hold whole seconds
 
 local m = cjson.decode(ARGV[1])
@@ -22,6 +24,7 @@ local stored = redis.call('GET', KEYS[1])
 local s = stored and cjson.decode(stored) or {
   epoch = m.new_epoch, now = 0, shift = 0, counted = {}, processes = {}, overtaken = {0, 0, 0},
   closed_until = 0, paced_until = 0, pace = 0, bucket = 0, beyond = 0, is_probe = false, least = HOUR, reset = 0, unreported = 0,
+  period_from = 0, period_until = 0, quiet_until = 0, sent = 0, others = 0,
 }
 local function save() redis.call('SET', KEYS[1], cjson.encode(s), 'PX', HOUR + 2 * MINUTE) end
 
@@ -41,7 +44,7 @@ end
 
 -- 3. What the process reports. A server that was stopped executes late what connections long given up had sent: only a
 -- later sending counts. What is sent again, since its reply was lost, is applied once, and what that granted is void.
-local me = s.processes[m.id] or {number = 0, sending = 0, served = 0, wanted = {0, 0, 0}}
+local me = s.processes[m.id] or {number = 0, sending = 0, served = 0, in_flight = 0}
 if m.sending <= me.sending then return '{"is_stale":true}' end
 local is_lost = m.epoch ~= '' and m.epoch ~= s.epoch
 if is_lost or m.went_alone then s.closed_until = math.max(s.closed_until, now + SETTLING) end
@@ -52,6 +55,12 @@ end
 s.processes[m.id] = me
 local rate, leeway = 60000 / m.per_minute, m.per_second - 1
 
+local function count_in_flight()
+  local count = 0
+  for _, process in pairs(s.processes) do count = count + process.in_flight end
+  return count
+end
+
 local function count_response(age, remaining, reset_in)
   local at = now - age
   table.insert(s.counted, at)
@@ -60,7 +69,15 @@ local function count_response(age, remaining, reset_in)
     return
   end
   s.least, s.reset = math.min(s.least, remaining), math.max(s.reset, at + reset_in)
-  if remaining <= 0 then s.closed_until = math.max(s.closed_until, at + reset_in + RESET_SLACK) end
+  -- What the server counts beyond what was granted here, others send with the same key. The responses of a burst arrive
+  -- in any order, and each resets the period of Eve's own counter: the largest difference and the latest reset hold.
+  if at >= s.period_until or at + reset_in > s.period_until + RESET_JITTER then
+    s.period_from, s.period_until, s.quiet_until, s.sent, s.others = at, at + reset_in, 0, count_in_flight(), 0
+  end
+  if at >= s.period_from then -- another process may report late what belongs to the last period
+    s.quiet_until = math.max(s.quiet_until, at + reset_in + RESET_SLACK)
+    s.others = math.max(s.others, m.per_minute - remaining - s.sent)
+  end
   -- Windows aligned to the clock start again before ours: early in a new one, the response to a probe shows the count.
   if s.is_probe and at - s.unreported > MINUTE and reset_in > MINUTE / 2 then
     table.sort(s.counted)
@@ -69,6 +86,7 @@ local function count_response(age, remaining, reset_in)
 end
 
 if me.number ~= m.number then
+  s.sent = s.sent - m.unused
   for _, age in ipairs(m.log or {}) do table.insert(s.counted, now - age) end
   for _, response in ipairs(m.responses) do count_response(response[1], response[2], response[3]) end
   if m.pause > 0 then
@@ -83,9 +101,9 @@ table.sort(s.counted)
 while #s.counted > m.per_minute do table.remove(s.counted, 1) end
 
 -- 4. When the n-th permit from now is free, in milliseconds: by both windows, the pause, and the pace after a 429.
-local in_flight, processes, waiting_calls, is_differing = 0, 0, 0, false
+local in_flight, processes, waiting_calls, is_differing = count_in_flight(), 0, 0, false
 for _, process in pairs(s.processes) do
-  in_flight, processes = in_flight + process.in_flight, processes + 1
+  processes = processes + 1
   waiting_calls = waiting_calls + process.wanted[1] + process.wanted[2] + process.wanted[3]
   is_differing = is_differing or process.limit ~= me.limit
 end
@@ -120,6 +138,7 @@ local function wait_for(nth, reserve)
   elseif s.beyond <= 2 * MAX_PROBES and in_flight + nth > MAX_PROBES and is_beyond_bucket(nth) then
     wait = math.max(wait, RETRY)
   end
+  if s.sent + s.others + nth > m.per_minute then wait = math.max(wait, s.quiet_until - now) end
   local minute = wait_in(first_in_minute, MINUTE, m.per_minute - reserve, nth)
   if minute > wait and nth == 1 then minute = math.min(minute, wait_for_probe(reserve)) end
   return math.max(wait, minute)
@@ -200,6 +219,7 @@ if total > 0 then
   s.is_probe = in_flight == 0 and total == 1
   if s.is_probe then s.least = HOUR end
   me.served, me.in_flight, in_flight = now, me.in_flight + total, in_flight + total
+  s.sent = s.sent + total
   if is_beyond_bucket(0) then s.beyond = s.beyond + total end
   if s.paced_until > now then s.pace = math.max(s.pace, now) + total * rate / 0.99 end
   for priority = 1, 3 do me.wanted[priority] = me.wanted[priority] - granted[priority] end
@@ -207,7 +227,7 @@ end
 
 -- 6. When to ask again. A process that asks later than planned, or not at all, keeps its share no longer than a moment.
 if again then
-  again = math.max(1, math.ceil(math.min(again, first_wait + GRACE)))
+  again = math.max(1, math.ceil(math.min(again, first_wait + PATIENCE)))
   me.asks_at = now + again + GRACE
   if me.in_flight == 0 then me.lease_until = math.max(me.lease_until, me.asks_at) end
 end

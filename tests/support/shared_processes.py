@@ -1,0 +1,104 @@
+"""Processes that share a rate limiter, a strict server, and what can go wrong between them, in virtual time."""
+
+import asyncio
+import random
+from typing import Any, cast
+
+from amili_async import Priority, RateLimit
+from amili_async.shared import RedisRateLimiter
+from tests.support.clocks import JumpingLoop
+from tests.support.fake_redis import FakeConnection, FakeRedis
+from tests.support.limiter_worlds import StrictServer
+
+
+class Process:
+    """One process of several: its limiter, its calls, and its connection to Redis."""
+
+    def __init__(self, limiter: RedisRateLimiter, connection: FakeConnection) -> None:
+        self.limiter, self.connection = limiter, connection
+        self.calls: list[asyncio.Task[None]] = []
+
+    def kill(self) -> None:
+        """End it as `kill -9` does: nothing of it reaches Redis any more, and its calls end."""
+        self.connection.is_cut = True
+        for call in self.calls:
+            call.cancel()
+
+
+class Processes:
+    """Processes that each send some requests with ten workers, all with the same key."""
+
+    def __init__(self, *, latency: float = 0.06, seed: int = 0) -> None:
+        self.redis = FakeRedis(seed=seed)
+        self.server = StrictServer()
+        self.processes: list[Process] = []
+        self.latency = latency
+        self.rejected_at: list[float] = []
+        self._dice = random.Random(seed)
+
+    async def start(
+        self, *, limit: RateLimit = RateLimit(), share: RateLimit | None = None, lease: float = 5.0
+    ) -> Process:
+        """One process more, with an open limiter."""
+        connection = self.redis.connect()
+        limiter = RedisRateLimiter(cast("Any", connection), "key", limit=limit, share=share, lease=lease)
+        self.processes.append(Process(await limiter.open(), connection))
+        return self.processes[-1]
+
+    def send(self, process: Process, requests: int, *, workers: int = 10) -> None:
+        """Begin to send so many requests."""
+        left = iter(range(requests))
+        process.calls += [asyncio.create_task(self._work(process.limiter, left)) for _ in range(workers)]
+
+    async def _work(self, limiter: RedisRateLimiter, left: Any) -> None:
+        for _ in left:
+            while not await self._try(limiter):
+                pass
+
+    async def _try(self, limiter: RedisRateLimiter) -> bool:
+        await limiter.acquire(Priority.BULK)
+        flight = self.latency * self._dice.uniform(0.5, 1.5) / 2
+        # The request reaches the server even if its process dies.
+        arrived = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(flight, self._receive, arrived)
+        try:
+            is_accepted = await arrived
+            await asyncio.sleep(flight)
+        except asyncio.CancelledError:
+            limiter.on_no_response(flight)
+            raise
+        limiter.on_response()
+        if not is_accepted:
+            limiter.on_rate_limited(None)
+        return bool(is_accepted)
+
+    def _receive(self, arrived: asyncio.Future[bool]) -> None:
+        now = asyncio.get_running_loop().time()
+        is_accepted = self.server.receive(now)
+        if not is_accepted:
+            self.rejected_at.append(now)
+        if not arrived.done():
+            arrived.set_result(is_accepted)
+
+    async def finish(self) -> None:
+        """Wait until all calls have ended, and close the limiters that were not killed."""
+        await asyncio.gather(*(call for each in self.processes for call in each.calls), return_exceptions=True)
+        for each in self.processes:
+            await each.limiter.aclose()
+
+    @property
+    def longest_silence(self) -> float:
+        """Seconds between two requests that reached the server, the longest while a slot of the minute was free."""
+        seen = list(self.server.seen)
+        gaps = [
+            (later - earlier)
+            for place, (earlier, later) in enumerate(zip(seen, seen[1:], strict=False), start=1)
+            if sum(at > later - 60.0 for at in seen[:place]) < 99
+        ]
+        return max(gaps, default=0.0)
+
+
+def play(scene: Any) -> Any:
+    """Run an async function in virtual time, and return its result."""
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(scene)
