@@ -11,7 +11,7 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async.errors import BudgetExhausted, RateLimiterUnavailable
 from amili_async.events import RateLimiterDisconnected, RateLimiterReconnected
-from amili_async.policies import Priority, RateLimit
+from amili_async.policies import Priority
 from amili_async.shared.calls import WaitingCall, WaitingCalls
 from amili_async.shared.exchange import Exchange, Reply
 from amili_async.shared.own_use import OwnUse
@@ -24,7 +24,7 @@ REPORT_DELAY = 0.5
 PROMPTLY = 0.02
 """Seconds until something is reported that lets others send at once."""
 RETRY_DELAY, SLOW_RETRY_DELAY, SHORT_OUTAGE = 0.25, 1.0, 5.0
-"""Seconds until the next attempt to reach Redis, at first and in an outage that is longer than the last of the three."""
+"""Seconds until Redis is tried again: at first, and in an outage that is longer than the third."""
 
 
 class SharedPermits:

@@ -11,9 +11,9 @@ local SETTLING = 1500 -- nothing is granted for so long after a loss, in which e
 local GRACE = 250 -- a process that asks so much later than planned has lost its share
 local PATIENCE = 1000 -- a process asks again so long after another should have asked
 local TOGETHER = 25 -- permits that are free so shortly after one another are fetched together
-local RETRY = 100 -- until a process asks again whose permit depends on a response of another
+local RETRY = 250 -- until a process asks again whose permit depends on a response of another
 local MAX_OVERTAKEN = 9 -- a priority that waits gets one permit in ten
-local MAX_PROBES = 2 -- requests in flight beyond what a token bucket accepts, until the server is known not to be one
+local MAX_PROBES = 3 -- requests in flight beyond what a token bucket accepts, until the server is known not to be one
 local RESET_JITTER = 2000 -- by which the reset of one period may move between responses
 local RESET_SLACK = 250 -- after a reported reset: headers hold whole seconds
 
@@ -128,13 +128,13 @@ local function wait_for_probe(reserve)
   return in_flight > 0 and math.max(wait, RETRY) or wait
 end
 
-local function is_beyond_bucket(nth) return s.bucket + (nth - 1 - leeway) * rate > now end
+local function is_beyond_bucket(nth) return math.max(s.bucket, now) + (nth - 1 - leeway) * rate > now end
 
 local function wait_for(nth, reserve)
   local kept = reserve > 0 and leeway > 0 and 1 or 0 -- of each second
   local wait = math.max(s.closed_until - now, wait_in(first_in_second, SECOND, m.per_second - kept, nth), 0)
   if s.paced_until > now then
-    wait = math.max(wait, s.pace + (nth - 1 - leeway) * rate / 0.99 - now)
+    wait = math.max(wait, math.max(s.pace, now) + (nth - 1 - leeway) * rate / 0.99 - now)
   elseif s.beyond <= 2 * MAX_PROBES and in_flight + nth > MAX_PROBES and is_beyond_bucket(nth) then
     wait = math.max(wait, RETRY)
   end
@@ -208,7 +208,6 @@ while ahead < m.per_minute + m.per_second do
     again = wait
   elseif is_mine then
     granted[priority], total = granted[priority] + 1, total + 1
-    s.bucket = math.max(s.bucket, now) + rate
   end
   waiter.left, waiter.given, ahead = waiter.left - 1, waiter.given + 1, ahead + 1
   left[priority] = left[priority] - 1
@@ -219,7 +218,7 @@ if total > 0 then
   s.is_probe = in_flight == 0 and total == 1
   if s.is_probe then s.least = HOUR end
   me.served, me.in_flight, in_flight = now, me.in_flight + total, in_flight + total
-  s.sent = s.sent + total
+  s.sent, s.bucket = s.sent + total, math.max(s.bucket, now) + total * rate
   if is_beyond_bucket(0) then s.beyond = s.beyond + total end
   if s.paced_until > now then s.pace = math.max(s.pace, now) + total * rate / 0.99 end
   for priority = 1, 3 do me.wanted[priority] = me.wanted[priority] - granted[priority] end

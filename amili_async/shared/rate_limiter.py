@@ -100,7 +100,7 @@ class RedisRateLimiter(RateLimiter):
         return self
 
     async def aclose(self) -> None:
-        """End the waits of this process with `ClientClosed`, and report what others can use. Closing twice does nothing."""
+        """End the waits of this process with `ClientClosed`, and report what it sent. Closing twice does nothing."""
         if self._loop is None:
             return
         self._check_open()

@@ -2,13 +2,19 @@
 
 import asyncio
 import random
-from typing import Any, cast
+from collections.abc import Coroutine
+from itertools import pairwise
+from typing import Any, TypeVar, cast
 
 from amili_async import Priority, RateLimit
 from amili_async.shared import RedisRateLimiter
 from tests.support.clocks import JumpingLoop
 from tests.support.fake_redis import FakeConnection, FakeRedis
 from tests.support.limiter_worlds import StrictServer
+
+T = TypeVar("T")
+FULL = RateLimit()
+"""The whole limit, without a reserve."""
 
 
 class Process:
@@ -17,6 +23,8 @@ class Process:
     def __init__(self, limiter: RedisRateLimiter, connection: FakeConnection) -> None:
         self.limiter, self.connection = limiter, connection
         self.calls: list[asyncio.Task[None]] = []
+        self.sent = 0
+        """Requests that the server accepted."""
 
     def kill(self) -> None:
         """End it as `kill -9` does: nothing of it reaches Redis any more, and its calls end."""
@@ -33,12 +41,9 @@ class Processes:
         self.server = StrictServer()
         self.processes: list[Process] = []
         self.latency = latency
-        self.rejected_at: list[float] = []
         self._dice = random.Random(seed)
 
-    async def start(
-        self, *, limit: RateLimit = RateLimit(), share: RateLimit | None = None, lease: float = 5.0
-    ) -> Process:
+    async def start(self, *, limit: RateLimit = FULL, share: RateLimit | None = None, lease: float = 5.0) -> Process:
         """One process more, with an open limiter."""
         connection = self.redis.connect()
         limiter = RedisRateLimiter(cast("Any", connection), "key", limit=limit, share=share, lease=lease)
@@ -48,12 +53,13 @@ class Processes:
     def send(self, process: Process, requests: int, *, workers: int = 10) -> None:
         """Begin to send so many requests."""
         left = iter(range(requests))
-        process.calls += [asyncio.create_task(self._work(process.limiter, left)) for _ in range(workers)]
+        process.calls += [asyncio.create_task(self._work(process, left)) for _ in range(workers)]
 
-    async def _work(self, limiter: RedisRateLimiter, left: Any) -> None:
+    async def _work(self, process: Process, left: Any) -> None:
         for _ in left:
-            while not await self._try(limiter):
+            while not await self._try(process.limiter):
                 pass
+            process.sent += 1
 
     async def _try(self, limiter: RedisRateLimiter) -> bool:
         await limiter.acquire(Priority.BULK)
@@ -73,10 +79,7 @@ class Processes:
         return bool(is_accepted)
 
     def _receive(self, arrived: asyncio.Future[bool]) -> None:
-        now = asyncio.get_running_loop().time()
-        is_accepted = self.server.receive(now)
-        if not is_accepted:
-            self.rejected_at.append(now)
+        is_accepted = self.server.receive(asyncio.get_running_loop().time())
         if not arrived.done():
             arrived.set_result(is_accepted)
 
@@ -86,19 +89,12 @@ class Processes:
         for each in self.processes:
             await each.limiter.aclose()
 
-    @property
-    def longest_silence(self) -> float:
-        """Seconds between two requests that reached the server, the longest while a slot of the minute was free."""
-        seen = list(self.server.seen)
-        gaps = [
-            (later - earlier)
-            for place, (earlier, later) in enumerate(zip(seen, seen[1:], strict=False), start=1)
-            if sum(at > later - 60.0 for at in seen[:place]) < 99
-        ]
-        return max(gaps, default=0.0)
+    def find_silences(self, after: float, until: float) -> list[float]:
+        """Seconds between two requests that reached the server, of those that begin within this time."""
+        return [later - earlier for earlier, later in pairwise(self.server.seen) if after <= earlier < until]
 
 
-def play(scene: Any) -> Any:
-    """Run an async function in virtual time, and return its result."""
+def play(scene: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in virtual time, and return its result."""
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         return runner.run(scene)
