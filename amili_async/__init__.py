@@ -7,6 +7,7 @@ The package is a stack of layers; imports only go down, and `client.py` alone co
     export/  payments/  reconciliation/     files; registering payments; payouts against their specifications
     resources.py                            Resource: get, page, count, stream, extract, sweep, plan
     streams.py  extraction/                 records in the order of a sort; every record exactly once
+    deliveries.py                           records that are finished by their consumer, in any order
     _paging/                                prefetch window; offset and keyset pagination; partitioned scan
     _wire/                                  one request: listing, pipeline, retry, token, rate limiter, session
     conditions.py  filters.py  query.py     what to ask for, checked before it is sent
@@ -30,12 +31,14 @@ One payment: `payments/create.py` sends it once. If the outcome is unknown, `pay
 returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `payments/batch.py` looks a list up first.
 """
 
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Token, TokenSource
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource
 from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
+from amili_async.deliveries import Delivery
+from amili_async.environment import ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
-from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
 from amili_async.models import (
     Article,
     CaseState,
@@ -78,10 +81,12 @@ __all__ = [
     "CaseState",
     "Category",
     "Checkpoint",
+    "ClientOptions",
     "Condition",
     "CreatedPayment",
     "CreditorPayment",
     "CreditorPayments",
+    "Delivery",
     "Difference",
     "DifferenceKind",
     "Event",
@@ -96,6 +101,7 @@ __all__ = [
     "Observer",
     "Page",
     "PageOptions",
+    "Part",
     "PaymentOutcome",
     "PaymentStatus",
     "Payout",
@@ -112,8 +118,11 @@ __all__ = [
     "Record",
     "Resource",
     "RetryPolicy",
+    "Signer",
+    "Since",
     "Sort",
     "Specification",
+    "Split",
     "Stream",
     "StreamOptions",
     "Sums",

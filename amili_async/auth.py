@@ -1,16 +1,28 @@
 """What `AmiliClient(auth=…)` accepts beside a fixed access token: a function that fetches tokens, or an API code."""
 
+import asyncio
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from amili_async._wire.checks import check_seconds
+from amili_async._wire.checks import check_seconds, is_async
 from amili_async._wire.tasks import Redacted, hide_contents
-from amili_async.errors import ConfigurationError
+from amili_async.errors import AuthenticationError, ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _RSA = ("RS256", "RS384", "RS512")
+_COORDINATE_BYTES = {"ES256": 32, "ES384": 48, "ES512": 66}
+"""Bytes of each of the two numbers of a signature in a JWT (RFC 7518, 3.4)."""
+_SIGNER_TIMEOUT = 30.0
+"""Seconds that a signer may take."""
 
 
 @hide_contents
@@ -38,8 +50,17 @@ class AuthTokenProvider(Protocol):
         """Return an access token that has not expired, after fetching one if necessary."""
 
 
+Signer: TypeAlias = Callable[[bytes], Awaitable[bytes]]
+"""An async function that signs bytes with a key that never leaves its store, such as a cloud's key management service.
+"""
+
+
 class ApiCodeCredentials:
-    """An API code and the private key whose public half is registered with Amili.
+    """An API code, and the private key whose public half is registered with Amili for it.
+
+    *private_key* is PEM as `str` or `bytes`, the `Path` of a PEM file, or a key object of `cryptography`; or instead of
+    it, *signer* is an async function that gets the bytes of the JWT and returns their signature by *algorithm*, which
+    is then required: of an elliptic curve in DER, as key management services return it, or raw.
 
     *algorithm* is one of ES256, ES384, ES512, RS256, RS384, RS512; by default the one that fits the key (RS256 for an
     RSA key). *token_name* and *lifetime_name* name the fields of the exchange's response where the usual names do not
@@ -54,8 +75,9 @@ class ApiCodeCredentials:
     def __init__(
         self,
         api_code: str,
-        private_key: str | bytes,
+        private_key: "str | bytes | Path | EllipticCurvePrivateKey | RSAPrivateKey | None" = None,
         *,
+        signer: Signer | None = None,
         algorithm: str | None = None,
         password: str | bytes | None = None,
         token_name: str | None = None,
@@ -64,17 +86,20 @@ class ApiCodeCredentials:
     ) -> None:
         # Held by no variable: reports of errors show the variables of each frame.
         code, key, phrase = Redacted(api_code), Redacted(private_key), Redacted(password)
-        api_code, private_key, password = "", "", None
+        api_code, private_key, password = "", None, None
         if not isinstance(code.content, str) or not code.content or code.content != code.content.strip():
             raise ConfigurationError("api_code must be the code from Amili, a str without blanks around it")
         for name, field in (("token_name", token_name), ("lifetime_name", lifetime_name)):
             if field is not None and not isinstance(field, str):
                 raise ConfigurationError(f"{name} must be the name of a field, or None for the usual names")
         self._api_code = code.content
-        self._key = _load_key(key, phrase)
-        if self._key is None:
-            raise ConfigurationError("private_key cannot be read: it must be PEM, with its password if it has one")
-        self.algorithm = _choose_algorithm(self._key, algorithm)
+        self._signer = signer
+        self._key: Any = None
+        if signer is None:
+            self._key, algorithm = _load_key(key, phrase, algorithm)
+        else:
+            _check_signer(signer, algorithm, has_key=key.content is not None)
+        self.algorithm = str(algorithm)
         """How the JWT is signed."""
         self.token_name = token_name
         """The field of the response that holds the token; `None` for the usual names."""
@@ -86,26 +111,81 @@ class ApiCodeCredentials:
     def __repr__(self) -> str:
         return f"ApiCodeCredentials(<hidden>, algorithm={self.algorithm!r})"
 
-    def sign(self, now: float) -> str:
-        """Return the JWT for the exchange, valid for nine and a half minutes from *now* (seconds since 1970)."""
+    async def sign(self, now: float) -> str:
+        """Return the JWT for the exchange, valid for nine and a half minutes from *now* (seconds since 1970).
+
+        `AuthenticationError` if the signer fails or needs more than 30 seconds; its own error is the cause.
+        """
         import jwt
 
         claims = {"api_code": self._api_code, "exp": int(now) + self.JWT_LIFETIME}
-        return jwt.encode(claims, self._key, algorithm=self.algorithm)
+        if self._signer is None:
+            return jwt.encode(claims, key=self._key, algorithm=self.algorithm)
+        head = _encode(json.dumps({"alg": self.algorithm, "typ": "JWT"}).encode())
+        unsigned = Redacted(head + b"." + _encode(json.dumps(claims).encode()))
+        try:
+            async with asyncio.timeout(_SIGNER_TIMEOUT):
+                signature = _as_raw(await self._signer(unsigned.content), self.algorithm)
+        except Exception as error:
+            raise AuthenticationError(f"the signer failed with {type(error).__name__}: no JWT could be made") from error
+        return (unsigned.content + b"." + _encode(signature)).decode()
 
 
-def _load_key(private_key: Redacted[str | bytes], password: Redacted[str | bytes | None]) -> Any:
-    """The key; `None` if it cannot be read."""
+def _encode(content: bytes) -> bytes:
+    return urlsafe_b64encode(content).rstrip(b"=")
+
+
+def _check_signer(signer: object, algorithm: str | None, *, has_key: bool) -> None:
+    if has_key:
+        raise ConfigurationError("private_key and signer are both given: pass one of them")
+    if not is_async(signer):
+        raise ConfigurationError("signer must be an async function that gets bytes and returns their signature")
+    if algorithm not in {*_CURVES.values(), *_RSA}:
+        raise ConfigurationError(
+            f"signer: state how it signs, algorithm= one of {', '.join((*_CURVES.values(), *_RSA))}"
+        )
+
+
+def _as_raw(signature: bytes, algorithm: str) -> bytes:
+    """The signature as a JWT holds it: two numbers side by side, which key management services return in DER."""
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    size = _COORDINATE_BYTES.get(algorithm)
+    if size is None or len(signature) == 2 * size:
+        return signature
+    return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(signature))
+
+
+def _load_key(
+    private_key: Redacted[Any], password: Redacted[str | bytes | None], algorithm: str | None
+) -> tuple[Any, str]:
+    """The key, and the algorithm that fits it."""
+    key = private_key.content
+    if not hasattr(key, "private_numbers"):  # which a key object of `cryptography` has
+        del key  # a report of the error would show it
+        key = _parse_key(private_key, password)
+    if key is None:
+        raise ConfigurationError("private_key cannot be read: it must be PEM, with its password if it has one")
+    return key, _choose_algorithm(key, algorithm)
+
+
+def _parse_key(private_key: Redacted[Any], password: Redacted[str | bytes | None]) -> Any:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
     try:
-        pem = private_key.content.encode() if isinstance(private_key.content, str) else private_key.content
+        pem = _read_pem(private_key.content)
         secret = password.content.encode() if isinstance(password.content, str) else password.content
         # load_pem_private_key rejects OpenSSH's own format, which ssh-keygen writes by default.
         load = load_ssh_private_key if b"BEGIN OPENSSH" in pem else load_pem_private_key
         return load(pem, secret)
     except Exception:  # noqa: BLE001 - the library raises many types, and their messages may quote the key
         return None
+
+
+def _read_pem(key: str | bytes | Path) -> bytes:
+    if isinstance(key, Path):
+        return key.read_bytes()
+    return key.encode() if isinstance(key, str) else key
 
 
 def _choose_algorithm(key: Any, algorithm: str | None) -> str:

@@ -3,15 +3,15 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
+from amili_async._wire.network import Network
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
@@ -21,6 +21,7 @@ from amili_async._wire.tasks import Cancellable, Redacted, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
 from amili_async.conditions import Where
+from amili_async.environment import ClientOptions, read_options
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
 from amili_async.models import PayoutSpecification
@@ -32,6 +33,8 @@ from amili_async.resources import Payouts, Resource
 from amili_async.version import VERSION
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     import aiohttp
 
 SANDBOX_URL = "https://api-sandbox.amili.se"
@@ -58,6 +61,13 @@ class AmiliClient:
     `BudgetExhausted` at once. *retry* is the `RetryPolicy`. *timeout* is the seconds for one attempt, sending and
     reading included. A *session*, and a `RateLimiter`, is borrowed and never closed. Each of *observers* is called with
     each event. Raises `ConfigurationError` for options that cannot work.
+
+    *ssl* is the context for TLS, for authorities of your own or a client certificate; without it `SSL_CERT_FILE` and
+    `SSL_CERT_DIR` name the authorities to trust. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name the proxy, which is
+    never used for plain http to this machine. With *trust_env* false none of these variables is read. A *session* has
+    its own TLS and proxy.
+    *allow_http* accepts a *base_url* of plain http in a private network: each device that can read that network's
+    traffic then reads the records and the token, with which payments can be registered.
     """
 
     payouts: Payouts
@@ -87,15 +97,19 @@ class AmiliClient:
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
         session: "aiohttp.ClientSession | None" = None,
+        ssl: "SSLContext | None" = None,
+        trust_env: bool = True,
+        allow_http: bool = False,
         observers: Sequence[Observer] = (),
         _clock: Clock | None = None,
     ) -> None:
         _check_options(rate_limit=rate_limit, max_wait=max_wait, retry=retry, timeout=timeout, observers=observers)
         clock, announce = _clock or SystemClock(), Announcer(observers)
         self._announce = announce
-        self._base_url = check_base_url(base_url)
+        self._base_url = check_base_url(base_url, allow_http=allow_http)
         self._running: set[Cancellable] = set()
-        self._session = Session(self._base_url, timeout=timeout, session=session, user_agent=f"amili-async/{VERSION}")
+        network = Network(self._base_url, session=session, tls=ssl, trust_env=trust_env)
+        self._session = Session(network, timeout=timeout, user_agent=f"amili-async/{VERSION}")
         if rate_limit is None or isinstance(rate_limit, RateLimit):
             rate_limit = SlidingWindowLimiter(rate_limit, clock=clock)
         limiter = self.rate_limiter = rate_limit
@@ -105,16 +119,19 @@ class AmiliClient:
         )
         source = self._make_source(auth, timeout, clock)
         self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
-        self._context = ClientContext(
-            call=self._call,
-            announce=announce,
-            running=self._running,
-            page_size=check_page_size(page_size),
-            concurrency=check_count(concurrency, "concurrency"),
-            clock=clock,
-            forecast=limiter.forecast,
-        )
+        self._context = self._make_context(check_page_size(page_size), check_count(concurrency, "concurrency"), clock)
         self._add_resources(self._context)
+
+    def _make_context(self, page_size: int, concurrency: int, clock: Clock) -> ClientContext:
+        return ClientContext(
+            call=self._call,
+            announce=self._announce,
+            running=self._running,
+            page_size=page_size,
+            concurrency=concurrency,
+            clock=clock,
+            forecast=self.rate_limiter.forecast,
+        )
 
     def _make_source(
         self, auth: str | ApiCodeCredentials | TokenSource, timeout: float, clock: Clock
@@ -129,16 +146,18 @@ class AmiliClient:
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "AmiliClient":
-        """A client from `AMILI_BASE_URL`, and `AMILI_TOKEN` or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE`.
+    def from_env(cls, environ: Mapping[str, str] | None = None, /, **options: Unpack[ClientOptions]) -> "AmiliClient":
+        """A client with the options that environment variables set: the README's table describes them.
 
-        *overrides* are arguments of `AmiliClient` and take precedence. `ConfigurationError` names a missing variable.
+        `AMILI_TOKEN`, or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE` or `AMILI_PRIVATE_KEY` (PEM, its line breaks
+        also as backslash and n) and `AMILI_PRIVATE_KEY_PASSWORD`; `AMILI_BASE_URL`; `AMILI_RATE_PER_MINUTE` and
+        `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
+        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*. *options* are those of `AmiliClient`, and
+        take precedence. `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose
+        name resembles one of these.
         """
         settings, environ = Redacted(os.environ if environ is None else environ), None
-        options: dict[str, Any] = {"base_url": settings.content.get("AMILI_BASE_URL") or SANDBOX_URL}
-        if "auth" not in overrides:
-            options["auth"] = _auth_from(settings)
-        return cls(**(options | overrides))
+        return cls(**read_options(settings, options))
 
     def __repr__(self) -> str:
         return f"AmiliClient({self._base_url!r}, {'open' if self._loop else 'closed'})"
@@ -229,27 +248,3 @@ def _check_options(
     check_observers(observers)
     if rate_limit is not None and not isinstance(rate_limit, RateLimit):
         check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
-
-
-def _auth_from(settings: Redacted[Mapping[str, str]]) -> str | ApiCodeCredentials:
-    # No variable holds a value of them: reports of errors show the variables of each frame.
-    names = ("AMILI_TOKEN", "AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE")
-    has_token, has_code, has_file = (bool(settings.content.get(name)) for name in names)
-    if has_token and has_code:
-        raise ConfigurationError("AMILI_TOKEN and AMILI_API_CODE are both set: unset one of them")
-    if has_token:
-        return settings.content["AMILI_TOKEN"]
-    if not has_code or not has_file:
-        missing = "AMILI_PRIVATE_KEY_FILE" if has_code else "AMILI_API_CODE" if has_file else "AMILI_TOKEN"
-        raise ConfigurationError(
-            f"{missing} is not set: set AMILI_TOKEN, or both AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE"
-        )
-    try:
-        private_key = Redacted(Path(settings.content["AMILI_PRIVATE_KEY_FILE"]).read_bytes())
-    except OSError as error:  # its text holds the path, which may be the key itself, set by mistake
-        reason = error.strerror
-    except ValueError:
-        reason = "not a valid path"
-    else:
-        return ApiCodeCredentials(settings.content["AMILI_API_CODE"], private_key.content)
-    raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the path of the key file")

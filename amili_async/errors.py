@@ -24,6 +24,7 @@ AmiliError
 │       └── ReferenceTaken      another payment has its reference
 │           └── RegisteredTwice  it is registered more than once
 ├── ExtractionInterrupted       carries the checkpoint to continue from
+├── DeliveryFailed              a delivery or a handler of a stream failed
 └── ExportFailed                a file could not be written, or a record does not fit into it
 
 Invariant: no text here holds a credential, a filter value or the contents of a record. The server's own words are on
@@ -251,9 +252,22 @@ class RegisteredTwice(ReferenceTaken):
 class ExtractionInterrupted(AmiliError):
     """An extraction failed, see `__cause__`; continue from `checkpoint`, which covers exactly what was taken."""
 
-    def __init__(self, message: str, *, checkpoint: "Checkpoint") -> None:
+    def __init__(self, message: str, *, checkpoint: "Checkpoint", record_id: str | None = None) -> None:
         super().__init__(message)
         self.checkpoint = checkpoint
+        self.record_id = record_id
+        """The `_id` of the record that could not be read, or whose handler failed, if it is known."""
+
+
+class DeliveryFailed(AmiliError):
+    """A delivery of a stream was reported as failed, or the handler of one of its records raised: see `__cause__`."""
+
+    def __init__(self, message: str, *, number: int, record_id: str | None = None) -> None:
+        super().__init__(message)
+        self.number = number
+        """Which delivery of the iteration, from 1."""
+        self.record_id = record_id
+        """The `_id` of the record concerned, if it is known."""
 
 
 class ExportFailed(AmiliError):

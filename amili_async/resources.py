@@ -1,21 +1,21 @@
 """A resource of the API: single records, pages, counts, streams and extractions of one type of record."""
 
 from collections.abc import Iterable
-from contextlib import aclosing
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from msgspec.structs import replace
 
-from amili_async._paging.keyset import find_ids
 from amili_async._paging.offset import PagingOptions
 from amili_async._wire.checks import check_count
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
 from amili_async.conditions import Condition, Where, field, filter_document
-from amili_async.errors import ConfigurationError, ExtractionInterrupted, UnreadableResponse
-from amili_async.extraction import Checkpoint, Extraction, Manifest, Plan, Verdict
-from amili_async.extraction.source import KEYS, build_source, initial_checkpoint, last_id, make_plan
+from amili_async.errors import ConfigurationError, UnreadableResponse
+from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split
+from amili_async.extraction.source import KEYS, build_source, initial_checkpoint, make_plan
+from amili_async.extraction.split import conclude_split, make_split
+from amili_async.extraction.sweep import find_gone
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
 from amili_async.models.record_type import RecordType, record_type_of
@@ -51,7 +51,8 @@ class ExtractOptions(TypedDict, total=False):
 
     projection: Projection
     checkpoint: Checkpoint | None
-    since: Manifest | Checkpoint | None
+    since: Since
+    part: Part | None
     parts: int | None
 
 
@@ -174,14 +175,16 @@ class Resource(Generic[T]):
         into: Any = None,
         projection: Projection = None,
         checkpoint: Checkpoint | None = None,
-        since: Manifest | Checkpoint | None = None,
+        since: Since = None,
+        part: Part | None = None,
         parts: int | None = None,
     ) -> Extraction[Any]:
         """Every record that matches *where*, exactly once, even while rows are inserted, updated and deleted.
 
         *into* and *projection* are as for `stream()`. *checkpoint* resumes an extraction with the same filter that was
         interrupted, from the last record that was taken, processed or not; give the same *into* and *projection*, or
-        its sums mean nothing. *parts* is how many ranges are read at once, at most the client's `concurrency`.
+        its sums mean nothing. *part* is one of a `split()` with the same filter. *parts* is how many ranges are read at
+        once, at most the client's `concurrency`.
 
         *since* limits it to what was created or changed after an earlier extraction with the same filter, by
         `_updated`. It looks back five minutes further, for rows that were stored late, and leaves out those that the
@@ -191,10 +194,30 @@ class Resource(Generic[T]):
         *checkpoint*.
         """
         document = filter_document(where)
-        start = initial_checkpoint(self.path, document, checkpoint=checkpoint, since=since)
+        start = initial_checkpoint(self.path, document, checkpoint=checkpoint, since=since, part=part)
         listing = self._listing_of(into, projection, must_be_current=True)
         source = build_source(listing, document, projection=projection, since=since, parts=parts)
         return Extraction(source, start=start)
+
+    async def split(self, where: Where = None, *, parts: int, since: Since = None) -> Split:
+        """Cut an extraction into parts that any process delivers with `extract(where, part=part)`; see `conclude()`.
+
+        It has at most *parts* parts with about as many rows each, and sends at most *parts* + 2 requests. A part can be
+        pickled or sent as JSON, and holds neither a credential nor a value of the filter: give each process the same
+        *where* and *since*. Raises `UnreadableResponse` if the server does not count.
+        """
+        return await make_split(self._keys, where, parts=parts, since=since)
+
+    async def conclude(
+        self, split: Split, manifests: Iterable[Manifest], where: Where = None, *, since: Since = None
+    ) -> Manifest:
+        """The manifest of a split, by those of its parts; *where* and *since* are those of `split()`.
+
+        A part that ran twice counts once: with its first manifest that is not partial. Parts without one are named in
+        `missing_parts`, and the verdict is `partial`; otherwise the rows are counted once more, by one request. Raises
+        `ConfigurationError` for a manifest of another split.
+        """
+        return await conclude_split(self._keys, split, manifests, where, since=since)
 
     async def sweep(self, ids: Iterable[str], where: Where = None) -> frozenset[str]:
         """Which of these ids are gone: deleted, or no longer matching *where*. Returned in lower case.
@@ -204,25 +227,8 @@ class Resource(Generic[T]):
         server's time are never returned, since their rows may not be visible yet.
         Raises `UnreadableResponse` if fewer rows arrived than the server counted: what is missing need not be gone.
         """
-        gone = {bytes.fromhex(check_id(each)) for each in ids}  # a third of the memory of the texts
         extraction = self.extract(where, projection=("_id",), into=dict)
-        if not gone:
-            return frozenset()
-        try:
-            async with aclosing(extraction.batches()) as batches:
-                async for batch in batches:
-                    gone.difference_update(bytes.fromhex(row["_id"]) for row in batch)
-        except ExtractionInterrupted as error:  # a sweep cannot be resumed, so its checkpoint would mislead
-            raise (error.__cause__ or error) from None
-        bound = extraction.checkpoint.bound
-        if extraction.manifest.verdict is Verdict.PARTIAL:
-            raise UnreadableResponse(
-                f"GET /{self.path} returned fewer rows than the server counted, so missing ids need not be gone",
-                request=f"GET /{self.path}",
-            )
-        keys = Listing(self.path, KEYS, self._context, must_be_current=True)
-        missing = sorted(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
-        return frozenset(missing) - await find_ids(keys, missing, where)
+        return await find_gone(extraction, self._keys, ids, where)
 
     async def plan(self, where: Where = None) -> Plan:
         """What an extraction will cost in requests and time; itself one request, for a count.
@@ -230,6 +236,11 @@ class Resource(Generic[T]):
         Raises `UnreadableResponse` if the server does not count.
         """
         return make_plan(await self.count(where), self._context)
+
+    @property
+    def _keys(self) -> Listing[Any]:
+        """Its records, of which only ids, dates and etags are decoded."""
+        return Listing(self.path, KEYS, self._context, must_be_current=True)
 
     def _choose_page_size(self, page_size: int | None) -> int:
         return self._context.page_size if page_size is None else check_page_size(page_size)

@@ -174,7 +174,7 @@ class OffsetPager(Generic[R, T]):
         """
         items, previous = page.items, self._previous
         record: Any = type(items[0])
-        identify = _reader_of(record, "_id")
+        identify = reader_of(record, "_id")
         if identify is not None and items == previous and not total_changed:
             # With a changed total, equal pages can be rows that were shifted by exactly one page.
             raise UnreadableResponse(
@@ -211,7 +211,7 @@ def breaks_order(last: Any, first: Any, sort: str) -> bool:
     """
     record: Any = type(first)
     for key in sort.split(","):
-        read = _reader_of(record, key.lstrip("-"))
+        read = reader_of(record, key.lstrip("-"))
         before, after = (None, None) if read is None else (_comparable(read(last)), _comparable(read(first)))
         if before is None or after is None:
             return False
@@ -233,7 +233,7 @@ def _comparable(value: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _reader_of(record: Any, name: str) -> Callable[[Any], Any] | None:
+def reader_of(record: Any, name: str) -> Callable[[Any], Any] | None:
     """A function that returns a field of a record of this type by the API's name; `None` for a type without it."""
     if issubclass(record, dict):
         return methodcaller("get", name)

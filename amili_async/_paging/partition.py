@@ -25,7 +25,12 @@ _IDS_PER_SECOND = 1 << 64
 """An ObjectId begins with four bytes of seconds; the other eight distinguish ids of the same second."""
 
 
-class Split(Struct, eq=False):
+def id_below(row_id: str) -> str:
+    """The id just below another one."""
+    return f"{int(row_id, 16) - 1:024x}"
+
+
+class SplitPlan(Struct, eq=False):
     """A page requested from the middle of a range, at whose first row the range will be split."""
 
     rows_before: int
@@ -51,7 +56,7 @@ class IdRange(Struct, eq=False):
     """How many of its pages were fetched but not taken by the consumer."""
     needs_recheck: bool = False
     """Whether only the total of a full page shows that nothing is left."""
-    splits: list[Split] = []
+    splits: list[SplitPlan] = []
     """The splits in flight, whose first ids are not known yet."""
 
     @property
@@ -150,15 +155,15 @@ class Partition:
         largest = max(self._ranges, key=lambda each: each.pages_to_share(size), default=None)
         return largest if largest is not None and largest.pages_to_share(size) else None
 
-    def plan_split(self, owner: IdRange, *, idle: int, size: int) -> tuple[Split, int]:
+    def plan_split(self, owner: IdRange, *, idle: int, size: int) -> tuple[SplitPlan, int]:
         """A split that leaves the range and each of *idle* workers an equal share; and the page number to request."""
         pages = owner.pages_to_share(size)
         before = pages - max(owner.min_share, pages // (idle + 1)) + owner.is_in_flight
-        split = Split(rows_before=before * size)
+        split = SplitPlan(rows_before=before * size)
         owner.splits.append(split)
         return split, before + 1
 
-    def split_at(self, split: Split, ids: Sequence[str], *, end: str, remaining: int | None) -> IdRange | None:
+    def split_at(self, split: SplitPlan, ids: Sequence[str], *, end: str, remaining: int | None) -> IdRange | None:
         """Split where a page begins; returns the new range from there on, or `None` if all of it was fetched already.
 
         *remaining* is how many rows follow the page up to *end*, with which the page was requested.
@@ -174,7 +179,7 @@ class Partition:
             owner.remaining, owner.is_measured = None, False  # there were fewer rows: the next page reports how many
             return None
         # Keyset ranges exclude their lower id, so the upper range begins above the id just below its first row.
-        middle = f"{int(first, 16) - 1:024x}"
+        middle = id_below(first)
         upper = self._insert_upper(found, middle)
         if found is owner:
             self._divide_counts(owner, upper, split, len(ids), remaining=remaining if owner.end == end else None)
@@ -189,7 +194,9 @@ class Partition:
         self._ranges.insert(self._ranges.index(lower) + 1, upper)
         return upper
 
-    def _divide_counts(self, owner: IdRange, upper: IdRange, split: Split, rows: int, *, remaining: int | None) -> None:
+    def _divide_counts(
+        self, owner: IdRange, upper: IdRange, split: SplitPlan, rows: int, *, remaining: int | None
+    ) -> None:
         """Divide the row counts and the other splits of a range between its two parts."""
         upper.is_measured = remaining is not None or owner.is_measured
         if remaining is None and owner.remaining is not None:

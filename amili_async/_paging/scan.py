@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
-from amili_async._paging.partition import HIGHEST_ID, LOWEST_ID, IdRange, Partition, Span, Split
+from amili_async._paging.partition import HIGHEST_ID, LOWEST_ID, IdRange, Partition, Span, SplitPlan
 from amili_async._paging.scan_checks import FetchWhole, ScanChecks
 from amili_async._paging.scan_page import Batch, FetchSpans, ScanPage, ScanStats
 from amili_async._wire.tasks import cancel_all
@@ -32,7 +32,8 @@ class PartitionedScan(Generic[T]):
         ranges: Sequence[Span],
         gaps: Sequence[Span] = (),
         *,
-        end: str,
+        whole: Span,
+        is_part: bool = False,
         concurrency: int,
         page_size: int,
         max_spans: int,
@@ -40,7 +41,7 @@ class PartitionedScan(Generic[T]):
         delivered: int = 0,
     ) -> None:
         self._partition = Partition(ranges, gaps)
-        self._checks = ScanChecks(fetch, end=end, page_size=page_size, stats=stats)
+        self._checks = ScanChecks(fetch, whole=whole, is_part=is_part, page_size=page_size, stats=stats)
         self.stats = stats
         """What the responses have shown besides the records."""
         self._concurrency = concurrency
@@ -155,7 +156,7 @@ class PartitionedScan(Generic[T]):
         if gaps := partition.gaps:
             return self._recheck(gaps[: self._max_spans])
         self._is_counted = True
-        return checks.count_after(self._rows)
+        return checks.count_after(self._rows) if checks.must_count_after(self._rows) else None
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -178,7 +179,7 @@ class PartitionedScan(Generic[T]):
             self._advance(gap, page, rank=0)
             gap.needs_recheck = not gap.is_fetched
 
-    async def _fetch_split(self, split: Split, number: int, span: Span, expected: int | None) -> None:
+    async def _fetch_split(self, split: SplitPlan, number: int, span: Span, expected: int | None) -> None:
         """Fetch a page from the middle of a range by its number, and split the range there.
 
         The page number only decides where to split: rows that shift it make the parts unequal, and lose nothing.

@@ -38,9 +38,12 @@ class _FirstPage(Struct, frozen=True):
 class ScanChecks(Generic[T]):
     """Checks each response of a scan, and keeps what the responses have shown so far."""
 
-    def __init__(self, fetch: FetchSpans[T], *, end: str, page_size: int, stats: ScanStats) -> None:
+    def __init__(
+        self, fetch: FetchSpans[T], *, whole: Span, page_size: int, stats: ScanStats, is_part: bool = False
+    ) -> None:
         self._fetch = fetch
-        self._whole = (LOWEST_ID, end)
+        self._whole = whole
+        self._is_part = is_part
         self._first_page: _FirstPage | None = None
         self._is_noted = False
         self.stats = stats
@@ -86,7 +89,17 @@ class ScanChecks(Generic[T]):
             self.stats.changed_during_scan |= expected not in (None, found.total)
             if self._first_page is not None and tuple(spans) == (self._first_page.rest,):
                 self._note_count_before(self._first_page, rest=found.total)
+            if self._is_part and tuple(spans) == (self._whole,):
+                self.stats.count_before = found.total
         return found
+
+    def must_count_after(self, rows: int) -> bool:
+        """Whether the rows have to be counted once *rows* of them have arrived.
+
+        Those of a part only if some are missing, which a second count shows to be deleted or lost: each part would cost
+        a request more, and the whole is counted when all parts are finished.
+        """
+        return not self._is_part or rows < (self.stats.count_before or 0)
 
     async def count_after(self, rows: int) -> None:
         """Count at the end, once more if fewer *rows* arrived, and keep the lower count: it can include later rows."""

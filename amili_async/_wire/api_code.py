@@ -30,7 +30,7 @@ CLOCK_DIFFERENCE = 5.0
 """Seconds: a smaller difference between our clock and the server's `Date` is that of its rounding and the delay."""
 
 
-Send: TypeAlias = Callable[[Request, Callable[[], str]], Awaitable[Response]]
+Send: TypeAlias = Callable[[Request, Callable[[], Awaitable[str]]], Awaitable[Response]]
 
 
 class ApiCodeExchange:

@@ -4,7 +4,7 @@ Invariant: each permit that is acquired is released exactly once, by the respons
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
@@ -64,12 +64,13 @@ class Pipeline:
             return await self._retrier.run(attempt, request=request.label, is_repeatable=is_repeatable)
         raise call.closed()
 
-    async def call_with(self, request: Request, credential: Callable[[], str]) -> Response:
+    async def call_with(self, request: Request, credential: Callable[[], Awaitable[str]]) -> Response:
         """Send with a credential that is not a token, created anew for each attempt: how tokens are fetched."""
 
         async def attempt(number: int) -> Response:
+            created = Redacted(await credential())
             await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
-            return await self._attempt(call, request, credential, number)
+            return await self._attempt(call, request, lambda: created.content, number)
 
         with RunningCall(self._running, request.label) as call:
             return await self._retrier.run(attempt, request=request.label, is_repeatable=True)

@@ -72,23 +72,29 @@ class Response(Struct, frozen=True, gc=False, kw_only=True):
         return f"Response(status={self.status}, size={len(self.body)})"
 
 
-def check_base_url(url: object) -> str:
-    """Return the URL without a final slash; `ConfigurationError` unless it is `https`, or `http` on loopback."""
-    problem = _find_problem(url)
+def check_base_url(url: object, *, allow_http: bool = False) -> str:
+    """Return the URL without a final slash; `ConfigurationError` unless it is `https`, or `http` on loopback.
+
+    *allow_http* permits `http` to other hosts, except to a public address.
+    """
+    problem = _find_problem(url, allow_http=allow_http)
     if problem is not None:
         del url  # a report of the error would show a password in it
         raise ConfigurationError(f"base_url {problem}")
     return urlsplit(str(url)).geturl().rstrip("/")
 
 
-def _find_problem(url: object) -> str | None:
+def _find_problem(url: object, *, allow_http: bool) -> str | None:
     parts = _split_url(url)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         return "must look like https://api.example.com"
     if "@" in parts.netloc or parts.query or parts.fragment:
         return "must not contain a user, password, query or fragment"
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        return "must be https: plain http would expose the credential on the network"
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        if not allow_http:
+            return "must be https: plain http would expose the credential on the network (allow_http permits it)"
+        if _is_public(parts.hostname):
+            return "must be https: allow_http permits plain http in a private network only, and this address is public"
     return None
 
 
@@ -102,7 +108,15 @@ def _split_url(url: object) -> SplitResult | None:
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def _is_public(host: str) -> bool:
+    # What a name resolves to is not known here, and can change.
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_global
+    return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine, by its address or its name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

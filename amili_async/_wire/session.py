@@ -9,11 +9,15 @@ import asyncio
 import codecs
 import os
 import re
+import ssl
+from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations, hide_frames
 from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
@@ -47,6 +51,8 @@ class _Guard:
     and a payment after any response, it gets that failure again.
     """
 
+    __slots__ = ("_call", "_failure")
+
     def __init__(self, call: RunningCall) -> None:
         self._call = call
         self._failure: Exception | None = None
@@ -56,15 +62,8 @@ class _Guard:
     ) -> aiohttp.ClientResponse:
         if self._failure is not None:
             raise self._failure
-        send, self._call.was_sent = request.send, False
-
-        async def note_and_send(connection: Any) -> aiohttp.ClientResponse:
-            # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show
-            # that: a tunnel that is cut raises the same class as a response that is cut.
-            self._call.was_sent = True
-            return await send(connection)
-
-        request.send = note_and_send  # type: ignore[assignment,method-assign]
+        self._call.was_sent = False
+        request.send = partial(self._send, request)  # type: ignore[method-assign]
         try:
             response = await handler(request)
         except Exception as error:
@@ -73,6 +72,14 @@ class _Guard:
         if request.method != "GET":
             self._failure = aiohttp.ClientError()
         return response
+
+    def _send(self, request: aiohttp.ClientRequest, connection: Any) -> Awaitable[aiohttp.ClientResponse]:
+        # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show that:
+        # a tunnel that is cut raises the same class as a response that is cut.
+        self._call.was_sent = True
+        # A cycle would keep request and response until the next collection.
+        del request.send  # type: ignore[method-assign]
+        return request.send(connection)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -84,8 +91,10 @@ class _Connector(aiohttp.TCPConnector):
     response, and a POST cannot be sent again: *posts* is a pool of their own, whose connections are soon too old.
     """
 
-    def __init__(self, *, max_idle: float = 15.0, posts: aiohttp.BaseConnector | None = None) -> None:
-        super().__init__(keepalive_timeout=max_idle)
+    def __init__(
+        self, tls: ssl.SSLContext | None, *, max_idle: float = 15.0, posts: aiohttp.BaseConnector | None = None
+    ) -> None:
+        super().__init__(keepalive_timeout=max_idle, ssl=tls or True)
         self.posts = posts
 
     async def close(self, *, abort_ssl: bool = False) -> None:
@@ -107,11 +116,10 @@ class _Connector(aiohttp.TCPConnector):
 class Session:
     """The connections to one host."""
 
-    def __init__(
-        self, base_url: str, *, timeout: float, session: aiohttp.ClientSession | None, user_agent: str
-    ) -> None:
-        self._base_url = base_url
-        self._borrowed = session
+    def __init__(self, network: Network, *, timeout: float, user_agent: str) -> None:
+        self._network = network
+        self._base_url = network.base_url
+        self._borrowed = network.session
         self._session: aiohttp.ClientSession | None = None
         connect = timeout * CONNECT_SHARE
         # `connect` includes the wait for a free connection of the pool, `sock_connect` does not.
@@ -121,6 +129,7 @@ class Session:
         self.timeout = timeout
         """Seconds: of one attempt."""
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
+        self._proxy: Redacted[dict[str, Any]] = Redacted({})
         # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
         self._headers = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": user_agent}
 
@@ -128,7 +137,8 @@ class Session:
         """Create a session, unless one was borrowed."""
         if self._borrowed is None:
             # Requests are identified by their key alone; a load balancer's cookie would pin them to one server.
-            connector = _Connector(posts=_Connector(max_idle=MAX_IDLE_BEFORE_POST))
+            tls, self._proxy = self._network.make_context(), self._network.find_proxy()
+            connector = _Connector(tls, posts=_Connector(tls, max_idle=MAX_IDLE_BEFORE_POST))
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         elif self._borrowed.closed:
             raise ConfigurationError("session is closed: pass an aiohttp.ClientSession that is open")
@@ -190,6 +200,7 @@ class Session:
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
             middlewares=(guard, *self._middlewares, guard) if self._middlewares else (guard,),
+            **self._proxy.content,
         ) as response:
             call.was_counted = True
             body = await _read_body(request, response)

@@ -1,5 +1,6 @@
 """The commands, assembled."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -17,8 +18,10 @@ from amili_async.cli.exit_codes import EXIT_CODES
 from amili_async.version import VERSION
 
 ENVIRONMENT = (
-    "Environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE, for credentials; AMILI_BASE_URL for "
-    "another API than Amili's own sandbox. `--sandbox` needs none of them: it uses generated records in this process."
+    "Environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE (or AMILI_PRIVATE_KEY), for credentials; "
+    "AMILI_BASE_URL for another API than Amili's own sandbox; AMILI_TIMEOUT, AMILI_RATE_PER_MINUTE, "
+    "AMILI_RATE_PER_SECOND, HTTPS_PROXY, AMILI_CA_FILE. `--sandbox` needs none of them: it uses generated records in "
+    "this process."
 )
 
 
@@ -60,11 +63,23 @@ def _show_version(is_requested: bool) -> None:  # noqa: FBT001 - typer passes it
 @app.callback()
 def read_common_options(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback reads it
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    proxy: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Proxy to the API, such as http://proxy:3128; else HTTPS_PROXY names it."),
+    ] = None,
+    ca_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="PEM file with certificates of authorities to trust beside the system's."),
+    ] = None,
 ) -> None:
-    """Read the options before the command's name."""
+    """Read the options before the command's name: each sets a variable that the client reads."""
+    if proxy is not None:
+        os.environ |= {"HTTPS_PROXY": proxy, "https_proxy": proxy}
+    if ca_file is not None:
+        os.environ["AMILI_CA_FILE"] = ca_file
 
 
 EXAMPLES: Mapping[Callable[..., None], str] = {

@@ -2,6 +2,7 @@
 
 from amili_async.extraction.checkpoint import Checkpoint, Manifest, Verdict
 from amili_async.extraction.extraction import Extraction
-from amili_async.extraction.source import Plan
+from amili_async.extraction.parts import Part, Split
+from amili_async.extraction.source import Plan, Since
 
-__all__ = ["Checkpoint", "Extraction", "Manifest", "Plan", "Verdict"]
+__all__ = ["Checkpoint", "Extraction", "Manifest", "Part", "Plan", "Since", "Split", "Verdict"]

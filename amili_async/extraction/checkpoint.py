@@ -43,17 +43,41 @@ class Verdict(StrEnum):
     a new extraction can repair."""
 
 
-class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Portable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value about one resource and filter that outlives the process as JSON."""
+
     version: int = CHECKPOINT_VERSION
     """Of the format."""
     resource: str
     """The API's path of the resource."""
     fingerprint: str
     """A hash of resource and filter, which does not show the filter's values."""
+
+    def to_json(self) -> str:
+        """As JSON, for `from_json()`."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Decode what `to_json()` returned; raises `ConfigurationError` for anything else, other versions included."""
+        name = cls.__name__.lower()
+        return decode_versioned(
+            text,
+            cls,
+            version=CHECKPOINT_VERSION,
+            name=f"this {name}",
+            what="one written by amili_async",
+            remedy="repeat the extraction",
+        )
+
+
+class _Progress(Portable, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bound: datetime | None = None
     """Rows whose ids were made later than this are left for the next extraction; `None` before the first response."""
     since: datetime | None = None
     """The bound of the earlier extraction (`since=`); `None` without one."""
+    part: tuple[str, str] | None = None
+    """The ids of the part that is extracted, the first excluded, the second included; `None` for the whole list."""
     requests: int = 0
     """Pages and counts that were answered; retries and token requests are not counted."""
     rows: int = 0
@@ -90,23 +114,6 @@ class _Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         hashes, length = self.recent_versions, VERSION_HASH_LENGTH
         return frozenset(hashes[place : place + length] for place in range(0, len(hashes), length))
 
-    def to_json(self) -> str:
-        """As JSON, for `from_json()`."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Decode what `to_json()` returned; raises `ConfigurationError` for anything else, other versions included."""
-        name = cls.__name__.lower()
-        return decode_versioned(
-            text,
-            cls,
-            version=CHECKPOINT_VERSION,
-            name=f"this {name}",
-            what="one written by amili_async",
-            remedy="repeat the extraction",
-        )
-
 
 class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far the consumer of an extraction came; `extract(checkpoint=…)` resumes from there.
@@ -124,8 +131,10 @@ class Checkpoint(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         # Ranges that overlap would deliver rows twice; ids that are no ids would go into a filter unchecked.
         ids = [each for pair in sorted((*self.ranges, *self.gaps)) for each in pair]
-        if ids != sorted(ids) or not all(map(_ID.fullmatch, ids)):
-            raise ValueError("ranges and gaps must be pairs of ids that ascend and do not overlap")
+        first, last = self.part or ("0" * 24, "f" * 24)
+        edges = [first, *ids, last]
+        if edges != sorted(edges) or not all(map(_ID.fullmatch, edges)):
+            raise ValueError("ranges and gaps must be pairs of ids of the part that ascend and do not overlap")
         if (self.bound is None and ids) or (self.bound is not None and self.bound.tzinfo is None):
             raise ValueError("ranges and gaps need a bound, and the bound needs a time zone")
 
@@ -144,12 +153,15 @@ class Manifest(_Progress, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Whether the consumer has taken everything."""
     verdict: Verdict
     """Whether the extraction has everything."""
+    missing_parts: tuple[int, ...] = ()
+    """The indexes of the parts of a split that are not finished or lack rows."""
 
 
-def make_manifest(checkpoint: Checkpoint, *, filter: str) -> Manifest:  # noqa: A002
+def make_manifest(checkpoint: Checkpoint, *, filter: str, missing_parts: Sequence[int] = ()) -> Manifest:  # noqa: A002
     """The manifest of an extraction, by its checkpoint, with the verdict."""
     fields: dict[str, Any] = {name: getattr(checkpoint, name) for name in _Progress.__struct_fields__}
-    return Manifest(**fields, filter=filter, is_finished=checkpoint.is_finished, verdict=verdict_of(checkpoint))
+    fields |= {"filter": filter, "is_finished": checkpoint.is_finished, "missing_parts": tuple(missing_parts)}
+    return Manifest(**fields, verdict=verdict_of(checkpoint))
 
 
 def verdict_of(checkpoint: Checkpoint | Manifest) -> Verdict:
@@ -185,9 +197,11 @@ def recent_version_hashes(keys: Sequence[Any], oldest: datetime) -> list[str]:
     return [each for each in hashes if each is not None]
 
 
-def check_same_extraction(given: Checkpoint | Manifest, *, resource: str, fingerprint: str, what: str) -> None:
-    """Raise `ConfigurationError` unless *given* is a checkpoint or manifest of this resource and filter."""
-    if not isinstance(given, _Progress):
+def check_same_extraction(
+    given: Portable, kinds: tuple[type[Portable], ...], *, resource: str, fingerprint: str, what: str
+) -> None:
+    """Raise `ConfigurationError` unless *given* is of one of the *kinds*, and of this resource and filter."""
+    if not isinstance(given, kinds):
         raise ConfigurationError(f"{what} is a {type(given).__name__}: decode its JSON with from_json()")
     if given.resource != resource:
         raise ConfigurationError(f"{what} belongs to {given.resource}, not to {resource}")

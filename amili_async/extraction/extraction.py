@@ -1,59 +1,40 @@
 """What `extract()` returns: every record exactly once, even while rows are inserted, updated and deleted.
 
 Invariant: the checkpoint covers exactly what the consumer has taken; a record counts as taken when the next one is
-requested. The bound is frozen before the first record is delivered.
+requested, and one of `deliveries()` when its delivery and all before it are done. The bound is frozen before the first
+record is delivered.
 """
 
-from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from math import ceil
-from operator import attrgetter, length_hint
+from operator import attrgetter
 from typing import Generic, TypeVar
 
-from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
+from amili_async._wire.checks import check_count
 from amili_async._wire.iteration import Iteration
-from amili_async._wire.tasks import hide_contents
-from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, ExtractionInterrupted
+from amili_async.deliveries import UNFINISHED, Delivery, DeliveryTracker
+from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, DeliveryFailed, ExtractionInterrupted
 from amili_async.events import PageReceived
 from amili_async.extraction.checkpoint import (
-    MAX_RECENT_VERSIONS,
     Checkpoint,
     Manifest,
     make_manifest,
-    recent_version_hashes,
-    version_hash,
 )
-from amili_async.extraction.source import SINCE_OVERLAP, Source, last_id
-from amili_async.extraction.sums import add_money
+from amili_async.extraction.progress import CurrentBatch, ExtractionProgress
+from amili_async.extraction.source import Source, last_id
+from amili_async.handlers import check_handler, handle_each
 
 T = TypeVar("T")
 
 _OVERTAKEN = "the extraction was closed, or another iteration of it began"
-
-
-@hide_contents
-class _CurrentBatch(Struct, Generic[T]):
-    """The batch that the consumer is reading, and how far."""
-
-    batch: Batch[T]
-    items: tuple[T, ...]
-    """Its records, without those that were already delivered."""
-    places: Sequence[int]
-    """For each of *items* its place in the batch."""
-    rest: Iterator[T]
-    """Those of *items* that were not delivered yet, if the consumer reads them one by one."""
-
-    @property
-    def count(self) -> int:
-        """How many of *items* the consumer has taken: those before the last one that was delivered."""
-        return max(0, len(self.items) - length_hint(self.rest) - 1)
 
 
 class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
@@ -68,8 +49,8 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
     one per partition (a final count, and re-checks of ranges that ended on a full page).
 
     Taken is not processed: a record counts as taken when the next one is requested, so `checkpoint` covers records that
-    still wait in a queue or fail in a worker. Process each record in the loop itself, or wait at a batch's end for all
-    workers and save the checkpoint only then.
+    still wait in a queue or fail in a worker. Process each record in the loop itself, or use `for_each()` or
+    `deliveries()`, with which `checkpoint` and `manifest` cover only what is finished.
 
     Leaving early, by `break`, an exception or a cancellation, cancels what is in flight. Iterating again resumes there,
     beginning with the last record delivered, which does not count as taken. Once the first page has arrived, an error
@@ -79,25 +60,19 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
 
     def __init__(self, source: Source[T], *, start: Checkpoint) -> None:
         self._source = source
-        self._base = start
-        self._scan: PartitionedScan[T] | None = None
-        self._current: _CurrentBatch[T] | None = None
+        self._progress = ExtractionProgress(source, start)
         self._pages = 0
-        self._recent = set(start.version_hashes)
 
     def __repr__(self) -> str:
         return f"Extraction({self._source.listing.path}, rows={self.rows}, total={self.total})"
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """How far the consumer came: each record before the last one delivered, whether or not it was processed."""
-        base, scan, current = self._base, self._scan, self._current
-        if scan is None:
-            return base
-        if current is not None:
-            base = self._add(current, current.count)
-        ranges, gaps = scan.outstanding()
-        return replace(base, recent_versions="".join(self._recent), ranges=ranges, gaps=gaps, **asdict(scan.stats))
+        """How far the consumer came: each record before the last one delivered, whether or not it was processed.
+
+        With `deliveries()` and `for_each()`: each record before the first delivery that is not done.
+        """
+        return self._progress.checkpoint()
 
     @property
     def manifest(self) -> Manifest:
@@ -106,18 +81,20 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
 
     @property
     def rows(self) -> int:
-        """How many records were taken, including those before the checkpoint from which it was resumed."""
-        return self._base.rows + (self._current.count if self._current is not None else 0)
+        """How many records `checkpoint` covers, including those before the one from which it was resumed."""
+        return self._progress.rows
 
     @property
     def total(self) -> int | None:
         """How many rows match up to the bound, by the server's count at the start; `None` before it is known."""
-        return self._base.count_before if self._scan is None else self._scan.stats.count_before
+        scan = self._progress.scan
+        return self._progress.base.count_before if scan is None else scan.stats.count_before
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds: the least that the rate limit needs for the pages that are left; `None` if it is not known."""
-        left = None if self._scan is None else self._scan.rows_left
+        scan = self._progress.scan
+        left = None if scan is None else scan.rows_left
         if left is None:
             return None
         context = self._source.listing.context
@@ -130,58 +107,89 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         """The same records, a page at a time: each batch sorted by `_id`; the ids of two batches do not interleave."""
         return Iteration(self._run(), lambda current: (current.items,))
 
+    def deliveries(self, *, unfinished: int = UNFINISHED) -> AsyncGenerator[Delivery[T], None]:
+        """The same batches, each to be finished by `done()` or `failed()`, in any order and at any time.
+
+        `checkpoint` covers all up to the first delivery that is not done. After any interruption, `kill -9` included,
+        what it does not cover is delivered again: each record at least once, so process it idempotently. *unfinished*
+        is how many deliveries are handed out from the first one that is not done; then the iteration waits for it. At
+        the end it waits until all are done. Once one has failed, it raises `ExtractionInterrupted` from that error.
+
+            async for page in lines.deliveries():  # workers that are processes: of Dask, Ray or a pool
+                future = pool.submit(work, page.records)
+                future.add_done_callback(lambda _, page=page: loop.call_soon_threadsafe(page.done))
+        """
+        tracker = DeliveryTracker[Checkpoint](check_count(unfinished, "unfinished"))
+        return Iteration(self._run(tracker), partial(self._progress.hand_out, tracker))
+
+    async def for_each(self, handler: Callable[[T], Awaitable[object]], *, concurrency: int = 8) -> Manifest:
+        """Call an async function for each record, *concurrency* at once, and return the manifest when all are handled.
+
+        Each record is handled at least once: after an interruption of any kind, those that `checkpoint` does not cover
+        are handled again. A handler that raises stops the run: the others are cancelled and awaited, and
+        `ExtractionInterrupted` is raised from its error, with the `record_id` of its record. One that takes long lets
+        the others continue for thirty pages.
+        """
+        count = check_handler(handler, concurrency)
+        deliveries, running = self.deliveries(unfinished=max(UNFINISHED, count)), self._source.listing.context.running
+        await handle_each(deliveries, handler, concurrency=count, running=running)
+        return self.manifest
+
     async def aclose(self) -> None:
         """Cancel the iteration that is running; another one resumes there."""
-        scan = self._scan
-        if scan is not None:
-            self._base = self.checkpoint
-            if self._current is not None:
-                deque(self._current.rest, maxlen=0)  # an iteration that still reads this batch delivers no more of it
-            self._current, self._scan = None, None
-            self._source.listing.context.running.discard(scan)
+        progress = self._progress
+        if (scan := progress.scan) is not None:
+            self._source.listing.context.running.discard(progress.tracker or scan)
+            progress.end()
             await scan.aclose()
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _run(self) -> AsyncGenerator[_CurrentBatch[T], None]:
+    async def _run(self, tracker: DeliveryTracker[Checkpoint] | None = None) -> AsyncGenerator[CurrentBatch[T], None]:
         """Yield the batches; when the next one is requested, all of the one before has been taken."""
+        progress = self._progress
         await self.aclose()  # an earlier iteration that was left without closing its generator
+        self._check_is_idle()
+        progress.restart()
         scan, bound = await self._begin()
-        if self._scan is not None:
-            raise ConfigurationError("the extraction is already being iterated: make another one with extract()")
-        self._scan, self._base = scan, replace(self._base, bound=bound)
-        self._source.listing.context.running.add(scan)
+        self._check_is_idle()
+        progress.scan, progress.tracker, progress.base = scan, tracker, replace(progress.base, bound=bound)
+        if tracker is not None:
+            tracker.begin(scan)
+        self._source.listing.context.running.add(tracker or scan)
         try:
-            while (batch := await self._next_batch(scan)) is not None:
-                current = self._current = self._open_batch(batch)
+            while (batch := await self._next_batch(scan, tracker)) is not None:
+                current = self._open_batch(batch)
                 if current.items:
                     yield current
                 # A second iteration, or aclose(), can have run while the consumer held the batch.
-                if self._scan is not scan:
+                if progress.scan is not scan:
                     raise ClientClosed(_OVERTAKEN)
-                self._base, self._current = self._add(current, len(current.items)), None
+                progress.take_current()
         finally:
-            if self._scan is scan:
+            if progress.scan is scan:
                 await self.aclose()
+
+    def _check_is_idle(self) -> None:
+        if self._progress.scan is not None:
+            raise ConfigurationError("the extraction is already being iterated: make another one with extract()")
 
     async def _begin(self) -> tuple[PartitionedScan[T], datetime]:
         """A scan over what the checkpoint leaves; without one, the first page is fetched and shows the bound."""
-        base = self._base
+        base = self._progress.base
         if base.bound is not None:
             return self._make_scan(base.bound, base.ranges, base.gaps), base.bound
-        page, bound = await self._source.fetch_first_page()
-        if not page.keys and page.total != 0:  # believed only if it is so twice: see ScanChecks.fetch_next
-            page, bound = await self._source.fetch_first_page()
+        page, bound = await self._source.fetch_start()
         scan = self._make_scan(bound, ((LOWEST_ID, last_id(bound)),))
         scan.begin_with(page, self._source.fetch_first_page, filters_ids=base.since is not None)
         if base.since is not None and bound < base.since:
             # The server's clock was set back: what the earlier extraction delivered can lie past the new bound.
-            self._recent |= self._source.delivered_versions
+            self._progress.recent |= self._source.delivered_versions
         return scan, bound
 
     def _make_scan(self, bound: datetime, ranges: Sequence[Span], gaps: Sequence[Span] = ()) -> PartitionedScan[T]:
-        base = self._base
+        base = self._progress.base
         stats = ScanStats(**{name: getattr(base, name) for name in ScanStats.__struct_fields__})
         if not base.is_finished:
             stats.count_after, stats.has_ended = None, False  # what is left is fetched, then counted again
@@ -189,7 +197,8 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
             self._source.fetch,
             ranges,
             gaps,
-            end=last_id(bound),
+            whole=base.part or (LOWEST_ID, last_id(bound)),
+            is_part=base.part is not None,
             concurrency=self._source.concurrency,
             page_size=self._source.listing.context.page_size,
             max_spans=self._source.max_spans,
@@ -197,48 +206,30 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
             delivered=base.distinct,
         )
 
-    async def _next_batch(self, scan: PartitionedScan[T]) -> Batch[T] | None:
+    async def _next_batch(
+        self, scan: PartitionedScan[T], tracker: DeliveryTracker[Checkpoint] | None
+    ) -> Batch[T] | None:
         try:
-            return await scan.next_batch()
+            if tracker is not None:
+                await tracker.wait_for_room()
+            batch = await scan.next_batch()
+            if batch is None and tracker is not None:
+                await tracker.wait_until_done()
         except RangeFilterIgnored:
             raise  # resuming would not help: the server cannot be extracted from
         except AmiliError as error:
+            # A delivery that failed has cancelled the scan, whose own error shows only that.
+            reason = error if tracker is None or tracker.failure is None else tracker.failure
             raise ExtractionInterrupted(
-                f"the extraction of {self._source.listing.path} was interrupted after {self.rows} records: {error}",
+                f"the extraction of {self._source.listing.path} was interrupted after {self.rows} records: {reason}",
                 checkpoint=self.checkpoint,
-            ) from error
+                record_id=getattr(reason, "record_id", None),
+            ) from (reason.__cause__ if isinstance(reason, DeliveryFailed) else reason)
+        return batch
 
-    def _open_batch(self, batch: Batch[T]) -> _CurrentBatch[T]:
-        page, delivered, listing = batch.page, self._source.delivered_versions, self._source.listing
+    def _open_batch(self, batch: Batch[T]) -> CurrentBatch[T]:
+        listing, items = self._source.listing, batch.page.items
         self._pages += 1
         if announce := listing.context.announce:
-            announce(PageReceived(path=listing.path, number=self._pages, items=len(page.items), total=self.total))
-        items = page.items
-        places: Sequence[int] = range(len(items))
-        if delivered:
-            places = [place for place, key in enumerate(page.keys) if version_hash(key) not in delivered]
-            items = tuple(page.items[place] for place in places)
-        return _CurrentBatch(batch=batch, items=items, places=places, rest=iter(items))
-
-    def _add(self, current: _CurrentBatch[T], count: int) -> Checkpoint:
-        """The checkpoint with the first *count* records of a batch added; also keeps the hashes of recent versions."""
-        base, items = self._base, current.items[:count]
-        # Rows left out count with the record before them, and those before the first one with the first.
-        rows = (
-            len(current.batch.page.keys)
-            if count == len(current.items)
-            else current.places[count - 1] + 1
-            if count
-            else 0
-        )
-        current.batch.mark_consumed(rows)
-        if base.bound is not None and (room := MAX_RECENT_VERSIONS - len(self._recent)) > 0:
-            self._recent.update(
-                recent_version_hashes(current.batch.page.keys[:rows], base.bound - SINCE_OVERLAP)[:room]
-            )
-        return replace(
-            base,
-            rows=base.rows + len(items),
-            already_delivered=base.already_delivered + rows - len(items),
-            sums=add_money(base.sums, items, self._source.listing.record_type.record),
-        )
+            announce(PageReceived(path=listing.path, number=self._pages, items=len(items), total=self.total))
+        return self._progress.open_batch(batch)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil, floor
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -19,17 +19,22 @@ from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction.checkpoint import (
     Checkpoint,
     Manifest,
+    Portable,
     Verdict,
     check_same_extraction,
     fingerprint,
     verdict_of,
 )
+from amili_async.extraction.parts import Part
 from amili_async.filters import describe
 from amili_async.models import Record
 from amili_async.models.record_type import RecordType
 from amili_async.query import Projection, RangedQuery, encode_projection
 
 T = TypeVar("T")
+
+Since: TypeAlias = Manifest | Checkpoint | None
+"""An earlier extraction with the same filter, after which rows were created or changed."""
 
 BOUND_LAG = timedelta(seconds=10)
 """How long before the server's time the bound lies: rows whose ids were made before it have been stored by now."""
@@ -85,6 +90,13 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
     """Requests in flight at most."""
     delivered_versions: frozenset[str]
     """Hashes of the versions of rows that the earlier extraction (`since=`) delivered."""
+
+    async def fetch_start(self) -> tuple[ScanPage[T], datetime]:
+        """The first page and the bound; an empty list is believed only if it is so twice: see ScanChecks.fetch_next."""
+        page, bound = await self.fetch_first_page()
+        if not page.keys and page.total != 0:
+            page, bound = await self.fetch_first_page()
+        return page, bound
 
     async def fetch_first_page(self) -> tuple[ScanPage[T], datetime]:
         """The first page of the list, without a range, and the bound that follows from the server's time."""
@@ -143,7 +155,7 @@ def build_source(
     document: Mapping[str, Any],
     *,
     projection: Projection,
-    since: Manifest | Checkpoint | None,
+    since: Since,
     parts: int | None,
 ) -> Source[T]:
     """The source for a checked filter; raises `ConfigurationError` for what does not belong together."""
@@ -175,17 +187,41 @@ def _changed_since(document: Mapping[str, Any], since: Manifest | Checkpoint) ->
 
 
 def initial_checkpoint(
-    path: str, document: Mapping[str, Any], *, checkpoint: Checkpoint | None, since: Manifest | Checkpoint | None
+    path: str,
+    document: Mapping[str, Any],
+    *,
+    checkpoint: Checkpoint | None = None,
+    since: Since = None,
+    part: Part | None = None,
 ) -> Checkpoint:
     """Where to begin; raises `ConfigurationError` for what does not belong together."""
     own = fingerprint(path, document)
     if isinstance(checkpoint, Manifest):
         raise ConfigurationError("checkpoint= must be a Checkpoint; a Manifest is for since=")
-    for given, what in ((checkpoint, "checkpoint="), (since, "since=")):
-        if given is not None:
-            check_same_extraction(given, resource=path, fingerprint=own, what=what)
+    given: tuple[tuple[Portable | None, tuple[type[Portable], ...], str], ...] = (
+        (checkpoint, (Checkpoint,), "checkpoint="),
+        (since, (Manifest, Checkpoint), "since="),
+        (part, (Part,), "part="),
+    )
+    for value, kinds, what in given:
+        if value is not None:
+            check_same_extraction(value, kinds, resource=path, fingerprint=own, what=what)
+    if since is not None and since.part is not None:
+        raise ConfigurationError("since= belongs to one part of a split: give the manifest that conclude() returned")
     bound = None if since is None else since.bound
-    start = checkpoint or Checkpoint(resource=path, fingerprint=own, since=bound)
+    start = checkpoint
+    if start is None:
+        start = Checkpoint(resource=path, fingerprint=own, since=bound) if part is None else _start_part(part, since)
     if start.since != bound:
-        raise ConfigurationError("checkpoint= was made with another since=: give the same one")
+        what = "part=" if checkpoint is None else "checkpoint="
+        raise ConfigurationError(f"{what} was made with another since=: give the same one")
+    if part is not None and (start.bound, start.part) != (part.bound, part.range):
+        raise ConfigurationError("checkpoint= belongs to another part than part=: give that part")
     return start
+
+
+def _start_part(part: Part, since: Since) -> Checkpoint:
+    if since is None or since.bound is None or part.bound >= since.bound:
+        return part.start()
+    # The server's clock was set back: what the earlier extraction delivered can lie past the new bound.
+    return part.start(recent_versions=since.recent_versions)

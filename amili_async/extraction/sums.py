@@ -1,8 +1,9 @@
 """The exact sum of each money column, updated with each batch of records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -32,6 +33,15 @@ def add_money(sums: Mapping[str, Decimal | None], records: Sequence[Any], record
                 values = list(map(attribute, records))
             added[name] = _add(added.get(name, Decimal(0)), values)
     return added
+
+
+def total_sums(parts: Iterable[Mapping[str, Decimal | None]]) -> dict[str, Decimal | None]:
+    """The sums of several extractions together."""
+    sums: dict[str, Decimal | None] = {}
+    with localcontext(_EXACT):
+        for name, value in chain.from_iterable(each.items() for each in parts):
+            sums[name] = None if value is None else _add(sums.get(name, Decimal(0)), [value])
+    return sums
 
 
 def _add(total: Decimal | None, values: list[Any]) -> Decimal | None:

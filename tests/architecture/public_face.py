@@ -23,8 +23,8 @@ RETURNED_ONLY = {"Stream", "Extraction", "Resource", "Payouts", "CreditorPayment
 """Classes that callers get and never construct: the parameters of their constructors are not public."""
 SIGNATURE_METHODS = {"__init__", "__call__", "__aiter__", "__aenter__"}
 """Special methods whose signature differs from class to class."""
-INTERNAL_BASES = {"CheckedFilter"}
-"""Base classes without methods of their own that a caller could use."""
+INTERNAL_BASES = {"CheckedFilter", "Portable"}
+"""Base classes that a caller only meets through their subclasses."""
 
 
 def find_public_values() -> dict[str, Any]:

@@ -50,7 +50,7 @@ async def amili_on(sandbox: Sandbox, *arguments: str, **environment: str) -> Res
 @pytest.fixture
 def _unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients without a rate limit and without waits."""
-    hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)
+    hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)  # type: ignore[call-arg]
     monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
 
 

@@ -57,7 +57,7 @@ def pay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pay:
     """Runs the command in this process, on the sandbox unless the environment names an API; waits take no time."""
 
     async def run(*arguments: str, stdin: bytes | None = None, width: int = 80, **environment: str) -> Result:
-        hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)
+        hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)  # type: ignore[call-arg]
         monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
         variables = {"COLUMNS": str(width)} | (environment or access(sandbox))
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=stdin, env=variables)

@@ -247,15 +247,18 @@ async def test_get_valid_token_returns_the_token_itself(start_sandbox: StartSand
 async def test_credentials_from_the_environment(
     start_sandbox: StartSandbox, tmp_path: object, clock: HastyClock
 ) -> None:
-    """from_env reads the host, and a token or an API code with a key file."""
+    """from_env reads the host, and a token or an API code with a key, in a file or in the variable itself."""
     from pathlib import Path
 
     sandbox = await start_sandbox()
     key_file = Path(str(tmp_path)) / "key.pem"
     key_file.write_text(sandbox.private_key)
     by_code = {"AMILI_API_CODE": sandbox.api_code, "AMILI_PRIVATE_KEY_FILE": str(key_file)}
-    for variables in ({"AMILI_TOKEN": sandbox.token()}, by_code):
-        async with AmiliClient.from_env({"AMILI_BASE_URL": sandbox.url, **variables}, _clock=clock) as amili:
+    by_key = {"AMILI_API_CODE": sandbox.api_code, "AMILI_PRIVATE_KEY": sandbox.private_key}
+    in_one_line = by_key | {"AMILI_PRIVATE_KEY": sandbox.private_key.strip().replace("\n", "\\n")}
+    for variables in ({"AMILI_TOKEN": sandbox.token()}, by_code, by_key, in_one_line):
+        environ = {"AMILI_BASE_URL": sandbox.url, **variables}
+        async with AmiliClient.from_env(environ, _clock=clock) as amili:  # type: ignore[call-arg]
             assert await amili.payouts.count() == 5
 
 

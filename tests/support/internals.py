@@ -178,10 +178,15 @@ def close_stdout(process: asyncio.subprocess.Process) -> None:
 
 def rows_left(extraction: Any) -> int | None:
     """How many rows the scan of an extraction has yet to fetch."""
-    left: int | None = extraction._scan.rows_left
+    left: int | None = extraction._progress.scan.rows_left
     return left
 
 
 def replace_forecast(extraction: Any, forecast: Callable[[int], float]) -> None:
     """Let an extraction compute its remaining time by another forecast than the rate limiter's."""
     force_setattr(extraction._source.listing.context, "forecast", forecast)
+
+
+def seconds_per_attempt(amili: AmiliClient) -> float:
+    """The timeout of a client."""
+    return amili._session.timeout

@@ -1,11 +1,15 @@
 """Credentials: which keys and algorithms are accepted, what the JWT holds, and that no text shows a secret."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -16,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from rich.pretty import pretty_repr
 
 from amili_async.auth import ApiCodeCredentials, Token
-from amili_async.errors import ConfigurationError
+from amili_async.errors import AuthenticationError, ConfigurationError
 from tests.unit.wire.conftest import texts_of
 
 NOW = 1_750_000_000.0
@@ -65,17 +69,17 @@ def credentials(**options: Any) -> ApiCodeCredentials:
         ("RSA", "RS512", "RS512"),
     ],
 )
-def test_the_jwt_is_signed_as_the_guide_describes(kind: str, algorithm: str | None, expected: str) -> None:
+async def test_the_jwt_is_signed_as_the_guide_describes(kind: str, algorithm: str | None, expected: str) -> None:
     """It holds the API code and an expiry in nine and a half minutes, signed with the algorithm that fits the key."""
-    token = ApiCodeCredentials(CODE, pem(kind), algorithm=algorithm).sign(NOW + 0.9)
+    token = await ApiCodeCredentials(CODE, pem(kind), algorithm=algorithm).sign(NOW + 0.9)
     assert jwt.get_unverified_header(token) == {"alg": expected, "typ": "JWT"}
     claims = jwt.decode(token, key(kind).public_key(), algorithms=[expected], options={"verify_exp": False})
     assert claims == {"api_code": CODE, "exp": int(NOW) + 570}
 
 
-def test_a_jwt_of_another_key_does_not_verify() -> None:
+async def test_a_jwt_of_another_key_does_not_verify() -> None:
     """The signature belongs to the key."""
-    token = credentials().sign(NOW)
+    token = await credentials().sign(NOW)
     stranger = ec.generate_private_key(ec.SECP256R1()).public_key()
     with pytest.raises(jwt.InvalidSignatureError):
         jwt.decode(token, stranger, algorithms=["ES256"], options={"verify_exp": False})
@@ -83,17 +87,68 @@ def test_a_jwt_of_another_key_does_not_verify() -> None:
 
 @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL, PrivateFormat.OpenSSH])
 @pytest.mark.parametrize("kind", ["ES256", "RSA"])
-def test_keys_are_read_in_the_forms_that_openssl_and_ssh_keygen_write(kind: str, form: PrivateFormat) -> None:
-    """As text or bytes, and with blank lines around."""
+async def test_keys_are_read_in_the_forms_that_openssl_and_ssh_keygen_write(
+    kind: str, form: PrivateFormat, tmp_path: Path
+) -> None:
+    """As text, bytes or a file, with blank lines around, and as the object that `cryptography` made of it."""
     written = pem(kind, form)
-    for given_key in (written, written.decode(), b"\n" + written + b"\n"):
-        assert ApiCodeCredentials(CODE, given_key).sign(NOW)
+    (tmp_path / "key.pem").write_bytes(written)
+    for given_key in (written, written.decode(), b"\n" + written + b"\n", tmp_path / "key.pem", key(kind)):
+        assert await ApiCodeCredentials(CODE, given_key).sign(NOW)
+
+
+@pytest.mark.parametrize("form", ["DER", "raw"])
+@pytest.mark.parametrize("kind", ["ES256", "ES384", "ES512", "RSA"])
+async def test_a_signer_signs_in_the_place_of_a_key(kind: str, form: str) -> None:
+    """A key management service signs, in DER or raw, and the JWT verifies with the public key."""
+
+    async def sign(content: bytes) -> bytes:
+        if kind == "RSA":
+            return bytes(key(kind).sign(content, PKCS1v15(), SHA256()))
+        digest = SHA256() if kind == "ES256" else SHA384() if kind == "ES384" else SHA512()
+        signature = bytes(key(kind).sign(content, ec.ECDSA(digest)))
+        if form == "DER":
+            return signature
+        size = (key(kind).curve.key_size + 7) // 8
+        return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(signature))
+
+    algorithm = "RS256" if kind == "RSA" else kind
+    token = await ApiCodeCredentials(CODE, signer=sign, algorithm=algorithm).sign(NOW)
+    claims = jwt.decode(token, key(kind).public_key(), algorithms=[algorithm], options={"verify_exp": False})
+    assert claims == {"api_code": CODE, "exp": int(NOW) + 570}
+
+
+async def test_a_signer_that_fails_is_named() -> None:
+    """Its own error is the cause."""
+
+    async def sign(content: bytes) -> bytes:
+        raise OSError("the service is down")
+
+    with pytest.raises(AuthenticationError, match="the signer failed with OSError") as caught:
+        await ApiCodeCredentials(CODE, signer=sign, algorithm="ES256").sign(NOW)
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_what_cannot_sign_is_rejected() -> None:
+    """A signer is async and has an algorithm, and there is no key beside it."""
+
+    async def sign(content: bytes) -> bytes:
+        return content
+
+    for options, words in (
+        ({"signer": sign}, "algorithm="),
+        ({"signer": lambda content: content, "algorithm": "ES256"}, "async function"),
+        ({"signer": sign, "algorithm": "ES256", "private_key": pem("ES256")}, "both given"),
+        ({}, "private_key cannot be read"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            ApiCodeCredentials(CODE, **options)
 
 
 @pytest.mark.parametrize("password", ["secret", b"secret"])
-def test_a_key_with_a_password_is_read(password: str | bytes) -> None:
+async def test_a_key_with_a_password_is_read(password: str | bytes) -> None:
     """The password is text or bytes."""
-    assert ApiCodeCredentials(CODE, pem("ES256", password=b"secret"), password=password).sign(NOW)
+    assert await ApiCodeCredentials(CODE, pem("ES256", password=b"secret"), password=password).sign(NOW)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from amili_async import SANDBOX_URL, AmiliClient, RateLimit, RetryPolicy
 from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.observers import LogEvents
+from tests.support import internals
 
 
 class PlainLimiter:
@@ -117,12 +118,36 @@ def test_a_client_belongs_to_one_event_loop() -> None:
         ({"AMILI_API_CODE": "code", "AMILI_PRIVATE_KEY_FILE": "\0"}, "AMILI_PRIVATE_KEY_FILE cannot be read"),
         ({"AMILI_API_CODE": "code", "AMILI_TOKEN": "token"}, "both set"),
         ({"AMILI_TOKEN": "token", "AMILI_BASE_URL": "http://example.com"}, "https"),
+        ({"AMILI_API_CODE": "code", "AMILI_PRIVATE_KEY": "a", "AMILI_PRIVATE_KEY_FILE": "b"}, "both set"),
+        ({"AMILI_API_CODE": "code", "AMILI_PRIVATE_KEY": "SECRET"}, "private_key cannot be read"),
+        ({"AMILI_TOKEN": "token", "AMILI_TIMEOUT": "SECRET"}, "AMILI_TIMEOUT must be a number"),
+        ({"AMILI_TOKEN": "token", "AMILI_TIMEOUT": "nan"}, "AMILI_TIMEOUT must be a number"),
+        ({"AMILI_TOKEN": "token", "AMILI_RATE_PER_MINUTE": "1.5"}, "AMILI_RATE_PER_MINUTE must be a whole number"),
+        ({"AMILI_TOKEN": "token", "AMILI_RATE_PER_SECOND": "0"}, "AMILI_RATE_PER_SECOND must be a whole number"),
+        ({"AMILI_TOKEN": "token", "AMILI_CA_FILE": "/nowhere"}, "AMILI_CA_FILE: it cannot be read"),
+        ({"AMILI_TOKEN": "token", "AMILI_CA_FILE": __file__}, "AMILI_CA_FILE: it is no PEM file"),
     ],
 )
-def test_from_env_names_what_is_missing(environ: dict[str, str], missing: str) -> None:
-    """The error names the variable."""
-    with pytest.raises(ConfigurationError, match=missing):
+def test_from_env_names_the_variable_that_cannot_work(environ: dict[str, str], missing: str) -> None:
+    """The error names the variable, and does not show what it holds."""
+    with pytest.raises(ConfigurationError, match=missing) as caught:
         AmiliClient.from_env(environ)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_from_env_reads_limits_and_the_timeout() -> None:
+    """A limit that is not set keeps its default."""
+    client = AmiliClient.from_env({"AMILI_TOKEN": "token", "AMILI_RATE_PER_MINUTE": "40", "AMILI_TIMEOUT": "2.5"})
+    assert client.rate_limiter.limit == RateLimit(per_minute=40)
+    assert internals.seconds_per_attempt(client) == 2.5
+
+
+def test_a_misspelt_variable_is_a_warning() -> None:
+    """With the name that it resembles; a variable of another purpose is none."""
+    with pytest.warns(UserWarning, match="AMILI_PRIVATE_KEYFILE is not read: did you mean AMILI") as seen:
+        AmiliClient.from_env({"AMILI_TOKEN": "token", "AMILI_PRIVATE_KEYFILE": "x", "AMILI_TEST_SERVERS": "y"})
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
 
 
 def test_no_signature_shows_the_environment() -> None:

@@ -23,6 +23,7 @@ from amili_async.errors import (
     ConfigurationError,
     Conflict,
     ConnectionFailed,
+    DeliveryFailed,
     ExportFailed,
     ExtractionInterrupted,
     Forbidden,
@@ -74,7 +75,8 @@ EXAMPLES: list[AmiliError] = [
     PaymentNotSent("message", payment=PAYMENT),
     ReferenceTaken("message", payment=PAYMENT, matches=("0" * 24,)),
     RegisteredTwice("message", payment=PAYMENT, matches=("0" * 24, "1" * 24)),
-    ExtractionInterrupted("message", checkpoint=CHECKPOINT),
+    ExtractionInterrupted("message", checkpoint=CHECKPOINT, record_id="0" * 24),
+    DeliveryFailed("message", number=3, record_id="0" * 24),
     ExportFailed("message", path=Path("payouts.csv"), record_id="0" * 24),
 ]
 

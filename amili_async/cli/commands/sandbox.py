@@ -4,11 +4,14 @@ import asyncio
 import errno
 import os
 import signal
+import socket
 from contextlib import suppress
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
+from amili_async._wire.protocol import is_loopback
 from amili_async.cli.exit_codes import SUCCESS, USAGE, print_error, run
 from amili_async.cli.values import show_count
 from amili_async.sandbox import AMILI_LIMITS, Sandbox
@@ -21,6 +24,10 @@ def serve_sandbox(
     port: Annotated[
         int, typer.Option(metavar="N", min=0, max=65_535, help="Port on this machine; 0 takes a free one.")
     ] = 0,
+    host: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 serves other machines too, in plain http."),
+    ] = "127.0.0.1",
     payouts: Annotated[int, typer.Option(metavar="N", min=0, help="Number of payouts.")] = 50,
     specifications: Annotated[int, typer.Option(metavar="N", min=0, help="Number of specifications.")] = 5_000,
     payments: Annotated[int, typer.Option(metavar="N", min=0, help="Number of creditor payments.")] = 40,
@@ -36,7 +43,7 @@ def serve_sandbox(
     counts: dict[str, Any] = {"payouts": payouts, "specifications": specifications, "payments": payments}
     *most, last = (show_count(number, name.removesuffix("s")) for name, number in counts.items())
     limit = AMILI_LIMITS if rate_limit else None
-    sandbox = Sandbox(port=port, seed=seed, rate_limit=limit, token_lifetime=_TEN_YEARS, **counts)
+    sandbox = Sandbox(host=host, port=port, seed=seed, rate_limit=limit, token_lifetime=_TEN_YEARS, **counts)
     run(_serve(sandbox, port, f"{', '.join(most)} and {last}"))
 
 
@@ -53,7 +60,7 @@ async def _serve(sandbox: Sandbox, port: int, contents: str) -> int:
     try:
         typer.echo(
             f"# {contents}, until Ctrl-C. In another shell:\n"
-            f"export AMILI_BASE_URL={sandbox.url}\n"
+            f"{_exports(sandbox.url)}\n"
             f"export AMILI_TOKEN={sandbox.token()}\n"
             "amili list payouts"
         )
@@ -61,3 +68,12 @@ async def _serve(sandbox: Sandbox, port: int, contents: str) -> int:
     finally:
         await sandbox.aclose()
     return SUCCESS
+
+
+def _exports(url: str) -> str:
+    """The lines with which a shell, on another machine if the address permits it, reaches the sandbox."""
+    parts = urlsplit(url)
+    if is_loopback(parts.hostname or ""):
+        return f"export AMILI_BASE_URL={url}"
+    host = socket.gethostname() if parts.hostname in {"0.0.0.0", "::"} else parts.netloc.rpartition(":")[0]  # noqa: S104
+    return f"export AMILI_BASE_URL=http://{host}:{parts.port} AMILI_ALLOW_HTTP=1"

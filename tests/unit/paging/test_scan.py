@@ -85,7 +85,7 @@ class Table:
         return PartitionedScan(
             self.fetch,
             *outstanding,
-            end=end,
+            whole=(LOWEST_ID, end),
             concurrency=concurrency,
             page_size=self.size,
             max_spans=max_spans,

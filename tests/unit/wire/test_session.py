@@ -16,6 +16,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from amili_async._wire import session as session_module
+from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response, create_request, list_request
 from amili_async._wire.session import Session
 from amili_async._wire.tasks import Redacted, RunningCall
@@ -44,7 +45,7 @@ def new_session(
     base_url: str = BASE_URL, *, borrowed: aiohttp.ClientSession | None = None, timeout: float = 5
 ) -> Session:
     """A session that is not open yet."""
-    return Session(base_url, timeout=timeout, session=borrowed, user_agent="amili-async/test")
+    return Session(Network(base_url, session=borrowed), timeout=timeout, user_agent="amili-async/test")
 
 
 async def send(session: Session, request: Request, call: RunningCall | None = None) -> Response:

@@ -1,0 +1,153 @@
+"""The options of a client, as `AmiliClient.from_env` takes them and as it reads them from environment variables."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar
+
+from amili_async._wire.tasks import Redacted
+from amili_async.auth import ApiCodeCredentials, TokenSource
+from amili_async.errors import ConfigurationError
+from amili_async.events import Observer
+from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    import aiohttp
+
+VARIABLES = (
+    "AMILI_BASE_URL",
+    "AMILI_TOKEN",
+    "AMILI_API_CODE",
+    "AMILI_PRIVATE_KEY",
+    "AMILI_PRIVATE_KEY_FILE",
+    "AMILI_PRIVATE_KEY_PASSWORD",
+    "AMILI_RATE_PER_MINUTE",
+    "AMILI_RATE_PER_SECOND",
+    "AMILI_TIMEOUT",
+    "AMILI_CA_FILE",
+    "AMILI_ALLOW_HTTP",
+)
+"""Every variable that the package reads; one that is empty counts as not set."""
+
+N = TypeVar("N", int, float)
+_MOST = 1e9
+
+Settings: TypeAlias = Redacted[Mapping[str, str]]
+"""The variables. No frame has one of their values in a variable: reports of errors show the variables of each frame."""
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of `AmiliClient`, for a function of yours that passes them on: `**options: Unpack[ClientOptions]`."""
+
+    base_url: str
+    auth: str | ApiCodeCredentials | TokenSource
+    page_size: int
+    concurrency: int
+    rate_limit: RateLimit | RateLimiter | None
+    max_wait: float | None
+    retry: RetryPolicy
+    timeout: float
+    session: "aiohttp.ClientSession | None"
+    ssl: "SSLContext | None"
+    trust_env: bool
+    allow_http: bool
+    observers: Sequence[Observer]
+
+
+def read_options(settings: Settings, given: ClientOptions) -> ClientOptions:
+    """The options that the variables set, under those that are *given*; `ConfigurationError` names a variable."""
+    _warn_of_misspelt(settings)
+    options = ClientOptions()
+    if "base_url" not in given and _has(settings, "AMILI_BASE_URL"):
+        options["base_url"] = settings.content["AMILI_BASE_URL"]
+    if "auth" not in given:
+        options["auth"] = _read_auth(settings)
+    if "rate_limit" not in given:
+        options["rate_limit"] = RateLimit(
+            per_minute=_read_number(settings, "AMILI_RATE_PER_MINUTE", int) or RateLimit().per_minute,
+            per_second=_read_number(settings, "AMILI_RATE_PER_SECOND", int) or RateLimit().per_second,
+        )
+    if "timeout" not in given and (timeout := _read_number(settings, "AMILI_TIMEOUT", float)) is not None:
+        options["timeout"] = timeout
+    if "ssl" not in given and _has(settings, "AMILI_CA_FILE"):
+        options["ssl"] = _read_authorities(settings)
+    if "allow_http" not in given and _has(settings, "AMILI_ALLOW_HTTP"):
+        options["allow_http"] = _read_consent(settings)
+    return {**options, **given}
+
+
+def _has(settings: Settings, name: str) -> bool:
+    return bool(settings.content.get(name))
+
+
+def _warn_of_misspelt(settings: Settings) -> None:
+    # Only names that resemble one of ours: a program may have AMILI_ variables of its own.
+    for name in settings.content:
+        if name.startswith("AMILI_") and name not in VARIABLES and (near := get_close_matches(name, VARIABLES, 1, 0.8)):
+            warnings.warn(f"the environment variable {name} is not read: did you mean {near[0]}?", stacklevel=4)
+
+
+def _read_number(settings: Settings, name: str, kind: type[N]) -> N | None:
+    if not _has(settings, name):
+        return None
+    with suppress(ValueError):
+        number = kind(settings.content[name])
+        if 0 < number < _MOST:
+            return number
+    raise ConfigurationError(f"{name} must be a {'whole ' if kind is int else ''}number of more than zero")
+
+
+def _read_consent(settings: Settings) -> bool:
+    if settings.content["AMILI_ALLOW_HTTP"] not in {"0", "1"}:
+        raise ConfigurationError("AMILI_ALLOW_HTTP must be 1, to permit plain http in a private network, or 0")
+    return settings.content["AMILI_ALLOW_HTTP"] == "1"
+
+
+def _read_auth(settings: Settings) -> str | ApiCodeCredentials:
+    has_token, has_code = _has(settings, "AMILI_TOKEN"), _has(settings, "AMILI_API_CODE")
+    has_key, has_file = _has(settings, "AMILI_PRIVATE_KEY"), _has(settings, "AMILI_PRIVATE_KEY_FILE")
+    for (first, is_set), (second, is_set_too) in (
+        (("AMILI_TOKEN", has_token), ("AMILI_API_CODE", has_code)),
+        (("AMILI_PRIVATE_KEY", has_key), ("AMILI_PRIVATE_KEY_FILE", has_file)),
+    ):
+        if is_set and is_set_too:
+            raise ConfigurationError(f"{first} and {second} are both set: unset one of them")
+    if has_token:
+        return settings.content["AMILI_TOKEN"]
+    if not has_code or not (has_key or has_file):
+        missing = "AMILI_PRIVATE_KEY_FILE" if has_code else "AMILI_API_CODE" if has_key or has_file else "AMILI_TOKEN"
+        raise ConfigurationError(
+            f"{missing} is not set: set AMILI_TOKEN, or both AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE (or "
+            "AMILI_PRIVATE_KEY, the key itself)"
+        )
+    # The files of many tools hold one line per variable, and the key's line breaks as backslash and n.
+    key = Redacted(settings.content["AMILI_PRIVATE_KEY"].replace("\\n", "\n")) if has_key else _read_key_file(settings)
+    password = Redacted(settings.content.get("AMILI_PRIVATE_KEY_PASSWORD") or None)
+    return ApiCodeCredentials(settings.content["AMILI_API_CODE"], key.content, password=password.content)
+
+
+def _read_key_file(settings: Settings) -> Redacted[str | bytes]:
+    try:
+        return Redacted(Path(settings.content["AMILI_PRIVATE_KEY_FILE"]).read_bytes())
+    except OSError as error:  # its text holds the path, which may be the key itself, set by mistake
+        reason = error.strerror
+    except ValueError:
+        reason = "not a valid path"
+    raise ConfigurationError(f"AMILI_PRIVATE_KEY_FILE cannot be read: {reason}; it must be the path of the key file")
+
+
+def _read_authorities(settings: Settings) -> "SSLContext":
+    """A context that trusts the authorities of the system and those in the file."""
+    import ssl
+
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(settings.content["AMILI_CA_FILE"])
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = "it is no PEM file with certificates" if isinstance(error, ssl.SSLError) else "it cannot be read"
+        raise ConfigurationError(f"AMILI_CA_FILE: {reason}; it must be the path of a file with certificates") from None
+    return context
