@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from msgspec.structs import force_setattr
 
-from amili_async import AmiliClient, RateLimit
+from amili_async import AmiliClient
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._paging.scan import PartitionedScan
 from amili_async._wire import session as session_module
@@ -71,20 +71,9 @@ def tokens_of(amili: AmiliClient) -> TokenProvider:
 # The rate limiter
 
 
-def make_rate_limiter(clock: Any, *, per_second: int) -> SlidingWindowLimiter:
-    """The limiter that a client has by default, to be shared by several."""
-    return SlidingWindowLimiter(RateLimit(per_second=per_second), clock=clock)
-
-
 def wake(limiter: SlidingWindowLimiter) -> None:
     """Give permits to the callers that may have one now."""
     limiter._on_timer()
-
-
-def set_window(limiter: SlidingWindowLimiter, place: int, *, limit: int, period: float) -> None:
-    """Change one of the windows of a limiter."""
-    window = limiter._schedule._windows[place]
-    window.limit, window.period = limit, period
 
 
 def set_rate_limiter(pipeline: Pipeline, limiter: object) -> None:
