@@ -10,7 +10,7 @@ from amili_async import Priority, RateLimit
 from amili_async.shared import RedisRateLimiter
 from tests.support.clocks import JumpingLoop
 from tests.support.fake_redis import FakeConnection, FakeRedis
-from tests.support.limiter_worlds import StrictServer
+from tests.support.strict_server import StrictServer
 
 T = TypeVar("T")
 FULL = RateLimit()
