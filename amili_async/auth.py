@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from msgspec import Struct
 
 from amili_async._wire.checks import check_seconds, is_async
-from amili_async._wire.tasks import Redacted, hide_contents
+from amili_async._wire.frames import hide_variables
+from amili_async._wire.tasks import hide_contents
 from amili_async.errors import AuthenticationError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class ApiCodeCredentials:
     """Seconds: lifetime of the self-signed JWT. The API's guide recommends ten minutes; half a minute less is accepted
     by a server that is strict about them even if this machine's clock is a little ahead."""
 
+    @hide_variables
     def __init__(
         self,
         api_code: str,
@@ -84,21 +86,18 @@ class ApiCodeCredentials:
         lifetime_name: str | None = None,
         lifetime: float = 600.0,
     ) -> None:
-        # Held by no variable: reports of errors show the variables of each frame.
-        code, key, phrase = Redacted(api_code), Redacted(private_key), Redacted(password)
-        api_code, private_key, password = "", None, None
-        if not isinstance(code.content, str) or not code.content or code.content != code.content.strip():
+        if not isinstance(api_code, str) or not api_code or api_code != api_code.strip():
             raise ConfigurationError("api_code must be the code from Amili, a str without blanks around it")
         for name, field in (("token_name", token_name), ("lifetime_name", lifetime_name)):
             if field is not None and not isinstance(field, str):
                 raise ConfigurationError(f"{name} must be the name of a field, or None for the usual names")
-        self._api_code = code.content
+        self._api_code = api_code
         self._signer = signer
         self._key: Any = None
         if signer is None:
-            self._key, algorithm = _load_key(key, phrase, algorithm)
+            self._key, algorithm = _load_key(private_key, password, algorithm)
         else:
-            _check_signer(signer, algorithm, has_key=key.content is not None)
+            _check_signer(signer, algorithm, has_key=private_key is not None)
         self.algorithm = str(algorithm)
         """How the JWT is signed."""
         self.token_name = token_name
@@ -122,13 +121,13 @@ class ApiCodeCredentials:
         if self._signer is None:
             return jwt.encode(claims, key=self._key, algorithm=self.algorithm)
         head = _encode(json.dumps({"alg": self.algorithm, "typ": "JWT"}).encode())
-        unsigned = Redacted(head + b"." + _encode(json.dumps(claims).encode()))
+        unsigned = head + b"." + _encode(json.dumps(claims).encode())
         try:
             async with asyncio.timeout(_SIGNER_TIMEOUT):
-                signature = _as_raw(await self._signer(unsigned.content), self.algorithm)
+                signature = _as_raw(await self._signer(unsigned), self.algorithm)
         except Exception as error:
             raise AuthenticationError(f"the signer failed with {type(error).__name__}: no JWT could be made") from error
-        return (unsigned.content + b"." + _encode(signature)).decode()
+        return (unsigned + b"." + _encode(signature)).decode()
 
 
 def _encode(content: bytes) -> bytes:
@@ -156,25 +155,21 @@ def _as_raw(signature: bytes, algorithm: str) -> bytes:
     return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(signature))
 
 
-def _load_key(
-    private_key: Redacted[Any], password: Redacted[str | bytes | None], algorithm: str | None
-) -> tuple[Any, str]:
+def _load_key(private_key: Any, password: str | bytes | None, algorithm: str | None) -> tuple[Any, str]:
     """The key, and the algorithm that fits it."""
-    key = private_key.content
-    if not hasattr(key, "private_numbers"):  # which a key object of `cryptography` has
-        del key  # a report of the error would show it
-        key = _parse_key(private_key, password)
+    is_key = hasattr(private_key, "private_numbers")  # which a key object of `cryptography` has
+    key = private_key if is_key else _parse_key(private_key, password)
     if key is None:
         raise ConfigurationError("private_key cannot be read: it must be PEM, with its password if it has one")
     return key, _choose_algorithm(key, algorithm)
 
 
-def _parse_key(private_key: Redacted[Any], password: Redacted[str | bytes | None]) -> Any:
+def _parse_key(private_key: Any, password: str | bytes | None) -> Any:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
     try:
-        pem = _read_pem(private_key.content)
-        secret = password.content.encode() if isinstance(password.content, str) else password.content
+        pem = _read_pem(private_key)
+        secret = password.encode() if isinstance(password, str) else password
         # load_pem_private_key rejects OpenSSH's own format, which ssh-keygen writes by default.
         load = load_ssh_private_key if b"BEGIN OPENSSH" in pem else load_pem_private_key
         return load(pem, secret)

@@ -11,13 +11,14 @@ from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
+from amili_async._wire.frames import hide_variables, hide_variables_of_methods
 from amili_async._wire.network import Network
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
-from amili_async._wire.tasks import Cancellable, Redacted, cancel_all
+from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
 from amili_async.conditions import Where
@@ -48,6 +49,7 @@ PATHS = {
 """The API's path of each resource."""
 
 
+@hide_variables_of_methods
 class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.
 
@@ -146,6 +148,7 @@ class AmiliClient:
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
 
     @classmethod
+    @hide_variables
     def from_env(cls, environ: Mapping[str, str] | None = None, /, **options: Unpack[ClientOptions]) -> "AmiliClient":
         """A client with the options that environment variables set: the README's table describes them.
 
@@ -156,8 +159,7 @@ class AmiliClient:
         take precedence. `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose
         name resembles one of these.
         """
-        settings, environ = Redacted(os.environ if environ is None else environ), None
-        return cls(**read_options(settings, options))
+        return cls(**read_options(os.environ if environ is None else environ, options))
 
     def __repr__(self) -> str:
         return f"AmiliClient({self._base_url!r}, {'open' if self._loop else 'closed'})"

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from amili_async._wire.frames import hide_variables_of_methods
 from amili_async.errors import ConfigurationError
 from amili_async.filters import CheckedFilter, check_name, check_where, listed
 
 
+@hide_variables_of_methods
 class Condition(CheckedFilter, frozen=True):
     """A filter that can be combined with others, and with mappings, by `&`, `|` and `~`."""
 
@@ -58,6 +60,7 @@ def filter_document(where: Where) -> Mapping[str, Any]:
     return check_where(where)
 
 
+@hide_variables_of_methods
 class Field:
     """A field of the API's documents; comparing it with a value makes a `Condition`. See `field()`."""
 

@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar
 
-from amili_async._wire.tasks import Redacted
 from amili_async.auth import ApiCodeCredentials, TokenSource
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
@@ -36,8 +35,8 @@ VARIABLES = (
 N = TypeVar("N", int, float)
 _MOST = 1e9
 
-Settings: TypeAlias = Redacted[Mapping[str, str]]
-"""The variables. No frame has one of their values in a variable: reports of errors show the variables of each frame."""
+Settings: TypeAlias = Mapping[str, str]
+"""The variables and their values."""
 
 
 class ClientOptions(TypedDict, total=False):
@@ -63,7 +62,7 @@ def read_options(settings: Settings, given: ClientOptions) -> ClientOptions:
     _warn_of_misspelt(settings)
     options = ClientOptions()
     if "base_url" not in given and _has(settings, "AMILI_BASE_URL"):
-        options["base_url"] = settings.content["AMILI_BASE_URL"]
+        options["base_url"] = settings["AMILI_BASE_URL"]
     if "auth" not in given:
         options["auth"] = _read_auth(settings)
     if "rate_limit" not in given:
@@ -81,30 +80,30 @@ def read_options(settings: Settings, given: ClientOptions) -> ClientOptions:
 
 
 def _has(settings: Settings, name: str) -> bool:
-    return bool(settings.content.get(name))
+    return bool(settings.get(name))
 
 
 def _warn_of_misspelt(settings: Settings) -> None:
     # Only names that resemble one of ours: a program may have AMILI_ variables of its own.
-    for name in settings.content:
+    for name in settings:
         if name.startswith("AMILI_") and name not in VARIABLES and (near := get_close_matches(name, VARIABLES, 1, 0.8)):
-            warnings.warn(f"the environment variable {name} is not read: did you mean {near[0]}?", stacklevel=4)
+            warnings.warn(f"the environment variable {name} is not read: did you mean {near[0]}?", stacklevel=5)
 
 
 def _read_number(settings: Settings, name: str, kind: type[N]) -> N | None:
     if not _has(settings, name):
         return None
     with suppress(ValueError):
-        number = kind(settings.content[name])
+        number = kind(settings[name])
         if 0 < number < _MOST:
             return number
     raise ConfigurationError(f"{name} must be a {'whole ' if kind is int else ''}number of more than zero")
 
 
 def _read_consent(settings: Settings) -> bool:
-    if settings.content["AMILI_ALLOW_HTTP"] not in {"0", "1"}:
+    if settings["AMILI_ALLOW_HTTP"] not in {"0", "1"}:
         raise ConfigurationError("AMILI_ALLOW_HTTP must be 1, to permit plain http in a private network, or 0")
-    return settings.content["AMILI_ALLOW_HTTP"] == "1"
+    return settings["AMILI_ALLOW_HTTP"] == "1"
 
 
 def _read_auth(settings: Settings) -> str | ApiCodeCredentials:
@@ -117,7 +116,7 @@ def _read_auth(settings: Settings) -> str | ApiCodeCredentials:
         if is_set and is_set_too:
             raise ConfigurationError(f"{first} and {second} are both set: unset one of them")
     if has_token:
-        return settings.content["AMILI_TOKEN"]
+        return settings["AMILI_TOKEN"]
     if not has_code or not (has_key or has_file):
         missing = "AMILI_PRIVATE_KEY_FILE" if has_code else "AMILI_API_CODE" if has_key or has_file else "AMILI_TOKEN"
         raise ConfigurationError(
@@ -125,14 +124,15 @@ def _read_auth(settings: Settings) -> str | ApiCodeCredentials:
             "AMILI_PRIVATE_KEY, the key itself)"
         )
     # The files of many tools hold one line per variable, and the key's line breaks as backslash and n.
-    key = Redacted(settings.content["AMILI_PRIVATE_KEY"].replace("\\n", "\n")) if has_key else _read_key_file(settings)
-    password = Redacted(settings.content.get("AMILI_PRIVATE_KEY_PASSWORD") or None)
-    return ApiCodeCredentials(settings.content["AMILI_API_CODE"], key.content, password=password.content)
+    key = settings["AMILI_PRIVATE_KEY"].replace("\\n", "\n") if has_key else _read_key_file(settings)
+    return ApiCodeCredentials(
+        settings["AMILI_API_CODE"], key, password=settings.get("AMILI_PRIVATE_KEY_PASSWORD") or None
+    )
 
 
-def _read_key_file(settings: Settings) -> Redacted[str | bytes]:
+def _read_key_file(settings: Settings) -> str | bytes:
     try:
-        return Redacted(Path(settings.content["AMILI_PRIVATE_KEY_FILE"]).read_bytes())
+        return Path(settings["AMILI_PRIVATE_KEY_FILE"]).read_bytes()
     except OSError as error:  # its text holds the path, which may be the key itself, set by mistake
         reason = error.strerror
     except ValueError:
@@ -146,7 +146,7 @@ def _read_authorities(settings: Settings) -> "SSLContext":
 
     context = ssl.create_default_context()
     try:
-        context.load_verify_locations(settings.content["AMILI_CA_FILE"])
+        context.load_verify_locations(settings["AMILI_CA_FILE"])
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         reason = "it is no PEM file with certificates" if isinstance(error, ssl.SSLError) else "it cannot be read"
         raise ConfigurationError(f"AMILI_CA_FILE: {reason}; it must be the path of a file with certificates") from None

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from amili_async._paging.offset import PagingOptions
 from amili_async._wire.checks import check_count
 from amili_async._wire.context import ClientContext, check_page_size
+from amili_async._wire.frames import hide_variables_of_methods
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
 from amili_async.conditions import Condition, Where, field, filter_document
@@ -56,6 +57,7 @@ class ExtractOptions(TypedDict, total=False):
     parts: int | None
 
 
+@hide_variables_of_methods
 class Resource(Generic[T]):
     """One resource of the API, read as records of one type.
 
@@ -256,6 +258,7 @@ class Resource(Generic[T]):
         return Listing(self.path, record_type, self._context, must_be_current)
 
 
+@hide_variables_of_methods
 class Payouts(Resource[Payout]):
     """The payouts, and the specifications of each."""
 

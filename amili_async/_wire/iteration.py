@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Never, TypeVar
 from weakref import ref
 
+from amili_async._wire.frames import hide_own_frames
 from amili_async.errors import ClientClosed
 
 C = TypeVar("C")
@@ -52,6 +53,7 @@ async def _flatten(
     except GeneratorExit:
         raise
     except BaseException as error:
+        hide_own_frames(error)
         found = iteration()
         if found is not None:
             found.__anext__ = partial(_raise_cut_off, type(error).__name__)

@@ -10,7 +10,6 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from amili_async._wire.protocol import is_loopback
-from amili_async._wire.tasks import Redacted
 from amili_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,30 +50,26 @@ class Network:
                 context.load_verify_locations(**{option: path})
         return context
 
-    def find_proxy(self) -> Redacted[dict[str, Any]]:
+    def find_proxy(self) -> dict[str, Any]:
         """The options of a request for the proxy that the environment names; none without a proxy."""
         parts = urlsplit(self.base_url)
         host = parts.hostname or ""
         # A credential in plain http must not leave this machine.
         is_local = parts.scheme == "http" and is_loopback(host)
         if self.session is not None or not self._trusts_env or is_local or proxy_bypass(host):
-            return Redacted({})
-        proxies = Redacted(getproxies())
-        return _proxy_options(Redacted(proxies.content.get(parts.scheme, "")))
+            return {}
+        proxy = getproxies().get(parts.scheme)
+        return _proxy_options(proxy) if proxy else {}
 
 
-def _proxy_options(proxy: Redacted[str]) -> Redacted[dict[str, Any]]:
+def _proxy_options(proxy: str) -> dict[str, Any]:
     """User and password of the URL are sent to the proxy in a header, and to nobody else."""
-    if not proxy.content:
-        return Redacted({})
     with suppress(ValueError):  # of an invalid port
-        parts = Redacted(urlsplit(proxy.content if "://" in proxy.content else f"http://{proxy.content}"))
-        if parts.content.scheme in {"http", "https"} and parts.content.hostname and parts.content.port != 0:
-            address = parts.content.netloc.rpartition("@")[2]
-            options: dict[str, Any] = {"proxy": f"{parts.content.scheme}://{address}"}
-            if parts.content.username is not None:
-                login = Redacted(f"{unquote(parts.content.username)}:{unquote(parts.content.password or '')}")
-                encoded = b64encode(login.content.encode()).decode()
-                return Redacted({**options, "proxy_headers": {"Proxy-Authorization": f"Basic {encoded}"}})
-            return Redacted(options)
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            options: dict[str, Any] = {"proxy": f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"}
+            if parts.username is not None:
+                login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+                options["proxy_headers"] = {"Proxy-Authorization": f"Basic {b64encode(login.encode()).decode()}"}
+            return options
     raise ConfigurationError("HTTPS_PROXY or HTTP_PROXY is no URL such as http://proxy.example.com:3128")

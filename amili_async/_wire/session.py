@@ -17,9 +17,10 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from amili_async._wire.frames import hide_frames
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response
-from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations, hide_frames
+from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations
 from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
 MAX_BODY = 64 * 1024 * 1024
@@ -63,7 +64,7 @@ class _Guard:
         if self._failure is not None:
             raise self._failure
         self._call.was_sent = False
-        request.send = partial(self._send, request)  # type: ignore[method-assign]
+        request.send = partial(self._send, request)  # type: ignore[assignment,method-assign]
         try:
             response = await handler(request)
         except Exception as error:
@@ -78,7 +79,7 @@ class _Guard:
         # a tunnel that is cut raises the same class as a response that is cut.
         self._call.was_sent = True
         # A cycle would keep request and response until the next collection.
-        del request.send  # type: ignore[method-assign]
+        del request.send
         return request.send(connection)
 
 
@@ -129,7 +130,7 @@ class Session:
         self.timeout = timeout
         """Seconds: of one attempt."""
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
-        self._proxy: Redacted[dict[str, Any]] = Redacted({})
+        self._proxy: dict[str, Any] = {}
         # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
         self._headers = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": user_agent}
 
@@ -200,7 +201,7 @@ class Session:
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
             middlewares=(guard, *self._middlewares, guard) if self._middlewares else (guard,),
-            **self._proxy.content,
+            **self._proxy,
         ) as response:
             call.was_counted = True
             body = await _read_body(request, response)

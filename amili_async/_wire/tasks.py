@@ -146,13 +146,3 @@ class Redacted(Struct, Generic[T], frozen=True):
 
     content: T
     """The value itself."""
-
-
-def hide_frames(library: str, trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of a library, whose variables hold what no report may show."""
-    if trace is None:
-        return None
-    rest = hide_frames(library, trace.tb_next)
-    if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == library:
-        return rest
-    return TracebackType(rest, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)

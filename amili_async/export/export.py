@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amili_async._wire.checks import check_plain_function
+from amili_async._wire.frames import hide_variables
 from amili_async._wire.tasks import in_thread
 from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError, ExportFailed
@@ -24,6 +25,7 @@ STREAM_BATCH = 500
 """Records of a plain async iterable that are written at a time."""
 
 
+@hide_variables
 async def export(
     records: Resource[Any] | Stream[Any] | AsyncIterable[Any],
     path: Path | str,

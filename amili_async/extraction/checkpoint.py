@@ -17,6 +17,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
+from amili_async._wire.frames import hide_variables
 from amili_async.errors import ConfigurationError
 from amili_async.models.json import decode_versioned
 
@@ -58,6 +59,7 @@ class Portable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return msgspec.json.encode(self).decode()
 
     @classmethod
+    @hide_variables
     def from_json(cls, text: str | bytes) -> Self:
         """Decode what `to_json()` returned; raises `ConfigurationError` for anything else, other versions included."""
         name = cls.__name__.lower()

@@ -9,6 +9,7 @@ from decimal import Decimal
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
+from amili_async._wire.frames import hide_variables
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
 from amili_async.models.fields import Category, Id, Money, PaymentStatus, Record, check_id, is_object_id
 from amili_async.models.timestamps import Timestamp, format_date, is_like_a_date
@@ -60,6 +61,7 @@ class CreatedPayment(_Registered, frozen=True, kw_only=True):
         # `status` is optional in the response, and a 201 can carry `warning` or `error`.
         return {self.status, self.payment_status} <= {PaymentStatus.COMPLETED, None}
 
+    @hide_variables
     def raise_for_status(self) -> "CreatedPayment":
         """Return the payment itself if it is completed; otherwise raise `PaymentNotCompleted`.
 
@@ -132,6 +134,7 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
     origin: str = field(default_factory=lambda: "creditor_system")
     """Only `creditor_system` is supported."""
 
+    @hide_variables
     def __post_init__(self) -> None:
         if (self.case is None) == (self.invoice_number is None):
             raise ConfigurationError("a payment needs exactly one of case and invoice_number")

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._wire.context import ClientContext
+from amili_async._wire.frames import hide_own_frames
 from amili_async._wire.tasks import cancel_all
 from amili_async.errors import AmiliError, ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
@@ -144,7 +145,7 @@ class BatchRegistration:
             payment = next(self._source)
             check_payment(payment)
         except Exception as error:  # noqa: BLE001 - raised by `outcomes` once the payments before it are settled
-            self._source_end = error
+            self._source_end = hide_own_frames(error)
             return None
         return payment
 
@@ -155,7 +156,7 @@ class BatchRegistration:
         try:
             rows = await self._lookup.find_by_reference(batch) if batch else []
         except Exception as error:  # noqa: BLE001 - reported as the outcome of each payment of the batch
-            failure = error
+            failure = hide_own_frames(error)
         # A row that was found by its reference proves that look-ups work, so the first payment need not be sent alone.
         self._lookup_works |= bool(rows)
         self._ready.extend((payment, self._known_outcome(payment, rows, failure)) for payment in batch)
@@ -178,7 +179,7 @@ class BatchRegistration:
         try:
             return match_payment(rows, payment)
         except ReferenceTaken as error:
-            return error
+            return hide_own_frames(error)
 
     async def _settle(self, payment: NewCreditorPayment, known: Known | None) -> PaymentOutcome:
         """The outcome of a payment, which is sent unless it is known; until look-ups are verified, one at a time."""
@@ -216,7 +217,7 @@ class BatchRegistration:
             except _NotWanted:
                 continue
             except Exception as error:  # noqa: BLE001 - it is the outcome of this payment, and does not end the others
-                known = error
+                known = hide_own_frames(error)
             break
         # A payment that an earlier call sent shows nothing of how requests fare, and has no cause.
         if not isinstance(known, PaymentOutcomeUnknown):

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterable
 
 from amili_async._wire.checks import check_count, check_seconds
 from amili_async._wire.context import ClientContext
+from amili_async._wire.frames import hide_variables_of_methods
 from amili_async._wire.iteration import Iteration, alone
 from amili_async.errors import ConfigurationError
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
@@ -13,6 +14,7 @@ from amili_async.payments.lookup import LOOKUP_TIMEOUT, PaymentLookup
 from amili_async.resources import Resource
 
 
+@hide_variables_of_methods
 class CreditorPayments(Resource[CreditorPayment]):
     """The payments that debtors made to creditors directly."""
 

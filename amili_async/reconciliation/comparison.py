@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from amili_async._wire.frames import hide_variables
 from amili_async.models import Payout
 
 COLUMNS = ("amount", "vat_amount", "total_amount")
@@ -212,6 +213,7 @@ class Tally:
         self._differences.append(difference)
 
 
+@hide_variables
 def reconcile_payout(payout: Payout, specifications: Iterable[Specification]) -> Reconciliation:
     """Compare a payout with all of its specifications, each given once."""
     tally = Tally(payout, payout.id)

@@ -8,12 +8,12 @@ from functools import cache
 
 from tests.architecture.source import MODULES, is_within, parse
 
-MOST_LINES = 280
+MOST_LINES = 290
 """Lines of one file."""
 
 FLOORS = [
     {"errors", "version"},
-    {"_wire.checks", "events"},
+    {"_wire.checks", "_wire.frames", "events"},
     {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {
         "auth",

@@ -274,7 +274,7 @@ async def test_closing_the_client_before_a_handler_has_begun_ends_it(amili: Amil
         running = asyncio.ensure_future(amili.payout_specifications.extract().for_each(desk.handle, concurrency=2))
         await settle(rounds)
         await amili.aclose()
-        with pytest.raises(AmiliError, match="closed|not open"):
+        with pytest.raises(AmiliError, match=r"closed|not open"):
             await running
     await amili.open()
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import aclosing
 from dataclasses import dataclass
 from decimal import Decimal
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,10 @@ from amili_async import (
     Manifest,
     NewCreditorPayment,
     RateLimit,
+    Resource,
     RetryPolicy,
     Token,
+    Where,
     field,
 )
 from amili_async._wire.protocol import create_request, list_request
@@ -103,6 +106,7 @@ PLANTED = {
     "total_amount": AMOUNT + 1,
 }
 FILTER = (field("creditor_name") == NAME) & field("invoice_number").is_in([INVOICE]) & (field("amount") >= AMOUNT)
+RAW_FILTER = {"creditor_name": NAME}
 JSON_FILTER = json.dumps({"creditor_name": NAME, "invoice_number": {"$in": [INVOICE]}})
 WRONG_FILTER = json.dumps({"booking_date": NAME})
 ERROR_BODY = {"_status": "ERR", "_error": {"code": 400, "message": WORDS}, "_issues": {"where": WORDS, NAME: [WORDS]}}
@@ -116,18 +120,6 @@ PAGE_OF_HTML = f"<!doctype html><title>{WORDS}</title><p>{LOGIN}"
 UNSURE = {"_status": "OK", "status": WORDS, "status_reason_locale": WORDS}
 MAY_HOLD_WORDS = frozenset({"issues", "excerpt", "payment", "created"})
 """The attributes of errors that are documented to hold text of the server, or the payment."""
-
-
-OF_THE_CALLER = frozenset(
-    {
-        *("self", "auth", "base_url", "id", "text"),
-        *("where", "value", "values", "start", "end"),
-        *("payment", "payments", "amount", "moment", "identity"),
-        *("record", "records", "rows", "batch", "content"),
-        *("exact", "same", "references", "found"),  # of payments
-    }
-)
-"""Variables with what the caller passed or gets, which the caller's own frames hold too."""
 
 
 @dataclass
@@ -188,14 +180,11 @@ def written(error: BaseException) -> Iterator[tuple[str, str]]:
 
 
 def variables_of(error: BaseException) -> Iterator[tuple[str, str]]:
-    """The variables of each frame of a traceback, as rich, loguru or Sentry report them, but for the caller's."""
+    """The variables of each frame of a traceback but the caller's, as rich, loguru and Sentry report them."""
     for frame, line in traceback.walk_tb(error.__traceback__):
         module = frame.f_globals.get("__name__", "")
-        # What builds a query or a payment runs in the caller's own call, with nothing but what the caller passed.
-        if not module.startswith(("tests.", "_pytest", "pytest", "amili_async.filters", "amili_async.models")):
+        if not module.startswith(("tests.", "_pytest", "pytest")):
             for name, value in frame.f_locals.items():
-                if name in OF_THE_CALLER:
-                    continue
                 yield f"{name} in {module}.{frame.f_code.co_name}:{line}", pretty_repr(value, max_string=10_000)
 
 
@@ -296,12 +285,12 @@ def with_token_response(**fault: Any) -> Provoke:
     return provoke
 
 
-def with_client(**options: Any) -> Provoke:
+def with_client(where: Where = FILTER, **options: Any) -> Provoke:
     """Request a page with a client of these options."""
 
     async def provoke(scene: WatchedScene) -> None:
         amili = await scene.connect(**options)
-        await amili.payout_specifications.page(where=FILTER)
+        await amili.payout_specifications.page(where=where)
 
     return provoke
 
@@ -334,8 +323,42 @@ def with_record(**fields: Any) -> Provoke:
     return provoke
 
 
+def reading(call: Callable[..., Any], *arguments: Any) -> Provoke:
+    """Call a method of a resource, whose request may fail as well."""
+
+    async def provoke(scene: WatchedScene) -> None:
+        given = call(scene.amili.payout_specifications, *arguments)
+        if isawaitable(given):
+            await given
+
+    return provoke
+
+
+def fail_to_sweep_by(where: dict[str, Any]) -> Provoke:
+    """Sweep with a filter that cannot be used."""
+
+    async def provoke(scene: WatchedScene) -> None:
+        await scene.amili.payout_specifications.sweep([CREDITOR], where)
+
+    return provoke
+
+
 async def get_a_payout(scene: WatchedScene) -> None:
     await scene.amili.payouts.get(NAME)
+
+
+async def take_payments_from_a_source_that_fails(scene: WatchedScene) -> None:
+    def read_payments() -> Iterator[NewCreditorPayment]:
+        yield make_payment()
+        raise LookupError("the file is cut off")
+
+    await raise_outcomes(scene, read_payments())
+
+
+async def leave_by_a_timeout(scene: WatchedScene) -> None:
+    scene.sandbox.fail(Fault(hang=True), method="POST")
+    async with asyncio.timeout(0.05):
+        await scene.amili.creditor_payments.create(make_payment())
 
 
 async def request_too_much(scene: WatchedScene) -> None:
@@ -385,7 +408,7 @@ async def pay_twice(scene: WatchedScene) -> None:
     await raise_outcomes(scene, [make_payment(), make_payment()])
 
 
-async def raise_outcomes(scene: WatchedScene, payments: list[NewCreditorPayment]) -> None:
+async def raise_outcomes(scene: WatchedScene, payments: Iterable[NewCreditorPayment]) -> None:
     async with aclosing(scene.amili.creditor_payments.create_many(payments, lookup_timeout=0)) as outcomes:
         async for outcome in outcomes:
             if outcome.error is not None:
@@ -524,6 +547,7 @@ WITH_TOKENS: Rows = {
     "no token but a mapping": (AuthenticationError, with_token({"token": TOKEN})),
     "a token with a line end": (AuthenticationError, with_token(f"{TOKEN}\r\nX: {MARK}")),
     "a source that fails": (RuntimeError, with_client(auth=fail_to_make_a_token)),
+    "a source that fails beside a filter": (RuntimeError, with_client(RAW_FILTER, auth=fail_to_make_a_token)),
     "a used-up rate limit": (
         BudgetExhausted,
         with_client(rate_limit=RateLimit(per_minute=1, per_second=1), max_wait=0),
@@ -551,6 +575,8 @@ WITH_PAYMENTS: Rows = {
     "half a character": (ConfigurationError, calling(make_payment, creditor_payment_reference=f"{NAME}\ud800")),
     "a date as text": (ConfigurationError, calling(make_payment, bank_transaction_date=NAME)),
     "a currency that is none": (ConfigurationError, calling(make_payment, currency=NAME)),
+    "a source that fails": (LookupError, take_payments_from_a_source_that_fails),
+    "a timeout around it": (TimeoutError, leave_by_a_timeout),
     "no payment": (TypeError, calling(NewCreditorPayment)),
 }
 WITH_ARGUMENTS: Rows = {
@@ -558,10 +584,13 @@ WITH_ARGUMENTS: Rows = {
     "a number that is a text": (ConfigurationError, calling(lambda: field("amount") > NAME)),
     "a text that is a number": (ConfigurationError, calling(lambda: field("creditor_name") > AMOUNT)),
     "an id that is none": (ConfigurationError, calling(lambda: field("creditor").is_in([NAME]))),
-    "an unknown operator": (ConfigurationError, calling(build_query, {"amount": {"$near": NAME}})),
+    "an unknown operator": (ConfigurationError, reading(Resource.stream, {"amount": {"$near": NAME}})),
+    "a value beside a bad name": (ConfigurationError, reading(Resource.count, {"creditor_name": NAME, "$near": 1})),
     "an empty range": (ConfigurationError, calling(lambda: field("creditor_name").between(NAME, NAME))),
-    "half a character in a filter": (ConfigurationError, calling(build_query, {"creditor_name": f"{NAME}\ud800"})),
-    "something without a form": (ConfigurationError, calling(build_query, {"creditor_name": NAME.encode()})),
+    "half a character in a filter": (ConfigurationError, reading(Resource.page, {"creditor_name": f"{NAME}\ud800"})),
+    "something without a form": (ConfigurationError, reading(Resource.extract, {"creditor_name": NAME.encode()})),
+    "a bad filter of a sweep": (ConfigurationError, fail_to_sweep_by({"creditor_name": [NAME]})),
+    "a bad alternative": (ConfigurationError, calling(lambda: FILTER | {"creditor": NAME})),
     "a condition as a truth": (ConfigurationError, calling(lambda: bool(FILTER))),
     "too long a filter": (ConfigurationError, request_too_much),
     "no id": (ConfigurationError, get_a_payout),
