@@ -3,8 +3,9 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
@@ -22,7 +23,7 @@ from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
 from amili_async.conditions import Where
-from amili_async.environment import ClientOptions, read_options
+from amili_async.environment import SANDBOX_URL, ClientOptions, read_options
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
 from amili_async.models import PayoutSpecification
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     import aiohttp
-
-SANDBOX_URL = "https://api-sandbox.amili.se"
-"""Amili's own sandbox, the only host that the API's documentation names."""
 
 PATHS = {
     "payouts": "finance--payouts",
@@ -86,6 +84,7 @@ class AmiliClient:
 
     _loop: asyncio.AbstractEventLoop | None = None
     _is_closing = False
+    _owned: AbstractAsyncContextManager[Any] | None = None  # a rate limiter that only this client knows
 
     def __init__(
         self,
@@ -154,12 +153,16 @@ class AmiliClient:
 
         `AMILI_TOKEN`, or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE` or `AMILI_PRIVATE_KEY` (PEM, its line breaks
         also as backslash and n) and `AMILI_PRIVATE_KEY_PASSWORD`; `AMILI_BASE_URL`; `AMILI_RATE_PER_MINUTE` and
-        `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
-        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*. *options* are those of `AmiliClient`, and
-        take precedence. `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose
-        name resembles one of these.
+        `AMILI_RATE_PER_SECOND`; `AMILI_REDIS_URL`, to share the rate limit with all processes that use the key, and
+        `AMILI_RATE_LIMITER_NAME`, which names the key where there is no `AMILI_API_CODE`; `AMILI_TIMEOUT` in seconds;
+        `AMILI_CA_FILE`, certificates of authorities to trust beside those of the system; `AMILI_ALLOW_HTTP`, 1 for
+        *allow_http*. *options* are those of `AmiliClient`, and take precedence. `ConfigurationError` names a variable
+        that is missing or cannot be read; a warning one whose name resembles one of these.
         """
-        return cls(**read_options(os.environ if environ is None else environ, options))
+        client = cls(**read_options(os.environ if environ is None else environ, options))
+        if "rate_limit" not in options and isinstance(client.rate_limiter, AbstractAsyncContextManager):
+            client._owned = client.rate_limiter
+        return client
 
     def __repr__(self) -> str:
         return f"AmiliClient({self._base_url!r}, {'open' if self._loop else 'closed'})"
@@ -174,6 +177,8 @@ class AmiliClient:
             self._loop = loop
             if self._announce:
                 self.rate_limiter.add_observer(self._announce)
+            if self._owned is not None:
+                await self._owned.__aenter__()
         self._check_open()
         return self
 
@@ -193,6 +198,8 @@ class AmiliClient:
             self.rate_limiter.remove_observer(self._announce)
             try:
                 await self._session.aclose()
+                if self._owned is not None:
+                    await self._owned.__aexit__(None, None, None)
             finally:
                 self._is_closing = False
 

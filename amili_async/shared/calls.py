@@ -9,11 +9,9 @@ from math import inf
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
+from amili_async._wire.rate_limiter import LONG_WAIT
 from amili_async.events import PermitDelayed
 from amili_async.policies import Priority
-
-LONG_WAIT = 30.0
-"""Seconds: the wait for a permit that is reported to the observers."""
 
 
 class WaitingCall:

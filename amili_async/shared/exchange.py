@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 1.5
 """Seconds for one exchange, whatever a borrowed client of Redis permits: by default that of redis-py 8 retries for
-seconds a connection that is refused, and for a minute one on which nothing is answered."""
+seconds where no process listens, and for a minute where one does not answer."""
 MINUTE = 60.0
 
 

@@ -9,7 +9,8 @@ from math import inf
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
-from amili_async.errors import BudgetExhausted, RateLimiterUnavailable
+from amili_async._wire.rate_limiter import exhausted
+from amili_async.errors import RateLimiterUnavailable
 from amili_async.events import RateLimiterDisconnected, RateLimiterReconnected
 from amili_async.policies import Priority
 from amili_async.shared.calls import WaitingCall, WaitingCalls
@@ -188,11 +189,3 @@ class SharedPermits:
         seconds = self._clock.now() - self._lost_since
         text = f"the Redis of the shared rate limiter has not been reached for {seconds:.1f} s: check that it runs"
         return RateLimiterUnavailable(text, status=429, attempts=0)
-
-
-def exhausted(seconds: float) -> BudgetExhausted:
-    """The error of a call that would wait too long for a permit that is so many seconds away."""
-    away = f"the next permit is {seconds:.1f} s or more away"
-    error = BudgetExhausted(f"rate limit: {away}, longer than max_wait or max_pause permits", status=429, attempts=0)
-    error.retry_after = seconds
-    return error

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.checks import check_seconds
 from amili_async._wire.clock import SystemClock
+from amili_async._wire.frames import hide_variables
 from amili_async._wire.quota import MAX_PAUSE
+from amili_async._wire.rate_limiter import exhausted
 from amili_async._wire.sliding_window import MIN_PAUSE
-from amili_async._wire.tasks import Redacted
 from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.events import Observer, RateLimiterPaused
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter
@@ -22,7 +23,7 @@ from amili_async.shared.calls import WaitingCalls
 from amili_async.shared.connection import connect
 from amili_async.shared.exchange import Exchange
 from amili_async.shared.own_use import OwnUse
-from amili_async.shared.permits import PROMPTLY, SharedPermits, exhausted
+from amili_async.shared.permits import PROMPTLY, SharedPermits
 from amili_async.shared.status import RateLimiterStatus
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class RedisRateLimiter(RateLimiter):
         self._quota_reset_at = -inf
 
     @classmethod
+    @hide_variables  # the URL may hold a password
     def from_url(
         cls,
         url: str,
@@ -83,8 +85,7 @@ class RedisRateLimiter(RateLimiter):
         lease: float = 5.0,
     ) -> "RedisRateLimiter":
         """One with a connection of its own, to `redis://…`, `rediss://…` or `unix://…`."""
-        target, url = Redacted(url), ""  # it may hold a password
-        limiter = cls(connect(target.content), name, limit=limit, share=share, lease=lease)
+        limiter = cls(connect(url), name, limit=limit, share=share, lease=lease)
         limiter._owns_redis = True
         return limiter
 

@@ -55,7 +55,8 @@ FLOORS = [
     {"_paging.keyset"},
     {"streams", "extraction"},
     {"resources"},
-    {"payments", "reconciliation", "environment"},
+    {"payments", "reconciliation", "shared"},
+    {"environment"},
     {"client", "export"},
     {""},  # amili_async itself: the public names
     {"cli"},
@@ -63,7 +64,7 @@ FLOORS = [
 ]
 """A module may import from lower floors only; the name of a folder means all modules in it."""
 
-ONE_FLOOR = ("cli", "export", "extraction", "payments")
+ONE_FLOOR = ("cli", "export", "extraction", "payments", "shared")
 """Folders whose modules may import from each other."""
 
 HOMES = {
@@ -77,6 +78,7 @@ HOMES = {
     "jinja2": {"cli"},
     "pyarrow": {"export"},
     "opentelemetry": {"observers"},
+    "redis": {"shared"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
 }
