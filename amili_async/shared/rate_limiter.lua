@@ -6,7 +6,7 @@
 -- KEYS[1] holds the state as one JSON value: atomic, on one node of a cluster, readable with GET, expiring as one.
 -- ARGV[1] is the message of the process; the result is the reply. Both are JSON. Times are milliseconds.
 local SECOND, MINUTE, HOUR = 1005, 60005, 3600000 -- windows a little longer: clocks differ in their last digits
-local CLOCK_TOLERANCE = 1000
+local CLOCK_TOLERANCE = 500 -- more than a message takes, unless its process, or this server, was stopped
 local SETTLING = 1500 -- nothing is granted for so long after a loss, in which each process reports what it used
 local GRACE = 250 -- a process that asks so much later than planned has lost its share
 local PATIENCE = 1000 -- a process asks again so long after another should have asked
@@ -28,9 +28,10 @@ local s = stored and cjson.decode(stored) or {
 }
 local function save() redis.call('SET', KEYS[1], cjson.encode(s), 'PX', HOUR + 2 * MINUTE) end
 
--- 1. The time. A server's clock can be set, and a replica that takes over has another: the clock of the process decides.
+-- 1. The time. A server's clock can be set, and a replica that takes over has another. It does not go back; and since
+-- anyone asked, no more of it has passed than this process measured since its own last reply, which was before that.
 local now = clock + s.shift
-if m.epoch == s.epoch and math.abs(now - m.expected_now) > CLOCK_TOLERANCE then now = m.expected_now end
+if m.epoch == s.epoch and now > m.expected_now + CLOCK_TOLERANCE then now = m.expected_now end
 now = math.max(now, s.now)
 s.now, s.shift = now, now - clock
 

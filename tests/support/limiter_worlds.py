@@ -78,7 +78,9 @@ class SharedWorld(LimiterWorld):
         connection = self._redis.connect()
         limiter = RedisRateLimiter(cast("Any", connection), "key", limit=limit)
         self._connections[limiter] = connection
-        return await limiter.open()
+        await limiter.open()
+        await limiter.status()  # a process that has not heard the time yet cannot notice that the clock is set
+        return limiter
 
     async def kill(self, limiter: RateLimiter) -> None:
         self._connections[cast("RedisRateLimiter", limiter)].is_cut = True
