@@ -37,6 +37,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     """Names the data; another one means that Redis lost it."""
     now: int = 0
     """The time of the shared rate limiter."""
+    held_back: int = 0
+    """By how much it was ever held back, where clocks were set or messages late."""
     granted: tuple[int, ...] = (0, 0, 0)
     """Permits per priority."""
     again: int = -1
@@ -79,6 +81,7 @@ class _Message(Struct, kw_only=True, omit_defaults=True):
     number: int
     sending: int
     expected_now: int
+    held_back: int
     in_flight: int
     wanted: list[int]
     responses: list[tuple[int, ...]]
@@ -102,7 +105,7 @@ class Exchange:
         self._limit, self.lease, self._clock = limit, lease, clock
         self._id = secrets.token_hex(8)
         self._sendings = 0
-        self._epoch, self._heard_now, self._heard_at = "", 0, 0.0
+        self._epoch, self._heard_now, self._held_back, self._heard_at = "", 0, 0, 0.0
         self._sent: _Report | None = None  # its reply has not arrived
         self._next = _Report(1)
         self._last_minute: deque[float] = deque(maxlen=limit.per_minute)
@@ -152,6 +155,7 @@ class Exchange:
             number=report.number,
             sending=self._sendings,
             expected_now=self._heard_now + _milliseconds(now - self._heard_at),
+            held_back=self._held_back,
             responses=[self._describe(now - at, quota) for at, quota in report.responses],
             pause=max(0, _milliseconds(report.paused_until - now)),
             unused=report.unused,
@@ -163,7 +167,8 @@ class Exchange:
         )
         reply = msgspec.json.decode(await self._run(keys=[self._key], args=[msgspec.json.encode(message)]), type=Reply)
         if reply.epoch:
-            self._epoch, self._heard_now, self._heard_at = reply.epoch, reply.now, self._clock.now()
+            self._epoch, self._heard_at = reply.epoch, self._clock.now()
+            self._heard_now, self._held_back = reply.now, reply.held_back
         return reply
 
     def _describe(self, age: float, quota: Quota | None) -> tuple[int, ...]:

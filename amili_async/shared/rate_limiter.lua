@@ -22,17 +22,20 @@ local time = redis.call('TIME')
 local clock = time[1] * 1000 + math.floor(time[2] / 1000)
 local stored = redis.call('GET', KEYS[1])
 local s = stored and cjson.decode(stored) or {
-  epoch = m.new_epoch, now = 0, shift = 0, counted = {}, processes = {}, overtaken = {0, 0, 0},
+  epoch = m.new_epoch, now = 0, shift = 0, held_back = 0, counted = {}, processes = {}, overtaken = {0, 0, 0},
   closed_until = 0, paced_until = 0, pace = 0, bucket = 0, beyond = 0, is_probe = false, least = HOUR, reset = 0, unreported = 0,
   period_from = 0, period_until = 0, quiet_until = 0, sent = 0, others = 0,
 }
 local function save() redis.call('SET', KEYS[1], cjson.encode(s), 'PX', HOUR + 2 * MINUTE) end
 
--- 1. The time. A server's clock can be set, and a replica that takes over has another. It does not go back; and since
--- anyone asked, no more of it has passed than this process measured since its own last reply, which was before that.
+-- 1. The time. A server's clock can be set, and a replica that takes over has another: it passes as the process has
+-- measured since its last reply. It does not go back. Where it is held back, as by a message that was late, what other
+-- processes expect is too far ahead by as much, until they have heard of that.
 local now = clock + s.shift
-if m.epoch == s.epoch and now > m.expected_now + CLOCK_TOLERANCE then now = m.expected_now end
+local expected = m.expected_now - (s.held_back - m.held_back)
+if m.epoch == s.epoch and math.abs(now - expected) > CLOCK_TOLERANCE then now = expected end
 now = math.max(now, s.now)
+s.held_back = s.held_back + math.max(0, clock + s.shift - now)
 s.now, s.shift = now, now - clock
 
 -- 2. Processes that are lost: their requests count as answered when their lease ended.
@@ -233,7 +236,7 @@ if again then
 end
 save()
 return cjson.encode({
-  epoch = s.epoch, now = now, granted = granted, again = again or -1, earliest = math.ceil(earliest or 0),
+  epoch = s.epoch, now = now, held_back = s.held_back, granted = granted, again = again or -1, earliest = math.ceil(earliest or 0),
   closed_for = math.max(0, s.closed_until - now), used = in_flight + #s.counted - first_in_minute + 1,
   in_flight = in_flight, waiting = waiting_calls - total, processes = processes, is_paced = s.paced_until > now,
   is_differing = is_differing, is_urgent = s.is_probe or s.beyond > 0 and s.beyond <= 2 * MAX_PROBES,
