@@ -19,8 +19,8 @@ from msgspec import Struct
 from benchmarks.sharing.worker import WorkerResult, WorkerSettings
 from benchmarks.simulation.servers import SlidingWindowServer, find_optimum
 
-MAX_RATIO = 5.0
-"""Multiple of the optimum after which a run is stopped."""
+MAX_RATIO, MIN_DEADLINE = 5.0, 20.0
+"""Multiple of the optimum after which a run is stopped, and the seconds before which none is."""
 
 
 class FleetResult(Struct, frozen=True, kw_only=True):
@@ -152,7 +152,7 @@ def run_fleet(
         if fault is not None:
             time.sleep(fault_at)
             fault(fleet)
-        results = _collect(fleet, began + MAX_RATIO * optimum)
+        results = _collect(fleet, began + max(MIN_DEADLINE, MAX_RATIO * optimum))
         send_line(api)
         journal: list[tuple[float, int]] = json.loads(read_line(api))
     return _evaluate(results, journal, began=began, optimum=optimum, expected=len(split) - len(fleet.killed))

@@ -85,7 +85,7 @@ class PyrateLimiter(CountingLimiter):
             from redis.asyncio import from_url
 
             rates = [Rate(10, 1000), Rate(100, 60_000)]
-            bucket = await RedisBucket.init(rates, from_url(self._url), "key")  # type: ignore[misc]
+            bucket = await RedisBucket.init(rates, from_url(self._url), "key")
             self._limiter = self._limiter or Limiter(bucket)
         await self._limiter.try_acquire_async("key")
 
