@@ -151,7 +151,7 @@ class Exchange:
         message = _Message(
             id=self._id,
             epoch=self._epoch,
-            new_epoch=secrets.token_hex(6),
+            new_epoch=f"{self._id}-{self._sendings}",
             number=report.number,
             sending=self._sendings,
             expected_now=self._heard_now + _milliseconds(now - self._heard_at),

@@ -4,7 +4,8 @@
 -- goes back nor passes faster than the processes measure. Nothing is granted to a message that is older than another.
 --
 -- KEYS[1] holds the state as one JSON value: atomic, on one node of a cluster, readable with GET, expiring as one.
--- ARGV[1] is the message of the process; the result is the reply. Both are JSON. Times are milliseconds.
+-- ARGV[1] is the message of the process; the result is the reply. Both are JSON. Times are milliseconds since the state
+-- was made, which keeps it short.
 local SECOND, MINUTE, HOUR = 1005, 60005, 3600000 -- windows a little longer: clocks differ in their last digits
 local CLOCK_TOLERANCE = 500 -- more than a message takes, unless its process, or this server, was stopped
 local SETTLING = 1500 -- nothing is granted for so long after a loss, in which each process reports what it used
@@ -22,8 +23,8 @@ local time = redis.call('TIME')
 local clock = time[1] * 1000 + math.floor(time[2] / 1000)
 local stored = redis.call('GET', KEYS[1])
 local s = stored and cjson.decode(stored) or {
-  epoch = m.new_epoch, now = 0, shift = 0, held_back = 0, counted = {}, processes = {}, overtaken = {0, 0, 0},
-  closed_until = 0, paced_until = 0, pace = 0, bucket = 0, beyond = 0, is_probe = false, least = HOUR, reset = 0, unreported = 0,
+  epoch = m.new_epoch, now = 0, shift = -clock, held_back = 0, counted = {}, processes = {}, overtaken = {0, 0, 0},
+  closed_until = 0, paced_until = 0, pace = 0, bucket = 0, beyond = 0, is_probe = false, least = HOUR, reset = -HOUR, unreported = -HOUR,
   period_from = 0, period_until = 0, quiet_until = 0, sent = 0, others = 0,
 }
 local function save() redis.call('SET', KEYS[1], cjson.encode(s), 'PX', HOUR + 2 * MINUTE) end
@@ -38,10 +39,16 @@ now = math.max(now, s.now)
 s.held_back = s.held_back + math.max(0, clock + s.shift - now)
 s.now, s.shift = now, now - clock
 
+local function count(at) -- keeps the order
+  local place = #s.counted + 1
+  while place > 1 and s.counted[place - 1] > at do place = place - 1 end
+  table.insert(s.counted, place, at)
+end
+
 -- 2. Processes that are lost: their requests count as answered when their lease ended.
 for id, process in pairs(s.processes) do
   if process.lease_until < now then
-    for _ = 1, process.in_flight do table.insert(s.counted, process.lease_until) end
+    for _ = 1, process.in_flight do count(process.lease_until) end
     s.processes[id] = nil
   end
 end
@@ -67,7 +74,7 @@ end
 
 local function count_response(age, remaining, reset_in)
   local at = now - age
-  table.insert(s.counted, at)
+  count(at)
   if not remaining then
     s.unreported = math.max(s.unreported, at)
     return
@@ -84,14 +91,13 @@ local function count_response(age, remaining, reset_in)
   end
   -- Windows aligned to the clock start again before ours: early in a new one, the response to a probe shows the count.
   if s.is_probe and at - s.unreported > MINUTE and reset_in > MINUTE / 2 then
-    table.sort(s.counted)
     while #s.counted > m.per_minute - remaining and s.counted[1] <= now - SECOND do table.remove(s.counted, 1) end
   end
 end
 
 if me.number ~= m.number then
   s.sent = s.sent - m.unused
-  for _, age in ipairs(m.log or {}) do table.insert(s.counted, now - age) end
+  for _, age in ipairs(m.log or {}) do count(now - age) end
   for _, response in ipairs(m.responses) do count_response(response[1], response[2], response[3]) end
   if m.pause > 0 then
     s.closed_until = math.max(s.closed_until, now + m.pause)
@@ -101,7 +107,6 @@ if me.number ~= m.number then
 end
 me.number, me.sending, me.in_flight, me.wanted = m.number, m.sending, m.in_flight, m.wanted
 me.limit, me.asks_at, me.lease_until = m.per_minute .. '/' .. m.per_second, now, now + m.lease
-table.sort(s.counted)
 while #s.counted > m.per_minute do table.remove(s.counted, 1) end
 
 -- 4. When the n-th permit from now is free, in milliseconds: by both windows, the pause, and the pace after a 429.
@@ -127,7 +132,7 @@ local function wait_in(first, period, spare, nth)
 end
 
 local function wait_for_probe(reserve)
-  if now - s.unreported <= MINUTE or s.reset == 0 then return HOUR end
+  if now - s.unreported <= MINUTE or s.reset < 0 then return HOUR end
   local wait = s.least > reserve and s.least < HOUR and 0 or math.max(0, s.reset + RESET_SLACK - now)
   return in_flight > 0 and math.max(wait, RETRY) or wait
 end
