@@ -3,7 +3,7 @@
 The package is a stack of layers; imports only go down, and `client.py` alone constructs and closes.
 
     cli/  __main__.py                       the command `amili`
-    client.py                               AmiliClient: wires everything
+    client.py  environment.py               AmiliClient: wires everything
     export/  payments/  reconciliation/     files; registering payments; payouts against their specifications
     resources.py                            Resource: get, page, count, stream, extract, sweep, plan
     streams.py  extraction/                 records in the order of a sort; every record exactly once
@@ -31,9 +31,11 @@ One payment: `payments/create.py` sends it once. If the outcome is unknown, `pay
 returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `payments/batch.py` looks a list up first.
 """
 
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource, TokenStore
+from amili_async.cases import Cases
 from amili_async.client import AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
+from amili_async.creditors import Creditors
 from amili_async.deliveries import Delivery
 from amili_async.environment import SANDBOX_URL, ClientOptions
 from amili_async.errors import AmiliError
@@ -41,9 +43,11 @@ from amili_async.events import Event, Observer
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
 from amili_async.models import (
     Article,
+    Case,
     CaseState,
     Category,
     CreatedPayment,
+    Creditor,
     CreditorPayment,
     FinanceCategory,
     Id,
@@ -53,11 +57,12 @@ from amili_async.models import (
     Payout,
     PayoutSpecification,
     PayoutSummary,
+    Portable,
     Record,
     Timestamp,
 )
 from amili_async.pages import Page
-from amili_async.payments import CreditorPayments, PaymentOutcome
+from amili_async.payments import Claims, CreditorPayments, PaymentOutcome
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter, RetryPolicy
 from amili_async.query import Projection, Sort
 from amili_async.reconciliation.comparison import (
@@ -78,14 +83,19 @@ __all__ = [
     "ApiCodeCredentials",
     "Article",
     "AuthTokenProvider",
+    "Case",
     "CaseState",
+    "Cases",
     "Category",
     "Checkpoint",
+    "Claims",
     "ClientOptions",
     "Condition",
     "CreatedPayment",
+    "Creditor",
     "CreditorPayment",
     "CreditorPayments",
+    "Creditors",
     "Delivery",
     "Difference",
     "DifferenceKind",
@@ -109,6 +119,7 @@ __all__ = [
     "PayoutSummary",
     "Payouts",
     "Plan",
+    "Portable",
     "Priority",
     "Projection",
     "Quota",
@@ -129,6 +140,7 @@ __all__ = [
     "Timestamp",
     "Token",
     "TokenSource",
+    "TokenStore",
     "Verdict",
     "Where",
     "errors",

@@ -4,6 +4,7 @@ import asyncio
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -49,6 +50,22 @@ class AuthTokenProvider(Protocol):
 
     async def get_valid_token(self) -> str:
         """Return an access token that has not expired, after fetching one if necessary."""
+
+
+class TokenStore(Protocol):
+    """Where processes that have the same credentials keep one access token; `amili_async.shared.RedisTokens` is one.
+
+    What any of the three raises is reported as the event `TokenStoreFailed`, and the client fetches a token by itself.
+    """
+
+    async def load(self) -> Token | None:
+        """The token that was saved last, with what is left of its lifetime; `None` if there is none."""
+
+    async def save(self, token: Token) -> None:
+        """Keep a token for the other processes, for its lifetime."""
+
+    def lock(self, seconds: float) -> AbstractAsyncContextManager[bool]:
+        """Try once to get the right to fetch, for at most so many *seconds*; the block gets whether it was free."""
 
 
 Signer: TypeAlias = Callable[[bytes], Awaitable[bytes]]
@@ -109,6 +126,22 @@ class ApiCodeCredentials:
 
     def __repr__(self) -> str:
         return f"ApiCodeCredentials(<hidden>, algorithm={self.algorithm!r})"
+
+    def derive_key(self, purpose: str) -> bytes:
+        """Derive 32 bytes, others for each *purpose*, that only processes with this key and this API code can.
+
+        `ConfigurationError` with a *signer*, whose key is not known.
+        """
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+        if self._key is None:
+            raise ConfigurationError("no key can be derived from a signer: give another secret, such as a random str")
+        # DER, which is the same for one key in each format of its file.
+        der = self._key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        info = f"amili_async {purpose} {self._api_code}".encode()
+        return HKDF(SHA256(), 32, salt=None, info=info).derive(der)
 
     async def sign(self, now: float) -> str:
         """Return the JWT for the exchange, valid for nine and a half minutes from *now* (seconds since 1970).

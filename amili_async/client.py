@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.api_code import ApiCodeExchange
@@ -19,19 +20,23 @@ from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import Session
+from amili_async._wire.shared_token import SharedTokenSource
 from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
-from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource
+from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
+from amili_async.cases import Cases
 from amili_async.conditions import Where
+from amili_async.creditors import Creditors
 from amili_async.environment import SANDBOX_URL, ClientOptions, read_options
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
+from amili_async.locales import Locales
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.reconciliation.run import Reconciler
-from amili_async.resources import Payouts, Resource
+from amili_async.resources import Payouts, Resource, open_resource
 from amili_async.version import VERSION
 
 if TYPE_CHECKING:
@@ -39,10 +44,14 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+T = TypeVar("T")
+
 PATHS = {
     "payouts": "finance--payouts",
     "payout_specifications": "finance--payout-specifications",
     "creditor_payments": "creditor--payments",
+    "creditors": "creditors",
+    "cases": "cases",
 }
 """The API's path of each resource."""
 
@@ -54,7 +63,8 @@ class AmiliClient:
     Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`, in one place, and pass
     the open client on. It can be created outside an event loop, and opened again after it was closed.
 
-    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token. *page_size* (records)
+    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token; *tokens* a `TokenStore`
+    by which processes share what one of them fetches, such as `amili_async.shared.RedisTokens`. *page_size* (records)
     and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
     `RateLimit`, `None` for no limit, or a `RateLimiter`: your own, or the `rate_limiter` of another client of the same
     event loop and key. A call that would wait longer than *max_wait* seconds for the rate limit raises
@@ -76,6 +86,10 @@ class AmiliClient:
     """`finance--payout-specifications`."""
     creditor_payments: CreditorPayments
     """`creditor--payments`."""
+    creditors: Creditors
+    """`creditors`."""
+    cases: Cases
+    """`cases`, without the debtors."""
     auth: AuthTokenProvider
     """Returns the access token: `await client.auth.get_valid_token()`."""
     rate_limiter: RateLimiter
@@ -91,6 +105,7 @@ class AmiliClient:
         base_url: str = SANDBOX_URL,
         *,
         auth: str | ApiCodeCredentials | TokenSource,
+        tokens: TokenStore | None = None,
         page_size: int = 100,
         concurrency: int = 10,
         rate_limit: RateLimit | RateLimiter | None = RateLimit(),
@@ -118,8 +133,7 @@ class AmiliClient:
         self._pipeline = Pipeline(
             self._session, self._running, limiter, retrier, max_wait=max_wait, clock=clock, announce=announce
         )
-        source = self._make_source(auth, timeout, clock)
-        self.auth = self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self._check_open)
+        self.auth = self._tokens = self._make_token_provider(auth, tokens, timeout, clock)
         self._context = self._make_context(check_page_size(page_size), check_count(concurrency, "concurrency"), clock)
         self._add_resources(self._context)
 
@@ -132,19 +146,29 @@ class AmiliClient:
             concurrency=concurrency,
             clock=clock,
             forecast=self.rate_limiter.forecast,
+            base_url=self._base_url,
         )
 
-    def _make_source(
-        self, auth: str | ApiCodeCredentials | TokenSource, timeout: float, clock: Clock
-    ) -> str | TokenSource:
+    def _make_token_provider(
+        self, auth: str | ApiCodeCredentials | TokenSource, tokens: TokenStore | None, timeout: float, clock: Clock
+    ) -> TokenProvider:
         if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
-            return ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock)
-        return check_source(auth, timeout)
+            auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
+        source = check_source(auth, timeout)
+        if tokens is not None:
+            check_implements(tokens, TokenStore, "tokens: None, or a store of tokens, which")
+            if isinstance(source, str):
+                raise ConfigurationError("tokens: a fixed access token needs no store; auth must fetch tokens")
+            source = SharedTokenSource(source, tokens, clock=clock, announce=self._announce)
+        return TokenProvider(source, clock=clock, announce=self._announce, check_open=self._check_open)
 
     def _add_resources(self, context: ClientContext) -> None:
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
         self.payouts = Payouts(PATHS["payouts"], context, self.payout_specifications)
         self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
+        self.creditors = Creditors(PATHS["creditors"], context)
+        self.cases = Cases(PATHS["cases"], context)
+        self._locales = Locales("locales", context)
 
     @classmethod
     @hide_variables
@@ -153,11 +177,12 @@ class AmiliClient:
 
         `AMILI_TOKEN`, or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE` or `AMILI_PRIVATE_KEY` (PEM, its line breaks
         also as backslash and n) and `AMILI_PRIVATE_KEY_PASSWORD`; `AMILI_BASE_URL`; `AMILI_RATE_PER_MINUTE` and
-        `AMILI_RATE_PER_SECOND`; `AMILI_REDIS_URL`, to share the rate limit with all processes that use the key, and
-        `AMILI_RATE_LIMITER_NAME`, which names the key where there is no `AMILI_API_CODE`; `AMILI_TIMEOUT` in seconds;
-        `AMILI_CA_FILE`, certificates of authorities to trust beside those of the system; `AMILI_ALLOW_HTTP`, 1 for
-        *allow_http*. *options* are those of `AmiliClient`, and take precedence. `ConfigurationError` names a variable
-        that is missing or cannot be read; a warning one whose name resembles one of these.
+        `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
+        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all processes
+        with the API code share one rate limit and one access token, and `AMILI_RATE_LIMITER_NAME`, which names the key
+        where there is no `AMILI_API_CODE`. *options* are those of `AmiliClient`, and take precedence.
+        `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose name resembles one
+        of these.
         """
         client = cls(**read_options(os.environ if environ is None else environ, options))
         if "rate_limit" not in options and isinstance(client.rate_limiter, AbstractAsyncContextManager):
@@ -216,9 +241,9 @@ class AmiliClient:
     ) -> None:
         await self.aclose()
 
-    async def _call(self, request: Request) -> Response:
+    def _call(self, request: Request) -> Coroutine[Any, Any, Response]:
         self._check_open()
-        return await self._pipeline.call(request, self._tokens)
+        return self._pipeline.call(request, self._tokens)
 
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
         """Compare payouts with their specifications: one `Reconciliation` each, in the order of their ids.
@@ -236,6 +261,17 @@ class AmiliClient:
         payouts, specifications = self.payouts, self.payout_specifications
         run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
         return run.reconciliations()
+
+    def resource(self, path: str, record_type: type[T]) -> Resource[T]:
+        """Any other resource of the API by its *path*, such as `client.resource("invoices", Invoice)`.
+
+        *record_type* is a `msgspec.Struct` type of yours, whose fields are then the projection, or `dict`.
+        """
+        return open_resource(path, record_type, self._context)
+
+    async def explain(self, key: str, *, language: str = "sv") -> str:
+        """The text of a locale key in a language, or the key itself; see `CreatedPayment.explain()`."""
+        return await self._locales.explain(key, language=language)
 
     def _check_open(self) -> None:
         if self._loop is None:

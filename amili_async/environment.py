@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar
 
 from msgspec.structs import replace
 
-from amili_async.auth import ApiCodeCredentials, TokenSource
+from amili_async.auth import ApiCodeCredentials, TokenSource, TokenStore
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
@@ -30,9 +30,9 @@ VARIABLES = (
     "AMILI_PRIVATE_KEY",
     "AMILI_PRIVATE_KEY_FILE",
     "AMILI_PRIVATE_KEY_PASSWORD",
+    "AMILI_REDIS_URL",
     "AMILI_RATE_PER_MINUTE",
     "AMILI_RATE_PER_SECOND",
-    "AMILI_REDIS_URL",
     "AMILI_RATE_LIMITER_NAME",
     "AMILI_TIMEOUT",
     "AMILI_CA_FILE",
@@ -52,6 +52,7 @@ class ClientOptions(TypedDict, total=False):
 
     base_url: str
     auth: str | ApiCodeCredentials | TokenSource
+    tokens: TokenStore | None
     page_size: int
     concurrency: int
     rate_limit: RateLimit | RateLimiter | None
@@ -82,7 +83,10 @@ def read_options(settings: Settings, given: ClientOptions) -> ClientOptions:
         options["ssl"] = _read_authorities(settings)
     if "allow_http" not in given and _has(settings, "AMILI_ALLOW_HTTP"):
         options["allow_http"] = _read_consent(settings)
-    return {**options, **given}
+    options = {**options, **given}
+    if "tokens" not in given and _has(settings, "AMILI_REDIS_URL") and isinstance(options["auth"], ApiCodeCredentials):
+        options["tokens"] = _share_tokens(settings, options["auth"], str(options.get("base_url", "")))
+    return options
 
 
 def _has(settings: Settings, name: str) -> bool:
@@ -156,6 +160,12 @@ def _read_auth(settings: Settings) -> str | ApiCodeCredentials:
     return ApiCodeCredentials(
         settings["AMILI_API_CODE"], key, password=settings.get("AMILI_PRIVATE_KEY_PASSWORD") or None
     )
+
+
+def _share_tokens(settings: Settings, credentials: ApiCodeCredentials, base_url: str) -> TokenStore:
+    from amili_async.shared.tokens import RedisTokens
+
+    return RedisTokens.from_url(settings["AMILI_REDIS_URL"], base_url.rstrip("/"), secret=credentials)
 
 
 def _read_key_file(settings: Settings) -> str | bytes:

@@ -235,7 +235,7 @@ class PaymentNotCompleted(PaymentError):
 
 
 class PaymentNotSent(PaymentError):
-    """It was not sent, since its look-up failed (see `__cause__`), or another call is registering an equal payment."""
+    """It was not sent: its look-up or claim failed (see `__cause__`), or another call or process may be sending it."""
 
     payment: "NewCreditorPayment"
     was_not_processed = True

@@ -78,7 +78,7 @@ class RateLimiterReconnected(Event, frozen=True, gc=False, kw_only=True):
 
 
 class TokenRefreshed(Event, frozen=True, gc=False, kw_only=True):
-    """A new access token was fetched."""
+    """A new access token was fetched, or taken from the store that processes share."""
 
     lifetime: float | None
     """Seconds until it expires; `None` if not known."""
@@ -91,6 +91,13 @@ class TokenRefreshFailed(Event, frozen=True, gc=False, kw_only=True):
     """The name of the error class."""
     kept: bool
     """Whether the old token has not expired and stays in use."""
+
+
+class TokenStoreFailed(Event, frozen=True, gc=False, kw_only=True):
+    """The store of the shared access token could not be used; the client fetches a token by itself."""
+
+    error: str
+    """The name of the error class."""
 
 
 class PageReceived(Event, frozen=True, gc=False, kw_only=True):

@@ -17,6 +17,7 @@ _LEVELS: dict[type[Event], int] = {
     events.RetryScheduled: logging.WARNING,
     events.RateLimiterPaused: logging.WARNING,
     events.TokenRefreshFailed: logging.WARNING,
+    events.TokenStoreFailed: logging.WARNING,
     events.StreamDrifted: logging.WARNING,
     events.PaymentLookedUp: logging.WARNING,
     events.PermitDelayed: logging.INFO,

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 from msgspec.structs import replace
 
 from amili_async._paging.offset import PagingOptions
-from amili_async._wire.checks import check_count
+from amili_async._wire.checks import check_count, check_path
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.frames import hide_variables_of_methods
 from amili_async._wire.listing import Listing
@@ -65,13 +65,14 @@ class Resource(Generic[T]):
     a response that cannot be decoded, and `ConfigurationError`, before anything is sent, for arguments that are wrong.
     """
 
-    def __init__(self, path: str, record: type[T], context: ClientContext) -> None:
+    def __init__(self, path: str, record: type[T] | RecordType[T], context: ClientContext) -> None:
+        record_type = record if isinstance(record, RecordType) else RecordType(record=record, wire=record)
         self.path = path
         """The API's path of the resource."""
-        self.record = record
+        self.record = record_type.record
         """The type of its records, unless a call has its own *into*."""
         self._context = context
-        self._listing = Listing(path, RecordType(record=record, wire=record, projection=None), context)
+        self._listing = Listing(path, record_type, context)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path})"
@@ -225,8 +226,8 @@ class Resource(Generic[T]):
         """Which of these ids are gone: deleted, or no longer matching *where*. Returned in lower case.
 
         It extracts all ids that match, one request per page, and looks up again those that did not arrive, one request
-        per fifty; after a failure it has to be repeated from the start. Ids made less than ten seconds before the
-        server's time are never returned, since their rows may not be visible yet.
+        per fifty or, beside a long filter, fewer; after a failure it has to be repeated from the start. Ids made less
+        than ten seconds before the server's time are never returned, since their rows may not be visible yet.
         Raises `UnreadableResponse` if fewer rows arrived than the server counted: what is missing need not be gone.
         """
         extraction = self.extract(where, projection=("_id",), into=dict)
@@ -248,14 +249,18 @@ class Resource(Generic[T]):
         return self._context.page_size if page_size is None else check_page_size(page_size)
 
     def _listing_of(self, into: Any, projection: Projection, *, must_be_current: bool = False) -> Listing[Any]:
-        if into is None:
-            return replace(self._listing, must_be_current=must_be_current)
-        record_type = record_type_of(into, is_projected=True)
+        record_type = self._listing.record_type if into is None else record_type_of(into, is_projected=True)
         if projection is not None and record_type.projection is not None:
             raise ConfigurationError(
-                "projection cannot be combined with an into struct, whose fields are the projection"
+                "projection cannot be combined with a struct of yours, whose fields are the projection: use into=dict"
             )
-        return Listing(self.path, record_type, self._context, must_be_current)
+        return replace(self._listing, record_type=record_type, must_be_current=must_be_current)
+
+
+def open_resource(path: str, record_type: type[T], context: ClientContext) -> Resource[T]:
+    """The resource at a path that the caller chose, read as a type of the caller's."""
+    kind = record_type_of(record_type, is_projected=True, name="record_type")
+    return Resource(check_path(path), kind, context)
 
 
 @hide_variables_of_methods

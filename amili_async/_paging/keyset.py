@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from amili_async._paging.partition import LOWEST_ID
 from amili_async._wire.listing import Listing
 from amili_async.conditions import Condition, Where, field
-from amili_async.errors import UnreadableResponse
+from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Query, build_query
@@ -24,8 +24,8 @@ MAX_CONTRADICTIONS = 5
 """How often a page is requested that contradicts its own total. A single one can be a concurrent change, because Eve
 counts and finds in two queries."""
 
-IDS_PER_LOOKUP = 50
-"""Ids in one filter: with a filter of the caller's, they fit into a request line."""
+MAX_IDS_PER_LOOKUP = 50
+"""Ids in one filter at most: with a short filter of the caller's, they fit into a request line."""
 
 
 class KeysetPager(Generic[T]):
@@ -83,15 +83,39 @@ class KeysetPager(Generic[T]):
             after = last.id
 
 
-async def find_ids(listing: Listing[Any], ids: Sequence[str], where: Where) -> set[str]:
-    """Those of the ids that exist and match, looked up by id: no absence is believed from one response."""
-    found: set[str] = set()
-    for some in (ids[start : start + IDS_PER_LOOKUP] for start in range(0, len(ids), IDS_PER_LOOKUP)):
-        condition = field("_id").is_in(some)
-        pager = KeysetPager(listing, condition if where is None else condition & where)
-        async with aclosing(pager.records()) as records:
-            found |= {record.id async for record in records}
-    return found
+class IdLookup:
+    """Looks ids up beside a filter, as many at a time as fit into a request line.
+
+    Raises `ConfigurationError` if none fits.
+    """
+
+    def __init__(self, listing: Listing[Any], where: Where) -> None:
+        self._listing = listing
+        self._where = where
+        self._size = MAX_IDS_PER_LOOKUP
+        while not self._fits():
+            self._size //= 2
+
+    async def find(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that exist and match: no absence is believed from one response."""
+        found: set[str] = set()
+        for start in range(0, len(ids), self._size):
+            async with aclosing(self._pager(ids[start : start + self._size]).records()) as records:
+                found |= {record.id async for record in records}
+        return found
+
+    def _pager(self, ids: Sequence[str]) -> KeysetPager[Any]:
+        condition = field("_id").is_in(ids)
+        return KeysetPager(self._listing, condition if self._where is None else condition & self._where)
+
+    def _fits(self) -> bool:
+        try:
+            self._pager([LOWEST_ID] * self._size)
+        except ConfigurationError:
+            if self._size == 1:
+                raise
+            return False
+        return True
 
 
 def is_last(page: Page[Any]) -> bool:

@@ -69,7 +69,8 @@ class OffsetPager(Generic[R, T]):
         self._repeated = 0
         self._first: Page[T] | None = None
         self._previous: tuple[T, ...] = ()
-        self._previous_ids: set[Any] = set()
+        self._ids_before: set[Any] = set()
+        self._ascends = options.sort == "_id"  # whether the ids of all records so far do: then none is repeated
         self.total: int | None = None
         """How many records match, by the latest page that reported it."""
 
@@ -160,7 +161,7 @@ class OffsetPager(Generic[R, T]):
         first = self._first = self._first or page
         if first.max_results and page.max_results and page.max_results != first.max_results:
             raise UnreadableResponse(
-                f"page {self._number} has {page.max_results} records per page, and the first has {first.max_results}: "
+                f"page {self._number} has the page size {page.max_results}, and the first has {first.max_results}: "
                 "the server changed the page size, so pages overlap or leave records out; try again"
             )
         # Only the last page is shorter than the others, whatever size is reported.
@@ -174,20 +175,22 @@ class OffsetPager(Generic[R, T]):
         """
         items, previous = page.items, self._previous
         record: Any = type(items[0])
+        if self._ascends:
+            self._ascends = _field_of(record, "_id") == "id" and _ascend(previous[-1:] + items)
+        if self._ascends:
+            return
         identify = reader_of(record, "_id")
         if identify is not None and items == previous and not total_changed:
             # With a changed total, equal pages can be rows that were shifted by exactly one page.
             raise UnreadableResponse(
                 f"page {self._number} is identical to the one before: the server seems to ignore the page number"
             )
-        ids: set[Any] = set()
-        with suppress(TypeError):  # a caller's struct may read ids as a type that is not hashable
-            ids = set(map(identify, items)) if identify is not None and identify(items[0]) is not None else ids
-        if (ids and len(ids) < len(items)) or not ids.isdisjoint(self._previous_ids):
+        ids, ids_before = _ids_of(items, identify), self._ids_before or _ids_of(previous, identify)
+        if (ids and len(ids) < len(items)) or not ids.isdisjoint(ids_before):
             self._on_drift(self._number, "repeated")
         elif previous and breaks_order(previous[-1], items[0], self._options.sort):
             self._on_drift(self._number, "order")
-        self._previous_ids = ids
+        self._ids_before = ids
 
     def _check_total(self) -> None:
         """Report drift where the list ended with another number of records than its total."""
@@ -202,6 +205,27 @@ class OffsetPager(Generic[R, T]):
         if limit is None or self._received <= limit:
             return page
         return replace(page, items=page.items[: max(0, len(page.items) - (self._received - limit))])
+
+
+def _ascend(records: tuple[Any, ...]) -> bool:
+    """Whether the ids of the records ascend strictly."""
+    last: Any = ""
+    try:
+        for record in records:
+            if not last < record.id:
+                return False
+            last = record.id
+    except TypeError:  # a caller's struct may read ids as a type without an order
+        return False
+    return True
+
+
+def _ids_of(records: tuple[Any, ...], identify: Callable[[Any], Any] | None) -> set[Any]:
+    """The ids of the records; empty where they have none."""
+    with suppress(TypeError):  # a caller's struct may read ids as a type that is not hashable
+        if identify is not None and records and identify(records[0]) is not None:
+            return set(map(identify, records))
+    return set()
 
 
 def breaks_order(last: Any, first: Any, sort: str) -> bool:
@@ -237,5 +261,12 @@ def reader_of(record: Any, name: str) -> Callable[[Any], Any] | None:
     """A function that returns a field of a record of this type by the API's name; `None` for a type without it."""
     if issubclass(record, dict):
         return methodcaller("get", name)
-    names = zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True)
-    return next((attrgetter(field) for field, wire in names if SHORT_NAMES.get(wire, wire) == name), None)
+    field = _field_of(record, name)
+    return None if field is None else attrgetter(field)
+
+
+@lru_cache(maxsize=256)
+def _field_of(record: Any, name: str) -> str | None:
+    """The attribute that has the API's name in records of this type; `None` for a type without it."""
+    names = zip(getattr(record, "__struct_fields__", ()), getattr(record, "__struct_encode_fields__", ()), strict=True)
+    return next((field for field, wire in names if SHORT_NAMES.get(wire, wire) == name), None)

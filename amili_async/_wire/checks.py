@@ -4,10 +4,13 @@ Invariant: what cannot work is a `ConfigurationError` at construction, before an
 """
 
 import inspect
+import re
 import sys
 from math import inf
 
 from amili_async.errors import ConfigurationError
+
+_PATH = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 
 
 def check_count(number: object, name: str, *, least: int = 1) -> int:
@@ -16,6 +19,16 @@ def check_count(number: object, name: str, *, least: int = 1) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= sys.maxsize:
         raise ConfigurationError(f"{name} must be a whole number of at least {least}")
     return number
+
+
+def check_path(path: object) -> str:
+    """Return the API's path of a resource; `ConfigurationError` for what may lead elsewhere."""
+    if not (isinstance(path, str) and _PATH.fullmatch(path)):
+        raise ConfigurationError(
+            "path must be the API's path of a resource, such as 'invoices' or 'case--registrations', without slashes "
+            "around it and without parameters"
+        )
+    return path
 
 
 def check_seconds(seconds: object, name: str, *, is_positive: bool = False, may_be_inf: bool = False) -> float:

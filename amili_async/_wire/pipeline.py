@@ -50,14 +50,14 @@ class Pipeline:
         is_repeatable = request.method == "GET"
 
         async def attempt(number: int) -> Response:
-            token = await self._acquire(request, tokens, await tokens.get())
+            token = await self._acquire(request, tokens)
             try:
                 return await self._attempt(call, request, lambda: token.value, number)
             except AuthenticationError as error:
                 if not (is_repeatable or error.was_not_processed):
                     raise
             # Outside the `except`: the second 401 would otherwise have the first as its context.
-            token = await self._acquire(request, tokens, await tokens.get(rejected=token))
+            token = await self._acquire(request, tokens, rejected=token)
             return await self._attempt(call, request, lambda: token.value, number)
 
         with RunningCall(self._running, request.label) as call:
@@ -76,8 +76,11 @@ class Pipeline:
             return await self._retrier.run(attempt, request=request.label, is_repeatable=True)
         raise call.closed()
 
-    async def _acquire(self, request: Request, tokens: TokenProvider, token: CachedToken) -> CachedToken:
-        """Acquire a permit and return the token to send, which is another one if *token* expired in the queue."""
+    async def _acquire(
+        self, request: Request, tokens: TokenProvider, *, rejected: CachedToken | None = None
+    ) -> CachedToken:
+        """Acquire a permit and return the token to send, which did not expire in the queue."""
+        token = await tokens.get(rejected=rejected)
         for _ in range(MAX_EXPIRED_TOKENS):
             await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
             if tokens.is_current(token):
@@ -96,11 +99,11 @@ class Pipeline:
         call.was_sent = call.was_counted = False
         response: Response | None = None
         try:
-            if call.is_closed:  # a middleware or rate limiter of the caller's swallowed the cancellation
-                raise call.closed()
             secret = Redacted(credential())
             if request.before_send is not None:
-                request.before_send()
+                await request.before_send()
+            if call.is_closed:  # a rate limiter, or a store of claims, of the caller's swallowed the cancellation
+                raise call.closed()
             response = await self._session.send(request, secret, call)
         except AmiliError as error:
             self._announce_attempt(request, started, number, error)

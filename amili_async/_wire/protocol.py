@@ -5,7 +5,7 @@ Invariant: nothing here does I/O, and no error raised here quotes a query, a cre
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
@@ -48,7 +48,7 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     """Which permit it waits for."""
     body: bytes | None = None
     """JSON, for a POST."""
-    before_send: Callable[[], None] | None = None
+    before_send: Callable[[], Awaitable[None]] | None = None
     """Called right before each attempt, permit in hand: the request may leave from then on. May raise to prevent it."""
     is_verified: bool = False
     """Whether a response of any size is read to its end before it counts as one."""
@@ -154,7 +154,7 @@ def item_request(path: str, record_id: str, projection: str = "") -> Request:
     )
 
 
-def create_request(path: str, body: bytes, *, before_send: Callable[[], None] | None = None) -> Request:
+def create_request(path: str, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None) -> Request:
     """The request that creates a record."""
     target, label = f"/{path}", f"POST /{path}"
     return Request(
@@ -167,16 +167,16 @@ def raise_for_error(request: Request, response: Response, *, now: float) -> None
 
     *now* (seconds since 1970) is for a `Retry-After` that is a date.
     """
-    is_success = 200 <= response.status < 300
+    body = response.body
     # The search for the bytes spares each page a second JSON decoding.
-    may_report_error = len(response.body) < MAX_ERROR_SCAN_BYTES and b'"ERR"' in response.body
-    if not is_success or (may_report_error and body_reports_error(response.body)):
-        error = error_from_response(request.label, response.status, response.body)
+    may_report_error = len(body) < MAX_ERROR_SCAN_BYTES and b'"ERR"' in body
+    if not 200 <= response.status < 300 or (may_report_error and body_reports_error(body)):
+        error = error_from_response(request.label, response.status, body)
         error.server_time = server_time(response, default=None)
         if isinstance(error, ApiError):
             error.retry_after = read_retry_after(response, now=now)
         raise error
-    if not _is_whole(request, response.body):
+    if not _is_whole(request, body):
         raise not_an_answer(request.label, response)
 
 
@@ -187,7 +187,7 @@ def _is_whole(request: Request, body: bytes) -> bool:
     One that is cut off after a `}` is found when it is decoded, and then requested again with `is_verified`.
     """
     if len(body) >= MAX_ERROR_SCAN_BYTES and not request.is_verified:
-        return body[:16].lstrip()[:1] == b"{" and body[-16:].rstrip()[-1:] == b"}"
+        return body[:16].lstrip().startswith(b"{") and body[-16:].rstrip().endswith(b"}")
     decoder: msgspec.json.Decoder[Any] = _ANY_JSON if request.priority is Priority.TOKEN else _OBJECT
     try:
         decoder.decode(body)
@@ -241,8 +241,7 @@ def read_quota(response: Response, *, now: float) -> Quota | None:
     seconds from now, which are smaller numbers.
     """
     remaining = _read_count(response.headers.get("X-RateLimit-Remaining"))
-    reset = _read_count(response.headers.get("X-RateLimit-Reset"))
-    if remaining is None or reset is None:
+    if remaining is None or (reset := _read_count(response.headers.get("X-RateLimit-Reset"))) is None:
         return None
     reset_in = reset - server_time(response, default=now) if reset > 1_000_000_000 else float(reset)
     if not 0 <= reset_in <= MAX_QUOTA_RESET:

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Awaitable
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -20,7 +21,7 @@ from yarl import URL
 from amili_async._wire.frames import hide_frames
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response
-from amili_async._wire.tasks import Redacted, RunningCall, count_cancellations
+from amili_async._wire.tasks import Redacted, RunningCall
 from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
 
 MAX_BODY = 64 * 1024 * 1024
@@ -119,7 +120,7 @@ class Session:
 
     def __init__(self, network: Network, *, timeout: float, user_agent: str) -> None:
         self._network = network
-        self._base_url = network.base_url
+        self._base_url = urlsplit(network.base_url)
         self._borrowed = network.session
         self._session: aiohttp.ClientSession | None = None
         connect = timeout * CONNECT_SHARE
@@ -158,7 +159,7 @@ class Session:
 
     async def send(self, request: Request, credential: Redacted[str], call: RunningCall) -> Response:
         """Send and read; raises `ConnectionFailed` or `TimedOut` if no complete response arrived."""
-        session, cancellations = self._session, count_cancellations()
+        session = self._session
         if session is None or session.closed:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         call.was_sent = True  # until the guard proves that it was not
@@ -166,7 +167,7 @@ class Session:
             return await self._exchange(session, request, credential, call)
         except asyncio.CancelledError as error:
             # A borrowed connector that its owner closes cancels the tasks that wait in it for a connection.
-            if count_cancellations() > cancellations:
+            if call.is_task_cancelled:
                 raise error.with_traceback(None)  # noqa: B904 - the same error, without frames that hold the headers
             failure: AmiliError = self._failure_of(request, aiohttp.ClientConnectionError(), call)
         except AmiliError as error:
@@ -185,11 +186,15 @@ class Session:
     async def _exchange(
         self, session: aiohttp.ClientSession, request: Request, credential: Redacted[str], call: RunningCall
     ) -> Response:
-        guard = _Guard(call)
-        async with session.request(
+        guard, base = _Guard(call), self._base_url
+        path, _, query = request.target.partition("?")
+        response = await session.request(
             request.method,
-            # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`.
-            URL(self._base_url + request.target, encoded=True),
+            # `encoded`: yarl would decode and encode the query again, and change `%2B` and `%2F`. Built from its parts,
+            # because to parse each URL costs as much as all headers.
+            URL.build(
+                scheme=base.scheme, authority=base.netloc, path=base.path + path, query_string=query, encoded=True
+            ),
             headers=self._headers_for(request, credential),
             data=request.body,
             timeout=self._timeout,
@@ -202,7 +207,8 @@ class Session:
             max_headers=MAX_HEADERS,
             middlewares=(guard, *self._middlewares, guard) if self._middlewares else (guard,),
             **self._proxy,
-        ) as response:
+        )
+        async with response:
             call.was_counted = True
             body = await _read_body(request, response)
             return Response(status=response.status, headers=response.headers, body=body)

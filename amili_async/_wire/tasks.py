@@ -43,11 +43,16 @@ class RunningCall:
     code after the block runs only then, and raises `closed()`.
     """
 
+    __slots__ = (
+        *("_running", "_label", "_task", "_cancellations", "_is_cancelled"),
+        *("is_closed", "was_sent", "was_counted"),
+    )
+
     def __init__(self, running: set[Cancellable], label: str = "") -> None:
         self._running = running
         self._label = label
-        self._task: asyncio.Task[Any] | None = None
-        self._cancellations = 0
+        self._task = asyncio.current_task()
+        self._cancellations = 0 if self._task is None else self._task.cancelling()
         self._is_cancelled = False
         self.is_closed = False
         """Whether the client was closed since the call began."""
@@ -55,6 +60,11 @@ class RunningCall:
         """Whether any of the request can have reached a server that did not answer it."""
         self.was_counted = False
         """Whether the head of a response arrived: the server counted the request, however the attempt ends."""
+
+    @property
+    def is_task_cancelled(self) -> bool:
+        """Whether the caller's task was cancelled since the call began: see `count_cancellations`."""
+        return self._task is not None and self._task.cancelling() > self._cancellations
 
     def cancel(self) -> tuple[()]:
         """End the call; its task, which is the caller's, continues."""
@@ -73,7 +83,6 @@ class RunningCall:
         return ClientClosed(text, request=self._label, was_sent=self.was_sent)
 
     def __enter__(self) -> "RunningCall":
-        self._task, self._cancellations = asyncio.current_task(), count_cancellations()
         self._running.add(self)
         return self
 

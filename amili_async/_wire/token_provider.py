@@ -85,8 +85,7 @@ class TokenProvider:
 
     def is_current(self, token: CachedToken) -> bool:
         """Whether *token* is the cached one and has not expired."""
-        remaining = self._remaining(token)
-        return self._cached is token and (remaining is None or remaining > 0)
+        return self._cached is token and (token.expires_at is None or token.expires_at > self._clock.now())
 
     def cancel(self) -> Sequence[asyncio.Task[CachedToken]]:
         """Cancel a running refresh and return its task."""
@@ -128,23 +127,14 @@ class TokenProvider:
 
     async def _fetch(self) -> CachedToken:
         # No variable holds a bare token: reports of errors show the variables of each frame.
-        token = _as_token(self._source if isinstance(self._source, str) else await _call(self._source))
-        if token is None or not _fits_header(token.value):
-            raise AuthenticationError(
-                "the token source returned no token: it must return a Token or a str, of printable ASCII and not blank"
-            )
-        if token.lifetime is not None:
-            try:
-                check_seconds(token.lifetime, "lifetime", is_positive=True, may_be_inf=True)
-            except ConfigurationError as error:
-                clock = "the token source returned an expired token, or a wrong lifetime: check this machine's clock"
-                raise AuthenticationError(f"{clock} ({error})") from None
+        token = check_token(self._source if isinstance(self._source, str) else await call_source(self._source))
         expires_at = None if token.lifetime is None else self._clock.now() + token.lifetime
         return CachedToken(token.value, token.lifetime, expires_at)
 
     async def _fetch_and_store(self) -> CachedToken:
-        # Not a callback: an eager task (`asyncio.eager_task_factory`) has finished before its callbacks run,
-        # and its first caller would find no token.
+        # An eager task (`asyncio.eager_task_factory`) runs before `create_task` has returned it, and its source may
+        # close the client; and it has finished before its callbacks run, when its first caller would find no token.
+        self._refreshing = asyncio.current_task()
         try:
             token = await self._fetch()
         except Exception as error:
@@ -162,9 +152,21 @@ def _retrieve(refresh: asyncio.Task[CachedToken]) -> None:
         refresh.exception()
 
 
-def _as_token(fetched: object) -> Token | None:
-    token = Token(value=fetched) if isinstance(fetched, str) else fetched
-    return token if isinstance(token, Token) and isinstance(token.value, str) else None
+def check_token(fetched: object) -> Token:
+    """Return what a token source returned as a token; `AuthenticationError` if it cannot be one, or has expired."""
+    token = Token(value=fetched) if isinstance(fetched, str) else fetched if isinstance(fetched, Token) else None
+    del fetched  # reports of errors show the variables of each frame, and this one may hold a bare token
+    if token is None or not _fits_header(token.value):
+        raise AuthenticationError(
+            "the token source returned no token: it must return a Token or a str, of printable ASCII and not blank"
+        )
+    if token.lifetime is not None:
+        try:
+            check_seconds(token.lifetime, "lifetime", is_positive=True, may_be_inf=True)
+        except ConfigurationError as error:
+            clock = "the token source returned an expired token, or a wrong lifetime: check this machine's clock"
+            raise AuthenticationError(f"{clock} ({error})") from None
+    return token
 
 
 def _margin(token: CachedToken) -> float:
@@ -198,7 +200,8 @@ def check_source(source: object, timeout: float = inf) -> str | TokenSource:
     return source if timeout == inf else _limit_time(source, timeout)
 
 
-async def _call(source: TokenSource) -> str | Token:
+async def call_source(source: TokenSource) -> str | Token:
+    """What a token source returns, whether it is async or not."""
     fetched = source()
     return await fetched if inspect.isawaitable(fetched) else fetched
 
@@ -207,7 +210,7 @@ def _limit_time(source: TokenSource, seconds: float) -> TokenSource:
     async def fetch() -> str | Token:
         try:
             async with asyncio.timeout(seconds) as limit:
-                return await _call(source)
+                return await call_source(source)
         except TimeoutError:
             if not limit.expired():
                 raise

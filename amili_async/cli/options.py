@@ -23,7 +23,7 @@ ResourceName: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="RESOURCE",
-        help="payouts, specifications or payments.",
+        help="payouts, specifications, payments, creditors or cases.",
         autocompletion=lambda incomplete: [each.name for each in RESOURCES if each.name.startswith(incomplete)],
     ),
 ]
@@ -124,8 +124,8 @@ def _documented(entry: ResourceEntry) -> list[str]:
 def _is_documented(name: str, entry: ResourceEntry) -> bool:
     root, dot, _ = name.partition(".")
     known = _documented(entry)
-    # The parts of some objects are not documented; those of `references` are.
-    is_open = bool(dot) and KINDS.get(root) == "an object" and not any(each.startswith(f"{root}.") for each in known)
+    # The parts of most objects are documented by examples only; those of `references` are documented.
+    is_open = bool(dot) and KINDS.get(root) == "an object" and root != "references"
     return name in known or (is_open and root in known)
 
 

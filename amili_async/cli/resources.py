@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from amili_async.client import PATHS, AmiliClient
 from amili_async.errors import ConfigurationError
-from amili_async.models import CreditorPayment, Payout, PayoutSpecification, Record
+from amili_async.models import Case, Creditor, CreditorPayment, Payout, PayoutSpecification, Record
 from amili_async.resources import Resource
 
 
@@ -67,6 +67,23 @@ RESOURCES = (
             *("amount", "settled_amount"),
         ),
         optional=("creditor_payment_reference", "case_invoice_number", "bank_transaction_date", "settled_amount"),
+    ),
+    ResourceEntry(
+        name="creditors",
+        attribute="creditors",
+        record=Creditor,
+        columns=("_id", "creditor_number", "organization_no", "is_active", "name"),
+        optional=("is_active", "organization_no"),
+    ),
+    ResourceEntry(
+        name="cases",
+        attribute="cases",
+        record=Case,
+        columns=(
+            *("_id", "creditor_name", "reference_number", "debt.invoice_number", "state", "status", "closed"),
+            "latest_state_date",
+        ),
+        optional=("latest_state_date", "status", "creditor_name", "closed"),
     ),
 )
 

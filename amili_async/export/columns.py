@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct, UnsetType
 
 from amili_async.errors import ConfigurationError
-from amili_async.models import CreditorPayment, Payout, PayoutSpecification, Timestamp
+from amili_async.models import Case, Creditor, CreditorPayment, Payout, PayoutSpecification, Timestamp
 from amili_async.models.kinds import CATEGORICAL_FIELDS
 
 
@@ -87,7 +87,7 @@ def find_columns(fields: tuple[str, ...] | None, record: Any) -> Mapping[str, Co
         fields = () if record is None else fields_of(record)
     known = (record,) if record is not None and issubclass(record, Struct) else ()
     # The first type that has the name decides: a caller's own declaration outranks the documented one.
-    sources = [_hints(source) for source in (*known, Payout, PayoutSpecification, CreditorPayment)]
+    sources = [_hints(source) for source in (*known, Payout, PayoutSpecification, CreditorPayment, Creditor, Case)]
     return {name: _find_kind(name, sources) for name in fields}
 
 

@@ -145,7 +145,7 @@ async def _save_if_ahead(journal: Journal, extraction: Extraction[Any]) -> None:
 def _incomplete(paths: ExportPaths, manifest: Manifest) -> UnreadableResponse:
     counts = [f"{count:,}" for count in (manifest.count_before, manifest.count_after) if count is not None]
     return UnreadableResponse(
-        f"{paths.given} was not written: the API sent {manifest.distinct:,} rows of {manifest.resource} but counted "
+        f"{paths.given} was not written: of {manifest.resource} the API sent {manifest.distinct:,} but counted "
         f"{' and then '.join(counts)}; what it sent is in {paths.partial}; export again",
         request=f"GET /{manifest.resource}",
     )

@@ -44,7 +44,7 @@ class Verdict(StrEnum):
     a new extraction can repair."""
 
 
-class Portable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value about one resource and filter that outlives the process as JSON."""
 
     version: int = CHECKPOINT_VERSION
@@ -73,7 +73,7 @@ class Portable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class _Progress(Portable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Progress(SavedState, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bound: datetime | None = None
     """Rows whose ids were made later than this are left for the next extraction; `None` before the first response."""
     since: datetime | None = None
@@ -200,7 +200,7 @@ def recent_version_hashes(keys: Sequence[Any], oldest: datetime) -> list[str]:
 
 
 def check_same_extraction(
-    given: Portable, kinds: tuple[type[Portable], ...], *, resource: str, fingerprint: str, what: str
+    given: SavedState, kinds: tuple[type[SavedState], ...], *, resource: str, fingerprint: str, what: str
 ) -> None:
     """Raise `ConfigurationError` unless *given* is of one of the *kinds*, and of this resource and filter."""
     if not isinstance(given, kinds):

@@ -220,8 +220,9 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         except AmiliError as error:
             # A delivery that failed has cancelled the scan, whose own error shows only that.
             reason = error if tracker is None or tracker.failure is None else tracker.failure
+            path = self._source.listing.path
             raise ExtractionInterrupted(
-                f"the extraction of {self._source.listing.path} was interrupted after {self.rows} records: {reason}",
+                f"the extraction of {path} was interrupted after {self.rows:,} of its rows: {reason}",
                 checkpoint=self.checkpoint,
                 record_id=getattr(reason, "record_id", None),
             ) from (reason.__cause__ if isinstance(reason, DeliveryFailed) else reason)

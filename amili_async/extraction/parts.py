@@ -13,7 +13,7 @@ from amili_async.extraction.checkpoint import (
     MAX_RECENT_VERSIONS,
     Checkpoint,
     Manifest,
-    Portable,
+    SavedState,
     Verdict,
     check_same_extraction,
     verdict_of,
@@ -21,7 +21,7 @@ from amili_async.extraction.checkpoint import (
 from amili_async.extraction.sums import total_sums
 
 
-class Part(Portable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Part(SavedState, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One range of ids of a split; `extract(where, part=…)` delivers its records, in any process."""
 
     index: int
@@ -49,7 +49,7 @@ class Part(Portable, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class Split(Portable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Split(SavedState, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An extraction cut into parts with about as many rows each; `conclude()` makes one manifest of theirs."""
 
     parts: tuple[Part, ...]

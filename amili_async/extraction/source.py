@@ -19,7 +19,7 @@ from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction.checkpoint import (
     Checkpoint,
     Manifest,
-    Portable,
+    SavedState,
     Verdict,
     check_same_extraction,
     fingerprint,
@@ -198,7 +198,7 @@ def initial_checkpoint(
     own = fingerprint(path, document)
     if isinstance(checkpoint, Manifest):
         raise ConfigurationError("checkpoint= must be a Checkpoint; a Manifest is for since=")
-    given: tuple[tuple[Portable | None, tuple[type[Portable], ...], str], ...] = (
+    given: tuple[tuple[SavedState | None, tuple[type[SavedState], ...], str], ...] = (
         (checkpoint, (Checkpoint,), "checkpoint="),
         (since, (Manifest, Checkpoint), "since="),
         (part, (Part,), "part="),

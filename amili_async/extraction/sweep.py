@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any
 
-from amili_async._paging.keyset import find_ids
+from amili_async._paging.keyset import IdLookup
 from amili_async._wire.listing import Listing
 from amili_async.conditions import Where
 from amili_async.errors import ExtractionInterrupted, UnreadableResponse
@@ -19,6 +19,7 @@ async def find_gone(
 ) -> frozenset[str]:
     """Those of the *ids* that the *extraction*, of the ids of all rows, does not deliver; see `Resource.sweep`."""
     gone = {bytes.fromhex(check_id(each)) for each in ids}  # a third of the memory of the texts
+    lookup = IdLookup(keys, where)
     if not gone:
         return frozenset()
     try:
@@ -34,4 +35,4 @@ async def find_gone(
             request=keys.label,
         )
     missing = sorted(each.hex() for each in gone if bound is not None and each.hex() <= last_id(bound))
-    return frozenset(missing) - await find_ids(keys, missing, where)
+    return frozenset(missing) - await lookup.find(missing)

@@ -5,14 +5,19 @@ import secrets
 import unicodedata
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
+from msgspec import field
 from msgspec.structs import force_setattr
 
 from amili_async._wire.frames import hide_variables
 from amili_async.errors import ConfigurationError, PaymentNotCompleted
 from amili_async.models.fields import Category, Id, Money, PaymentStatus, Record, check_id, is_object_id
+from amili_async.models.portable import Portable
 from amili_async.models.timestamps import Timestamp, format_date, is_like_a_date
+
+if TYPE_CHECKING:
+    from amili_async.client import AmiliClient
 
 # A second file, saved by a spreadsheet, would otherwise register the payments of the first once more.
 _SPREADSHEET_DISPLAY = re.compile(r"[+\u2212-]?[0-9]+([.,][0-9]+)?[eE][+\u2212-]?[0-9]+|#+|#N/A|#[A-ZÅÄÖ/0]+[!?]")
@@ -40,6 +45,14 @@ class _Registered(Record, frozen=True, kw_only=True):
     """The reference number of the case."""
     booking_date: Timestamp | None = None
     """When the payment was settled."""
+
+    async def explain(self, client: "AmiliClient", *, language: str = "sv") -> str:
+        """The reason for the status in a language (`sv`, `en`, …); empty if there is none.
+
+        It is the text of `status_reason_locale`; the key itself if the API has no text for it or does not answer.
+        """
+        key = self.status_reason_locale
+        return await client.explain(key, language=language) if key else ""
 
 
 class CreatedPayment(_Registered, frozen=True, kw_only=True):
@@ -106,11 +119,11 @@ class CreditorPayment(_Registered, frozen=True, kw_only=True):
     """Who registered it, such as `creditor_system`."""
 
 
-class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+class NewCreditorPayment(Portable, frozen=True, kw_only=True):
     """A payment to register. A value that the API would reject or misread raises `ConfigurationError`.
 
-    `account` and `file_import_report` are not accepted: the API sets them. Two equal objects are the same payment: keep
-    the object, or its reference, until its outcome is known.
+    `file_import_report` is not accepted: the API sets it. Two equal objects are the same payment: keep the object, or
+    its reference, until its outcome is known.
     """
 
     creditor: str
@@ -128,6 +141,8 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
     if the same payment can be constructed again, for example after a restart."""
     client_registration_date: datetime | None = None
     """When the creditor registered it: aware, whole seconds; the API uses its own time if absent."""
+    account: str | None = None
+    """The account's id. Leave it out unless Amili requires it: the API sets it from the case or the creditor."""
     # Factories, because `omit_defaults` would not send a field that equals a plain default, and the API requires both.
     currency: str = field(default_factory=lambda: "SEK")
     """Only `SEK` is supported."""
@@ -139,6 +154,8 @@ class NewCreditorPayment(Struct, frozen=True, gc=False, kw_only=True, omit_defau
         if (self.case is None) == (self.invoice_number is None):
             raise ConfigurationError("a payment needs exactly one of case and invoice_number")
         force_setattr(self, "creditor", check_id(self.creditor, what="creditor"))
+        if self.account is not None:
+            force_setattr(self, "account", check_id(self.account, what="account"))
         if self.case is not None:
             force_setattr(self, "case", check_id(self.case, what="case"))
         force_setattr(self, "amount", _check_amount(self.amount))

@@ -8,9 +8,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import field
 
 from amili_async.errors import ConfigurationError
+from amili_async.models.portable import Portable
 from amili_async.models.timestamps import Timestamp
 
 Id: TypeAlias = Annotated[str, "id"]
@@ -86,7 +87,7 @@ class PaymentStatus(StrEnum):
     ERROR = "error"
 
 
-class Record(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+class Record(Portable, frozen=True, kw_only=True):
     """The four fields that Eve adds to every document; the API returns them whatever the projection.
 
     A field that is absent, or `null`, is `None`; JSON and `repr` leave it out. A subclass inherits that for whatever
@@ -101,3 +102,7 @@ class Record(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, re
     """`_updated`: when it was last changed."""
     etag: str | None = field(name="_etag", default=None)
     """`_etag`: opaque, different after each change."""
+
+    def __hash__(self) -> int:
+        # Not by all fields: some hold objects, which have no hash. Equal records have equal ids and tags.
+        return hash((type(self), self.id, self.etag))

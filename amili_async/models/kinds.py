@@ -6,19 +6,22 @@ from typing import Any
 
 import msgspec
 
+from amili_async.models.case import Case
+from amili_async.models.creditor import Creditor
 from amili_async.models.creditor_payment import CreditorPayment
 from amili_async.models.fields import Category, Id, Money
 from amili_async.models.payout import Payout
 from amili_async.models.payout_specification import PayoutSpecification
 from amili_async.models.timestamps import Timestamp
 
-# The API's name of each documented field, and its type without `None`: all but `_id` are a type or `None`.
+# The API's name of each documented field, and its type without `None`: all but `_id` are a type or `None`. The API does
+# not document what `closed` of a case holds.
 _TYPES: Mapping[str, Any] = {"_id": Id} | {
     field.encode_name: typing.get_args(hints[field.name])[0]
-    for record in (Payout, PayoutSpecification, CreditorPayment)
+    for record in (Payout, PayoutSpecification, CreditorPayment, Creditor, Case)
     for hints in (typing.get_type_hints(record, include_extras=True),)
     for field in msgspec.structs.fields(record)
-    if field.encode_name != "_id"
+    if field.encode_name not in ("_id", "closed")
 }
 _KIND_OF_TYPE: Mapping[Any, str] = {
     Id: "an id",
@@ -35,6 +38,7 @@ KINDS: Mapping[str, str] = {
     **{name: _KIND_OF_TYPE.get(type_, "an object") for name, type_ in _TYPES.items()},
     # `references` is documented as an object with these ids; the annotation leaves it open to others.
     **{f"references.{name}": "an id" for name in ("case", "debt_collection", "enforcement")},
+    "debt.invoice_number": "text",
 }
 """What the documented fields hold. A filter value of another kind matches nothing, and the API reports no error."""
 

@@ -1,12 +1,11 @@
 """A payout: the sum of many specifications of one category, paid to one creditor."""
 
-from msgspec import Struct
-
 from amili_async.models.fields import Category, Id, Money, Record
+from amili_async.models.portable import Portable
 from amili_async.models.timestamps import Timestamp
 
 
-class PayoutSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+class PayoutSummary(Portable, frozen=True, kw_only=True):
     """What one article contributes to a payout."""
 
     count: int | None = None

@@ -32,7 +32,7 @@ class RecordType(Struct, Generic[T], frozen=True, kw_only=True):
     """What the caller gets."""
     wire: Any
     """What JSON is decoded into."""
-    projection: tuple[str, ...] | None
+    projection: tuple[str, ...] | None = None
     """The API's names of the fields that are requested; `None` for all."""
     alias: Any = None
     """The generic alias that the caller gave, of which *record* is the class; `None` for a plain type."""
@@ -53,13 +53,13 @@ class RecordType(Struct, Generic[T], frozen=True, kw_only=True):
         return converted
 
 
-def record_type_of(record: Any, *, is_projected: bool = False) -> RecordType[Any]:
+def record_type_of(record: Any, *, is_projected: bool = False, name: str = "into") -> RecordType[Any]:
     """The record type of a record of ours, a caller's struct (whose fields are the projection), or `dict`."""
     target = _behind_aliases(record)
     if target is dict or typing.get_origin(target) is dict:
         return RecordType(record=dict, wire=dict, projection=None)
     if not _is_struct(target):
-        raise ConfigurationError("into must be a msgspec.Struct type or dict")
+        raise ConfigurationError(f"{name} must be a msgspec.Struct type or dict")
     return _record_type_of_struct(target, is_projected)
 
 

@@ -113,6 +113,14 @@ class _TimestampType(dict[str, datetime]):
         self[text] = moment
         return moment
 
+    def __getattr__(self, name: str) -> str:
+        if name in ("__name__", "__qualname__"):  # Litestar names the schema of each type
+            return "Timestamp"
+        raise AttributeError(name)
+
+    def __instancecheck__(self, value: object) -> bool:
+        return isinstance(value, datetime)
+
     def __call__(self) -> None:
         """Do nothing; `typing` accepts only callables as types."""
 

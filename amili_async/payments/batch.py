@@ -8,9 +8,9 @@ an outcome: it may have left its loop and hold the generator still.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -20,14 +20,11 @@ from amili_async._wire.frames import hide_own_frames
 from amili_async._wire.tasks import cancel_all
 from amili_async.errors import AmiliError, ConfigurationError, PaymentNotSent, PaymentOutcomeUnknown, ReferenceTaken
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
-from amili_async.models.json import encode_json
-from amili_async.payments.create import PaymentCreator, check_payment
+from amili_async.payments.claims import Claims, HeldClaims
+from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup, match_payment
+from amili_async.payments.source import ListedPayment, PaymentSource
 
-MAX_REFERENCES_PER_LOOKUP = 99
-"""One less than a page holds: with unique references, one page that is not full has all rows."""
-MAX_LOOKUP_BYTES = 6000
-"""Bytes of percent-encoded references in one request line; gateways reject lines of some 8,000."""
 MAX_CONSECUTIVE_UNKNOWN = 10
 """Unknown outcomes in a row after which nothing more is sent: each of them has to be clarified by hand."""
 LOOKAHEAD_PER_REQUEST = 2
@@ -64,8 +61,10 @@ class BatchRegistration:
         context: ClientContext,
         width: int,
         lookup_timeout: float,
+        claims: Claims | None = None,
+        is_verified: bool = False,
     ) -> None:
-        self._source: Iterator[NewCreditorPayment] = iter(payments)
+        self._source = PaymentSource(payments)
         self._creator = creator
         self._lookup = lookup
         self._context = context
@@ -75,12 +74,10 @@ class BatchRegistration:
         self._window.last_page = 0
         self._window.pages_ahead = width * LOOKAHEAD_PER_REQUEST
         self._ready: deque[tuple[NewCreditorPayment, Known | None]] = deque()
-        self._references: set[tuple[str, str]] = set()
-        self._held_back: NewCreditorPayment | None = None
         self._looking_up: asyncio.Task[None] | None = None
-        self._source_end: Exception | None = None  # `StopIteration`, or an error of the iterable
+        self._claims = HeldClaims(claims, context)
         self._verifying = asyncio.Lock()
-        self._lookup_works = False
+        self._lookup_works = is_verified
         self._lookup_broken = False
         self._unknown_in_a_row = 0
         self._wanted = asyncio.Event()
@@ -103,18 +100,19 @@ class BatchRegistration:
                     await asyncio.wait((self._looking_up,))
                 else:
                     break
-            if self._source_end is not None and not isinstance(self._source_end, StopIteration):
-                raise self._source_end
+            if self._source.end is not None and not isinstance(self._source.end, StopIteration):
+                raise self._source.end
         finally:
             self._context.running.discard(self)
             await cancel_all((self,))
+            await self._claims.give_up_unsent()
 
     def cancel(self) -> list[asyncio.Task[Any]]:
         """Cancel everything that is running and return its tasks that have not finished."""
         looking_up = [] if self._looking_up is None else [self._looking_up]
         for task in looking_up:
             task.cancel()
-        return [*self._window.cancel(), *looking_up]
+        return [*self._window.cancel(), *looking_up, *self._claims.cancel()]
 
     def _start_lookup(self) -> None:
         """Look up the next references in a task of its own, so that known outcomes are delivered concurrently."""
@@ -123,43 +121,25 @@ class BatchRegistration:
             if not self._looking_up.cancelled():
                 self._looking_up.result()
             self._looking_up = None
-        if self._looking_up is None and self._source_end is None and len(self._ready) < self._window.pages_ahead:
-            self._looking_up = asyncio.get_running_loop().create_task(self._look_up(self._take_batch()))
+        if self._looking_up is None and self._source.end is None and len(self._ready) < self._window.pages_ahead:
+            self._looking_up = asyncio.get_running_loop().create_task(self._look_up(self._source.take_batch()))
 
-    def _take_batch(self) -> list[NewCreditorPayment]:
-        """The next payments of the list, as many as one request can look up."""
-        batch: list[NewCreditorPayment] = []
-        room = MAX_LOOKUP_BYTES
-        while len(batch) < MAX_REFERENCES_PER_LOOKUP and (payment := self._held_back or self._take_next()) is not None:
-            self._held_back = None
-            # Three more bytes for the comma, which is percent-encoded too.
-            room -= len(quote(encode_json(payment.creditor_payment_reference))) + 3
-            if room < 0 and batch:
-                self._held_back = payment
-                break
-            batch.append(payment)
-        return batch
-
-    def _take_next(self) -> NewCreditorPayment | None:
-        try:
-            payment = next(self._source)
-            check_payment(payment)
-        except Exception as error:  # noqa: BLE001 - raised by `outcomes` once the payments before it are settled
-            self._source_end = hide_own_frames(error)
-            return None
-        return payment
-
-    async def _look_up(self, batch: list[NewCreditorPayment]) -> None:
-        """Find which payments are registered, and release all of them to be settled."""
+    async def _look_up(self, batch: list[ListedPayment]) -> None:
+        """Claim payments and find which are registered, and release all of them to be settled."""
+        fresh = [listed.payment for listed in batch if not listed.is_repeated]
         rows: list[CreditorPayment] = []
         failure: Exception | None = None
+        await self._claims.take(fresh)
         try:
-            rows = await self._lookup.find_by_reference(batch) if batch else []
+            rows = await self._lookup.find_by_reference(fresh) if fresh else []
         except Exception as error:  # noqa: BLE001 - reported as the outcome of each payment of the batch
             failure = hide_own_frames(error)
         # A row that was found by its reference proves that look-ups work, so the first payment need not be sent alone.
         self._lookup_works |= bool(rows)
-        self._ready.extend((payment, self._known_outcome(payment, rows, failure)) for payment in batch)
+        known = [self._known_outcome(payment, rows, failure) for payment in fresh]
+        await self._claims.give_up([payment for payment, outcome in zip(fresh, known, strict=True) if outcome])
+        remaining = iter(known)
+        self._ready.extend((each.payment, _repeated() if each.is_repeated else next(remaining)) for each in batch)
         self._window.last_page = (self._window.last_page or 0) + len(batch)
         self._window.top_up()
 
@@ -167,19 +147,16 @@ class BatchRegistration:
         self, payment: NewCreditorPayment, rows: list[CreditorPayment], failure: Exception | None
     ) -> Known | None:
         """The outcome that needs no request; `None` if the payment is to be sent."""
-        key = (payment.creditor, payment.creditor_payment_reference)
-        if key in self._references:
-            return ConfigurationError(
-                "an earlier payment of the list has the same creditor and creditor_payment_reference; nothing was "
-                "sent. Give each payment a reference of its own, by which a second run finds it"
-            )
-        self._references.add(key)
         if failure is not None:
             return _not_sent(payment, "its reference could not be looked up, so it may be registered already", failure)
         try:
-            return match_payment(rows, payment)
+            found = match_payment(rows, payment)
         except ReferenceTaken as error:
             return hide_own_frames(error)
+        # One that this client has sent, under a claim of an earlier call, is looked up again by `create()`.
+        if found is not None or self._creator.remembers(payment):
+            return found
+        return self._claims.reason_not_to_send(payment)
 
     async def _settle(self, payment: NewCreditorPayment, known: Known | None) -> PaymentOutcome:
         """The outcome of a payment, which is sent unless it is known; until look-ups are verified, one at a time."""
@@ -212,19 +189,28 @@ class BatchRegistration:
                 return reason
             try:
                 known = await self._creator.create(
-                    payment, lookup_timeout=self._lookup_timeout, before_send=self._check_wanted
+                    payment, lookup_timeout=self._lookup_timeout, before_send=partial(self._prepare, payment)
                 )
             except _NotWanted:
                 continue
             except Exception as error:  # noqa: BLE001 - it is the outcome of this payment, and does not end the others
                 known = hide_own_frames(error)
             break
+        if isinstance(known, Exception) and not isinstance(known, PaymentOutcomeUnknown):
+            await self._claims.give_up([payment])
         # A payment that an earlier call sent shows nothing of how requests fare, and has no cause.
         if not isinstance(known, PaymentOutcomeUnknown):
             self._unknown_in_a_row = 0
         elif known.__cause__ is not None:
             self._unknown_in_a_row += 1
         return known
+
+    async def _prepare(self, payment: NewCreditorPayment) -> None:
+        """The last step before the payment leaves: keep its claim, unless the consumer has left."""
+        self._check_wanted()
+        await self._claims.keep(payment)
+        self._check_wanted()
+        self._claims.mark_sent(payment)
 
     def _check_wanted(self) -> None:
         # Again after the wait for a permit. The next outcome is known some steps before the consumer resumes with it.
@@ -238,6 +224,13 @@ class BatchRegistration:
         if isinstance(created, CreatedPayment):
             self._lookup_works = await self._lookup.can_find(payment, created.id)
             self._lookup_broken = not self._lookup_works
+
+
+def _repeated() -> ConfigurationError:
+    return ConfigurationError(
+        "an earlier payment of the list has the same creditor and creditor_payment_reference; nothing was sent. Give "
+        "each payment a reference of its own, by which a second run finds it"
+    )
 
 
 def _not_sent(payment: NewCreditorPayment, reason: str, cause: Exception | None) -> PaymentNotSent:

@@ -8,7 +8,7 @@ whatever ends the call; a later call looks it up, and sends it only when it can 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -60,11 +60,15 @@ class PaymentCreator:
         self._known_ids: deque[str] = deque(maxlen=MAX_REMEMBERED)
 
     async def create(
-        self, payment: NewCreditorPayment, *, lookup_timeout: float, before_send: Callable[[], None] = lambda: None
+        self,
+        payment: NewCreditorPayment,
+        *,
+        lookup_timeout: float,
+        before_send: Callable[[], Awaitable[None]] | None = None,
     ) -> CreatedPayment:
         """Register the payment unless it is registered; after an unknown outcome look it up.
 
-        *before_send* is called right before the payment leaves; what it raises is raised, and nothing is sent.
+        *before_send* is awaited right before the payment leaves; what it raises is raised, and nothing is sent.
         """
         check_payment(payment)
         check_seconds(lookup_timeout, "lookup_timeout")
@@ -91,8 +95,17 @@ class PaymentCreator:
         self._announce_registered(created)
         return created
 
+    def remembers(self, payment: NewCreditorPayment) -> bool:
+        """Whether an earlier call has registered the payment, or left it in doubt, so that `create()` looks it up."""
+        identity = identity_of(payment)
+        return identity in self._created or identity in self._in_doubt
+
     async def _find_or_send(
-        self, payment: NewCreditorPayment, identity: Identity, lookup_timeout: float, before_send: Callable[[], None]
+        self,
+        payment: NewCreditorPayment,
+        identity: Identity,
+        lookup_timeout: float,
+        before_send: Callable[[], Awaitable[None]] | None,
     ) -> CreatedPayment:
         """Send the payment, unless an earlier call has registered it, or has sent it and it may be in flight still."""
         sent_at = self._in_doubt.get(identity)
@@ -102,8 +115,9 @@ class PaymentCreator:
             if self._context.clock.now() - sent_at < MAX_TIME_IN_FLIGHT:
                 return await self._find_sent(payment, None, sent_at=sent_at, lookup_timeout=lookup_timeout)
 
-        def mark_in_doubt() -> None:
-            before_send()
+        async def mark_in_doubt() -> None:
+            if before_send is not None:
+                await before_send()
             # From here on a cancellation may end the call at any await, also after the server has the payment.
             self._remember_doubt(identity)
 
@@ -137,7 +151,7 @@ class PaymentCreator:
             ) from error
 
     async def _send(
-        self, payment: NewCreditorPayment, before_send: Callable[[], None], lookup_timeout: float
+        self, payment: NewCreditorPayment, before_send: Callable[[], Awaitable[None]], lookup_timeout: float
     ) -> CreatedPayment:
         """Send the payment once; return it, raise a certain failure, or look it up after any other failure."""
         request = create_request(self._path, encode(payment), before_send=before_send)

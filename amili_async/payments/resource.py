@@ -1,14 +1,16 @@
 """The resource `creditor--payments`, which is the only one that can also be written to."""
 
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 
-from amili_async._wire.checks import check_count, check_seconds
+from amili_async._wire.checks import check_count, check_implements, check_seconds
 from amili_async._wire.context import ClientContext
 from amili_async._wire.frames import hide_variables_of_methods
 from amili_async._wire.iteration import Iteration, alone
-from amili_async.errors import ConfigurationError
+from amili_async.errors import ConfigurationError, PaymentNotSent
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.payments.batch import BatchRegistration, PaymentOutcome
+from amili_async.payments.claims import Claims
 from amili_async.payments.create import PaymentCreator, check_payment
 from amili_async.payments.lookup import LOOKUP_TIMEOUT, PaymentLookup
 from amili_async.resources import Resource
@@ -23,7 +25,9 @@ class CreditorPayments(Resource[CreditorPayment]):
         self._lookup = PaymentLookup(path, context)
         self._creator = PaymentCreator(path, context, self._lookup)
 
-    async def create(self, payment: NewCreditorPayment, *, lookup_timeout: float = LOOKUP_TIMEOUT) -> CreatedPayment:
+    async def create(
+        self, payment: NewCreditorPayment, *, lookup_timeout: float = LOOKUP_TIMEOUT, claims: Claims | None = None
+    ) -> CreatedPayment:
         """Register a payment, never twice.
 
         Check the result, or call its `raise_for_status()`: a registered payment is not always settled. A certain
@@ -40,8 +44,20 @@ class CreditorPayments(Resource[CreditorPayment]):
         until 15 minutes after it was sent, since it can still be in flight, and is sent after that. Only this client
         remembers that: to send it sooner, because you know from Amili that it was not registered, use another client.
         `PaymentNotSent` is raised if the look-up fails, or while another call is registering the same payment.
+
+        With *claims* no other process that uses them registers it either: it is claimed, looked up, and sent only if
+        it is not found, as by `create_many(claims=)`.
         """
-        return await self._creator.create(payment, lookup_timeout=lookup_timeout)
+        check_payment(payment)
+        if claims is None:
+            return await self._creator.create(payment, lookup_timeout=lookup_timeout)
+        # As a list of one; with more to follow, it would also verify that look-ups find this payment.
+        run = self._start_run((payment,), 1, lookup_timeout, claims, is_verified=True)
+        async with aclosing(run.outcomes()) as outcomes:
+            outcome = await anext(outcomes)
+        if outcome.created is not None:
+            return outcome.created
+        raise outcome.error or PaymentNotSent("the payment was not sent", payment=payment)
 
     async def find(self, payment: NewCreditorPayment) -> CreatedPayment | None:
         """The registered payment that is this one, whenever and by any client it was registered; `None` if none is.
@@ -59,6 +75,7 @@ class CreditorPayments(Resource[CreditorPayment]):
         *,
         concurrency: int | None = None,
         lookup_timeout: float = LOOKUP_TIMEOUT,
+        claims: Claims | None = None,
     ) -> AsyncGenerator[PaymentOutcome, None]:
         """Register payments concurrently; one outcome for each, in their order, whether it failed or not.
 
@@ -69,21 +86,47 @@ class CreditorPayments(Resource[CreditorPayment]):
         (`PaymentNotSent`), if the API does not show the first registered payment by its reference, or after ten unknown
         outcomes in a row. An error of the iterable itself is raised after the outcomes of the payments before it.
 
-        Two processes that run over the same list *at the same time* can register a payment twice: give each process its
-        own part of the list. Payments are sent only while you wait for an outcome. Leaving early, with
-        `contextlib.aclosing`, cancels what is running. Run over the list again some minutes later for the outcomes: a
-        payment in doubt is treated as by `create()`. An iteration that a cancellation or an error has cut off, such as
-        a timeout around `anext`, raises `ClientClosed` when asked again.
+        Payments are sent only while you wait for an outcome. Leaving early, with `contextlib.aclosing`, cancels what is
+        running. Run over the list again some minutes later for the outcomes: a payment in doubt is treated as by
+        `create()`. An iteration that a cancellation or an error has cut off, such as a timeout around `anext`, raises
+        `ClientClosed` when asked again.
+
+        Two processes that run over the same list *at the same time* can register a payment twice, unless both pass
+        *claims*: `amili_async.shared.PostgresClaims`, which is best for money, `RedisClaims`, or your own `Claims`.
+        Each payment is claimed before it is looked up, and only the process whose claim it is sends it; for another
+        one it is `PaymentNotSent`, unless it is found. The claim of an unsent payment ends ten seconds after its
+        process does. That of a payment that was sent lasts 15 minutes from then and is never taken over, so that a
+        payment of a process that was killed is sent again only if it is not found after that time. If the claims
+        cannot be reached, nothing is sent.
+
+        What claims cannot prevent, since the API has no idempotency key: a payment sent by a process that was stopped
+        for longer than 15 minutes between its last look at the claim and the sending; claims that the store loses, as
+        Redis does in a restart or a failover, and Postgres does not; a payment registered in another way.
         """
         check_seconds(lookup_timeout, "lookup_timeout")
         if not isinstance(payments, Iterable):
             raise ConfigurationError("payments must be a list, or another iterable, of NewCreditorPayment")
-        registration = BatchRegistration(
+        width = self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency")
+        return Iteration(self._start_run(payments, width, lookup_timeout, claims).outcomes(), alone)
+
+    def _start_run(
+        self,
+        payments: Iterable[NewCreditorPayment],
+        width: int,
+        lookup_timeout: float,
+        claims: Claims | None,
+        *,
+        is_verified: bool = False,
+    ) -> BatchRegistration:
+        if claims is not None:
+            check_implements(claims, Claims, "claims: None, or a store of claims, which")
+        return BatchRegistration(
             payments,
             creator=self._creator,
             lookup=self._lookup,
             context=self._context,
-            width=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
+            width=width,
             lookup_timeout=lookup_timeout,
+            claims=claims,
+            is_verified=is_verified,
         )
-        return Iteration(registration.outcomes(), alone)

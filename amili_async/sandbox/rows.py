@@ -14,7 +14,9 @@ from .bson_values import BsonValue, ObjectId, cast_text, read_date, to_bson
 Document: TypeAlias = dict[str, Any]
 AUTOMATIC_FIELDS = ("_id", "_created", "_updated", "_etag")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ID_FIELDS = frozenset({"_id", "creditor", "payout", "account", "case", "file_import_report"})
+_ID_FIELDS = frozenset(
+    ("_id", "creditor", "payout", "account", "case", "file_import_report", "partner", "customer", "case_registration")
+)
 _OBJECTS_OF_IDS = frozenset({"references"})
 _ABSENT = object()
 

@@ -30,8 +30,21 @@ def _is_server_fault(record: logging.LogRecord) -> bool:
     return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
+def _collect(seed_data: SeedData) -> dict[str, Collection]:
+    return {
+        "finance--payouts": Collection(seed_data.payouts),
+        "finance--payout-specifications": Collection(seed_data.specifications),
+        PAYMENTS: Collection(seed_data.payments),
+        "creditors": Collection(seed_data.creditors),
+        "cases": Collection(seed_data.cases),
+        "locales": Collection(seed_data.locales),
+    }
+
+
 class Sandbox(RowWriter):
     """A server with generated payouts, specifications and payments that behaves as the Amili API does.
+
+    The creditors and cases that they refer to are served, too, and the texts of locale keys.
 
     `async with`, or `await start()` and `await aclose()`. The first request generates the rows, the same for the same
     numbers and *seed*. *clock* returns epoch seconds and decides expiries, rate windows and the dates of new rows and
@@ -59,11 +72,7 @@ class Sandbox(RowWriter):
         clock: Callable[[], float] = system_time,
     ) -> None:
         seed_data = SeedData(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
-        collections = {
-            "finance--payouts": Collection(seed_data.payouts),
-            "finance--payout-specifications": Collection(seed_data.specifications),
-            PAYMENTS: Collection(seed_data.payments),
-        }
+        collections = _collect(seed_data)
         super().__init__(collections, ObjectIdFactory(Random(f"{seed}/new rows")), clock)  # noqa: S311
         self._address = (host, port)
         self._public_key = public_key

@@ -55,7 +55,7 @@ end
 
 -- 3. What the process reports. A server that was stopped executes late what connections long given up had sent: only a
 -- later sending counts. What is sent again, since its reply was lost, is applied once, and what that granted is void.
-local me = s.processes[m.id] or {number = 0, sending = 0, served = 0, in_flight = 0}
+local me = s.processes[m.id] or {number = 0, sending = 0, in_flight = 0, wanted = {0, 0, 0}, taken = {0, 0, 0}}
 if m.sending <= me.sending then return '{"is_stale":true}' end
 local is_lost = m.epoch ~= '' and m.epoch ~= s.epoch
 if is_lost or m.went_alone then s.closed_until = math.max(s.closed_until, now + SETTLING) end
@@ -103,6 +103,15 @@ if me.number ~= m.number then
     s.closed_until = math.max(s.closed_until, now + m.pause)
     s.paced_until, s.pace = now + HOUR, s.closed_until + leeway * rate / 0.99
     s.unreported = now + HOUR -- after a 429 the server counts something that its headers do not show
+  end
+end
+for priority = 1, 3 do
+  if me.wanted[priority] == 0 then
+    local least
+    for _, process in pairs(s.processes) do
+      if process ~= me and process.wanted[priority] > 0 then least = math.min(least or process.taken[priority], process.taken[priority]) end
+    end
+    me.taken[priority] = math.max(me.taken[priority], least or 0)
   end
 end
 me.number, me.sending, me.in_flight, me.wanted = m.number, m.sending, m.in_flight, m.wanted
@@ -154,20 +163,19 @@ local function wait_for(nth, reserve)
 end
 
 -- 5. Who gets it: the highest priority, or one that was overtaken too often; within it equal shares for the processes
--- that wait, and the odd permit for the one that was served longest ago.
+-- that wait. One that begins to wait has taken as many as the one that has taken least: it has no claim on the past.
 local queues, left = {{}, {}, {}}, {0, 0, 0}
 for id, process in pairs(s.processes) do
   for priority = 1, 3 do
     if process.wanted[priority] > 0 and process.asks_at >= now then
-      table.insert(queues[priority], {id = id, process = process, left = process.wanted[priority], given = 0})
+      table.insert(queues[priority], {id = id, process = process, left = process.wanted[priority], taken = process.taken[priority]})
       left[priority] = left[priority] + process.wanted[priority]
     end
   end
 end
 
 local function is_before(a, b)
-  if a.given ~= b.given then return a.given < b.given end
-  if a.process.served ~= b.process.served then return a.process.served < b.process.served end
+  if a.taken ~= b.taken then return a.taken < b.taken end
   return a.id < b.id
 end
 
@@ -218,7 +226,7 @@ while ahead < m.per_minute + m.per_second do
   elseif is_mine then
     granted[priority], total = granted[priority] + 1, total + 1
   end
-  waiter.left, waiter.given, ahead = waiter.left - 1, waiter.given + 1, ahead + 1
+  waiter.left, waiter.taken, ahead = waiter.left - 1, waiter.taken + 1, ahead + 1
   left[priority] = left[priority] - 1
   if is_mine and wait <= 0 then overtake(s.overtaken, priority) end
   overtake(overtaken, priority)
@@ -226,11 +234,14 @@ end
 if total > 0 then
   s.is_probe = in_flight == 0 and total == 1
   if s.is_probe then s.least = HOUR end
-  me.served, me.in_flight, in_flight = now, me.in_flight + total, in_flight + total
+  me.in_flight, in_flight = me.in_flight + total, in_flight + total
   s.sent, s.bucket = s.sent + total, math.max(s.bucket, now) + total * rate
   if is_beyond_bucket(0) then s.beyond = s.beyond + total end
   if s.paced_until > now then s.pace = math.max(s.pace, now) + total * rate / 0.99 end
-  for priority = 1, 3 do me.wanted[priority] = me.wanted[priority] - granted[priority] end
+  for priority = 1, 3 do
+    me.wanted[priority] = me.wanted[priority] - granted[priority]
+    me.taken[priority] = me.taken[priority] + granted[priority]
+  end
 end
 
 -- 6. When to ask again. A process that asks later than planned, or not at all, keeps its share no longer than a moment.

@@ -18,8 +18,9 @@ PUBLIC_MODULES = (
     "amili_async.export",
     "amili_async.observers",
     "amili_async.policies",
+    "amili_async.shared",
 )
-RETURNED_ONLY = {"Stream", "Extraction", "Resource", "Payouts", "CreditorPayments"}
+RETURNED_ONLY = {"Stream", "Extraction", "Resource", "Payouts", "CreditorPayments", "Creditors", "Cases"}
 """Classes that callers get and never construct: the parameters of their constructors are not public."""
 SIGNATURE_METHODS = {"__init__", "__call__", "__aiter__", "__aenter__"}
 """Special methods whose signature differs from class to class."""

@@ -24,7 +24,10 @@ LISTING = [
     "amili_async.sandbox",
 ]
 PROMISED = {
-    "AmiliClient": {"open", "aclose", "from_env", "payouts", "payout_specifications", "creditor_payments", "auth"},
+    "AmiliClient": {
+        *("open", "aclose", "from_env", "auth", "resource", "explain"),
+        *("payouts", "payout_specifications", "creditor_payments", "creditors", "cases"),
+    },
     "Resource": {"get", "page", "count", "stream", "extract", "sweep", "plan"},
     "Extraction": {"batches", "checkpoint", "manifest", "aclose", "__aiter__", "__aenter__"},
     "Stream": {"pages", "first", "collect", "aclose", "__aiter__", "__aenter__"},

@@ -15,12 +15,12 @@ FLOORS = [
     {"errors", "version"},
     {"_wire.checks", "_wire.frames", "events"},
     {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"models.record_type", "models.json"},
+    {"models.portable"},
     {
         "auth",
         "deliveries",
         "models.fields",
-        "models.record_type",
-        "models.json",
         "observers",
         "pages",
         "_wire.announcer",
@@ -35,6 +35,8 @@ FLOORS = [
         "models.payout",
         "models.payout_specification",
         "models.creditor_payment",
+        "models.creditor",
+        "models.case",
     },
     {"models.kinds"},
     {
@@ -45,6 +47,7 @@ FLOORS = [
         "_wire.retry",
         "_wire.error_responses",
     },
+    {"_wire.shared_token"},
     {"conditions", "reconciliation.comparison"},
     {"query"},
     {"_wire.protocol"},
@@ -57,6 +60,7 @@ FLOORS = [
     {"resources"},
     {"payments", "reconciliation", "shared"},
     {"environment"},
+    {"payments", "reconciliation", "creditors", "cases", "locales", "litestar"},
     {"client", "export"},
     {""},  # amili_async itself: the public names
     {"cli"},
@@ -72,19 +76,22 @@ HOMES = {
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
     "jwt": {"auth", "_wire.api_code", "sandbox"},
-    "cryptography": {"auth", "sandbox"},
+    "cryptography": {"auth", "shared.tokens", "sandbox"},
+    "redis": {"shared"},
     "typer": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli"},
     "pyarrow": {"export"},
+    "litestar": {"litestar"},
+    "pydantic_core": {"models.portable"},
     "opentelemetry": {"observers"},
-    "redis": {"shared"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "redis"}
+LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "litestar", "pydantic_core"}
 """Libraries that `import amili_async` must not load."""
 
 

@@ -1,10 +1,12 @@
 """The words of this repository: none that the vocabulary replaces, and one meaning for each name."""
 
+import ast
 import re
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
-from tests.architecture.source import MODULES, PACKAGE, ROOT, TESTS, find_public_names
+from tests.architecture.source import MODULES, PACKAGE, ROOT, TESTS, find_public_names, parse
 
 REPLACED = {
     r"the law": "invariant",
@@ -36,6 +38,18 @@ ONE_NAME_TWO_THINGS = {
 }
 """Public-looking names that two modules define, and why they stay."""
 MOST_SHARED_NAMES = 10
+
+PLURALS = re.compile(
+    r"(?: more| other| further)? (?:attempts|columns|fields|ids|lines|pages|payments|payouts|records|requests|rows|"
+    r"seconds|specifications|times)\b"
+)
+ALWAYS_SEVERAL = {
+    "len(same)": "one alone was returned before",
+    "len(found)": "one alone was returned before, and none has another text",
+    "times": "a column that appears once is no problem",
+    "request.method": "no number",
+}
+"""What precedes a plural in a text and is never 1; constants beside these."""
 
 
 def find_words(path: Path) -> list[str]:
@@ -71,3 +85,21 @@ def test_each_public_name_has_one_meaning() -> None:
     assert {name: modules for name, modules in shared.items() if name not in ONE_NAME_TWO_THINGS} == {}
     assert [name for name in ONE_NAME_TWO_THINGS if name not in shared] == []
     assert len(ONE_NAME_TWO_THINGS) <= MOST_SHARED_NAMES
+
+
+def find_counted_plurals(path: Path) -> list[str]:
+    """The expressions before a plural in the f-strings of a file, each with its place, where it may be 1."""
+    found = []
+    for text in (node for node in ast.walk(parse(path)) if isinstance(node, ast.JoinedStr)):
+        for number, after in pairwise(text.values):
+            if isinstance(number, ast.FormattedValue) and isinstance(after, ast.Constant):
+                expression = ast.unparse(number.value)
+                is_several = expression in ALWAYS_SEVERAL or expression.rpartition(".")[2].isupper()
+                if PLURALS.match(str(after.value)) and not is_several:
+                    found.append(f"{path.relative_to(ROOT)}:{text.lineno}: {expression}")
+    return found
+
+
+def test_no_text_has_a_plural_after_the_number_one() -> None:
+    """A number of things is worded by `show_count`, or so that the noun does not follow the number."""
+    assert [each for path in MODULES.values() for each in find_counted_plurals(path)] == []

@@ -6,11 +6,13 @@ import aiohttp
 import pytest
 
 from amili_async import AmiliClient, ApiCodeCredentials
-from amili_async.errors import ClientClosed, ConfigurationError
+from amili_async.errors import ApiError, ClientClosed, ConfigurationError
 from amili_async.policies import Priority, Quota, RateLimiter
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.clocks import HastyClock, settle
-from tests.support.operations import GUARD
+from tests.support.hostile_scene import HostileScene
+from tests.support.hostile_server import send_raw, zip_wrongly
+from tests.support.operations import GUARD, ROWS
 
 
 async def test_opening_or_closing_twice_has_no_effect() -> None:
@@ -34,6 +36,31 @@ async def test_a_borrowed_session_is_used_and_not_closed() -> None:
             assert not session.closed
         with pytest.raises(ConfigurationError):
             await AmiliClient(sandbox.url, auth="token", session=session).open()
+
+
+async def test_a_borrowed_session_that_does_not_decompress_reads_compressed_pages(scene: HostileScene) -> None:
+    """The client decompresses its responses, whatever the owner's other requests do."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        await scene.open(session=session)
+        scene.server.plan(zip_wrongly(lambda packed: packed), times=None)
+        rows = await scene.amili.payout_specifications.stream().collect()
+        assert len(rows) == ROWS["specifications"]
+        async with session.get(f"{scene.server.url}/finance--payouts") as response:
+            assert (await response.read()).startswith(b"\x1f\x8b")
+
+
+@pytest.mark.parametrize(
+    "headers", [b"Content-Length: 0\r\n", b"ETag: W/1\r\nAge: 7\r\nContent-Type: application/json\r\n"]
+)
+async def test_a_304_names_the_cache_that_sent_it(headers: bytes, scene: HostileScene) -> None:
+    """No condition is sent, so only a cache or proxy can answer so: the text does not speak of redirects."""
+    await scene.open()
+    scene.server.plan(send_raw(b"HTTP/1.1 304 Not Modified\r\n" + headers + b"\r\n"), times=None)
+    with pytest.raises(ApiError, match="304: no condition was sent, so a cache or proxy answered") as caught:
+        await scene.amili.payouts.page()
+    assert (caught.value.status, caught.value.attempts) == (304, 1)
+    (request,) = scene.server.received
+    assert b"\r\nif-" not in request.raw.lower()
 
 
 async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:

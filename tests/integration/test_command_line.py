@@ -30,8 +30,8 @@ from amili_async.reconciliation import run
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.clocks import HastyClock
+from tests.support.programs import AMILI
 
-AMILI = (sys.executable, "-m", "amili_async")
 SECRET = "hemlig-6f2d"
 PAYOUT = "6776478033d4049c0400dd72"
 
@@ -281,7 +281,7 @@ def test_an_export_that_lacks_rows_fails(tmp_path: Path) -> None:
     assert_one_sentence(
         result,
         3,
-        "the API sent 49 rows of finance--payouts but counted 50 and then 50; what it sent is in .*a.csv.partial",
+        "of finance--payouts the API sent 49 but counted 50 and then 50; what it sent is in .*a.csv.partial",
     )
     assert names_in(tmp_path) == ["a.csv.partial", "a.csv.partial.manifest.json"]
 

@@ -163,6 +163,26 @@ async def test_a_sweep_of_an_incomplete_list_raises(start_sandbox: StartSandbox,
         await amili.payout_specifications.sweep(ids)
 
 
+@pytest.mark.parametrize("length", [10, 5900, 6200, 7000, 7400, 7500, 7600, 7700])
+async def test_a_sweep_with_a_long_filter_raises_at_once_or_never(
+    length: int, start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """However few ids fit beside the filter into a request line, each that is missing is looked up again."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(150))
+    for row_id in ids[::2]:
+        sandbox.delete(SPECIFICATIONS, row_id)
+    amili = await connect(sandbox)
+    where = field("creditor_name") != "x" * length
+    if length < 7500:
+        assert await amili.payout_specifications.sweep(ids, where) == set(ids[::2])
+        return
+    try:
+        assert await amili.payout_specifications.sweep(ids, where) == set(ids[::2])
+    except ConfigurationError:
+        assert count_pages(sandbox) == 0
+
+
 async def test_a_filter_that_is_too_long_raises_at_once_or_never(start_sandbox: StartSandbox, connect: Connect) -> None:
     """Close to the longest request line, every filter that extract() accepts can be extracted to the end."""
     sandbox = await start_sandbox(specifications=0)

@@ -7,10 +7,10 @@ import pytest
 
 from amili_async import AmiliClient
 from amili_async.extraction import Verdict
-from amili_async.sandbox import Sandbox
+from amili_async.sandbox import ReceivedRequest, Sandbox
+from tests.support.rows import SPECIFICATIONS, fill, make_id, make_row, spread_evenly
 from tests.support.starting import Connect, StartSandbox
 
-SPECIFICATIONS = "finance--payout-specifications"
 ROWS = 1500
 
 
@@ -99,6 +99,43 @@ async def test_a_row_is_gone_only_if_it_is_not_found_by_its_id_either(
 
     sandbox.override(page=hide)
     assert await amili.payout_specifications.sweep(ids) == {ids[700]}
+
+
+@pytest.mark.parametrize(("does_it_end", "verdict"), [(True, Verdict.DRIFTED), (False, Verdict.PARTIAL)])
+async def test_rows_inserted_and_deleted_at_one_rate_are_counted_twice(
+    does_it_end: bool,
+    verdict: Verdict,
+    start_sandbox: StartSandbox,
+    connect: Connect,
+) -> None:
+    """Each row that stayed is delivered once; the verdict is partial only if the second count confirms the first.
+
+    Counts do not show that as many rows were inserted behind the scan as are missing: that remains a doubt.
+    """
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(ROWS))
+    amili = await connect(sandbox, concurrency=1)
+    before = int(ids[0][:8], 16) - 1
+    late: list[str] = []
+    counts = 0
+
+    def exchange_a_row(request: ReceivedRequest) -> None:
+        nonlocal counts
+        if request.query.get("max_results") != "1":
+            sandbox.delete(SPECIFICATIONS, ids[-1 - len(late)])
+            late.append(make_id(before, len(late)))
+            sandbox.insert(SPECIFICATIONS, make_row(late[-1]))
+            return
+        counts += 1
+        for row_id in late if does_it_end and counts == 3 else ():
+            sandbox.delete(SPECIFICATIONS, row_id)
+
+    sandbox.before_each_request(exchange_a_row)
+    extraction = amili.payout_specifications.extract()
+    taken = [record.id async for record in extraction]
+    assert sorted(set(taken).difference(late)) == ids[: -len(late)]
+    assert len(set(taken)) == len(taken)
+    assert (counts, extraction.manifest.verdict) == (3, verdict)  # counted once at the start, and twice at the end
 
 
 async def test_a_count_that_is_too_high_once_is_no_missing_row(start_sandbox: StartSandbox, connect: Connect) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -18,12 +17,13 @@ from typer.testing import CliRunner, Result
 
 from amili_async.cli import connect
 from amili_async.cli.app import app
+from amili_async.cli.reports.reconciliation_words import UNSETTLED
 from amili_async.reconciliation import run
-from amili_async.sandbox import Fault, Sandbox
+from amili_async.sandbox import Fault, ReceivedRequest, Sandbox
 from tests.support import internals
+from tests.support.programs import AMILI, HASTY_AMILI
 
-RECONCILE = (sys.executable, "-m", "amili_async", "reconcile")
-HASTY = "from amili_async.reconciliation import run; run.RECHECK_DELAY = 0; from amili_async.cli import main; main()"
+RECONCILE = (*AMILI, "reconcile")
 PAYOUTS = "finance--payouts"
 SPECIFICATIONS = "finance--payout-specifications"
 UNKNOWN = "f" * 24
@@ -71,6 +71,18 @@ def overstate(sandbox: Sandbox) -> None:
     """Let the third payout state an öre more than its specifications."""
     row = sandbox.rows(PAYOUTS)[2]
     sandbox.update(PAYOUTS, row["_id"], {"total_amount": row["total_amount"] + Decimal("0.01")})
+
+
+def keep_booking(sandbox: Sandbox) -> None:
+    """Let the third payout state a crown more each time its specifications are requested."""
+    overstate(sandbox)
+
+    def book(request: ReceivedRequest) -> None:
+        if request.path == f"/{SPECIFICATIONS}":
+            row = sandbox.rows(PAYOUTS)[2]
+            sandbox.update(PAYOUTS, row["_id"], {"total_amount": row["total_amount"] + 1})
+
+    sandbox.before_each_request(book)
 
 
 def orphan(sandbox: Sandbox) -> None:
@@ -131,6 +143,19 @@ def test_a_differing_payout_is_shown_in_full(given: Given) -> None:
     line = rf"^total_amount +{stated:,.2f} +{stated - Decimal('0.01'):,.2f} +0\.01$"
     assert re.search(line, result.stdout, re.MULTILINE)
     assert re.search(r"\n6 payouts, \d\d specifications: 5 reconciled, 1 differs\n$", result.stdout)
+
+
+def test_a_payout_that_is_being_booked_on_is_unsettled(given: Given, tmp_path: Path) -> None:
+    """The table, the rows and the page show it so, and the exit code is 1: nobody knows yet whether it agrees."""
+    page = tmp_path / "page.html"
+    for options in (("--html", str(page)), ("--json",), ("--csv",)):
+        given(keep_booking)
+        result = reconcile(*options)
+        assert result.exit_code == 1
+        assert "5 reconciled, 1 unsettled\n" in result.output
+        assert " differ" not in result.output.replace(UNSETTLED, "")
+    assert "5 reconciled, 1 unsettled." in page.read_text()
+    assert f"{UNSETTLED[1:]}." in page.read_text()
 
 
 def test_specifications_of_a_payout_that_does_not_exist_differ(given: Given) -> None:
@@ -275,7 +300,7 @@ def test_differing_payouts_are_shown_although_the_api_fails_later(given: Given) 
 async def close_early(sandbox: Sandbox, *options: str) -> tuple[int, bytes]:
     """Read the first bytes of the rows and close the pipe; the exit code and stderr."""
     pipe = asyncio.subprocess.PIPE
-    command = (sys.executable, "-c", HASTY, "reconcile", "--json", *options)
+    command = (*HASTY_AMILI, "reconcile", "--json", *options)
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=access(sandbox), limit=1024)
     assert process.stdout is not None
     assert process.stderr is not None

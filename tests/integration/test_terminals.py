@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -14,13 +13,8 @@ from typing import Any
 import pytest
 
 from amili_async.sandbox import Sandbox
+from tests.support.programs import AMILI, HASTY_AMILI
 
-AMILI = (sys.executable, "-m", "amili_async")
-HASTY = (
-    *(sys.executable, "-c"),
-    "from amili_async.reconciliation import run; run.RECHECK_DELAY = 0; from amili_async.cli import main; main()",
-)
-"""The same, without the wait before a payout is compared again."""
 PAYOUTS, PAYMENTS = "finance--payouts", "creditor--payments"
 HEADER = "creditor,case,amount,bank_transaction_date,creditor_payment_reference"
 ROW = "674dbeb208847b9501cc9138,68678eda88b9226bb78d7169,100.50,2025-07-04,PAY-1"
@@ -151,7 +145,7 @@ async def test_an_amount_of_a_hundred_million_digits_is_shown_at_once(sandbox: S
     """With its exponent, by every command."""
     row_id = change(sandbox, PAYOUTS, total_amount=Decimal("1E100000000"))
     for arguments in (("list", "payouts"), ("get", "payouts", row_id), ("reconcile", "--csv"), ("reconcile",)):
-        result = await amili(sandbox, *arguments, program=HASTY if "reconcile" in arguments else AMILI)
+        result = await amili(sandbox, *arguments, program=HASTY_AMILI if "reconcile" in arguments else AMILI)
         assert (len(result.stdout) < 5_000, b"Traceback" in result.stderr) == (True, False)
         assert (b"1E+100000000" in result.stdout) == (arguments != ("reconcile",))
 

@@ -45,7 +45,7 @@ async def test_a_server_that_changes_its_page_size_is_an_error(
             {**received.query, "max_results": str(size)} if int(received.query.get("page", 1)) >= 4 else received.query
         )
     )
-    with pytest.raises(UnreadableResponse, match=f"page 4 has {size} records per page"):
+    with pytest.raises(UnreadableResponse, match=f"page 4 has the page size {size}, "):
         await amili.payout_specifications.stream().collect()
 
 

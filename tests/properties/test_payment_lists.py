@@ -62,7 +62,7 @@ class UnreliableRegistry(Registry):
         for _ in range(next(self.pauses, 0)):
             await asyncio.sleep(0)
         if request.before_send is not None:
-            request.before_send()
+            await request.before_send()
         if request.method == "POST":
             return await self._post(json.loads(request.body or b"", parse_float=Decimal))
         if not next(self.lookups_work, True):

@@ -7,19 +7,13 @@ byte of each cut and the delay of each late request.
 
 import asyncio
 import json
-import socket
-import struct
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum, auto
 from random import Random
-from types import TracebackType
-from typing import Self
 
 from amili_async.sandbox import Sandbox
-
-_HEAD_END = b"\r\n\r\n"
+from tests.support.raw_server import HEAD_END, RawServer, connect_to, keep, length_of, reset
 
 
 class Drop(StrEnum):
@@ -83,10 +77,11 @@ _EXECUTED_FIRST = {
 }
 
 
-class DroppingProxy:
+class DroppingProxy(RawServer):
     """A proxy before a sandbox; `async with`. It calls *choose* with the method of each request to get its drop."""
 
     def __init__(self, sandbox: Sandbox, *, seed: int = 1, latest: float = 0.2) -> None:
+        super().__init__()
         self._sandbox = sandbox
         self._random = Random(seed)
         self._latest = latest
@@ -101,29 +96,8 @@ class DroppingProxy:
         """New connections that were closed unread."""
         self.posted: list[bytes] = []
         """The body of each POST whose head was read, as far as it was read."""
-        self._tasks: set[asyncio.Task[None]] = set()
         self._late: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-
-    @property
-    def url(self) -> str:
-        """The address that it listens on."""
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks | self._late:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._late, return_exceptions=True)
 
     async def settle(self) -> None:
         """Wait until every late request has been executed."""
@@ -138,29 +112,27 @@ class DroppingProxy:
         self._idle.clear()
         return closed
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a new connection, or close it unread."""
         if self.closes_new():
             self.closed_new += 1
-            _reset(writer)
+            reset(writer)
             return
-        _keep(asyncio.get_running_loop().create_task(self._serve(reader, writer)), self._tasks)
+        super().accept(reader, writer)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one exchange after another, until one side ends the connection."""
+    async def serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one exchange; whether the connection stays open."""
+        self._idle.add(writer)
         try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
-                while True:
-                    self._idle.add(writer)
-                    start = await reader.readexactly(4)
-                    self._idle.discard(writer)
-                    if not await self._exchange(start, reader, writer):
-                        break
-                    if self.closes_idle():
-                        await asyncio.sleep(self._random.uniform(0, 0.002))
-                        break
+            start = await reader.readexactly(4)
         finally:
             self._idle.discard(writer)
-            writer.close()
+        if not await self._exchange(start, reader, writer):
+            return False
+        if self.closes_idle():
+            await asyncio.sleep(self._random.uniform(0, 0.002))
+            return False
+        return True
 
     async def _exchange(self, start: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection stays open."""
@@ -171,12 +143,12 @@ class DroppingProxy:
             return False
         if drop is Drop.IN_REQUEST_HEAD:
             await reader.readexactly(self._random.randrange(200))
-            return _reset(writer)
-        head = start + await reader.readuntil(_HEAD_END)
-        length = _length_of(head)
+            return _end(writer)
+        head = start + await reader.readuntil(HEAD_END)
+        length = length_of(head)
         if drop is Drop.IN_REQUEST_BODY:
             self._note(method, await reader.readexactly(self._random.randrange(length) if length else 0))
-            return _reset(writer)
+            return _end(writer)
         body = await reader.readexactly(length)
         self._note(method, body)
         return await self._drop(drop, head + body, reader, writer)
@@ -191,10 +163,10 @@ class DroppingProxy:
         """End the exchange in the chosen way, once the whole request was read."""
         answer = await self._execute(request) if drop in _EXECUTED_FIRST else b""
         if drop in {Drop.BEFORE_COMMIT, Drop.AFTER_COMMIT}:
-            return _reset(writer)
+            return _end(writer)
         if drop is Drop.LATE_AFTER_RESET:
             self._execute_late(request)
-            return _reset(writer)
+            return _end(writer)
         if drop in {Drop.HANG_BEFORE, Drop.HANG_AFTER, Drop.LATE_AFTER_HANG}:
             await reader.read()
             if drop is Drop.LATE_AFTER_HANG:
@@ -202,13 +174,13 @@ class DroppingProxy:
             return False
         if drop in {Drop.IN_RESPONSE_HEAD, Drop.IN_RESPONSE_BODY}:
             writer.write(self._cut(answer, drop))
-            return _reset(writer) if self._random.random() < 0.5 else False
+            return _end(writer) if self._random.random() < 0.5 else False
         writer.write(answer if drop is Drop.NOTHING else _false_response(drop))
         return True
 
     def _cut(self, answer: bytes, drop: Drop) -> bytes:
         """A part of the response: of its head, or the head and a part of its body."""
-        head = answer.index(_HEAD_END) + len(_HEAD_END)
+        head = answer.index(HEAD_END) + len(HEAD_END)
         end = (
             self._random.randrange(head) if drop is Drop.IN_RESPONSE_HEAD else self._random.randrange(head, len(answer))
         )
@@ -216,12 +188,11 @@ class DroppingProxy:
 
     async def _execute(self, request: bytes) -> bytes:
         """Let the sandbox execute the request, and return its response, byte for byte."""
-        host, port = self._sandbox.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connect_to(self._sandbox)
         try:
             writer.write(request)
-            head = await reader.readuntil(_HEAD_END)
-            return head + await reader.readexactly(_length_of(head))
+            head = await reader.readuntil(HEAD_END)
+            return head + await reader.readexactly(length_of(head))
         finally:
             writer.close()
 
@@ -230,25 +201,15 @@ class DroppingProxy:
             await asyncio.sleep(self._random.uniform(0, self._latest))
             await self._execute(request)
 
-        _keep(asyncio.get_running_loop().create_task(wait_and_execute()), self._late)
+        late = asyncio.get_running_loop().create_task(wait_and_execute())
+        keep(late, self._late)
+        keep(late, self.tasks)
 
 
-def _keep(task: asyncio.Task[None], tasks: set[asyncio.Task[None]]) -> None:
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-
-
-def _reset(writer: asyncio.StreamWriter) -> bool:
+def _end(writer: asyncio.StreamWriter) -> bool:
     """Reset the connection; it does not stay open."""
-    connection: socket.socket = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+    reset(writer)
     return False
-
-
-def _length_of(head: bytes) -> int:
-    lines = head.lower().split(b"\r\n")
-    return next((int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:")), 0)
 
 
 def _false_response(drop: Drop) -> bytes:

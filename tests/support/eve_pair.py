@@ -38,14 +38,19 @@ with warnings.catch_warnings():  # Eve and its dependencies use deprecated names
     from eve import Eve
 
 PAYOUTS, SPECIFICATIONS, PAYMENTS = "finance--payouts", "finance--payout-specifications", "creditor--payments"
+CREDITORS, CASES, LOCALES = "creditors", "cases", "locales"
 SIZES: dict[str, Any] = {"payouts": 16, "specifications": 130, "payments": 28, "seed": 7}
 SEED_DATA = SeedData(**SIZES)
 ROWS = {
     PAYOUTS: SEED_DATA.payouts(),
     SPECIFICATIONS: SEED_DATA.specifications(),
     PAYMENTS: SEED_DATA.payments(),
+    CREDITORS: SEED_DATA.creditors(),
+    CASES: SEED_DATA.cases(),
+    LOCALES: SEED_DATA.locales(),
 }
 ID_FIELDS = {"_id", "creditor", "payout", "account", "case", "debt_collection", "enforcement"}
+ID_FIELDS |= {"partner", "customer", "case_registration"}
 DATE_FORMAT = "%a, %d %b %Y %H:%M:%S GMT"
 
 ID, DATE, TEXT, NUMBER = ({"type": name} for name in ("objectid", "datetime", "string", "number"))
@@ -106,6 +111,7 @@ def make_eve() -> Eve:
     domain = {
         PAYOUTS: {"schema": shown_fields(PAYOUTS)},
         SPECIFICATIONS: {"schema": shown_fields(SPECIFICATIONS)},
+        **{resource: {"schema": shown_fields(resource)} for resource in (CREDITORS, CASES, LOCALES)},
         PAYMENTS: {"schema": shown_fields(PAYMENTS) | PAYMENT_SCHEMA, "resource_methods": ["GET", "POST"]},
     }
     for resource, rows in ROWS.items():

@@ -6,7 +6,7 @@ from itertools import chain, cycle, product
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
-from tests.support.eve_pair import PAYMENTS, PAYOUTS, ROWS, SPECIFICATIONS
+from tests.support.eve_pair import CASES, CREDITORS, LOCALES, PAYMENTS, PAYOUTS, ROWS, SPECIFICATIONS
 from tests.support.payments import CASE, CREDITOR
 
 T = TypeVar("T")
@@ -138,6 +138,37 @@ OWN_FILTERS: dict[str, list[Any]] = {
         {"creditor_payment_reference": "PAY-REF-013"},
         {"creditor_payment_reference": {"$in": ["PAY-REF-013", "PAY-REF-014"]}, "creditor": some(PAYMENTS, "creditor")},
     ],
+    CREDITORS: [
+        {"name": "Åkerströms Bygg AB"},
+        {"name": "åkerströms bygg ab"},
+        {"creditor_number": some(CREDITORS, "creditor_number", 2)},
+        {"creditor_number": str(some(CREDITORS, "creditor_number", 2))},
+        {"organization_no": {"$in": [some(CREDITORS, "organization_no", 1), "5560120000"]}},
+        {"$or": [{"non_swedish_organization_no": {"$exists": True}}, {"organization_no": "x"}], "is_active": True},
+        {"partner": {"$exists": True}, "account": None},
+        {"payout_details.sek.bankgiro": {"$gt": "5"}},
+        {"case_config.payout_capital_by_invoice": True},
+        {"status": "active"},
+    ],
+    CASES: [
+        {"debt.invoice_number": some(CASES, "debt")["invoice_number"]},
+        {"debt.invoice_number": {"$in": [some(CASES, "debt", 9)["invoice_number"], "INV-0"]}, "currency": "SEK"},
+        {"debt.invoice_number": some(CASES, "debt")["invoice_number"], "creditor": some(CASES, "creditor")},
+        {"debt.initial_capital": {"$gte": 5_000.5}},
+        {"debt.invoice_date": {"$lt": "Sat, 01 Feb 2025 00:00:00 GMT"}},
+        {"closed": True},
+        {"closed": {"$ne": True}, "state": "reminder"},
+        {"closed": None},
+        {"customer": some(CASES, "customer")},
+        {"latest_state_date": {"$gte": "Sat, 01 Mar 2025 00:00:00 GMT"}, "status": {"$ne": "initialized"}},
+        {"state_history": {"$elemMatch": {"state": "reminder"}}},
+    ],
+    LOCALES: [
+        {"locale_tag": "creditor_payment.overpaid"},
+        {"translations.sv.translation": {"$exists": True}},
+        {"translations.de": None},
+        {"translation_pending": False},
+    ],
 }
 BAD_WHERES = (
     *("[]", "null", '"x"', "{}", "", '{"": 1}', '{"amount": {"$regex": "1"}}', '{"a": [{"b": {"$foo": 1}}]}'),
@@ -198,7 +229,7 @@ def combined_queries() -> Iterator[Query]:
 
 def queries_of(resource: str) -> Iterator[Query]:
     """GETs of a single row, and methods that a resource rejects."""
-    one = f"/{resource}/{ROWS[resource][5]['_id']}"
+    one = f"/{resource}/{ROWS[resource][2]['_id']}"
     yield from (("GET", path) for path in (one, f"{one}/", one.upper(), f"{one}0", f"{one}/x", f"/{resource}/"))
     yield from (("GET", f"{one}?max_results={size}") for size in ("inf", "x", "0"))
     yield "GET", f"/{resource}/{'0' * 24}"
@@ -206,12 +237,14 @@ def queries_of(resource: str) -> Iterator[Query]:
     yield from ((method, f"/{resource}") for method in ("PUT", "PATCH", "DELETE"))
 
 
-FILTERS = [(resource, where) for resource in ROWS for where in chain(filters_of(resource), OWN_FILTERS[resource])]
+WITH_MONEY = (PAYOUTS, SPECIFICATIONS, PAYMENTS)
+FILTERS = [(resource, where) for resource in WITH_MONEY for where in filters_of(resource)]
+FILTERS += [(resource, where) for resource in ROWS for where in OWN_FILTERS[resource]]
 
 
 def projected_row(resource: str, text: str) -> Query:
     """The GET of a single row under a projection."""
-    return "GET", f"/{resource}/{ROWS[resource][5]['_id']}?{urlencode({'projection': text})}"
+    return "GET", f"/{resource}/{ROWS[resource][2]['_id']}?{urlencode({'projection': text})}"
 
 
 UNKNOWN_PATHS: list[Query] = [
@@ -226,7 +259,14 @@ def sampled() -> Groups:
     projections = zip(cycle(ROWS), PROJECTIONS[: SAMPLE_SIZES["projection"]], strict=False)
     pages, sizes = PAGES[: SAMPLE_SIZES["page"]], SIZES_REQUESTED[: SAMPLE_SIZES["page"]]
     return {
-        "filters": [filter_query(case) for case in sample(FILTERS, lambda case: filter_features(case[1]))],
+        "filters": [
+            *(filter_query(case) for case in sample(FILTERS, lambda case: filter_features(case[1]))),
+            *(
+                filter_query((resource, where))
+                for resource in (CREDITORS, CASES)
+                for where in OWN_FILTERS[resource][::4]
+            ),
+        ],
         "invalid filters": [listing(SPECIFICATIONS, ("where", text)) for text in BAD_WHERES[: SAMPLE_SIZES["where"]]],
         "sort": [listing(resource, ("sort", text), ("max_results", "30")) for resource, text in sorts],
         "projection": [
@@ -237,6 +277,7 @@ def sampled() -> Groups:
         "single rows and methods": [
             *queries_of(PAYMENTS),
             projected_row(PAYMENTS, '{"amount": 1}'),
+            projected_row(CASES, '{"debt.invoice_number": 1, "state_history.state": 1}'),
             *UNKNOWN_PATHS[1:3],
         ],
     }

@@ -6,16 +6,13 @@ the connection. A connection carries one request at a time and stays open until 
 
 import asyncio
 import gzip
-import socket
-import struct
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from dataclasses import dataclass
 
 from amili_async.sandbox import Sandbox
+from tests.support.raw_server import HEAD_END, RawServer, connect_to, length_of, reset
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,7 @@ class Exchange:
 
     async def execute(self) -> TrueResponse:
         """Let the sandbox execute the request."""
-        host, port = self._sandbox.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connect_to(self._sandbox)
         try:
             writer.write(self.received.raw.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
             answer = await reader.read()
@@ -95,9 +91,7 @@ class Exchange:
         """Reset the connection after sending what was written."""
         await asyncio.sleep(0.002)
         self.is_over = True
-        connection: socket.socket = self._writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.transport.abort()
+        reset(self._writer)
 
     async def hang(self) -> None:
         """Do nothing until the client closes the connection."""
@@ -129,25 +123,18 @@ class _Planned:
         return True
 
 
-@dataclass
-class HostileServer:
+class HostileServer(RawServer):
     """A server before a sandbox; `async with`."""
 
-    sandbox: Sandbox
-    received: list[Received] = field(default_factory=list)
-    """Every request, in order of arrival."""
-    connections: int = 0
-    """How many connections were made."""
-    _plan: list[_Planned] = field(default_factory=list)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
-    _server: asyncio.Server | None = None
-
-    @property
-    def url(self) -> str:
-        """The address that it listens on."""
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__()
+        self.sandbox = sandbox
+        self.received: list[Received] = []
+        """Every request, in order of arrival."""
+        self.connections = 0
+        """How many connections were made."""
+        self._plan: list[_Planned] = []
+        self._writers: list[asyncio.StreamWriter] = []
 
     def plan(
         self, misdeed: Misdeed, *, times: int | None = 1, method: str | None = None, path: str = "/", after: int = 0
@@ -168,41 +155,16 @@ class HostileServer:
                 each.close()
         return len(writers)
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a new connection, and count it."""
         self.connections += 1
         self._writers.append(writer)
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        super().accept(reader, writer)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
-                while await self._answer_one(reader, writer):
-                    pass
-        finally:
-            writer.close()
-
-    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether another request may follow."""
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(
-            (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
-        )
-        body = await reader.readexactly(length)
+        head = await reader.readuntil(HEAD_END)
+        body = await reader.readexactly(length_of(head))
         method, target, _ = head.split(b" ", 2)
         received = Received(method.decode(), target.partition(b"?")[0].decode(), head + body)
         self.received.append(received)

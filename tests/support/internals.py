@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Set
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from msgspec.structs import force_setattr
@@ -28,7 +29,7 @@ from amili_async.sandbox import server as sandbox_server
 
 def set_base_url(amili: AmiliClient, url: str) -> None:
     """Send the requests of a client to another server from here on."""
-    amili._session._base_url = url
+    amili._session._base_url = urlsplit(url)
 
 
 def running_iterations(amili: AmiliClient) -> Set[object]:

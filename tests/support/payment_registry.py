@@ -70,7 +70,7 @@ class Registry:
 
     async def call(self, request: Request) -> Response:
         if request.before_send is not None:
-            request.before_send()
+            await request.before_send()
         if self.gate is not None:
             await self.gate.wait()
         if request.method == "POST":

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from amili_async import Payout, PayoutSpecification, PayoutSummary
 from amili_async.reconciliation.comparison import Reconciliation, Tally, reconcile_payout
 
@@ -41,6 +43,11 @@ def differ(*, rows: tuple[PayoutSpecification, ...] | None = None, **fields: Any
     """A payout that differs from its specifications by *fields* or *rows*."""
     rows = (make_specification("a"), make_specification("b")) if rows is None else rows
     return reconcile_payout(make_payout(**fields), rows)
+
+
+def unsettle(**fields: Any) -> Reconciliation:
+    """A payout that differed in another way each time it was compared, at last by *fields*."""
+    return replace(differ(**fields), unsettled=True)
 
 
 def name_unknown(count: int = 1) -> Reconciliation:

@@ -1,7 +1,6 @@
 """The error tree: as its docstring draws it, right about another attempt, and picklable."""
 
 import copy
-import inspect
 import pickle
 import re
 from collections.abc import Iterator
@@ -41,6 +40,7 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.models import CreatedPayment, NewCreditorPayment
+from tests.support.errors import ERROR_CLASSES
 from tests.support.payments import CASE, CREDITOR
 
 PAYMENT = NewCreditorPayment(
@@ -92,30 +92,23 @@ def drawn_tree() -> Iterator[tuple[str, str | None, str]]:
             yield found[2], path[depth - 1] if depth else None, found[3] or ""
 
 
-def error_classes() -> dict[str, type[AmiliError]]:
-    """Every error that the module defines."""
-    return {
-        name: value for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, AmiliError)
-    }
-
-
 def test_the_tree_is_as_drawn() -> None:
     """The docstring lists each class under its base class."""
     drawn = {name: parent for name, parent, _ in drawn_tree()}
-    real = {name: error.__base__.__name__ for name, error in error_classes().items() if error.__base__ is not None}
+    real = {kind.__name__: kind.__base__.__name__ for kind in ERROR_CLASSES if kind.__base__ is not None}
     assert drawn == real | {"AmiliError": None}
 
 
 def test_transience_is_as_drawn() -> None:
     """The docstring calls exactly the transient classes transient."""
     drawn = {name for name, _, remark in drawn_tree() if "transient" in remark}
-    assert {name for name, error in error_classes().items() if error.transient} == drawn
+    assert {kind.__name__ for kind in ERROR_CLASSES if kind.transient} == drawn
     assert drawn == {"ConnectionFailed", "TimedOut", "RateLimited", "ServerFault"}
 
 
 def test_every_error_has_an_example_here() -> None:
     """The tests below cover every class."""
-    assert {type(error) for error in EXAMPLES} == set(error_classes().values())
+    assert {type(error) for error in EXAMPLES} == set(ERROR_CLASSES)
 
 
 def test_the_root_is_a_public_name() -> None:

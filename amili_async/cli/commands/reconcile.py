@@ -48,8 +48,9 @@ def reconcile_payouts(
     """Check that every payout is the sum of its specifications, to the last digit.
 
     Payouts that agree are one line of the table; each differing payout shows what is stated and what was found. Without
-    --where, specifications of payouts that do not exist are found, too. The exit code is 0 if everything agrees and 1
-    if something differs, or nothing matches --where.
+    --where, specifications of payouts that do not exist are found, too. A payout that is being booked on is shown as
+    unsettled. The exit code is 0 if everything agrees and 1 if something differs or is unsettled, or nothing matches
+    --where.
     """
 
     async def compare() -> int:

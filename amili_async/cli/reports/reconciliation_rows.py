@@ -15,7 +15,7 @@ _SIDES = ("stated", "found")
 CSV_COLUMNS = (
     *("payout", *_PAYOUT_FIELDS, "specifications"),
     *(f"{side}_{column}" for side in _SIDES for column in COLUMNS),
-    *("agrees", "differences", "differences_in_words"),
+    *("agrees", "unsettled", "differences", "differences_in_words"),
 )
 """The header of the CSV."""
 
@@ -30,6 +30,7 @@ class JsonRows:
             "payout": reconciliation.payout_id,
             **_pick(reconciliation, *_PAYOUT_FIELDS, *_PERIOD),
             "agrees": reconciliation.agrees,
+            "unsettled": reconciliation.unsettled,
             "specifications": reconciliation.sums.count,
             **_sides(reconciliation),
             "articles": reconciliation.articles,
@@ -56,6 +57,7 @@ class CsvRows:
             "specifications": reconciliation.sums.count,
             **{f"{side}_{column}": sides[side][column] for side in _SIDES for column in COLUMNS},
             "agrees": reconciliation.agrees,
+            "unsettled": reconciliation.unsettled,
             "differences": len(reconciliation.differences),
             "differences_in_words": "; ".join(map(describe_difference, reconciliation.differences)),
         }

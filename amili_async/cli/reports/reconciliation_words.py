@@ -11,6 +11,10 @@ from amili_async.reconciliation.comparison import Difference, DifferenceKind, Re
 
 NO_VALUE = "missing"
 """Shown for a missing value."""
+UNSETTLED = (
+    "it is unsettled: its differences changed each time it was compared, as if it is being booked on; compare it again "
+    "later"
+)
 NOISE_LABEL = "float noise"
 """Label of a difference caused by float rounding alone."""
 _COMPARED = (DifferenceKind.TOTAL, DifferenceKind.ARTICLE, DifferenceKind.ROW)
@@ -44,7 +48,9 @@ def compare(reconciliation: Reconciliation) -> list[Comparison]:
 
 
 def explain(reconciliation: Reconciliation) -> Iterator[str]:
-    """A sentence for each difference that does not consist of two numbers."""
+    """A sentence if it is unsettled, and for each difference that does not consist of two numbers."""
+    if reconciliation.unsettled:
+        yield UNSETTLED
     for difference in reconciliation.differences:
         if difference.kind is DifferenceKind.NO_PAYOUT:
             yield _describe_unknown(reconciliation)
@@ -123,6 +129,8 @@ class Overview:
         """How many specifications name a payout, existing or not."""
         self.unknown = 0
         """How many payouts do not exist although specifications name them."""
+        self.unsettled = 0
+        """How many existing payouts differed in another way each time, so that no difference is certain."""
         self._noisy = 0
 
     @property
@@ -132,13 +140,13 @@ class Overview:
 
     @property
     def differing(self) -> int:
-        """How many existing payouts differ."""
-        return self.payouts - self.reconciled
+        """How many existing payouts differ, without those that are unsettled."""
+        return self.payouts - self.reconciled - self.unsettled
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs."""
-        return not self.unknown and not self.differing
+        """Whether nothing differs and nothing is unsettled."""
+        return not self.unknown and self.reconciled == self.payouts
 
     def add(self, reconciliation: Reconciliation) -> None:
         """Count one more."""
@@ -152,11 +160,13 @@ class Overview:
             currency = payout.currency or ""
             payouts, total = self.agreeing.get(currency, (0, Sums()))
             self.agreeing[currency] = (payouts + 1, total + sums)
+        elif reconciliation.unsettled:
+            self.unsettled += 1
         else:
             self._noisy += all(difference.is_noise for difference in reconciliation.differences)
 
     def summarize(self) -> str:
-        """`1,000 payouts, 4,812 specifications: 997 reconciled, 3 differ`."""
+        """`1,000 payouts, 4,812 specifications: 996 reconciled, 3 differ, 1 unsettled`."""
         if not self.payouts and not self.unknown:
             return self.verdict
         counted = f"{show_count(self.payouts, 'payout')}, {show_count(self.specifications, 'specification')}"
@@ -167,12 +177,17 @@ class Overview:
         """`997 reconciled, 3 differ`, `all reconciled` or `no payouts`."""
         verdicts = []
         if self.payouts:
-            verdicts.append(self._count_differing() if self.differing else "all reconciled")
+            verdicts.append("all reconciled" if self.reconciled == self.payouts else self._count_payouts())
         if self.unknown:
             does = "does" if self.unknown == 1 else "do"
             verdicts.append(f"{show_count(self.unknown, 'payout')} named by specifications {does} not exist")
         return "; ".join(verdicts) or "no payouts"
 
-    def _count_differing(self) -> str:
-        noisy = f" ({self._noisy:,} by {NOISE_LABEL} only)" if self._noisy else ""
-        return f"{self.reconciled:,} reconciled, {self.differing:,} differ{'s' * (self.differing == 1)}{noisy}"
+    def _count_payouts(self) -> str:
+        counts = [f"{self.reconciled:,} reconciled"]
+        if self.differing:
+            noisy = f" ({self._noisy:,} by {NOISE_LABEL} only)" if self._noisy else ""
+            counts.append(f"{self.differing:,} differ{'s' * (self.differing == 1)}{noisy}")
+        if self.unsettled:
+            counts.append(f"{self.unsettled:,} unsettled")
+        return ", ".join(counts)

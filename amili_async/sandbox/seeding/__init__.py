@@ -7,14 +7,15 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
-from .plans import Booking, Creditor, PayoutPlan, make_bookings, make_creditors, plan_payouts
+from .parties import make_cases, make_creditors, make_locales
+from .plans import Booking, Payee, PayoutPlan, make_bookings, plan_creditors, plan_payouts
 from .rows import make_payments, make_payouts, make_specifications
 
 __all__ = ["SeedData"]
 
 
 class SeedData:
-    """So many payouts, specifications and payments, each list made on demand and in stored order."""
+    """So many payouts, specifications and payments, and what they refer to; each list is made on demand."""
 
     def __init__(self, *, payouts: int, specifications: int, payments: int, seed: int) -> None:
         self._counts = (payouts, specifications, payments)
@@ -29,9 +30,19 @@ class SeedData:
     def payments(self) -> list[dict[str, Any]]:
         return make_payments(self._counts[2], self._creditors, random=self._random("payments"))
 
+    def creditors(self) -> list[dict[str, Any]]:
+        return make_creditors(self._creditors, random=self._random("creditor rows"))
+
+    def cases(self) -> list[dict[str, Any]]:
+        sources = self.specifications(), self.payments()
+        return make_cases(*sources, self._creditors, random=self._random("cases"))
+
+    def locales(self) -> list[dict[str, Any]]:
+        return make_locales(random=self._random("locales"))
+
     @cached_property
-    def _creditors(self) -> list[Creditor]:
-        return make_creditors(self._random("creditors"))
+    def _creditors(self) -> list[Payee]:
+        return plan_creditors(self._random("creditors"))
 
     @cached_property
     def _plans(self) -> list[PayoutPlan]:

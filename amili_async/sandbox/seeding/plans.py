@@ -15,7 +15,7 @@ NAMES = (
     "Åkerströms Bygg AB",
     "Läkargruppen i Örebro AB",
     "Norrsken Energi AB",
-    "Example Creditor AB",
+    "Example Payee AB",
     "Vårdhuset Ängen AB",
 )
 ARTICLES: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +30,7 @@ CATEGORIES = tuple(ARTICLES)
 _FEES = (6000, 18000, 4800, 34000, 12050)
 
 
-class Creditor(Struct, frozen=True):
+class Payee(Struct, frozen=True):
     """A receiver of payouts."""
 
     id: str
@@ -42,7 +42,7 @@ class PayoutPlan(Struct, frozen=True, kw_only=True):
 
     id: str = ""
     etag: str = ""
-    creditor: Creditor
+    creditor: Payee
     category: str
     interval: str
     reference: str
@@ -58,19 +58,19 @@ class Booking(Struct, frozen=True, kw_only=True):
 
     created: datetime
     plan: PayoutPlan | None
-    creditor: Creditor
+    creditor: Payee
     category: str
     article: str
     amount: int
     vat: int
 
 
-def make_creditors(random: Random) -> list[Creditor]:
+def plan_creditors(random: Random) -> list[Payee]:
     """The creditors of one sandbox."""
-    return [Creditor(random_id(random, FIRST_DAY.timestamp() - 10_000 * n), name) for n, name in enumerate(NAMES, 1)]
+    return [Payee(random_id(random, FIRST_DAY.timestamp() - 10_000 * n), name) for n, name in enumerate(NAMES, 1)]
 
 
-def plan_payouts(count: int, creditors: list[Creditor], *, random: Random) -> list[PayoutPlan]:
+def plan_payouts(count: int, creditors: list[Payee], *, random: Random) -> list[PayoutPlan]:
     """The payouts in order of creation; several share the same second, as a nightly batch makes them."""
     drafts = [_draft(number, count, creditors, random) for number in range(count)]
     fixed, first = random.getrandbits(40), random.getrandbits(16)
@@ -79,7 +79,7 @@ def plan_payouts(count: int, creditors: list[Creditor], *, random: Random) -> li
     return [replace(draft, id=row_id, etag=random_etag(random)) for row_id, draft in zip(ids, drafts, strict=True)]
 
 
-def _draft(number: int, count: int, creditors: list[Creditor], random: Random) -> PayoutPlan:
+def _draft(number: int, count: int, creditors: list[Payee], random: Random) -> PayoutPlan:
     start = on_day(number // 2 * 2 * SPAN_DAYS // count)
     interval, days = ("weekly", 7) if number % 5 == 3 else ("daily", 1)
     morning = start + timedelta(days=days, hours=8)
@@ -96,7 +96,7 @@ def _draft(number: int, count: int, creditors: list[Creditor], random: Random) -
     )
 
 
-def make_bookings(count: int, plans: list[PayoutPlan], creditors: list[Creditor], *, random: Random) -> list[Booking]:
+def make_bookings(count: int, plans: list[PayoutPlan], creditors: list[Payee], *, random: Random) -> list[Booking]:
     """The bookings in order of creation, at least one for each payout while there are enough."""
     bookings = [_make_booking(number, plans, creditors, random) for number in range(count)]
     counts = Counter(booking.plan.id for booking in bookings if booking.plan)
@@ -108,7 +108,7 @@ def make_bookings(count: int, plans: list[PayoutPlan], creditors: list[Creditor]
     return sorted(bookings, key=lambda booking: booking.created)
 
 
-def _make_booking(number: int, plans: list[PayoutPlan], creditors: list[Creditor], random: Random) -> Booking:
+def _make_booking(number: int, plans: list[PayoutPlan], creditors: list[Payee], random: Random) -> Booking:
     # One in fourteen is not scheduled yet: it has no payout, and no field that is copied from one.
     plan = random.choice(plans) if plans and number % 14 != 5 else None
     creditor = plan.creditor if plan else random.choice(creditors)

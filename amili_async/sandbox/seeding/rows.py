@@ -7,12 +7,13 @@ from typing import Any
 
 from ..bson_values import write_date
 from ..store import ObjectIdFactory
-from .plans import FIRST_DAY, SPAN_DAYS, Booking, Creditor, PayoutPlan, as_number, on_day, random_etag, random_id
+from .plans import FIRST_DAY, SPAN_DAYS, Booking, Payee, PayoutPlan, as_number, on_day, random_etag, random_id
 
 STATES = ("initializing", "reminder", "debt_collection", "enforcement", "debt_surveillance", "invoice")
 
 
-def _automatic(row_id: str, etag: str, created: datetime, updated: datetime) -> dict[str, Any]:
+def automatic_fields(row_id: str, etag: str, created: datetime, updated: datetime) -> dict[str, Any]:
+    """The fields that Eve adds to every document."""
     return {"_id": row_id, "_created": write_date(created), "_updated": write_date(updated), "_etag": etag}
 
 
@@ -38,7 +39,7 @@ def _make_payout(number: int, plan: PayoutPlan, bookings: list[Booking]) -> dict
     is_weekly = plan.interval == "weekly"
     week_or_day = plan.start.isocalendar().week if is_weekly else plan.start.timetuple().tm_yday
     row: dict[str, Any] = {
-        **_automatic(plan.id, plan.etag, plan.created, plan.created),
+        **automatic_fields(plan.id, plan.etag, plan.created, plan.created),
         "creditor": plan.creditor.id,
         "currency": "SEK",
         "payout_reference": plan.reference,
@@ -84,7 +85,7 @@ def make_specifications(bookings: list[Booking], *, random: Random) -> list[dict
 def _make_specification(number: int, booking: Booking, ids: ObjectIdFactory, random: Random) -> dict[str, Any]:
     row_id, updated = ids.make(booking.created.timestamp()), booking.plan.created if booking.plan else booking.created
     row: dict[str, Any] = {
-        **_automatic(row_id, random_etag(random), booking.created, updated),
+        **automatic_fields(row_id, random_etag(random), booking.created, updated),
         "creditor": booking.creditor.id,
         "creditor_name": booking.creditor.name,
         "currency": "SEK",
@@ -147,14 +148,14 @@ def _add_oddities(number: int, row: dict[str, Any]) -> None:
         row.pop("payout_interval", None)
 
 
-def make_payments(count: int, creditors: list[Creditor], *, random: Random) -> list[dict[str, Any]]:
+def make_payments(count: int, creditors: list[Payee], *, random: Random) -> list[dict[str, Any]]:
     """The rows, in order of creation."""
     ids = ObjectIdFactory(random)
     return [_make_payment(number, count, creditors, ids, random) for number in range(count)]
 
 
 def _make_payment(
-    number: int, count: int, creditors: list[Creditor], ids: ObjectIdFactory, random: Random
+    number: int, count: int, creditors: list[Payee], ids: ObjectIdFactory, random: Random
 ) -> dict[str, Any]:
     # Pairs share their second of creation, so that `_created` alone does not order them.
     created = on_day((number // 2) * 2 * SPAN_DAYS // count) + timedelta(hours=14, seconds=29)
@@ -162,7 +163,7 @@ def _make_payment(
     case = {"case": random_id(random, FIRST_DAY.timestamp())}
     invoice = f"INV-2025-{random.randrange(2_000):04}"
     return {
-        **_automatic(ids.make(created.timestamp()), random_etag(random), created, created),
+        **automatic_fields(ids.make(created.timestamp()), random_etag(random), created, created),
         "account": random_id(random, FIRST_DAY.timestamp()),
         "creditor": random.choice(creditors).id,
         **(case if number % 3 else {"invoice_number": invoice}),

@@ -20,8 +20,9 @@ from amili_async.cli.reports.reconciliation_page import (
     group_by_period,
     order_categories,
 )
+from amili_async.cli.reports.reconciliation_words import UNSETTLED
 from amili_async.reconciliation.comparison import Reconciliation, reconcile_payout
-from tests.support.reconciliations import PAYOUT, agree, differ, make_payout, make_specification, name_unknown
+from tests.support.reconciliations import PAYOUT, agree, differ, make_payout, make_specification, name_unknown, unsettle
 from tests.support.report_pages import SOURCE, facts, find, read, rows, text_of, write
 
 TEMPLATE = files("amili_async.cli.reports").joinpath("reconciliation_page.html.j2").read_text()
@@ -117,6 +118,12 @@ def test_the_verdict_is_one_sentence() -> None:
         (agree(1_200), "All reconciled", "good"),
         ([*agree(59), WRONG], "59 reconciled, 1 differs", "bad"),
         ([*agree(1), WRONG, NOISY], "1 reconciled, 2 differ (1 by float noise only)", "bad"),
+        ([*agree(3), unsettle(amount=Decimal(1))], "3 reconciled, 1 unsettled", "bad"),
+        (
+            [NOISY, unsettle(amount=Decimal(1)), WRONG],
+            "0 reconciled, 2 differ (1 by float noise only), 1 unsettled",
+            "bad",
+        ),
         ([*agree(2), name_unknown()], "All reconciled; 1 payout named by specifications does not exist", "bad"),
         ([name_unknown(), name_unknown()], "2 payouts named by specifications do not exist", "bad"),
     ):
@@ -141,11 +148,12 @@ def test_currencies_are_never_added_up() -> None:
         "Specifications": "2,011",
         "Reconciled": "1,002",
         "Differing": "2",
+        "Unsettled": "0",
         "Not existing": "1",
     }
     assert euro == {"Amount": "400.00", "VAT": "100.00", "Total": "500.00"}
     assert kronor == {"Amount": "200,200.00", "VAT": "50,050.00", "Total": "250,250.00"}
-    assert "Not in the sums: 2 that do not exist or mix currencies." in page
+    assert "Not in the sums, since they do not exist or mix currencies: 2." in page
     assert "Not in the sums" not in write(*agree(2))
     assert tables(write(MIXED, name_unknown(), *agree(1))) == tables(write(*agree(1)))
 
@@ -289,6 +297,14 @@ def test_each_differing_payout_is_shown_in_full() -> None:
     assert facts(article) == [dict.fromkeys(expected, "none") | {"Specifications": "2"}]
 
 
+def test_an_unsettled_payout_is_shown_with_a_sentence() -> None:
+    """And counted beside those that differ, not among them."""
+    page = read(write(*agree(2), unsettle(total_amount=Decimal("250.01"))))
+    (article,) = page.iter("article")
+    assert [text_of(each) for each in find(article, "sentence")] == [f"{UNSETTLED[0].upper()}{UNSETTLED[1:]}."]
+    assert facts(page)[0] | {"Differing": "0", "Unsettled": "1", "Reconciled": "2"} == facts(page)[0]
+
+
 def test_each_difference_has_its_digits() -> None:
     """Stated, found and difference, however long; noise is marked, and a missing side is named."""
     noisy = make_specification("b", article="cost", total_amount=Decimal("125.00000000000001"))
@@ -338,11 +354,11 @@ def test_agreeing_payouts_are_collapsed() -> None:
         [f"{1:024x}", "Utbet 12", "2025-06-13", "capital", "2", "250.00"],
         [f"{0:024x}", "none", "2025-06-13", "capital", "2", "250.00"],
     ]
-    assert "more are not" not in text_of(folded)
+    assert "Not listed" not in text_of(folded)
     page = write(*agree(20_000))
     (folded,) = read(page).iter("details")
     assert len(list(folded.iter("tr"))) == MAX_AGREEING + 1
-    assert "The first 300 are listed; 19,700 more are not." in text_of(folded)
+    assert "Listed: the first 300. Not listed: 19,700." in text_of(folded)
     assert "5,000,000.00" in page
     assert len(page) < 200_000
 

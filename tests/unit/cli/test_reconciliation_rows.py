@@ -10,7 +10,7 @@ import pytest
 from amili_async import PayoutSummary
 from amili_async.cli.reports.reconciliation_rows import CSV_COLUMNS, CsvRows, JsonRows
 from amili_async.reconciliation.comparison import Reconciliation
-from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
+from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown, unsettle
 
 NOISE = Decimal("250.00000000000003")
 
@@ -45,6 +45,7 @@ def test_json_is_complete() -> None:
         "finance_period_start_date": None,
         "finance_period_end_date": None,
         "agrees": False,
+        "unsettled": False,
         "specifications": 2,
         "stated": {"amount": 200, "vat_amount": 50, "total_amount": Decimal("250.50")},
         "found": {"amount": 200, "vat_amount": 50, "total_amount": 250},
@@ -118,6 +119,14 @@ def test_a_payout_that_does_not_exist_states_nothing() -> None:
     assert (row["currency"], row["stated_amount"], row["found_total_amount"]) == ("", "", "250")
 
 
+def test_an_unsettled_payout_is_marked() -> None:
+    """A program can tell it from one that differs for certain."""
+    unsettled = unsettle(amount=Decimal(1))
+    assert (read_json(unsettled)["agrees"], read_json(unsettled)["unsettled"]) == (False, True)
+    (row,) = read_csv(unsettled)
+    assert (row["agrees"], row["unsettled"], row["differences"]) == ("false", "true", "1")
+
+
 def test_csv_has_one_row_per_payout() -> None:
     """Under one header, with both sides, the verdict, and the differences as a count and in words."""
     first, second = read_csv(*agree(), differ(vat_amount=Decimal("50.01")))
@@ -138,6 +147,7 @@ def test_csv_has_one_row_per_payout() -> None:
         "found_vat_amount": "50",
         "found_total_amount": "250",
         "agrees": "false",
+        "unsettled": "false",
         "differences": "1",
         "differences_in_words": "vat_amount is 50.01, but its specifications add up to 50.00",
     }

@@ -8,9 +8,9 @@ import pytest
 
 from amili_async.cli.console import PlainConsole
 from amili_async.cli.reports.reconciliation_table import print_categories, print_report
-from amili_async.cli.reports.reconciliation_words import Overview
+from amili_async.cli.reports.reconciliation_words import UNSETTLED, Overview
 from amili_async.reconciliation.comparison import Reconciliation
-from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown
+from tests.support.reconciliations import HOSTILE, PAYOUT, agree, differ, make_specification, name_unknown, unsettle
 
 NOISE = Decimal("250.00000000000003")
 NOISY_ROW = make_specification("b", total_amount=Decimal("125.00000000000001"))
@@ -62,6 +62,14 @@ def test_a_differing_payout_is_named() -> None:
     assert cells(text, "total_amount") == ["250.01", "250.00", "0.01"]
     assert "vat_amount" not in text
     assert text.endswith("\n1 payout, 2 specifications: 0 reconciled, 1 differs\n")
+
+
+def test_an_unsettled_payout_does_not_count_as_differing() -> None:
+    """It has its sentence and its numbers, and a count of its own."""
+    text = show(*agree(3), unsettle(total_amount=Decimal("250.01")))
+    assert f"\n{UNSETTLED}\n" in text
+    assert cells(text, "total_amount") == ["250.01", "250.00", "0.01"]
+    assert text.endswith("\n4 payouts, 8 specifications: 3 reconciled, 1 unsettled\n")
 
 
 def test_a_payout_without_fields_is_named_by_its_id() -> None:

@@ -52,8 +52,9 @@ RESPONSE_PROPERTIES = {
 }
 WRITABLE_PROPERTIES = (
     "creditor case invoice_number currency amount bank_transaction_date client_registration_date "
-    "creditor_payment_reference origin"
+    "creditor_payment_reference origin account"
 )
+"""`account` is read-only in the newest documentation, required in an older one, and sent in the example of both."""
 
 
 def load(name: str) -> bytes:

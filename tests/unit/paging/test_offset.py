@@ -270,7 +270,7 @@ async def test_another_page_size_than_the_first_is_an_error(later: int) -> None:
         return listing(1000, clamp=later if number > 3 else 100)(number, size)
 
     for opens_fully in (False, True):
-        with pytest.raises(UnreadableResponse, match=rf"page 4 has {later} records per page, and the first has 100"):
+        with pytest.raises(UnreadableResponse, match=rf"page 4 has the page size {later}, and the first has 100"):
             await Iteration(answer, opens_fully=opens_fully).run()
 
 

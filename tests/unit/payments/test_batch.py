@@ -23,9 +23,10 @@ from amili_async.errors import (
 )
 from amili_async.models import format_date
 from amili_async.payments import CreditorPayments
-from amili_async.payments.batch import MAX_CONSECUTIVE_UNKNOWN, MAX_REFERENCES_PER_LOOKUP, BatchRegistration
+from amili_async.payments.batch import MAX_CONSECUTIVE_UNKNOWN, BatchRegistration
 from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup
+from amili_async.payments.source import MAX_REFERENCES_PER_LOOKUP
 from amili_async.policies import Priority
 from tests.support.clocks import settle
 from tests.support.payment_registry import POST, Registry
@@ -45,7 +46,7 @@ class KeepingRegistry(Registry):
     async def call(self, request: Request) -> Response:
         self.longest = max(self.longest, len(request.target))
         if request.before_send is not None:
-            request.before_send()
+            await request.before_send()
         if request.method == "POST":
             return self._store(json.loads(request.body or b""))
         self.lookups += 1

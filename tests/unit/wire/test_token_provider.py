@@ -105,9 +105,12 @@ async def test_a_failed_refresh_raises_in_every_caller_and_is_not_cached() -> No
     """Each waiting caller gets the error; the next call starts another refresh."""
     source = Source()
     source.failure = ServerFault("down", status=503)
+    source.gate.clear()  # otherwise each caller begins after the failure of the one before, if tasks are eager
     provider = make_provider(source)
-    outcomes = await asyncio.gather(*(provider.get_valid_token() for _ in range(3)), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [ServerFault] * 3
+    waiting = asyncio.gather(*(provider.get_valid_token() for _ in range(3)), return_exceptions=True)
+    await settle()
+    source.gate.set()
+    assert [type(outcome) for outcome in await waiting] == [ServerFault] * 3
     source.failure = None
     assert await provider.get_valid_token() == "token-2"
 

@@ -1,0 +1,159 @@
+"""Records that travel: to JSON and dicts, back again, and through pydantic.
+
+There are two forms, both under the API's names. In the API's own a date is RFC 1123 and money a number. In ISO form a
+date is ISO 8601 and money a text, as msgspec, Litestar and pydantic write them. Both are exact, and either is read.
+"""
+
+import re
+import typing
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Literal, Self, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from amili_async.errors import ConfigurationError
+from amili_async.models.json import encode_json, to_document
+from amili_async.models.record_type import record_type_of
+from amili_async.models.timestamps import Timestamp, parse_date
+
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})")
+
+
+P = TypeVar("P", bound="Portable")
+
+
+class Portable(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+    """Base of everything that travels. Fields that are `None` are left out, and unknown ones are dropped."""
+
+    def to_dict(self, form: Literal["api", "iso"] = "api") -> dict[str, Any]:
+        """The document: with money as `Decimal` and RFC 1123 dates, or in ISO form, with texts for both.
+
+        Numbers within the objects whose contents the API does not document stay numbers in both forms. Raises
+        `ConfigurationError` for a date that the API's form cannot express: a fraction of a second.
+        """
+        if form == "api":
+            return to_document(self)
+        if form != "iso":
+            raise ConfigurationError("form must be 'api' or 'iso'")
+        document: dict[str, Any] = msgspec.to_builtins(self)
+        exact = msgspec.to_builtins(self, builtin_types=(datetime, Decimal))
+        return document | {name: exact[name] for name in _open_fields(type(self)) if name in exact}
+
+    def to_json(self, form: Literal["api", "iso"] = "api") -> str:
+        """The document of `to_dict` as JSON, numbers with all their digits."""
+        return encode_json(self.to_dict(form))
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """The record of a document in either form, or with `datetime`s, as msgpack has them.
+
+        Raises `ConfigurationError`, which names the field and not its value, for what is no such record.
+        """
+        return _read(cls, lambda wire: msgspec.convert(dict(document), wire, dec_hook=decode_date))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The record of a JSON document in either form; raises as `from_dict` does."""
+        return _read(cls, lambda wire: _decoder_of(wire).decode(text))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            lambda value: _validate(cls, value),
+            ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda record: record.to_dict("iso"), when_used="json"
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return json_schema(cls)
+
+
+def json_schema(record: type[Portable]) -> dict[str, Any]:
+    """The JSON schema of the ISO form, without references."""
+    _, schemas = msgspec.json.schema_components((record,))
+    for field in msgspec.structs.fields(record):
+        if not {Timestamp, datetime}.isdisjoint((field.type, *typing.get_args(field.type))):  # msgspec has no format
+            property_ = schemas[record.__name__]["properties"][field.encode_name]
+            for branch in property_.get("anyOf", (property_,)):
+                branch.update({"format": "date-time"} if branch["type"] == "string" else {})
+    whole: dict[str, Any] = _inline(schemas[record.__name__], schemas)
+    return whole
+
+
+def _inline(schema: Any, schemas: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inline(part, schemas) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inline(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    return {name: _inline(part, schemas) for name, part in schema.items()}
+
+
+def _read(record: type[P], read: Callable[[Any], Any]) -> P:
+    """Decode into the wire type and convert; msgspec's errors are replaced, since they may quote a value."""
+    record_type = record_type_of(record)
+    place = ""
+    try:
+        decoded = read(record_type.wire)
+        converted: P = record_type.convert((decoded,))[0] if record_type.converts else decoded
+    except ConfigurationError:
+        raise
+    except (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        found = re.search(r" - at `\$(?:\[0\])?\.?([^`]*)`$", str(error))
+        place = f" at {found[1]}" if found and found[1] else ""
+    else:
+        return converted
+    raise ConfigurationError(
+        f"this is no {record.__name__}{place}: a value is missing or does not fit, or the text is no JSON object"
+    )
+
+
+@lru_cache(maxsize=64)
+def _decoder_of(wire: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(wire, dec_hook=decode_date, float_hook=Decimal)
+
+
+@lru_cache(maxsize=64)
+def _open_fields(record: type[Portable]) -> tuple[str, ...]:
+    """The API's names of the fields that can hold values of any type."""
+    return tuple(field.encode_name for field in msgspec.structs.fields(record) if _has_any(field.type))
+
+
+def _has_any(type_: Any) -> bool:
+    return type_ is Any or any(map(_has_any, typing.get_args(type_)))
+
+
+def decode_date(_: Any, value: Any) -> datetime:
+    """A date in either form; for msgspec, to which `Timestamp` is an unknown type."""
+    moment = value if isinstance(value, datetime) else None
+    if isinstance(value, str):
+        if not _ISO.fullmatch(value):
+            return parse_date(value)
+        with suppress(ValueError):  # its text quotes the value
+            moment = datetime.fromisoformat(value)
+    if moment is None or moment.utcoffset() is None:
+        raise ValueError("Expected a date with a time zone")
+    return moment.astimezone(UTC)
+
+
+def _validate(record: type[P], value: Any) -> P:
+    """For pydantic, which turns a `ValueError` into its own error, and nothing else."""
+    if isinstance(value, record):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{record.__name__} is read from an object")
+    try:
+        return record.from_dict(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
