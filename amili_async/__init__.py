@@ -1,6 +1,6 @@
 """Async SDK for the finance side of the Amili API: payouts, payout specifications and creditor payments.
 
-The package is a stack of layers; imports only go down, and `client.py` alone constructs and closes.
+The package is a stack of layers; imports only go down; `_wire/core.py` alone opens and closes.
 
     cli/  __main__.py                       the command `amili`
     client.py  environment.py               AmiliClient: wires everything
@@ -37,7 +37,7 @@ from amili_async.client import AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
 from amili_async.creditors import Creditors
 from amili_async.deliveries import Delivery
-from amili_async.environment import SANDBOX_URL, ClientOptions
+from amili_async.environment import SANDBOX_URL, CallOptions, ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
@@ -74,6 +74,7 @@ from amili_async.reconciliation.comparison import (
     reconcile_payout,
 )
 from amili_async.resources import ExtractOptions, PageOptions, Payouts, Resource, StreamOptions
+from amili_async.stream_checkpoint import StreamCheckpoint
 from amili_async.streams import Stream
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "ApiCodeCredentials",
     "Article",
     "AuthTokenProvider",
+    "CallOptions",
     "Case",
     "CaseState",
     "Cases",
@@ -135,6 +137,7 @@ __all__ = [
     "Specification",
     "Split",
     "Stream",
+    "StreamCheckpoint",
     "StreamOptions",
     "Sums",
     "Timestamp",

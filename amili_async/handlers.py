@@ -57,9 +57,8 @@ class HandlerTasks(Generic[T]):
                     await self._handler(record)
                 except BaseException as error:
                     # A CancelledError too: nothing else reports one that the handler itself raised.
-                    current.delivery.failed(error, record_id=_id_of(record))
+                    current.delivery.failed(error, record_id=id_of(record))
                     self._has_none_left.set()
-                    del record  # reports of errors show the variables of each frame
                     raise
                 current.unhandled -= 1
                 if not current.unhandled:
@@ -82,17 +81,23 @@ async def handle_each(
     *,
     concurrency: int,
     running: set[Cancellable],
-) -> None:
-    """Call the handler for each record; raises what the iteration raises once a handler failed or it was closed."""
+) -> int:
+    """Call the handler for each record; raises what the iteration raises once a handler failed or it was closed.
+
+    Returns how many records there were.
+    """
+    count = 0
     async with aclosing(deliveries):
         tasks = HandlerTasks(handler, concurrency)
         running.add(tasks)
         try:
             async for delivery in deliveries:
+                count += len(delivery.records)
                 await tasks.handle(delivery)
         finally:
             running.discard(tasks)
             await cancel_all((tasks,))
+    return count
 
 
 def check_handler(handler: object, concurrency: object) -> int:
@@ -102,7 +107,8 @@ def check_handler(handler: object, concurrency: object) -> int:
     return check_count(concurrency, "concurrency")
 
 
-def _id_of(record: Any) -> str | None:
+def id_of(record: Any) -> str | None:
+    """The `_id` of a record; `None` if its type has none, or another one than text."""
     kind: Any = type(record)
     read = reader_of(kind, "_id")
     found = None if read is None else read(record)

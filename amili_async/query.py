@@ -80,13 +80,13 @@ def build_query(where: Where = None, *, sort: Sort = None, projection: Projectio
     document = filter_document(where)
     return Query(
         where=encode_json(document) if document else "",
-        sort=_check_sort(sort),
+        sort=check_sort(sort),
         projection=encode_projection(projection),
         description=describe(document),
     )
 
 
-def _check_sort(sort: Sort) -> str:
+def check_sort(sort: Sort) -> str:
     """The sort as it is sent: names checked, and `_id` added as the last unless present."""
     if sort is None:
         return "_id"

@@ -22,7 +22,8 @@ from amili_async.models.fields import check_id
 from amili_async.models.record_type import RecordType, record_type_of
 from amili_async.pages import Page
 from amili_async.policies import Priority
-from amili_async.query import Projection, Sort, build_query, encode_projection
+from amili_async.query import Projection, Sort, build_query, check_sort, encode_projection
+from amili_async.stream_checkpoint import StreamCheckpoint, position_of
 from amili_async.streams import Stream
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class StreamOptions(TypedDict, total=False):
     page_size: int | None
     max_items: int | None
     concurrency: int | None
+    checkpoint: StreamCheckpoint | None
 
 
 class ExtractOptions(TypedDict, total=False):
@@ -142,28 +144,33 @@ class Resource(Generic[T]):
         max_items: int | None = None,
         page_size: int | None = None,
         concurrency: int | None = None,
+        checkpoint: StreamCheckpoint | None = None,
     ) -> Stream[Any]:
         """All records that match *where*, in the order of *sort*, by default by `_id`.
 
         *sort* is one name or several, each with `-` for descending order; `_id` is added as the last, so that the order
         is total. *projection* names the fields to fetch. *into* is a `msgspec.Struct` type of yours, whose fields are
         then the projection, or `dict`. *max_items* ends the stream after so many records. *page_size* (at most 100) and
-        *concurrency* (requests in flight) replace the client's. Wrong arguments raise `ConfigurationError` here, before
-        anything is sent.
+        *concurrency* (requests in flight) replace the client's. *checkpoint* continues after that of another stream
+        with the same filter, sorted by `_id` or `-_id`; *max_items* counts the records before it too. Wrong arguments
+        raise `ConfigurationError` here, before anything is sent.
         """
         listing = self._listing_of(into, projection)
-        query = build_query(where, sort=sort, projection=listing.record_type.projection or projection)
+        start = position_of(listing, where, sort=check_sort(sort), checkpoint=checkpoint)
+        rest = where if start is None else start.rest_of(where)
+        query = build_query(rest, sort=sort, projection=listing.record_type.projection or projection)
         listing.check(query)
         size = self._choose_page_size(page_size)
         if max_items is not None:
-            size = min(size, check_count(max_items, "max_items"))
+            max_items = max(0, check_count(max_items, "max_items") - (0 if checkpoint is None else checkpoint.rows))
+            size = max(1, min(size, max_items))
         options = PagingOptions(
             page_size=size,
             concurrency=self._context.concurrency if concurrency is None else check_count(concurrency, "concurrency"),
             max_items=max_items,
             sort=query.sort,
         )
-        return Stream(listing, query, options)
+        return Stream(listing, query, options, start=start)
 
     @overload
     def extract(

@@ -24,9 +24,11 @@ examples.
 =========================================  ============================================  ===============  =============
 search                                     space                                         by default       in all
 =========================================  ============================================  ===============  =============
-`integration/test_cancellation`            23 calls x 3 ways to cancel x every await     each tenth       every await
+`integration/test_cancellation`            27 calls x 3 ways to cancel x every await     each tenth       every await
                                                                                          await
 `integration/test_cancellation`            `aclose()`, cancelled at every await          each tenth       every await
+`integration/test_delivery_histories`      failures, cancellations, kills and resumes    30 and 10        300 and 100
+                                           of handlers while rows change
 `integration/test_dropped_payments`        payments over a connection that drops at any  100, twice       1,000, twice
                                            of 18 phases
 `integration/test_export_kills`            3 formats x SIGKILL at every page, request,   each tenth       every one

@@ -62,14 +62,13 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @hide_variables
     def from_json(cls, text: str | bytes) -> Self:
         """Decode what `to_json()` returned; raises `ConfigurationError` for anything else, other versions included."""
-        name = cls.__name__.lower()
         return decode_versioned(
             text,
             cls,
             version=CHECKPOINT_VERSION,
-            name=f"this {name}",
+            name=f"this {cls.__name__.removeprefix('Stream').lower()}",
             what="one written by amili_async",
-            remedy="repeat the extraction",
+            remedy="begin anew without it",
         )
 
 
@@ -208,4 +207,4 @@ def check_same_extraction(
     if given.resource != resource:
         raise ConfigurationError(f"{what} belongs to {given.resource}, not to {resource}")
     if given.fingerprint != fingerprint:
-        raise ConfigurationError(f"{what} belongs to an extraction with another filter: give the same filter")
+        raise ConfigurationError(f"{what} belongs to another filter: give the same one")

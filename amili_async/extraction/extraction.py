@@ -19,6 +19,7 @@ from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
 from amili_async._wire.checks import check_count
+from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration
 from amili_async.deliveries import UNFINISHED, Delivery, DeliveryTracker
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, DeliveryFailed, ExtractionInterrupted
@@ -65,6 +66,11 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
 
     def __repr__(self) -> str:
         return f"Extraction({self._source.listing.path}, rows={self.rows}, total={self.total})"
+
+    @property
+    def record(self) -> type[T]:
+        """The type of its records."""
+        return self._source.listing.record_type.record
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -122,6 +128,7 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         tracker = DeliveryTracker[Checkpoint](check_count(unfinished, "unfinished"))
         return Iteration(self._run(tracker), partial(self._progress.hand_out, tracker))
 
+    @hide_variables
     async def for_each(self, handler: Callable[[T], Awaitable[object]], *, concurrency: int = 8) -> Manifest:
         """Call an async function for each record, *concurrency* at once, and return the manifest when all are handled.
 

@@ -13,6 +13,7 @@ from tests.architecture.source import Function, parse
 PUBLIC_MODULES = (
     "amili_async",
     "amili_async.auth",
+    "amili_async.dask",
     "amili_async.errors",
     "amili_async.events",
     "amili_async.export",
@@ -24,7 +25,7 @@ RETURNED_ONLY = {"Stream", "Extraction", "Resource", "Payouts", "CreditorPayment
 """Classes that callers get and never construct: the parameters of their constructors are not public."""
 SIGNATURE_METHODS = {"__init__", "__call__", "__aiter__", "__aenter__"}
 """Special methods whose signature differs from class to class."""
-INTERNAL_BASES = {"CheckedFilter", "Portable"}
+INTERNAL_BASES = {"CheckedFilter", "SavedState"}
 """Base classes that a caller only meets through their subclasses."""
 
 

@@ -29,8 +29,18 @@ PROMISED = {
         *("payouts", "payout_specifications", "creditor_payments", "creditors", "cases"),
     },
     "Resource": {"get", "page", "count", "stream", "extract", "sweep", "plan"},
-    "Extraction": {"batches", "checkpoint", "manifest", "aclose", "__aiter__", "__aenter__"},
-    "Stream": {"pages", "first", "collect", "aclose", "__aiter__", "__aenter__"},
+    "Extraction": {"batches", "deliveries", "for_each", "checkpoint", "manifest", "aclose", "__aiter__", "__aenter__"},
+    "Stream": {
+        "pages",
+        "deliveries",
+        "for_each",
+        "checkpoint",
+        "first",
+        "collect",
+        "aclose",
+        "__aiter__",
+        "__aenter__",
+    },
 }
 """What the design promises of each; `auth` and the resources are attributes of the instance."""
 

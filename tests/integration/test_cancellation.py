@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from amili_async import AmiliClient, AmiliError, ApiCodeCredentials, NewCreditorPayment, RateLimit, Token
+from amili_async import AmiliClient, AmiliError, ApiCodeCredentials, Delivery, NewCreditorPayment, RateLimit, Token
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.tasks import cancel_all
@@ -99,6 +99,8 @@ RECORDS: dict[str, Callable[[CallScene], Any]] = {
     "pages": lambda scene: scene.amili.payout_specifications.stream().pages(),
     "extract": lambda scene: scene.amili.payout_specifications.extract(),
     "batches": lambda scene: scene.amili.payout_specifications.extract().batches(),
+    "deliveries": lambda scene: scene.amili.payout_specifications.extract().deliveries(),
+    "deliveries of a stream": lambda scene: scene.amili.payout_specifications.stream().deliveries(unfinished=1),
     "reconcile": lambda scene: scene.amili.reconcile(),
     "create_many": lambda scene: scene.amili.creditor_payments.create_many(scene.payments, concurrency=1),
 }
@@ -112,7 +114,21 @@ async def read(records: Any) -> list[Any]:
         found.append(each)
         if len(found) % 20 == 1:
             await asyncio.sleep(0)
+        if isinstance(each, Delivery):
+            each.done()
     return found
+
+
+async def handle_each(records: Any) -> None:
+    """Handle each record once, with handlers that finish in another order."""
+    handled: list[str] = []
+
+    async def handle(record: Any) -> None:
+        await settle(int(record.id, 16) % 3)
+        handled.append(record.id)
+
+    await records.for_each(handle, concurrency=3)
+    assert len(set(handled)) == len(handled) == FEW["specifications"]
 
 
 async def create_many(scene: CallScene) -> None:
@@ -158,6 +174,10 @@ CALLS = [
     Call("pages", lambda scene: read(RECORDS["pages"](scene))),
     Call("extract", lambda scene: read(RECORDS["extract"](scene)), (DOWN,)),
     Call("batches", lambda scene: read(RECORDS["batches"](scene))),
+    Call("deliveries", lambda scene: read(RECORDS["deliveries"](scene)), (DOWN,)),
+    Call("deliveries of a stream", lambda scene: read(RECORDS["deliveries of a stream"](scene))),
+    Call("for_each", lambda scene: handle_each(scene.amili.payout_specifications.extract()), (DOWN,)),
+    Call("for_each of a stream", lambda scene: handle_each(scene.amili.payout_specifications.stream())),
     Call("sweep", lambda scene: scene.amili.payouts.sweep([scene.one])),
     Call("create", lambda scene: scene.amili.creditor_payments.create(scene.payments[0])),
     Call(

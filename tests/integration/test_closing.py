@@ -30,6 +30,8 @@ CALLS: dict[str, Callable[[AmiliClient], Awaitable[Any]]] = {
     "first": lambda amili: amili.payouts.stream().first(),
     "collect": lambda amili: amili.payouts.stream().collect(),
     "extract": read_first_batch,
+    "for_each": lambda amili: amili.payouts.extract().for_each(lambda _: asyncio.sleep(0)),
+    "for_each of a stream": lambda amili: amili.payouts.stream().for_each(lambda _: asyncio.sleep(0)),
     "sweep": lambda amili: amili.payouts.sweep(["0" * 24]),
     "find": lambda amili: amili.creditor_payments.find(PAYMENT),
     "create": lambda amili: amili.creditor_payments.create(PAYMENT),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amili_async import AmiliClient
+from amili_async import AmiliClient, Delivery
 from amili_async.errors import ClientClosed
 from tests.support import internals
 from tests.support.clocks import settle
@@ -17,8 +17,17 @@ ITERATIONS: dict[str, Callable[[AmiliClient], AsyncGenerator[Any, None]]] = {
     "pages": lambda amili: amili.payouts.stream(page_size=10).pages(),
     "extract": lambda amili: aiter(amili.payouts.extract()),
     "batches": lambda amili: amili.payouts.extract().batches(),
+    "deliveries": lambda amili: amili.payouts.extract().deliveries(),
+    "deliveries of a stream": lambda amili: amili.payouts.stream(page_size=10).deliveries(),
     "reconcile": lambda amili: amili.reconcile(),
 }
+
+
+def finished(item: Any) -> Any:
+    """The item; a delivery is done."""
+    if isinstance(item, Delivery):
+        item.done()
+    return item
 
 
 async def wait_for(released: asyncio.Event) -> None:
@@ -35,7 +44,7 @@ async def test_a_loop_that_continues_after_a_timeout_does_not_see_the_end_of_the
     released.set()
     internals.hold_responses(sandbox, lambda: wait_for(released))
     amili = await connect(sandbox, page_size=20)
-    whole = [item async for item in ITERATIONS[name](amili)]
+    whole = [finished(item) async for item in ITERATIONS[name](amili)]
     iteration = ITERATIONS[name](amili)
     taken = [await anext(iteration)]
     released.clear()

@@ -7,18 +7,19 @@ from itertools import product
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amili_async.errors import AmiliError
 from amili_async.extraction import Manifest, Verdict
 from amili_async.sandbox import ReceivedRequest
-from tests.integration.test_extraction_histories import QUIET, ChangingRows, History, SharedServer, begin, server
 from tests.support.exhaustive import examples, sampled
+from tests.support.histories import QUIET, ChangingRows, History, SharedServer, begin, serve_histories
 from tests.support.rows import SPECIFICATIONS, crowd_a_second, fill, spread_evenly, total_of
 from tests.support.starting import Connect, StartSandbox
 
-__all__ = ["server"]
+server = pytest.fixture(scope="module")(serve_histories)
 
 FULL = b"\xff" * 20
 """A row at each place."""

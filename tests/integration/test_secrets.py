@@ -38,6 +38,7 @@ from amili_async import (
     Condition,
     Manifest,
     NewCreditorPayment,
+    PayoutSpecification,
     RateLimit,
     Resource,
     RetryPolicy,
@@ -56,6 +57,7 @@ from amili_async.errors import (
     ConfigurationError,
     Conflict,
     ConnectionFailed,
+    DeliveryFailed,
     ExportFailed,
     ExtractionInterrupted,
     Forbidden,
@@ -500,6 +502,25 @@ async def resume_from_no_utf_8(scene: WatchedScene) -> None:
         state.unlink()  # the test wrote this file, not the export
 
 
+async def fail_to_handle(record: PayoutSpecification) -> None:
+    """A handler whose error has no text of its own."""
+    assert record.creditor_name == NAME
+    raise LookupError
+
+
+async def fail_a_delivery(scene: WatchedScene) -> None:
+    async for page in scene.amili.payout_specifications.extract(FILTER).deliveries():
+        page.failed(LookupError())
+
+
+async def fail_to_handle_one_of_an_extraction(scene: WatchedScene) -> None:
+    await scene.amili.payout_specifications.extract(FILTER).for_each(fail_to_handle)
+
+
+async def fail_to_handle_one_of_a_stream(scene: WatchedScene) -> None:
+    await scene.amili.payout_specifications.stream(FILTER).for_each(fail_to_handle)
+
+
 async def fail_to_make_a_token() -> str:
     raise RuntimeError("the vault is sealed")
 
@@ -607,6 +628,9 @@ WITH_ARGUMENTS: Rows = {
 }
 OF_WHOLE_LISTS: Rows = {
     "an interrupted extraction": (ExtractionInterrupted, interrupt_an_extraction),
+    "a delivery that failed": (ExtractionInterrupted, fail_a_delivery),
+    "a handler that failed": (ExtractionInterrupted, fail_to_handle_one_of_an_extraction),
+    "a handler of a stream that failed": (DeliveryFailed, fail_to_handle_one_of_a_stream),
     "an interrupted export": (ExtractionInterrupted, export_with_a_bad_record),
     "an amount that fits no file": (ExportFailed, export_a_misfit),
     "a text that fits no file": (ExportFailed, export_another_misfit),
@@ -651,6 +675,8 @@ async def test_no_success_gives_a_secret_away(scene: WatchedScene, watch: Watch)
         assert [row.creditor_name for row in rows] == [NAME] * 23
         extraction = amili.payout_specifications.extract(FILTER)
         assert len([record async for record in extraction]) == 23
+        handled = amili.payout_specifications.stream(FILTER)
+        assert await handled.for_each(lambda _: asyncio.sleep(0)) == 23
         exported = await export(amili.payout_specifications, path, where=FILTER)
         await raise_outcomes(scene, payments)
         await amili.creditor_payments.find(payments[0])
@@ -659,7 +685,7 @@ async def test_no_success_gives_a_secret_away(scene: WatchedScene, watch: Watch)
     assert any(DIGITS[0] in repr(difference) for difference in differences)
     secrets = secrets_of(scene.sandbox)
     assert find_secrets(watch.texts(), secrets) == []
-    for thing in (extraction.checkpoint, extraction.manifest, exported.manifest):
+    for thing in (extraction.checkpoint, extraction.manifest, exported.manifest, handled.checkpoint):
         assert thing is not None
         assert find_secrets([*shown(thing), ("JSON", thing.to_json())], secrets) == []
     assert find_secrets([("file", path.with_name("rows.ndjson.manifest.json").read_text())], secrets) == []
@@ -669,7 +695,8 @@ async def test_no_object_shows_a_secret(scene: WatchedScene) -> None:
     """`repr`, `str` and rich show no contents of clients, queries, requests, responses and credentials."""
     amili, page = scene.amili, await scene.amili.payout_specifications.page(where=FILTER)
     query = build_query(FILTER, projection=["creditor_name"])
-    things = [
+    delivery = await anext(amili.payout_specifications.extract(FILTER).deliveries())
+    things: list[Any] = [
         *(amili, amili.payouts, amili.payout_specifications, amili.creditor_payments, amili.auth, page),
         *(
             await internals.tokens_of(amili).get(),
@@ -687,6 +714,8 @@ async def test_no_object_shows_a_secret(scene: WatchedScene) -> None:
         ),
         ApiCodeCredentials(scene.sandbox.api_code, scene.sandbox.private_key),
         amili.creditor_payments.create_many([make_payment()]),
+        delivery,
+        delivery.done,
     ]
     texts = [text for thing in things for text in (*shown(thing), *shown([thing]))]
     assert find_secrets(texts, secrets_of(scene.sandbox)) == []

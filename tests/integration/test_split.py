@@ -18,7 +18,8 @@ from amili_async.conditions import Where
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction import Checkpoint
 from amili_async.sandbox import ReceivedRequest, Sandbox
-from tests.integration.test_extraction_histories import (
+from tests.support.exhaustive import examples, sampled
+from tests.support.histories import (
     CAPITAL,
     ChangingRows,
     History,
@@ -28,9 +29,8 @@ from tests.integration.test_extraction_histories import (
     histories,
     read_batches,
     read_some,
-    server,
+    serve_histories,
 )
-from tests.support.exhaustive import examples, sampled
 from tests.support.rows import (
     SPECIFICATIONS,
     count_pages,
@@ -43,7 +43,7 @@ from tests.support.rows import (
 )
 from tests.support.starting import Connect, StartSandbox
 
-__all__ = ["server"]
+server = pytest.fixture(scope="module")(serve_histories)
 
 Specifications = Resource[PayoutSpecification]
 
@@ -190,8 +190,8 @@ async def test_what_belongs_to_another_split_raises(start_sandbox: StartSandbox,
     half = lines.extract(part=first)
     await read_some(half, 5)  # type: ignore[arg-type]
     calls: list[tuple[Callable[[], object], str]] = [
-        (lambda: lines.extract(where, part=first), "part= belongs to an extraction with another filter"),
-        (lambda: lines.extract(part=filtered.parts[0]), "part= belongs to an extraction with another filter"),
+        (lambda: lines.extract(where, part=first), "part= belongs to another filter"),
+        (lambda: lines.extract(part=filtered.parts[0]), "part= belongs to another filter"),
         (lambda: lines.extract(part=split), "part= is a Split: "),  # type: ignore[call-overload]
         (lambda: lines.extract(checkpoint=first), "checkpoint= is a Part: "),  # type: ignore[call-overload]
         (lambda: lines.extract(part=second, checkpoint=half.checkpoint), "belongs to another part"),
@@ -208,12 +208,12 @@ async def test_what_belongs_to_another_split_raises(start_sandbox: StartSandbox,
     for manifests, message in (
         ([done, whole], "a manifest belongs to no part of this split"),
         ([elsewhere], "a manifest belongs to no part of this split"),
-        ([also_filtered], "a manifest belongs to an extraction with another filter"),
+        ([also_filtered], "a manifest belongs to another filter"),
         ([half.checkpoint], "a manifest is a Checkpoint"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             await lines.conclude(split, manifests)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="the split belongs to an extraction with another filter"):
+    with pytest.raises(ConfigurationError, match="the split belongs to another filter"):
         await lines.conclude(filtered, [])
     with pytest.raises(ConfigurationError, match="the split was made with another since="):
         await lines.conclude(split, [], since=whole)

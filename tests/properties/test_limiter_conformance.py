@@ -159,7 +159,7 @@ def test_no_schedule_exceeds_a_window(make: Make, calls: list[Any], disturbances
 @EACH_WORLD
 @pytest.mark.parametrize("seed", range(3))
 def test_within_a_priority_calls_are_served_in_their_order(make: Make, seed: int) -> None:
-    """First come, first served in each process, whoever else gives up waiting."""
+    """First come, first served in each process, although others are cancelled."""
     dice = random.Random(seed)
     served: list[tuple[int, Priority, int]] = []
 

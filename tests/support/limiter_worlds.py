@@ -40,7 +40,7 @@ class LimiterWorld(ABC):
 
     @abstractmethod
     def step_clock(self, seconds: float) -> None:
-        """Make the clock by which the limiters count jump, forward or backward, while the server's time goes on."""
+        """Make the clock by which the limiters count jump, forward or backward; the server's time does not."""
 
     async def aclose(self) -> None:
         """Close all limiters that are left, as their owners do; no task of theirs remains."""

@@ -11,11 +11,15 @@ from msgspec import Struct
 from amili_async import (
     AmiliClient,
     AuthTokenProvider,
+    Case,
     Checkpoint,
     Condition,
     CreatedPayment,
+    Creditor,
     CreditorPayment,
     CreditorPayments,
+    Creditors,
+    Delivery,
     Difference,
     Extraction,
     Manifest,
@@ -32,12 +36,15 @@ from amili_async import (
     RateLimit,
     RateLimiter,
     Reconciliation,
+    Resource,
     Stream,
+    StreamCheckpoint,
     Token,
     field,
     reconcile_payout,
 )
 from amili_async.errors import (
+    DeliveryFailed,
     ExportFailed,
     ExtractionInterrupted,
     PaymentError,
@@ -95,8 +102,16 @@ def read(error: Exception) -> None:
         assert_type(error.reference, str)
     elif isinstance(error, ExtractionInterrupted):
         assert_type(error.checkpoint, Checkpoint)
+        assert_type(error.record_id, str | None)
+    elif isinstance(error, DeliveryFailed):
+        assert_type(error.record_id, str | None)
     elif isinstance(error, ExportFailed):
         assert_type(error.path, Path)
+
+
+async def handle_payout(payout: Payout) -> str:
+    """A handler; what it returns is not used."""
+    return payout.id
 
 
 async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
@@ -108,6 +123,14 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(amili.auth, AuthTokenProvider)
     assert_type(amili.payouts, Payouts)
     assert_type(amili.creditor_payments, CreditorPayments)
+    assert_type(amili.creditors, Creditors)
+    assert_type(await amili.creditors.find(name="x"), tuple[Creditor, ...])
+    assert_type(await amili.cases.find("F-1"), tuple[Case, ...])
+    assert_type(amili.resource("invoices", Line), Resource[Line])
+    assert_type(amili.resource("invoices", Line).stream(), Stream[Line])
+    assert_type(await amili.resource("invoices", dict[str, Any]).get("x"), dict[str, Any])
+    assert_type(Payout.from_json("{}"), Payout)
+    assert_type(Payout.from_json("{}").to_dict("iso"), dict[str, Any])
     assert_type(await amili.auth.get_valid_token(), str)
     condition = (field("creditor") == "x") & ~(field("amount") > 5) | field("state").is_in(["reminder"])
     assert_type(condition, Condition)
@@ -151,6 +174,12 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(extraction, Extraction[Payout])
     assert_type(extraction.checkpoint, Checkpoint)
     assert_type(extraction.manifest, Manifest)
+    assert_type(extraction.deliveries(unfinished=4), AsyncGenerator[Delivery[Payout], None])
+    async for delivery in amili.payouts.stream(into=Line).deliveries():
+        assert_type(delivery.records, tuple[Line, ...])
+    assert_type(await extraction.for_each(handle_payout), Manifest)
+    assert_type(await amili.payouts.stream().for_each(handle_payout, concurrency=2), int)
+    assert_type(amili.payouts.stream(checkpoint=amili.payouts.stream().checkpoint).checkpoint, StreamCheckpoint)
     assert_type(extraction.batches(), AsyncGenerator[tuple[Payout, ...], None])
     assert_type(Checkpoint.from_json(extraction.checkpoint.to_json()), Checkpoint)
     assert_type(amili.payouts.extract(into=Line, since=extraction.manifest), Extraction[Line])
