@@ -14,7 +14,7 @@ local PATIENCE = 1000 -- a process asks again so long after another should have 
 local TOGETHER = 25 -- permits that are free so shortly after one another are fetched together
 local RETRY = 250 -- until a process asks again whose permit depends on a response of another
 local MAX_OVERTAKEN = 9 -- a priority that waits gets one permit in ten
-local MAX_PROBES = 3 -- requests in flight beyond what a token bucket accepts, until the server is known not to be one
+local MAX_PROBES = 3 -- requests in flight that a token bucket would reject, until the server is known not to be one
 local RESET_JITTER = 2000 -- by which the reset of one period may move between responses
 local RESET_SLACK = 250 -- after a reported reset: headers hold whole seconds
 
@@ -24,7 +24,8 @@ local clock = time[1] * 1000 + math.floor(time[2] / 1000)
 local stored = redis.call('GET', KEYS[1])
 local s = stored and cjson.decode(stored) or {
   epoch = m.new_epoch, now = 0, shift = -clock, held_back = 0, counted = {}, processes = {}, overtaken = {0, 0, 0},
-  closed_until = 0, paced_until = 0, pace = 0, bucket = 0, beyond = 0, is_probe = false, least = HOUR, reset = -HOUR, unreported = -HOUR,
+  closed_until = 0, paced_until = 0, pace = 0, bucket = 0, beyond = 0,
+  is_probe = false, least = HOUR, reset = -HOUR, unreported = -HOUR,
   period_from = 0, period_until = 0, quiet_until = 0, sent = 0, others = 0,
 }
 local function save() redis.call('SET', KEYS[1], cjson.encode(s), 'PX', HOUR + 2 * MINUTE) end
@@ -108,15 +109,17 @@ end
 for priority = 1, 3 do
   if me.wanted[priority] == 0 then
     local least
-    for _, process in pairs(s.processes) do
-      if process ~= me and process.wanted[priority] > 0 then least = math.min(least or process.taken[priority], process.taken[priority]) end
+    for _, other in pairs(s.processes) do
+      if other ~= me and other.wanted[priority] > 0 and other.taken[priority] < (least or math.huge) then
+        least = other.taken[priority]
+      end
     end
     me.taken[priority] = math.max(me.taken[priority], least or 0)
   end
 end
 me.number, me.sending, me.in_flight, me.wanted = m.number, m.sending, m.in_flight, m.wanted
 me.limit, me.asks_at, me.lease_until = m.per_minute .. '/' .. m.per_second, now, now + m.lease
-while #s.counted > m.per_minute do table.remove(s.counted, 1) end
+while #s.counted > m.per_minute or s.counted[1] and s.counted[1] <= now - MINUTE do table.remove(s.counted, 1) end
 
 -- 4. When the n-th permit from now is free, in milliseconds: by both windows, the pause, and the pace after a 429.
 local in_flight, processes, waiting_calls, is_differing = count_in_flight(), 0, 0, false
@@ -126,12 +129,8 @@ for _, process in pairs(s.processes) do
   is_differing = is_differing or process.limit ~= me.limit
 end
 
-local function find_first(period)
-  local first = #s.counted + 1
-  while first > 1 and s.counted[first - 1] > now - period do first = first - 1 end
-  return first
-end
-local first_in_second, first_in_minute = find_first(SECOND), find_first(MINUTE)
+local first_in_second = #s.counted + 1
+while first_in_second > 1 and s.counted[first_in_second - 1] > now - SECOND do first_in_second = first_in_second - 1 end
 
 local function wait_in(first, period, spare, nth)
   local missing = in_flight + #s.counted - first + 1 + nth - spare
@@ -146,6 +145,9 @@ local function wait_for_probe(reserve)
   return in_flight > 0 and math.max(wait, RETRY) or wait
 end
 
+-- Until some were answered that a token bucket rejects, only a few are in flight that it would reject: a whole second's
+-- worth would be rejected at once. Later, and after a 429, the server is known well enough.
+local function is_probing() return s.paced_until <= now and s.beyond <= 2 * MAX_PROBES end
 local function is_beyond_bucket(nth) return math.max(s.bucket, now) + (nth - 1 - leeway) * rate > now end
 
 local function wait_for(nth, reserve)
@@ -153,11 +155,11 @@ local function wait_for(nth, reserve)
   local wait = math.max(s.closed_until - now, wait_in(first_in_second, SECOND, m.per_second - kept, nth), 0)
   if s.paced_until > now then
     wait = math.max(wait, math.max(s.pace, now) + (nth - 1 - leeway) * rate / 0.99 - now)
-  elseif s.beyond <= 2 * MAX_PROBES and in_flight + nth > MAX_PROBES and is_beyond_bucket(nth) then
+  elseif is_probing() and in_flight + nth > MAX_PROBES and is_beyond_bucket(nth) then
     wait = math.max(wait, RETRY)
   end
   if s.sent + s.others + nth > m.per_minute then wait = math.max(wait, s.quiet_until - now) end
-  local minute = wait_in(first_in_minute, MINUTE, m.per_minute - reserve, nth)
+  local minute = wait_in(1, MINUTE, m.per_minute - reserve, nth)
   if minute > wait and nth == 1 then minute = math.min(minute, wait_for_probe(reserve)) end
   return math.max(wait, minute)
 end
@@ -167,9 +169,10 @@ end
 local queues, left = {{}, {}, {}}, {0, 0, 0}
 for id, process in pairs(s.processes) do
   for priority = 1, 3 do
-    if process.wanted[priority] > 0 and process.asks_at >= now then
-      table.insert(queues[priority], {id = id, process = process, left = process.wanted[priority], taken = process.taken[priority]})
-      left[priority] = left[priority] + process.wanted[priority]
+    local wanted = process.wanted[priority]
+    if wanted > 0 and process.asks_at >= now then
+      table.insert(queues[priority], {id = id, process = process, left = wanted, taken = process.taken[priority]})
+      left[priority] = left[priority] + wanted
     end
   end
 end
@@ -182,7 +185,7 @@ end
 local function find_waiter(priority, wait)
   local chosen
   for _, waiter in ipairs(queues[priority]) do
-    -- What is free keeps nobody waiting for a process that sleeps until much later.
+    -- What is free keeps no call waiting for a process that sleeps until much later.
     local is_due = waiter.process == me or waiter.process.asks_at <= now + wait + 2 * GRACE
     if waiter.left > 0 and is_due and (not chosen or is_before(waiter, chosen)) then chosen = waiter end
   end
@@ -252,8 +255,9 @@ if again then
 end
 save()
 return cjson.encode({
-  epoch = s.epoch, now = now, held_back = s.held_back, granted = granted, again = again or -1, earliest = math.ceil(earliest or 0),
-  closed_for = math.max(0, s.closed_until - now), used = in_flight + #s.counted - first_in_minute + 1,
+  epoch = s.epoch, now = now, held_back = s.held_back,
+  granted = granted, again = again or -1, earliest = math.ceil(earliest or 0),
+  closed_for = math.max(0, s.closed_until - now), used = in_flight + #s.counted,
   in_flight = in_flight, waiting = waiting_calls - total, processes = processes, is_paced = s.paced_until > now,
-  is_differing = is_differing, is_urgent = s.is_probe or s.beyond > 0 and s.beyond <= 2 * MAX_PROBES,
+  is_differing = is_differing, is_urgent = s.is_probe or is_probing() and s.beyond > 0,
 })
