@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -16,6 +15,7 @@ from amili_async.events import Event, PermitDelayed
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support import internals
 from tests.support.clocks import JumpingLoop, MovedClock, settle
+from tests.support.strict_server import StrictServer
 
 
 async def cancel(*tasks: asyncio.Task[None]) -> None:
@@ -23,22 +23,6 @@ async def cancel(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class StrictServer:
-    """Rejects the 101st request in any 60 s and the 11th in any second, by the time at which they reach it."""
-
-    def __init__(self, windows: tuple[tuple[int, float], ...] = ((10, 1.0), (100, 60.0))) -> None:
-        self.windows = windows
-        self.seen: deque[float] = deque()
-        self.rejected = 0
-
-    def receive(self, now: float) -> bool:
-        if any(sum(at > now - period for at in self.seen) >= limit for limit, period in self.windows):
-            self.rejected += 1
-            return False
-        self.seen.append(now)
-        return True
 
 
 @pytest.mark.parametrize("seed", range(5))
