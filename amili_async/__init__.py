@@ -1,6 +1,6 @@
 """Async SDK for the finance side of the Amili API: payouts, payout specifications and creditor payments.
 
-The package is a stack of layers; imports only go down, and `client.py` alone constructs and closes.
+The package is a stack of layers; imports only go down; `_wire/core.py` alone opens and closes.
 
     cli/  __main__.py                       the command `amili`
     client.py  environment.py               AmiliClient: wires everything
@@ -37,7 +37,7 @@ from amili_async.client import SANDBOX_URL, AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
 from amili_async.creditors import Creditors
 from amili_async.deliveries import Delivery
-from amili_async.environment import ClientOptions
+from amili_async.environment import CallOptions, ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
@@ -84,6 +84,7 @@ __all__ = [
     "ApiCodeCredentials",
     "Article",
     "AuthTokenProvider",
+    "CallOptions",
     "Case",
     "CaseState",
     "Cases",

@@ -18,7 +18,7 @@ from amili_async.models.record_type import RecordType, record_type_of
 from amili_async.query import Projection, encode_projection
 from amili_async.resources import Resource
 
-FIELDS = record_type_of(Case, is_projected=True).projection or ()
+FIELDS: tuple[str, ...] = Case.__struct_encode_fields__
 """The fields that are fetched unless a call names others."""
 
 

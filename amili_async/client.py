@@ -1,32 +1,24 @@
-"""The client: constructs, opens and closes everything; no other module constructs parts of it."""
+"""The client: all that a caller can ask of the API, and the options with which it is asked."""
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from math import inf
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
-from amili_async._wire.api_code import ApiCodeExchange
-from amili_async._wire.checks import check_count, check_implements, check_seconds
+from amili_async._wire.checks import check_count, check_headers, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
+from amili_async._wire.core import ClientCore
 from amili_async._wire.frames import hide_variables, hide_variables_of_methods
 from amili_async._wire.network import Network
-from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response, check_base_url
-from amili_async._wire.rate_limiter import SlidingWindowLimiter
-from amili_async._wire.retry import Retrier
-from amili_async._wire.session import Session
-from amili_async._wire.shared_token import SharedTokenSource
-from amili_async._wire.tasks import Cancellable, cancel_all
-from amili_async._wire.token_provider import TokenProvider, check_source
+from amili_async._wire.session import AttemptOptions
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
 from amili_async.cases import Cases
 from amili_async.conditions import Where
 from amili_async.creditors import Creditors
-from amili_async.environment import ClientOptions, read_options
+from amili_async.environment import CallOptions, ClientOptions, read_options
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
 from amili_async.locales import Locales
@@ -36,7 +28,6 @@ from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.reconciliation.run import Reconciler
 from amili_async.resources import Payouts, Resource, open_resource
-from amili_async.version import VERSION
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -71,8 +62,8 @@ class AmiliClient:
     `RateLimit`, `None` for no limit, or a `RateLimiter`: your own, or the `rate_limiter` of another client of the same
     event loop and key. A call that would wait longer than *max_wait* seconds for the rate limit raises
     `BudgetExhausted` at once. *retry* is the `RetryPolicy`. *timeout* is the seconds for one attempt, sending and
-    reading included. A *session*, and a `RateLimiter`, is borrowed and never closed. Each of *observers* is called with
-    each event. Raises `ConfigurationError` for options that cannot work.
+    reading included. *headers* are sent with each request. A *session*, and a `RateLimiter`, is borrowed and never
+    closed. Each of *observers* is called with each event. Raises `ConfigurationError` for options that cannot work.
 
     *ssl* is the context for TLS, for authorities of your own or a client certificate; without it `SSL_CERT_FILE` and
     `SSL_CERT_DIR` name the authorities to trust. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name the proxy, which is
@@ -98,8 +89,7 @@ class AmiliClient:
     """What decides when a request is sent: shows `remaining`, `resets_at`, `waiting` and `in_flight`, and may be the
     `rate_limit` of other clients that send with the same key in this event loop."""
 
-    _loop: asyncio.AbstractEventLoop | None = None
-    _is_closing = False
+    _is_view = False
 
     def __init__(
         self,
@@ -113,6 +103,7 @@ class AmiliClient:
         max_wait: float | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
+        headers: Mapping[str, str] = MappingProxyType({}),
         session: "aiohttp.ClientSession | None" = None,
         ssl: "SSLContext | None" = None,
         trust_env: bool = True,
@@ -120,48 +111,67 @@ class AmiliClient:
         observers: Sequence[Observer] = (),
         _clock: Clock | None = None,
     ) -> None:
-        _check_options(rate_limit=rate_limit, max_wait=max_wait, retry=retry, timeout=timeout, observers=observers)
+        check_observers(observers)
         clock, announce = _clock or SystemClock(), Announcer(observers)
-        self._announce = announce
-        self._base_url = check_base_url(base_url, allow_http=allow_http)
-        self._running: set[Cancellable] = set()
-        network = Network(self._base_url, session=session, tls=ssl, trust_env=trust_env)
-        self._session = Session(network, timeout=timeout, user_agent=f"amili-async/{VERSION}")
-        if rate_limit is None or isinstance(rate_limit, RateLimit):
-            rate_limit = SlidingWindowLimiter(rate_limit, clock=clock)
-        limiter = self.rate_limiter = rate_limit
-        retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait)
-        self._pipeline = Pipeline(
-            self._session, self._running, limiter, retrier, max_wait=max_wait, clock=clock, announce=announce
+        url = check_base_url(base_url, allow_http=allow_http)
+        network = Network(url, session=session, tls=ssl, trust_env=trust_env)
+        self._core = ClientCore(
+            network, rate_limit, retry_budget=_check_retry(retry).retry_budget, clock=clock, announce=announce
         )
-        self.auth = self._tokens = self._make_token_provider(auth, tokens, timeout, clock)
-        self._context = self._make_context(check_page_size(page_size), check_count(concurrency, "concurrency"), clock)
-        self._add_resources(self._context)
-
-    def _make_context(self, page_size: int, concurrency: int, clock: Clock) -> ClientContext:
-        return ClientContext(
-            call=self._call,
-            announce=self._announce,
-            running=self._running,
+        self.rate_limiter = self._core.rate_limiter
+        self._options = CallOptions(
             page_size=page_size,
             concurrency=concurrency,
-            clock=clock,
-            forecast=self.rate_limiter.forecast,
-            base_url=self._base_url,
+            max_wait=max_wait,
+            retry=retry,
+            timeout=timeout,
+            headers=headers,
+        )
+        self._apply(**self._options)
+        self.auth = self._tokens = self._core.make_token_provider(
+            auth, tokens, pipeline=self._pipeline, timeout=timeout
         )
 
-    def _make_token_provider(
-        self, auth: str | ApiCodeCredentials | TokenSource, tokens: TokenStore | None, timeout: float, clock: Clock
-    ) -> TokenProvider:
-        if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
-            auth, timeout = ApiCodeExchange(auth, send=self._pipeline.call_with, clock=clock), inf
-        source = check_source(auth, timeout)
-        if tokens is not None:
-            check_implements(tokens, TokenStore, "tokens: None, or a store of tokens, which")
-            if isinstance(source, str):
-                raise ConfigurationError("tokens: a fixed access token needs no store; auth must fetch tokens")
-            source = SharedTokenSource(source, tokens, clock=clock, announce=self._announce)
-        return TokenProvider(source, clock=clock, announce=self._announce, check_open=self._check_open)
+    def _apply(
+        self,
+        *,
+        page_size: int,
+        concurrency: int,
+        max_wait: float | None,
+        retry: RetryPolicy,
+        timeout: float,
+        headers: Mapping[str, str],
+    ) -> None:
+        """Make what depends on the options that a view replaces."""
+        core = self._core
+        max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
+        timeout = check_seconds(timeout, "timeout", is_positive=True)
+        options = AttemptOptions(timeout=timeout, headers=check_headers(headers))
+        self._pipeline = core.make_pipeline(_check_retry(retry), options, max_wait)
+        self._context = ClientContext(
+            call=self._call,
+            announce=core.announce,
+            running=core.running,
+            page_size=check_page_size(page_size),
+            concurrency=check_count(concurrency, "concurrency"),
+            clock=core.clock,
+            forecast=core.rate_limiter.forecast,
+            base_url=core.base_url,
+        )
+        self._add_resources(self._context)
+
+    def with_options(self, **options: Unpack[CallOptions]) -> "AmiliClient":
+        """A view of this client that makes its calls with other options, each of which replaces the client's.
+
+        Client and view share connections, access token, rate limiter, retry budget and observers, so a web app's view
+        with a short *max_wait* and the extraction of a view without one send within one rate limit. A view costs no
+        request, and cannot be opened or closed: it is open while the client is. Its `auth` is the client's, whose
+        options each token request has.
+        """
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__, _is_view=True, _options={**self._options, **options})
+        view._apply(**view._options)
+        return view
 
     def _add_resources(self, context: ClientContext) -> None:
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
@@ -187,19 +197,13 @@ class AmiliClient:
         return cls(**read_options(os.environ if environ is None else environ, options))
 
     def __repr__(self) -> str:
-        return f"AmiliClient({self._base_url!r}, {'open' if self._loop else 'closed'})"
+        state = f"{'open' if self._core.is_open else 'closed'}{', a view' if self._is_view else ''}"
+        return f"AmiliClient({self._core.base_url!r}, {state})"
 
     async def open(self) -> "AmiliClient":
         """Get ready to send; nothing is sent yet. Opening an open client does nothing."""
-        loop = asyncio.get_running_loop()
-        if self._is_closing:
-            raise ConfigurationError("the client is closing: open it again after aclose() has returned")
-        if self._loop is None:
-            self._session.open()
-            self._loop = loop
-            if self._announce:
-                self.rate_limiter.add_observer(self._announce)
-        self._check_open()
+        self._check_is_no_view()
+        self._core.open()
         return self
 
     async def aclose(self) -> None:
@@ -207,22 +211,11 @@ class AmiliClient:
 
         Each call in flight raises `ClientClosed` at once, whatever it waits for.
         """
-        if self._loop is None:
-            return
-        self._check_open()
-        self._loop = None
-        self._is_closing = True
-        try:
-            await cancel_all((*self._running, self._tokens))
-        finally:
-            self.rate_limiter.remove_observer(self._announce)
-            try:
-                await self._session.aclose()
-            finally:
-                self._is_closing = False
+        self._check_is_no_view()
+        await self._core.aclose()
 
     async def __aenter__(self) -> "AmiliClient":
-        if self._loop is not None:
+        if self._core.is_open and not self._is_view:
             raise ConfigurationError(
                 "the client is open already: the end of a second `async with` would close it for the first; to share "
                 "it, open it once, where the program starts, and pass it on"
@@ -235,7 +228,7 @@ class AmiliClient:
         await self.aclose()
 
     def _call(self, request: Request) -> Coroutine[Any, Any, Response]:
-        self._check_open()
+        self._core.check_open()
         return self._pipeline.call(request, self._tokens)
 
     def reconcile(self, where: Where = None) -> AsyncGenerator[Reconciliation, None]:
@@ -266,23 +259,14 @@ class AmiliClient:
         """The text of a locale key in a language, or the key itself; see `CreatedPayment.explain()`."""
         return await self._locales.explain(key, language=language)
 
-    def _check_open(self) -> None:
-        if self._loop is None:
+    def _check_is_no_view(self) -> None:
+        if self._is_view:
             raise ConfigurationError(
-                "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
+                "a view of a client cannot be opened or closed: open and close the client whose with_options() made it"
             )
-        if asyncio.get_running_loop() is not self._loop:
-            raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
 
 
-def _check_options(
-    *, rate_limit: object, max_wait: float | None, retry: object, timeout: float, observers: object
-) -> None:
-    check_seconds(timeout, "timeout", is_positive=True)
-    if max_wait is not None:
-        check_seconds(max_wait, "max_wait")
+def _check_retry(retry: object) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy):
         raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
-    check_observers(observers)
-    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
-        check_implements(rate_limit, RateLimiter, "rate_limit: a RateLimit or None, or your own rate limiter, which")
+    return retry

@@ -25,6 +25,7 @@ VARIABLES = (
     "AMILI_PRIVATE_KEY_FILE",
     "AMILI_PRIVATE_KEY_PASSWORD",
     "AMILI_REDIS_URL",
+    "AMILI_CLAIMS_URL",
     "AMILI_RATE_PER_MINUTE",
     "AMILI_RATE_PER_SECOND",
     "AMILI_TIMEOUT",
@@ -40,18 +41,24 @@ Settings: TypeAlias = Mapping[str, str]
 """The variables and their values."""
 
 
-class ClientOptions(TypedDict, total=False):
+class CallOptions(TypedDict, total=False):
+    """The options of `AmiliClient` that `with_options()` replaces."""
+
+    page_size: int
+    concurrency: int
+    max_wait: float | None
+    retry: RetryPolicy
+    timeout: float
+    headers: Mapping[str, str]
+
+
+class ClientOptions(CallOptions, total=False):
     """The options of `AmiliClient`, for a function of yours that passes them on: `**options: Unpack[ClientOptions]`."""
 
     base_url: str
     auth: str | ApiCodeCredentials | TokenSource
     tokens: TokenStore | None
-    page_size: int
-    concurrency: int
     rate_limit: RateLimit | RateLimiter | None
-    max_wait: float | None
-    retry: RetryPolicy
-    timeout: float
     session: "aiohttp.ClientSession | None"
     ssl: "SSLContext | None"
     trust_env: bool

@@ -52,6 +52,17 @@ class RateLimiterPaused(Event, frozen=True, gc=False, kw_only=True):
     """`429` or `quota`."""
 
 
+class PermitAcquired(Event, frozen=True, gc=False, kw_only=True):
+    """A request got its permit from the rate limiter."""
+
+    request: str
+    """Method and path, without the query."""
+    priority: str
+    """`token`, `single` or `bulk`."""
+    waited: float
+    """Seconds: how long it waited."""
+
+
 class PermitDelayed(Event, frozen=True, gc=False, kw_only=True):
     """A call has waited long for its permit; reported at most once per priority in that time."""
 

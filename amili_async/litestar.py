@@ -1,6 +1,7 @@
 """For Litestar: `Litestar(…, plugins=[AmiliPlugin()])`.
 
-Litestar knows msgspec, and writes records as they are, but takes the type of their dates for an unknown one.
+Litestar knows msgspec, and writes records as they are, but takes the type of their dates for an unknown one. A body
+that `NewCreditorPayment` rejects raises `ConfigurationError`: answer that with 400 by an exception handler.
 """
 
 from typing import Any

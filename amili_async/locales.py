@@ -37,7 +37,7 @@ class Locales:
     """Finds the texts of locale keys and remembers them as long as the client exists."""
 
     def __init__(self, path: str, context: ClientContext) -> None:
-        self._resource: Resource[Locale] = Resource(path, record_type_of(Locale, is_projected=True), context)
+        self._path, self._context = path, context
         self._known: dict[str, tuple[Locale, ...]] = {}
 
     async def explain(self, key: str, *, language: str) -> str:
@@ -55,7 +55,8 @@ class Locales:
         return next((text.translation for text in texts if text and text.translation), key)
 
     async def _find(self, key: str) -> tuple[Locale, ...]:
-        page = await self._resource.page(where=field("locale_tag") == key)
+        resource = Resource(self._path, record_type_of(Locale, is_projected=True), self._context)
+        page = await resource.page(where=field("locale_tag") == key)
         if len(self._known) >= MAX_CACHED_KEYS:
             self._known.clear()
         # A server that ignores the filter answers with rows of other keys.

@@ -25,6 +25,7 @@ from benchmarks.simulation.servers import (
     EveCounterServer,
     ServerModel,
     SlidingWindowServer,
+    SlidingWindowServerWithTightestQuota,
     TokenBucketServer,
     WeightedCounterServer,
 )
@@ -32,6 +33,7 @@ from benchmarks.simulation.servers import (
 TIME_GOAL = 1.03
 MAX_RATE_LIMITED: dict[type[ServerModel], int] = {
     SlidingWindowServer: 0,
+    SlidingWindowServerWithTightestQuota: 0,
     AlignedWindowServer: 0,
     AlignedWindowServerWithQuota: 0,
     TokenBucketServer: 12,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.exhaustive import EXHAUSTIVE, load_profile
-from tests.support.servers import postgres_url, redis_server, valkey_server  # noqa: F401 - fixtures
+from tests.support.servers import claims_url, postgres_url, redis_server, valkey_server  # noqa: F401 - fixtures
 
 
 def new_eager_loop() -> asyncio.AbstractEventLoop:

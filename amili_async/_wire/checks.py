@@ -6,11 +6,18 @@ Invariant: what cannot work is a `ConfigurationError` at construction, before an
 import inspect
 import re
 import sys
+from collections.abc import Mapping
 from math import inf
 
 from amili_async.errors import ConfigurationError
 
 _PATH = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+_HTTP_HEADERS = frozenset(
+    {"accept", "accept-encoding", "cache-control", "connection", "content-encoding", "content-length", "content-type"}
+    | {"expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+"""What the client or aiohttp sets: sending requests and reading responses depends on it."""
 
 
 def check_count(number: object, name: str, *, least: int = 1) -> int:
@@ -40,6 +47,25 @@ def check_seconds(seconds: object, name: str, *, is_positive: bool = False, may_
             return float(seconds)
     least = "more than zero" if is_positive else "not negative"
     raise ConfigurationError(f"{name} must be a number of seconds, {least}{'' if may_be_inf else ' and finite'}")
+
+
+def check_headers(headers: object) -> Mapping[str, str]:
+    """Return a copy of the headers to send with each request; `ConfigurationError` for those that are not the caller's.
+
+    No error quotes a value, which may be a secret.
+    """
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError('headers must be a mapping of names to values, such as {"X-Tenant": "north"}')
+    for name, value in headers.items():
+        if not isinstance(name, str) or re.fullmatch(r"[\w!#$%&'*+.^`|~-]{1,100}", name, re.ASCII) is None:
+            raise ConfigurationError("headers: a name must be of letters, digits and hyphens")
+        if name.lower() in _CREDENTIALS:
+            raise ConfigurationError(f"headers: {name} is a credential: pass an access token as auth")
+        if name.lower() in _HTTP_HEADERS:
+            raise ConfigurationError(f"headers: {name} is set by the client: leave it out")
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise ConfigurationError(f"headers: the value of {name} must be of printable ASCII, on one line")
+    return dict(headers)
 
 
 def is_async(function: object) -> bool:

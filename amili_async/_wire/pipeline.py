@@ -10,11 +10,11 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, raise_for_error, read_quota
 from amili_async._wire.retry import Retrier
-from amili_async._wire.session import Session
+from amili_async._wire.session import AttemptOptions, Session
 from amili_async._wire.tasks import Cancellable, Redacted, RunningCall
 from amili_async._wire.token_provider import CachedToken, TokenProvider
 from amili_async.errors import AmiliError, AuthenticationError, RateLimited
-from amili_async.events import AttemptFinished
+from amili_async.events import AttemptFinished, PermitAcquired
 from amili_async.policies import RateLimiter
 
 _logger = logging.getLogger("amili_async")
@@ -24,7 +24,7 @@ MAX_EXPIRED_TOKENS = 3
 
 
 class Pipeline:
-    """Sends the requests of one client."""
+    """Sends the requests of one client, or of a view of it."""
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Pipeline:
         rate_limiter: RateLimiter,
         retrier: Retrier,
         *,
+        options: AttemptOptions,
         max_wait: float | None = None,
         clock: Clock,
         announce: Announcer,
@@ -41,6 +42,7 @@ class Pipeline:
         self._running = running
         self._rate_limiter = rate_limiter
         self._retrier = retrier
+        self._options = options
         self._max_wait = max_wait
         self._clock = clock
         self._announce = announce
@@ -69,7 +71,7 @@ class Pipeline:
 
         async def attempt(number: int) -> Response:
             created = Redacted(await credential())
-            await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
+            await self._wait_for_permit(request)
             return await self._attempt(call, request, lambda: created.content, number)
 
         with RunningCall(self._running, request.label) as call:
@@ -82,14 +84,21 @@ class Pipeline:
         """Acquire a permit and return the token to send, which did not expire in the queue."""
         token = await tokens.get(rejected=rejected)
         for _ in range(MAX_EXPIRED_TOKENS):
-            await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
+            await self._wait_for_permit(request)
             if tokens.is_current(token):
                 return token
             # The fetch needs a permit itself: with one per second it would wait for ever for the one held here.
             self._rate_limiter.release_unused()
             token = await tokens.get()
-        await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
+        await self._wait_for_permit(request)
         return token
+
+    async def _wait_for_permit(self, request: Request) -> None:
+        started = self._clock.now()
+        await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
+        if self._announce:
+            waited, priority = self._clock.now() - started, request.priority.name.lower()
+            self._announce(PermitAcquired(request=request.label, priority=priority, waited=waited))
 
     async def _attempt(
         self, call: RunningCall, request: Request, credential: Callable[[], str], number: int
@@ -104,7 +113,7 @@ class Pipeline:
                 await request.before_send()
             if call.is_closed:  # a rate limiter, or a store of claims, of the caller's swallowed the cancellation
                 raise call.closed()
-            response = await self._session.send(request, secret, call)
+            response = await self._session.send(request, secret, call, self._options)
         except AmiliError as error:
             self._announce_attempt(request, started, number, error)
             raise
@@ -126,7 +135,7 @@ class Pipeline:
                 self._rate_limiter.on_response(read_quota(response, now=self._clock.wall()))
             elif call.was_sent:
                 # A network that is slow, or a proxy, can deliver it later, but not after the attempt would have ended.
-                left = started + self._session.timeout - self._clock.now()
+                left = started + self._options.timeout - self._clock.now()
                 self._rate_limiter.on_no_response(0.0 if call.was_counted else max(0.0, left))
             else:
                 self._rate_limiter.release_unused()

@@ -24,15 +24,33 @@ REFUND_PER_SUCCESS = 0.5
 """Retries that a success restores, so that at most every third request of a struggling server is a retry."""
 
 
+class RetryBudget:
+    """Retries in hand, for all calls of a client."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.left = float(size)
+
+    def refund(self) -> None:
+        """Restore some after a success."""
+        self.left = min(self.left + REFUND_PER_SUCCESS, self._size)
+
+
 class Retrier:
-    """Runs calls under one policy, and keeps the retry budget that they share."""
+    """Runs calls under one policy, with the retry budget that all calls of their client share."""
 
     def __init__(
-        self, policy: RetryPolicy, *, clock: Clock, announce: Announcer, max_pause: float | None = None
+        self,
+        policy: RetryPolicy,
+        *,
+        clock: Clock,
+        announce: Announcer,
+        max_pause: float | None = None,
+        budget: RetryBudget | None = None,
     ) -> None:
         self._policy, self._clock, self._announce = policy, clock, announce
         self._max_pause = math.inf if max_pause is None else max_pause
-        self._retry_budget = float(policy.retry_budget)
+        self._budget = budget or RetryBudget(policy.retry_budget)
 
     async def run(self, attempt: Callable[[int], Awaitable[T]], *, request: str, is_repeatable: bool) -> T:
         """Await *attempt(1)*, and after a failure that permits it further ones; raises the last error."""
@@ -43,7 +61,7 @@ class Retrier:
                 raise
             failed = error
         else:
-            self._retry_budget = min(self._retry_budget + REFUND_PER_SUCCESS, self._policy.retry_budget)
+            self._budget.refund()
             return result
         # Outside the `except`: the first error would otherwise be the context of every later one.
         return await self._retry(attempt, failed, request=request, is_repeatable=is_repeatable)
@@ -61,7 +79,7 @@ class Retrier:
 
         def before_sleep(state: RetryCallState) -> None:
             if self._is_charged(state):
-                self._retry_budget -= 1
+                self._budget.left -= 1
             error, wait = type(_error_of(state)).__name__, state.upcoming_sleep
             self._announce(RetryScheduled(request=request, attempt=state.attempt_number, wait=wait, error=error))
 
@@ -97,7 +115,7 @@ class Retrier:
             or _demanded_wait(state) > self._policy.max_retry_after
             or (isinstance(_error_of(state), RateLimited) and wait > self._max_pause)
             or self._clock.now() - started + wait > self._policy.max_elapsed
-            or (self._is_charged(state) and self._retry_budget < 1)
+            or (self._is_charged(state) and self._budget.left < 1)
         )
 
     def _is_charged(self, state: RetryCallState) -> bool:

@@ -1,4 +1,4 @@
-"""One attempt: send a request and read the whole response; the only file of the client that imports aiohttp.
+"""One attempt: send a request and read the whole response; no other file sends with aiohttp.
 
 Invariant: the body is read within the attempt's timeout and error mapping, and the response is released before this
 returns. No redirect is followed and no request resent unknown to us. Every failure of aiohttp becomes an error of ours
@@ -7,10 +7,9 @@ that quotes neither headers nor query. A borrowed session is never closed.
 
 import asyncio
 import codecs
-import os
 import re
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +21,9 @@ from amili_async._wire.frames import hide_frames
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.tasks import Redacted, RunningCall
-from amili_async.errors import AmiliError, ConfigurationError, ConnectionFailed, TimedOut, UnreadableResponse
+from amili_async._wire.transport_errors import MAX_HEADER_BYTES, MAX_HEADERS, failure_of, unsupported_encoding
+from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
+from amili_async.version import VERSION
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes, decompressed: a page of 100 records has some 100 kB, and a body is held in memory whole."""
@@ -33,15 +34,14 @@ CONNECT_SHARE = 0.8
 MAX_IDLE_BEFORE_POST = 1.0
 """Seconds: servers and proxies close connections that are idle for some seconds, two at the least."""
 
-MAX_HEADER_BYTES = 64 * 1024
-"""Bytes of one response header; aiohttp's own limit of 8 kB is below what proxies add (cookies, policies, traces)."""
-MAX_HEADERS = 512
-"""Headers of one response."""
+_HEADERS = {
+    "Accept": "application/json",
+    # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
+    "Cache-Control": "no-cache",
+    "User-Agent": f"amili-async/{VERSION}",
+}
 _ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 """What aiohttp decompresses; it raises itself for `br` and `zstd` where their libraries are not installed."""
-_CERTIFICATE_HINT = "if its authority is your own, set SSL_CERT_FILE to a file with the authority's certificate"
-_SSL_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
-"""OpenSSL's X509_V_ERR_* for self-signed certificates, and for those whose issuer is not known."""
 
 
 class _Guard:
@@ -115,25 +115,29 @@ class _Connector(aiohttp.TCPConnector):
         raise aiohttp.ClientConnectionError
 
 
+class AttemptOptions:
+    """What all attempts of a client, or of a view of it, have in common."""
+
+    def __init__(self, *, timeout: float, headers: Mapping[str, str]) -> None:
+        self.timeout = timeout
+        """Seconds: of one attempt."""
+        connect = timeout * CONNECT_SHARE
+        # `connect` includes the wait for a free connection of the pool, `sock_connect` does not.
+        self.limits = aiohttp.ClientTimeout(total=timeout, connect=connect, sock_connect=min(connect, CONNECT_TIMEOUT))
+        given = {name.lower() for name in headers}
+        self.headers = {name: value for name, value in _HEADERS.items() if name.lower() not in given} | dict(headers)
+
+
 class Session:
     """The connections to one host."""
 
-    def __init__(self, network: Network, *, timeout: float, user_agent: str) -> None:
+    def __init__(self, network: Network) -> None:
         self._network = network
         self._base_url = urlsplit(network.base_url)
         self._borrowed = network.session
         self._session: aiohttp.ClientSession | None = None
-        connect = timeout * CONNECT_SHARE
-        # `connect` includes the wait for a free connection of the pool, `sock_connect` does not.
-        self._timeout = aiohttp.ClientTimeout(
-            total=timeout, connect=connect, sock_connect=min(connect, CONNECT_TIMEOUT)
-        )
-        self.timeout = timeout
-        """Seconds: of one attempt."""
         self._middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
         self._proxy: dict[str, Any] = {}
-        # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
-        self._headers = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": user_agent}
 
     def open(self) -> None:
         """Create a session, unless one was borrowed."""
@@ -157,34 +161,41 @@ class Session:
         if self._borrowed is None and session is not None:
             await session.close()
 
-    async def send(self, request: Request, credential: Redacted[str], call: RunningCall) -> Response:
+    async def send(
+        self, request: Request, credential: Redacted[str], call: RunningCall, options: AttemptOptions
+    ) -> Response:
         """Send and read; raises `ConnectionFailed` or `TimedOut` if no complete response arrived."""
         session = self._session
         if session is None or session.closed:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         call.was_sent = True  # until the guard proves that it was not
         try:
-            return await self._exchange(session, request, credential, call)
+            return await self._exchange(session, request, credential, call, options)
         except asyncio.CancelledError as error:
             # A borrowed connector that its owner closes cancels the tasks that wait in it for a connection.
             if call.is_task_cancelled:
                 raise error.with_traceback(None)  # noqa: B904 - the same error, without frames that hold the headers
-            failure: AmiliError = self._failure_of(request, aiohttp.ClientConnectionError(), call)
+            failure: AmiliError = failure_of(request, aiohttp.ClientConnectionError(), call, options.timeout)
         except AmiliError as error:
             failure = error.with_traceback(None)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = self._failure_of(request, error, call)
+            failure = failure_of(request, error, call, options.timeout)
         except Exception as error:  # noqa: BLE001 - raised again, or as an error of ours
             # A bug, of a middleware for example. But no error after a payment was handed to aiohttp may look as if
             # the payment had not been sent.
             if request.body is None:
                 raise error.with_traceback(hide_frames("aiohttp", error.__traceback__))  # noqa: B904 - it is the same error
-            failure = self._failure_of(request, error, call)
+            failure = failure_of(request, error, call, options.timeout)
         # Raised outside the `except`: aiohttp's error, whose text may hold the query, is not even the context.
         raise failure
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, request: Request, credential: Redacted[str], call: RunningCall
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        credential: Redacted[str],
+        call: RunningCall,
+        options: AttemptOptions,
     ) -> Response:
         guard, base = _Guard(call), self._base_url
         path, _, query = request.target.partition("?")
@@ -195,9 +206,9 @@ class Session:
             URL.build(
                 scheme=base.scheme, authority=base.netloc, path=base.path + path, query_string=query, encoded=True
             ),
-            headers=self._headers_for(request, credential),
+            headers=_headers_for(request, credential, options),
             data=request.body,
-            timeout=self._timeout,
+            timeout=options.limits,
             # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
             allow_redirects=False,
             # A borrowed session may be set to raise, without the body that explains a 422, or not to decompress.
@@ -213,23 +224,10 @@ class Session:
             body = await _read_body(request, response)
             return Response(status=response.status, headers=response.headers, body=body)
 
-    def _headers_for(self, request: Request, credential: Redacted[str]) -> dict[str, str]:
-        content = {} if request.body is None else {"Content-Type": "application/json"}
-        return {**self._headers, "X-API-Key": credential.content, **content}
 
-    def _failure_of(self, request: Request, error: Exception, call: RunningCall) -> AmiliError:
-        """The error of ours for one of aiohttp's."""
-        label, was_sent = request.label, call.was_sent
-        if (unreadable := _unreadable_head(error)) is not None:
-            return UnreadableResponse(f"{label}: {unreadable}", request=label)
-        if isinstance(error, TimeoutError):
-            what = f"no complete response within {self.timeout:g} s" if was_sent else "connecting timed out"
-            return TimedOut(f"{label}: {what}", request=label, was_sent=was_sent)
-        what = "the connection broke before the response was complete" if was_sent else "no connection could be made"
-        reason, is_permanent = _reason(error)
-        return ConnectionFailed(
-            f"{label}: {what} ({reason})", request=label, was_sent=was_sent, transient=not is_permanent
-        )
+def _headers_for(request: Request, credential: Redacted[str], options: AttemptOptions) -> dict[str, str]:
+    content = {} if request.body is None else {"Content-Type": "application/json"}
+    return {**options.headers, "X-API-Key": credential.content, **content}
 
 
 async def _read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
@@ -237,7 +235,7 @@ async def _read_body(request: Request, response: aiohttp.ClientResponse) -> byte
     encoding = response.headers.get("Content-Encoding", "identity").lower()
     if response.status < 300 and encoding not in _ENCODINGS:  # aiohttp leaves a body unchanged if it has no decoder
         name = encoding if re.fullmatch(r"[\w, -]{1,32}", encoding) else "an unknown encoding"
-        raise UnreadableResponse(f"{request.label}: {_unsupported_encoding(name)}", request=request.label)
+        raise UnreadableResponse(f"{request.label}: {unsupported_encoding(name)}", request=request.label)
     chunks: list[bytes] = []
     size = 0
     # Not `response.read()`: a small compressed body can decompress to any size, and Content-Length does not show it.
@@ -251,42 +249,3 @@ async def _read_body(request: Request, response: aiohttp.ClientResponse) -> byte
         chunks.append(chunk)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     return body.removeprefix(codecs.BOM_UTF8)
-
-
-def _unreadable_head(error: Exception) -> str | None:
-    """What no attempt can read, where aiohttp rejected a response for it: compression, or its own limits."""
-    if not isinstance(error, aiohttp.ClientResponseError) or isinstance(error, aiohttp.ClientHttpProxyError):
-        return None
-    # aiohttp has one class for whatever its parser rejects; the message is its own, with the bytes after a colon.
-    if found := re.match(r"Can not decode content-encoding: \w+ \((br|zstd)\)\. Please install", error.message):
-        return _unsupported_encoding(found[1])
-    if error.message.startswith(("Got more than", "Too many headers")):
-        return (
-            f"the response has more than {MAX_HEADERS} headers, or one of more than {MAX_HEADER_BYTES // 1024} kB: "
-            "check what the proxies in front of the API add"
-        )
-    return None
-
-
-def _unsupported_encoding(name: str) -> str:
-    return f"the response is compressed with {name}, which is not supported: check the proxies in front of the API"
-
-
-def _reason(error: Exception) -> tuple[str, bool]:
-    """Why, without aiohttp's own text, which may hold the URL; and whether each further attempt must fail like it."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name cannot be resolved", False
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        hint = ", check its user and password" if error.status == 407 else ""
-        return f"the proxy answered {error.status}{hint}", 400 <= error.status < 500 and error.status not in {408, 429}
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        certificate: Any = error.certificate_error
-        why = getattr(certificate, "verify_message", None) or "it does not verify"
-        is_unknown = getattr(certificate, "verify_code", None) in _SSL_UNKNOWN_AUTHORITY
-        return f"the server's certificate is not trusted: {why}{f'; {_CERTIFICATE_HINT}' if is_unknown else ''}", True
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "TLS failed; check that base_url names a server that speaks https", False
-    if isinstance(error, aiohttp.InvalidURL):
-        return "base_url is not a valid URL", True
-    number = error.errno if isinstance(error, OSError) else None
-    return os.strerror(number).lower() if number is not None and number > 0 else type(error).__name__, False

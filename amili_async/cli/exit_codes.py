@@ -11,18 +11,20 @@ import sys
 import warnings
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import typer
 
 from amili_async.errors import AmiliError, ConfigurationError, ExportFailed
 
+T = TypeVar("T")
+
 SUCCESS, PROBLEM, USAGE, API_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 EXIT_CODES = (
     "Exit codes: 0 success; 1 a problem was found (sums differ, nothing matches --where, rows changed during an export "
-    "with --sort, a payment was rejected or not completed); 2 wrong usage, configuration or file; 3 the API rejected a "
-    "request, could not be reached or gave no usable answer (a payment may be registered); 130 interrupted; 143 "
-    "terminated."
+    "with --sort, a payment was rejected or not completed, or lacks one open case); 2 wrong usage, configuration or "
+    "file; 3 the API rejected a request, could not be reached or gave no usable answer (a payment may be registered); "
+    "130 interrupted; 143 terminated."
 )
 """What the help states about them."""
 _WORDS = (
@@ -51,10 +53,16 @@ def run(command: Coroutine[Any, Any, int | None], *, advice: Callable[[BaseExcep
 
     *advice* returns what to do after a failure, or an empty text.
     """
+    raise typer.Exit(call(command, advice=advice) or SUCCESS)
+
+
+def call(command: Coroutine[Any, Any, T], *, advice: Callable[[BaseException], str] = lambda _: "") -> T:
+    """Run a part of a command and return its result; a failure ends the command as in `run`."""
     warnings.showwarning = _print_warning
     try:
-        code = asyncio.run(_cancel_on_sigterm(command)) or SUCCESS
+        result = asyncio.run(_cancel_on_sigterm(command))
         sys.stdout.flush()
+        return result
     except AmiliError as error:
         # A caller's mistake was found before anything was sent, so repeating the same command cannot help.
         hint = "" if isinstance(error, ConfigurationError) else advice(error)
@@ -94,7 +102,7 @@ def silence_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-async def _cancel_on_sigterm(command: Coroutine[Any, Any, int | None]) -> int | None:
+async def _cancel_on_sigterm(command: Coroutine[Any, Any, T]) -> T:
     """Run a command that SIGTERM stops as Ctrl-C does: what was written is kept."""
     task = asyncio.current_task()
     if task is not None:

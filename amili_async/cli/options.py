@@ -99,11 +99,13 @@ def warn_of_unknown_names(
                 print_error(f"{option}: {entry.name} have no documented field '{printable(name)}'", hint)
 
 
-def check_matches(rows: int, entry: ResourceEntry, where: Mapping[str, Any] | None, outcome: str = "") -> int:
+def check_matches(
+    rows: int, entry: ResourceEntry, where: Mapping[str, Any] | None, outcome: str = "", *, options: str = "--where"
+) -> int:
     """The exit code of a command that found so many records; where a filter matches none, stderr states so."""
     if rows or not where:
         return SUCCESS
-    print_error(f"no {entry.name} match --where", outcome)
+    print_error(f"no {entry.name} match {options}", outcome)
     return PROBLEM
 
 

@@ -23,7 +23,7 @@ from amili_async.models import NewCreditorPayment, parse_date
 
 PAYMENT_COLUMNS = (
     *("creditor", "case", "invoice_number", "amount", "bank_transaction_date", "creditor_payment_reference"),
-    *("client_registration_date", "currency", "origin"),
+    *("client_registration_date", "currency", "origin", "account"),
 )
 """The API's names of a payment's fields."""
 _REQUIRED = ("creditor", "amount", "bank_transaction_date")
@@ -39,12 +39,17 @@ _MAX_NAME_LENGTH = 40
 _AMOUNT = re.compile(r"[0-9]+(\.[0-9]{1,2})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(rf"{_DAY.pattern}[T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.0+)?)?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)")
+_NUMBER = re.compile(r"[0-9]{1,12}|[0-9]{6,8}-[0-9]{4}")
 _SAMPLE: Mapping[str, Any] = {
     "creditor": "0" * 24,
     "amount": Decimal(1),
     "bank_transaction_date": datetime(2025, 7, 4, tzinfo=UTC),
     _REFERENCE: "one",
 }
+
+
+CreditorIds = Mapping[str, Sequence[str]]
+"""The ids of the creditors that have a number, by the number as it is written in a payment."""
 
 
 class PaymentRow(Struct, frozen=True, gc=False, kw_only=True):
@@ -65,7 +70,22 @@ class PaymentFile(Struct, frozen=True, kw_only=True):
     """Everything that is wrong, each with its line."""
 
 
-def parse_payments(content: bytes, *, any_date: bool = False) -> PaymentFile:
+def find_creditor_numbers(content: bytes) -> tuple[str, ...]:
+    """What a file has instead of the ids of creditors; nothing of a file that cannot be parsed."""
+    with suppress(UnicodeDecodeError, ConfigurationError):
+        lines = split_rows(content.removeprefix(BOM_UTF8).decode(), PAYMENT_COLUMNS)
+        names = [name.strip().lower() for name in next(lines, (1, [""]))[1]]
+        at = names.index("creditor") if "creditor" in names else len(names)
+        return tuple(dict.fromkeys(cells[at] for _, cells in lines if at < len(cells) and is_number(cells[at])))
+    return ()
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a creditor number or an organisation number rather than an id."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def parse_payments(content: bytes, *, any_date: bool = False, creditors: CreditorIds | None = None) -> PaymentFile:
     """Parse a whole file; a fault ends it only where the next line cannot be found."""
     try:
         text = content.removeprefix(BOM_UTF8).decode()  # Excel begins its UTF-8 files with a byte order mark
@@ -75,7 +95,7 @@ def parse_payments(content: bytes, *, any_date: bool = False) -> PaymentFile:
     rows: list[PaymentRow] = []
     faults: list[str] = []
     try:
-        for found in _parse_rows(split_rows(text, PAYMENT_COLUMNS), any_date=any_date):
+        for found in _parse_rows(split_rows(text, PAYMENT_COLUMNS), creditors or {}, any_date=any_date):
             if isinstance(found, PaymentRow):
                 rows.append(found)
             else:
@@ -85,17 +105,19 @@ def parse_payments(content: bytes, *, any_date: bool = False) -> PaymentFile:
     return PaymentFile(faults=tuple(faults)) if faults else PaymentFile(rows=tuple(rows))
 
 
-def parse_payment(cells: Mapping[str, str], *, any_date: bool = False) -> NewCreditorPayment | dict[str, str]:
+def parse_payment(
+    cells: Mapping[str, str], *, any_date: bool = False, creditors: CreditorIds | None = None
+) -> NewCreditorPayment | dict[str, str]:
     """The payment of these texts under the API's names, or the fault of each field; an empty text is absent.
 
-    Dates that only a typing error explains are faults unless *any_date*.
+    Dates that only a typing error explains are faults unless *any_date*. A creditor may be a number of *creditors*.
     """
     values: dict[str, Any] = {}
     faults: dict[str, str] = {}
     for name, cell in cells.items():
         if cell:
             with _collecting(faults, name):
-                values[name] = _parse_cell(name, cell)
+                values[name] = _parse_cell(name, cell, creditors or {})
     for name in _REQUIRED:
         if not cells.get(name):
             faults[name] = f"{name} is missing"
@@ -119,7 +141,9 @@ def parse_payment(cells: Mapping[str, str], *, any_date: bool = False) -> NewCre
     return ordered or payment or NewCreditorPayment(**values)
 
 
-def _parse_rows(lines: Iterator[tuple[int, list[str]]], *, any_date: bool) -> Iterator[PaymentRow | str]:
+def _parse_rows(
+    lines: Iterator[tuple[int, list[str]]], creditors: CreditorIds, *, any_date: bool
+) -> Iterator[PaymentRow | str]:
     """Each payment, or a fault with its line in front."""
     line, cells = next(lines, (1, []))
     names = [name.lower() if name.lower() in PAYMENT_COLUMNS else name for name in map(str.strip, cells)]
@@ -135,9 +159,10 @@ def _parse_rows(lines: Iterator[tuple[int, list[str]]], *, any_date: bool) -> It
             yield f"line {line}: {show_count(len(cells), 'cell')}, but the header has {len(names)}"
             continue
         row = dict(zip(names, cells, strict=True))
-        parsed = parse_payment(row, any_date=any_date)
+        parsed = parse_payment(row, any_date=any_date, creditors=creditors)
         faults = () if isinstance(parsed, NewCreditorPayment) else tuple(parsed.values())
-        faults += tuple(_check_reference(row, line, lines_of))
+        named = row | {"creditor": "".join(creditors.get(row["creditor"], row["creditor"]))}
+        faults += tuple(_check_reference(named, line, lines_of))
         yield from (f"line {line}: {fault}" for fault in faults)
         if isinstance(parsed, NewCreditorPayment):
             yield PaymentRow(line=line, payment=parsed)
@@ -183,11 +208,17 @@ def _collecting(faults: dict[str, str], name: str) -> Iterator[None]:
         faults[name] = str(error)
 
 
-def _parse_cell(name: str, cell: str) -> Any:
+def _parse_cell(name: str, cell: str, creditors: CreditorIds) -> Any:
     if cell != cell.strip():
         raise ConfigurationError(f"{name} begins or ends with a blank")
     if name == "amount":
         return _parse_amount(cell)
+    if name == "creditor" and cell in creditors:
+        ids = creditors[cell]
+        if len(ids) != 1:
+            found = f"{len(ids)} creditors have" if ids else "no creditor has"
+            raise ConfigurationError(f"{found} this number; give the creditor's id")
+        return ids[0]
     return _parse_moment(name, cell) if name in _DATES else cell
 
 

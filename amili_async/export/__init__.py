@@ -6,8 +6,9 @@ durable; a stream only has the `spool`. Both encode records by one of the `forma
 """
 
 from amili_async.export.columns import fields_of
+from amili_async.export.dataset import Dataset
 from amili_async.export.export import export
 from amili_async.export.formats import FORMATS
 from amili_async.export.job import ExportResult, Progress
 
-__all__ = ["FORMATS", "ExportResult", "Progress", "export", "fields_of"]
+__all__ = ["FORMATS", "Dataset", "ExportResult", "Progress", "export", "fields_of"]

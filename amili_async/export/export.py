@@ -9,25 +9,28 @@ from amili_async._wire.checks import check_plain_function
 from amili_async._wire.frames import hide_variables
 from amili_async._wire.tasks import in_thread
 from amili_async.conditions import Where
-from amili_async.errors import ConfigurationError, ExportFailed
+from amili_async.errors import ConfigurationError, ExportFailed, UnreadableResponse
 from amili_async.export.commit import build_file, commit_stream
 from amili_async.export.files import find_paths, raising_export_failed
-from amili_async.export.formats import check_fields, encode_records, format_for, suffix_of
+from amili_async.export.formats import Parquet, check_fields, encode_records, format_for, suffix_of
 from amili_async.export.job import ExportResult, Progress, export_resource
 from amili_async.export.journal import ExportSpec
 from amili_async.export.seen_ids import SeenIds
 from amili_async.export.spool import KEY_SIZE, Spool
 from amili_async.export.start import ExportRequest, open_stream_spool
+from amili_async.extraction import Extraction, Verdict
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 
+MANIFEST_KEY, ROUNDED_KEY = "amili_async.manifest", "amili_async.rounded"
+"""In the metadata of a Parquet file of an extraction: its manifest, and how many amounts were rounded."""
 STREAM_BATCH = 500
 """Records of a plain async iterable that are written at a time."""
 
 
 @hide_variables
 async def export(
-    records: Resource[Any] | Stream[Any] | AsyncIterable[Any],
+    records: Resource[Any] | Extraction[Any] | Stream[Any] | AsyncIterable[Any],
     path: Path | str,
     *,
     where: Where = None,
@@ -54,6 +57,9 @@ async def export(
     there is no file yet, it is made. Deleted rows are left out only with *sweep*, which requests a hundred ids at a
     time.
 
+    An **extraction** that has not begun, such as one of a part of a `split()`, is written sorted by `_id`, whole or not
+    at all, and cannot be resumed. Its manifest is in the result, and in the metadata of a Parquet file.
+
     A **stream**, or any async iterable of structs or dicts, is written in its own order, whole or not at all. It is no
     complete extract: rows that were inserted or deleted during the export can be missing, which cannot always be
     noticed. A stream in which a record appears twice makes no file.
@@ -71,6 +77,8 @@ async def export(
     if not isinstance(records, Resource):
         if where is not None or resume or since or sweep:
             raise ConfigurationError("where, resume, since and sweep require a resource, such as client.payouts")
+        if isinstance(records, Extraction):
+            return await _export_extraction(records, path, fields, overwrite=overwrite, on_progress=on_progress)
         return await _export_stream(records, path, fields, overwrite=overwrite, on_progress=on_progress)
     if sweep and not since:
         raise ConfigurationError("sweep requires since: a new file has no deleted rows")
@@ -83,6 +91,39 @@ async def export(
         sweep=sweep,
     )
     return await export_resource(records, request, where=where, on_progress=on_progress)
+
+
+async def _export_extraction(
+    extraction: Extraction[Any],
+    path: Path,
+    fields: Sequence[str] | None,
+    *,
+    overwrite: bool,
+    on_progress: Progress | None,
+) -> ExportResult:
+    paths, file_format = find_paths(path), format_for(path, fields, extraction.record)
+    if extraction.checkpoint.distinct:
+        raise ConfigurationError("the extraction has begun, so that the file would lack rows: make another one")
+    with ExitStack() as opened:
+        spool = await in_thread(open_stream_spool, paths, opened, overwrite=overwrite)
+        async with aclosing(extraction.batches()) as batches:
+            async for batch in batches:
+                spool.append_sorted(batch, encode_records(file_format, batch, path=path))
+                if spool.is_full:
+                    await in_thread(_write_waiting, spool, path)
+                if on_progress is not None:
+                    on_progress(spool.rows, extraction.total, extraction.seconds_left)
+        manifest = extraction.manifest
+        if manifest.verdict is Verdict.PARTIAL:
+            label = f"GET /{manifest.resource}"
+            message = f"{path} was not written: {label} sent fewer rows than it counted; export again"
+            raise UnreadableResponse(message, request=label)
+        if isinstance(file_format, Parquet):
+            file_format.metadata = {MANIFEST_KEY: manifest.to_json(), ROUNDED_KEY: str(spool.rounded)}
+        await in_thread(build_file, paths, spool, file_format)
+        await in_thread(commit_stream, paths, spool, overwrite=overwrite)
+    drifted = manifest.verdict is not Verdict.COMPLETE
+    return ExportResult(path=path, rows=spool.rows, drifted=drifted, rounded=spool.rounded, manifest=manifest)
 
 
 async def _export_stream(
@@ -109,7 +150,7 @@ async def _export_stream(
                 if isinstance(records, Stream):
                     seen.add(batch)
                 if spool.is_full:
-                    await in_thread(_write_waiting, spool, seen, path)
+                    await in_thread(_write_waiting, spool, path, seen)
                 if on_progress is not None:
                     on_progress(spool.rows, getattr(records, "total", None), None)
         await in_thread(_check_distinct, seen, path)
@@ -119,10 +160,11 @@ async def _export_stream(
     return ExportResult(path=path, rows=spool.rows, drifted=drifted, rounded=spool.rounded)
 
 
-def _write_waiting(spool: Spool, seen: SeenIds, path: Path) -> None:
+def _write_waiting(spool: Spool, path: Path, seen: SeenIds | None = None) -> None:
     with raising_export_failed(path):
         spool.flush()
-        seen.spill()
+        if seen is not None:
+            seen.spill()
 
 
 def _check_distinct(seen: SeenIds, path: Path) -> None:

@@ -140,8 +140,7 @@ class Journal:
 
     def append(self, records: Sequence[Any], frame: Frame) -> None:
         """Add the frame of a batch, which waits in memory until it is written."""
-        first = records[0]
-        self.spool.append(bytes.fromhex(first["_id"] if isinstance(first, dict) else first.id), frame)
+        self.spool.append_sorted(records, frame)
 
     def flush(self) -> None:
         """Write what waits in memory."""

@@ -8,11 +8,11 @@ at a time has a spool open, and holds its lock.
 import errno
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct as Layout
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from msgspec import Struct
 
@@ -87,6 +87,11 @@ class Spool:
                 f"{self._path} lacks rows that its state covers: start again with overwrite (--force)"
             )
         self.cut(length)
+
+    def append_sorted(self, records: Sequence[Any], frame: Frame) -> None:
+        """Add the frame of records that are sorted by `_id` and do not interleave with those of other frames."""
+        first = records[0]
+        self.append(bytes.fromhex(first["_id"] if isinstance(first, dict) else first.id), frame)
 
     def append(self, key: bytes, frame: Frame) -> None:
         """Add a frame, which waits in memory for the next `flush`."""

@@ -68,6 +68,11 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         return f"Extraction({self._source.listing.path}, rows={self.rows}, total={self.total})"
 
     @property
+    def record(self) -> type[T]:
+        """The type of its records."""
+        return self._source.listing.record_type.record
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """How far the consumer came: each record before the last one delivered, whether or not it was processed.
 

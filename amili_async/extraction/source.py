@@ -45,7 +45,7 @@ MAX_CLOCK_DIFFERENCE = 86_400.0
 PAGING_PARAMETERS_BYTES = 60
 """Bytes of a request line besides path and query: `&page=…&max_results=…` and punctuation."""
 
-KEYS = RecordType[Record](record=Record, wire=Record, projection=None)
+KEYS = RecordType[Record](record=Record, wire=Record, projection=("_id",))
 """Decodes the ids, dates and etags of records only."""
 
 

@@ -23,6 +23,7 @@ from amili_async.models.timestamps import Timestamp, parse_date
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})")
 
+_SAFE_REASON = re.compile(r"(Expected |Object missing required field|Invalid decimal string|JSON is malformed)")
 
 P = TypeVar("P", bound="Portable")
 
@@ -101,22 +102,20 @@ def _inline(schema: Any, schemas: Mapping[str, Any]) -> Any:
 
 
 def _read(record: type[P], read: Callable[[Any], Any]) -> P:
-    """Decode into the wire type and convert; msgspec's errors are replaced, since they may quote a value."""
+    """Decode into the wire type and convert; msgspec's own errors are dropped, since they may quote a value."""
     record_type = record_type_of(record)
-    place = ""
     try:
         decoded = read(record_type.wire)
         converted: P = record_type.convert((decoded,))[0] if record_type.converts else decoded
-    except ConfigurationError:
-        raise
     except (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
-        found = re.search(r" - at `\$(?:\[0\])?\.?([^`]*)`$", str(error))
-        place = f" at {found[1]}" if found and found[1] else ""
+        reason, place = str(error), re.search(r" - at `\$(?:\[0\])?\.?([^`]*)`$", str(error))
     else:
         return converted
-    raise ConfigurationError(
-        f"this is no {record.__name__}{place}: a value is missing or does not fit, or the text is no JSON object"
-    )
+    at = f" at {place[1]}" if place and place[1] else ""
+    reason = reason[: place.start()] if place else reason
+    if not _SAFE_REASON.match(reason):
+        reason = "a value does not fit its type"
+    raise ConfigurationError(f"this is no {record.__name__}{at}: {reason}")
 
 
 @lru_cache(maxsize=64)
@@ -138,12 +137,10 @@ def decode_date(_: Any, value: Any) -> datetime:
     """A date in either form; for msgspec, to which `Timestamp` is an unknown type."""
     moment = value if isinstance(value, datetime) else None
     if isinstance(value, str):
-        if not _ISO.fullmatch(value):
-            return parse_date(value)
         with suppress(ValueError):  # its text quotes the value
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(value) if _ISO.fullmatch(value) else parse_date(value)
     if moment is None or moment.utcoffset() is None:
-        raise ValueError("Expected a date with a time zone")
+        raise ValueError("Expected a date such as 2025-06-13T08:00:00Z or Fri, 13 Jun 2025 08:00:00 GMT")
     return moment.astimezone(UTC)
 
 

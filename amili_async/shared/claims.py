@@ -19,7 +19,7 @@ return 1"""
 _GIVE_UP = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 CREATE_TABLE = """
-CREATE TABLE IF NOT EXISTS amili_claims (key text PRIMARY KEY, owner text NOT NULL, until timestamptz NOT NULL)"""
+CREATE TABLE amili_claims (key text PRIMARY KEY, owner text NOT NULL, until timestamptz NOT NULL)"""
 """The table of `PostgresClaims`."""
 _TABLE_LOCK = "SELECT pg_advisory_xact_lock(hashtext('amili_claims'))"
 # Rows are locked in the order of their keys: two processes that lock the same rows in two orders deadlock.
@@ -88,9 +88,11 @@ class PostgresClaims:
     async def create_table(self) -> None:
         """Create the table unless it exists."""
         async with self._pool.acquire() as connection, connection.transaction():
-            # Of two that create it at once, one would fail in spite of IF NOT EXISTS.
+            # Of two that create it at once, one would fail in spite of IF NOT EXISTS, and so would a user without the
+            # right to create tables where it exists.
             await connection.execute(_TABLE_LOCK)
-            await connection.execute(CREATE_TABLE)
+            if await connection.fetchval("SELECT to_regclass('amili_claims')") is None:
+                await connection.execute(CREATE_TABLE)
 
     async def take(self, keys: Sequence[str], *, owner: str, seconds: float) -> frozenset[str]:
         taken = await self._pool.fetch(_TAKE_ROWS, list(keys), owner, seconds)

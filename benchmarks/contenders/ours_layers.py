@@ -58,11 +58,11 @@ async def fetch_all(url: str, *, layer: str, pages: int) -> int:
 
 def _choose_fetch(amili: AmiliClient, layer: str) -> Fetch:
     query = build_query()
-    session, retrier = amili._session, amili._pipeline._retrier
+    session, retrier = amili._core.session, amili._pipeline._retrier
 
     async def send(number: int) -> Response:
         request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)
-        return await session.send(request, Redacted("token"), RunningCall(set()))
+        return await session.send(request, Redacted("token"), RunningCall(set()), amili._pipeline._options)
 
     async def send_with_retry(number: int) -> Response:
         return await retrier.run(lambda _: send(number), request=f"GET /{PATH}", is_repeatable=True)

@@ -14,6 +14,8 @@ from msgspec import Struct
 from amili_async.policies import Quota
 
 PER_MINUTE, PER_SECOND = 100, 10
+WINDOWS = ((PER_SECOND, 1.0), (PER_MINUTE, 60.0))
+"""Limit and seconds of each window."""
 TICK = 1e-6
 """Seconds added to the end of a window, so that float rounding cannot place a time just before it."""
 
@@ -75,7 +77,7 @@ class SlidingWindowServer(ServerModel):
         self._seen: deque[float] = deque(maxlen=PER_MINUTE)
 
     def next_free(self, now: float) -> float:
-        for limit, period in ((PER_MINUTE, 60.0), (PER_SECOND, 1.0)):
+        for limit, period in WINDOWS:
             if len(self._seen) >= limit:
                 now = max(now, self._seen[-limit] + period)
         return now
@@ -93,6 +95,20 @@ class SlidingWindowServerWithQuota(SlidingWindowServer):
         response = super().receive(now)
         seen = [at for at in self._seen if at > now - 60.0]
         quota = Quota(limit=PER_MINUTE, remaining=PER_MINUTE - len(seen), reset_in=float(ceil(seen[0] + 60.0 - now)))
+        return ServerResponse(is_rate_limited=response.is_rate_limited, retry_after=response.retry_after, quota=quota)
+
+
+class SlidingWindowServerWithTightestQuota(SlidingWindowServer):
+    """With headers about the window that has the least left: mostly the second's."""
+
+    label = "sliding windows with X-RateLimit headers of the tightest"
+
+    def receive(self, now: float) -> ServerResponse:
+        response = super().receive(now)
+        windows = [(limit, [at for at in self._seen if at > now - period], period) for limit, period in WINDOWS]
+        limit, seen, period = min(windows, key=lambda window: window[0] - len(window[1]))
+        # Both are whole seconds: the reset is rounded up, and the `Date` with which the client compares it down.
+        quota = Quota(limit=limit, remaining=limit - len(seen), reset_in=float(ceil(seen[0] + period) - floor(now)))
         return ServerResponse(is_rate_limited=response.is_rate_limited, retry_after=response.retry_after, quota=quota)
 
 
@@ -232,6 +248,7 @@ class EveCounterServer(ServerModel):
 SERVERS: tuple[type[ServerModel], ...] = (
     SlidingWindowServer,
     SlidingWindowServerWithQuota,
+    SlidingWindowServerWithTightestQuota,
     AlignedWindowServer,
     AlignedWindowServerWithQuota,
     TokenBucketServer,

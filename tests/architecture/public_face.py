@@ -13,6 +13,7 @@ from tests.architecture.source import Function, parse
 PUBLIC_MODULES = (
     "amili_async",
     "amili_async.auth",
+    "amili_async.dask",
     "amili_async.errors",
     "amili_async.events",
     "amili_async.export",

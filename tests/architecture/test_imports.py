@@ -52,8 +52,10 @@ FLOORS = [
     {"query"},
     {"_wire.protocol"},
     {"_wire.network", "_wire.decoding", "_wire.api_code", "_wire.context"},
+    {"_wire.transport_errors"},
     {"_wire.session"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},
+    {"handlers", "_paging.keyset", "_wire.core"},
     {"handlers", "_paging.keyset"},
     {"extraction"},
     {"stream_checkpoint"},
@@ -65,6 +67,7 @@ FLOORS = [
     {"environment"},
     {"payments", "reconciliation", "creditors", "cases", "locales", "litestar"},
     {"client", "export"},
+    {"dask"},
     {""},  # amili_async itself: the public names
     {"cli"},
     {"__main__"},
@@ -75,26 +78,38 @@ ONE_FLOOR = ("cli", "export", "extraction", "payments", "shared")
 """Folders whose modules may import from each other."""
 
 HOMES = {
-    "aiohttp": {"_wire.session", "sandbox"},
+    "aiohttp": {"_wire.session", "_wire.transport_errors", "sandbox"},
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
     "jwt": {"auth", "_wire.api_code", "sandbox"},
     "cryptography": {"auth", "shared.tokens", "sandbox"},
     "redis": {"shared"},
+    "asyncpg": {"cli"},
     "typer": {"cli"},
     "rich": {"cli"},
     "jinja2": {"cli"},
     "pyarrow": {"export"},
     "litestar": {"litestar"},
     "pydantic_core": {"models.portable"},
+    "distributed": {"dask"},
     "opentelemetry": {"observers"},
     "pytest": {"sandbox"},
     "pytest_asyncio": {"sandbox"},
 }
 """The modules that may import each library."""
 
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "redis"}
-LAZY = {"jwt", "cryptography", "opentelemetry", "typer", "rich", "jinja2", "pyarrow", "litestar", "pydantic_core"}
+LAZY = {
+    "jwt",
+    "cryptography",
+    "opentelemetry",
+    "typer",
+    "rich",
+    "jinja2",
+    "pyarrow",
+    "litestar",
+    "pydantic_core",
+    "redis",
+}
 """Libraries that `import amili_async` must not load."""
 
 

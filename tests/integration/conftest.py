@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from amili_async import AmiliClient, ApiCodeCredentials
+from amili_async.environment import VARIABLES
 from amili_async.sandbox import Sandbox
 from tests.support import internals
 from tests.support.clocks import HastyClock
@@ -79,5 +80,5 @@ def scene(resources: AsyncExitStack, start_sandbox: StartSandbox, clock: HastyCl
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the AMILI_ variables of the machine from the tests."""
-    for name in ("AMILI_BASE_URL", "AMILI_TOKEN", "AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE"):
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)

@@ -104,7 +104,7 @@ async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
         auth = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
         async with AmiliClient(sandbox.url, auth=auth, rate_limit=journal, max_wait=5) as amili:
             await amili.payouts.count()
-    assert journal.calls == ["acquire TOKEN within 5", "settle", "acquire SINGLE within 5", "settle"]
+    assert journal.calls == ["acquire TOKEN within 5.0", "settle", "acquire SINGLE within 5.0", "settle"]
 
 
 async def test_closing_while_calls_wait_for_a_connection_ends_them() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from amili_async import AmiliClient, RetryPolicy
+from amili_async import AmiliClient, RateLimit, RetryPolicy
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, PaymentOutcomeUnknown
+from amili_async.events import Event, RateLimiterPaused
 from amili_async.sandbox import Fault
-from tests.support import internals
 from tests.support.clocks import MovedClock, settle
 from tests.support.hostile_scene import HostileScene
 from tests.support.hostile_server import Exchange, Misdeed, drip, execute_then_send
@@ -163,17 +163,23 @@ async def test_a_second_owner_of_an_open_client_is_rejected(start_sandbox: Start
         assert await amili.payouts.count() == 5
 
 
-async def test_closing_one_client_leaves_a_shared_rate_limiter_open(start_sandbox: StartSandbox) -> None:
-    """A rate limiter that was passed in is borrowed: calls of another client that wait in it go on."""
+@pytest.mark.parametrize("closes_first", [True, False])
+async def test_closing_one_client_leaves_a_shared_rate_limiter_open(
+    closes_first: bool, start_sandbox: StartSandbox
+) -> None:
+    """A rate limiter is borrowed, also that of the first client: the calls of another that wait in it go on."""
     sandbox, clock = await start_sandbox(), MovedClock()
-    limiter = internals.make_rate_limiter(clock, per_second=1)
-    options: dict[str, Any] = {"auth": sandbox.token(), "rate_limit": limiter, "_clock": clock}
-    async with AmiliClient(sandbox.url, **options) as other:
-        async with AmiliClient(sandbox.url, **options) as amili:
-            await amili.payouts.count()
-            waiting = asyncio.ensure_future(amili.payouts.count())
+    options: dict[str, Any] = {"auth": sandbox.token(), "_clock": clock}
+    first = AmiliClient(sandbox.url, rate_limit=RateLimit(per_second=1), **options)
+    second = AmiliClient(sandbox.url, rate_limit=first.rate_limiter, **options)
+    closing, other = (first, second) if closes_first else (second, first)
+    async with other:
+        async with closing:
+            await closing.payouts.count()
+            waiting = asyncio.ensure_future(closing.payouts.count())
             theirs = asyncio.ensure_future(other.payouts.count())
             await settle()
+            assert first.rate_limiter.waiting == 2
         await settle()
         check_end(waiting, may_be_sent=False)
         assert not theirs.done()
@@ -181,6 +187,21 @@ async def test_closing_one_client_leaves_a_shared_rate_limiter_open(start_sandbo
             while not theirs.done():
                 await clock.move(1)
         assert theirs.result() == 5
+
+
+async def test_each_client_of_a_rate_limiter_has_its_events_while_it_is_open(start_sandbox: StartSandbox) -> None:
+    """The pause after a 429 concerns all clients of the key; one that is closed gets no events."""
+    sandbox = await start_sandbox()
+    seen: tuple[list[Event], list[Event]] = ([], [])
+    first = AmiliClient(sandbox.url, auth=sandbox.token(), observers=[seen[0].append])
+    limiter = first.rate_limiter
+    async with first, AmiliClient(sandbox.url, auth="x", rate_limit=limiter, observers=[seen[1].append]) as second:
+        await first.payouts.count()
+        limiter.on_rate_limited(1.0)
+        await second.aclose()
+        limiter.on_rate_limited(2.0)
+    paused = [[event.seconds for event in events if isinstance(event, RateLimiterPaused)] for events in seen]
+    assert paused == [[pytest.approx(1.0), pytest.approx(2.0, abs=0.1)], [pytest.approx(1.0)]]
 
 
 async def test_a_borrowed_session_of_another_loop_is_rejected_when_the_client_is_opened() -> None:

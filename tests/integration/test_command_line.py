@@ -392,10 +392,45 @@ async def test_an_interrupted_export_can_be_resumed(tmp_path: Path) -> None:
         assert names_in(tmp_path) == [file.name, f"{file.name}.manifest.json"]
 
 
+def test_creditors_and_cases_are_listed() -> None:
+    """As tables and as JSON; of a case no field of the debtor is shown, whatever the output."""
+    creditors = amili("list", "creditors", "--sandbox")
+    assert creditors.exit_code == 0
+    assert "2000037" in creditors.stdout
+    assert creditors.stdout.endswith("5 of 5 creditors\n")
+    table = amili("list", "cases", "--limit", "3", "--sandbox", width=200)
+    assert re.search(r"\n3 of \d+ cases\n$", table.stdout)
+    rows = [json.loads(line) for line in amili("list", "cases", "--json", "--sandbox").stdout.splitlines()]
+    one = amili("get", "cases", rows[0]["_id"], "--sandbox")
+    excel = amili("list", "cases", "--excel", "--sandbox")
+    assert rows[0]["debt"]["invoice_number"] in one.stdout
+    assert rows[0]["debt"]["invoice_number"] in excel.stdout
+    assert [text for text in (table, one, excel) if re.search("customer|Exempel Person|19121212", text.stdout)] == []
+    assert [name for row in rows for name in row if "customer" in name] == []
+
+
+def test_the_cases_of_an_invoice_are_listed() -> None:
+    """`--invoice` is for cases, can be combined with `--where`, and is named where nothing matches."""
+    found = json.loads(amili("list", "cases", "--json", "--limit", "1", "--sandbox").stdout)
+    invoice, creditor = found["debt"]["invoice_number"], json.dumps({"creditor": found["creditor"]})
+    for extra in ((), ("--where", creditor)):
+        result = amili("list", "cases", "--invoice", invoice, "--json", "--sandbox", *extra)
+        assert found in [json.loads(line) for line in result.stdout.splitlines()]
+    for arguments, code, pattern in (
+        (("cases", "--invoice", "none"), 1, "no cases match --invoice\n"),
+        (("cases", "--invoice", invoice, "--where", '{"currency": "EUR"}'), 1, "match --where and --invoice\n"),
+        (("payouts", "--invoice", invoice), 2, "--invoice is for cases"),
+        (("cases", "--invoice", "a" * 24), 2, "debt.invoice_number holds text"),
+    ):
+        result = amili("list", *arguments, "--sandbox")
+        assert result.exit_code == code
+        assert pattern in result.stderr
+
+
 def test_a_mistake_of_the_caller_is_one_sentence_and_exit_code_2() -> None:
     """It names what is wrong, without a traceback and without values of the filter."""
     for arguments, pattern in (
-        (("list", "cases"), "RESOURCE must be one of"),
+        (("list", "customers"), "RESOURCE must be one of"),
         (("list", "payouts"), "AMILI_TOKEN is not set.*--sandbox"),
         (("list", "payouts", "--where", f'{{"{SECRET}'), "--where is not valid JSON"),
         (("list", "payouts", "--sandbox", "--where", f'{{"payout_date": "{SECRET}"}}'), "payout_date holds a date"),

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 import amili_async
 from amili_async import AmiliClient, Case, CreatedPayment, Creditor, CreditorPayment
-from amili_async.errors import ConfigurationError, NotFound
+from amili_async.errors import ConfigurationError, NotFound, UnreadableResponse
 from amili_async.export import export
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.payments import make_payment
@@ -80,6 +80,14 @@ async def test_all_creditors_of_one_number_are_found(sandbox: Sandbox, amili: Am
     assert [creditor.name for creditor in found] == ["Sister", "Brother"]
 
 
+@pytest.mark.parametrize("known", [{"name": "A"}, {"creditor_number": 1}, {"organization_no": "5560120000"}])
+async def test_a_server_that_ignores_the_filter_finds_nothing(sandbox: Sandbox, amili: AmiliClient, known: Any) -> None:
+    """A creditor that does not match is an error, since payments would be sent to it."""
+    sandbox.override(query=lambda request: {name: text for name, text in request.query.items() if name != "where"})
+    with pytest.raises(UnreadableResponse, match="seems to ignore filter"):
+        await amili.creditors.find(**known)
+
+
 @pytest.mark.parametrize(
     ("known", "message"),
     [
@@ -127,7 +135,7 @@ async def test_no_field_of_a_person_is_requested(sandbox: Sandbox, amili: AmiliC
     await amili.cases.get(row["_id"])
     await amili.cases.find(row["debt"]["invoice_number"])
     await amili.cases.count()
-    await amili.cases.sweep([row["_id"]])
+    assert await amili.cases.sweep([row["_id"], "6" * 24]) == {"6" * 24}
     assert [name for each in read for name in PERSONAL if name in each] == []
     assert all("{" in projection for projection in projections(sandbox))
     assert [each for each in projections(sandbox) if "customer" in each] == []

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -597,3 +597,39 @@ async def test_the_plan_of_a_large_file_is_its_first_and_last_rows(tmp_path: Pat
     wrong = str(write(tmp_path / "wrong.csv", *(make_row(number) for number in range(100)), make_row(100, amount="x")))
     result = await pay(wrong, "--dry-run")
     assert (result.exit_code, result.stdout, "line 102: amount must be digits" in result.stderr) == (2, "", True)
+
+
+async def test_with_claims_two_processes_may_run_over_one_list_at_once(
+    claims_url: str, tmp_path: Path, sandbox: Sandbox, pay: Pay
+) -> None:
+    """Each payment is registered once; what the other process has claimed is reported as not sent."""
+    files = [write(tmp_path / name, *(make_row(number) for number in range(5))) for name in ("one.csv", "copy.csv")]
+    async with AsyncExitStack() as stack:
+        processes = [
+            await stack.enter_async_context(started(sandbox, "--yes", "--claims", claims_url, str(file)))
+            for file in files
+        ]
+        codes = await asyncio.gather(*(process.wait() for process in processes))
+    assert set(codes) <= {0, 3}
+    assert references(sandbox) == [f"PAY-{number:04}" for number in range(5)]
+    again = await pay("--yes", str(files[1]), **access(sandbox), AMILI_CLAIMS_URL=claims_url)
+    assert (again.exit_code, count_posts(sandbox)) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "words"),
+    [
+        ("postgresql://anna:canary@/postgres?host=/nonexistent", 3, "Postgres cannot be used"),
+        ("redis://:canary@127.0.0.1:1/0", 3, "could not be claimed"),
+        ("mysql://anna:canary@localhost", 2, "must be redis://"),
+    ],
+)
+async def test_without_the_store_of_claims_nothing_is_sent(
+    address: str, code: int, words: str, file: Path, sandbox: Sandbox, pay: Pay
+) -> None:
+    """An address that cannot work, or at which no server is, whose password is not shown."""
+    result = await pay("--yes", str(file), "--claims", address)
+    assert result.exit_code == code
+    assert words in result.stdout + result.stderr
+    assert "canary" not in result.stdout + result.stderr
+    assert count_posts(sandbox) == 0

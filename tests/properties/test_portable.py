@@ -168,28 +168,29 @@ def test_unknown_fields_and_personal_data_are_dropped(record: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("{", ""),
-        ("[]", ""),
-        ("null", ""),
-        ('{"amount": 1}', ""),
-        ('{"_id": 5}', "at _id"),
-        ('{"_id": "x", "amount": "hemlig"}', "at amount"),
-        ('{"_id": "x", "created": 1, "_created": "hemlig"}', "at _created"),
-        ('{"_id": "x", "_created": "2025-06-13T08:00:00"}', "at _created"),
-        ('{"_id": "x", "_created": "2025-06-13"}', "at _created"),
-        ('{"_id": "x", "_created": "2025-06-13T08:00:00.1234567Z"}', "at _created"),
-        ('{"_id": "x", "_created": "2025-02-30T08:00:00Z"}', "at _created"),
-        ('{"_id": "x", "_created": 1749801600}', "at _created"),
-        ('{"_id": "x", "summary": {"hemlig": {"count": "two"}}}', "at summary[...].count"),
+        ("{", ": a value does not fit its type"),
+        ("{x", ": JSON is malformed"),
+        ("[]", ": Expected `object`, got `array`"),
+        ("null", ": Expected `object`, got `null`"),
+        ('{"amount": 1}', ": Object missing required field `_id`"),
+        ('{"_id": 5}', " at _id: Expected `str`, got `int`"),
+        ('{"_id": "x", "amount": "hemlig"}', " at amount: Invalid decimal string"),
+        ('{"_id": "x", "created": 1, "_created": "hemlig"}', " at _created: Expected a date such as"),
+        ('{"_id": "x", "_created": "2025-06-13T08:00:00"}', " at _created: Expected a date such as"),
+        ('{"_id": "x", "_created": "2025-06-13"}', " at _created: Expected a date such as"),
+        ('{"_id": "x", "_created": "2025-06-13T08:00:00.1234567Z"}', " at _created: Expected a date such as"),
+        ('{"_id": "x", "_created": "2025-02-30T08:00:00Z"}', " at _created: Expected a date such as"),
+        ('{"_id": "x", "_created": 1749801600}', " at _created: Expected a date such as"),
+        ('{"_id": "x", "summary": {"hemlig": {"count": "two"}}}', " at summary[...].count: Expected `int"),
         ("[" * 100_000, ""),
         ("\udcff", ""),
     ],
 )
 def test_what_is_no_record_is_rejected_by_its_place(text: str, place: str) -> None:
     """The error names the type and the field, and never shows a value."""
-    with pytest.raises(ConfigurationError, match="this is no Payout") as caught:
+    with pytest.raises(ConfigurationError) as caught:
         Payout.from_json(text)
-    assert place in str(caught.value)
+    assert str(caught.value).startswith(f"this is no Payout{place}")
     assert "hemlig" not in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
 

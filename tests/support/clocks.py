@@ -83,6 +83,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumped
 
+    def skip(self, seconds: float) -> None:
+        """Move on without running any timer, as a machine does that was suspended."""
+        self._jumped += seconds
+
     def _run_once(self) -> None:
         scheduled: Any = self._scheduled  # type: ignore[attr-defined]
         while scheduled and scheduled[0]._cancelled:  # noqa: SLF001 - asyncio counts cancelled timers

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from msgspec.structs import force_setattr
 
-from amili_async import AmiliClient, RateLimit
+from amili_async import AmiliClient
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async._paging.scan import PartitionedScan
 from amili_async._wire import session as session_module
@@ -29,22 +29,22 @@ from amili_async.sandbox import server as sandbox_server
 
 def set_base_url(amili: AmiliClient, url: str) -> None:
     """Send the requests of a client to another server from here on."""
-    amili._session._base_url = urlsplit(url)
+    amili._core.session._base_url = urlsplit(url)
 
 
 def running_iterations(amili: AmiliClient) -> Set[object]:
     """The streams, extractions and other iterations that closing the client would cancel."""
-    return {running for running in amili._running if not isinstance(running, RunningCall)}
+    return {running for running in amili._core.running if not isinstance(running, RunningCall)}
 
 
 def running_calls(amili: AmiliClient) -> Set[RunningCall]:
     """The calls that closing the client would end."""
-    return {running for running in amili._running if isinstance(running, RunningCall)}
+    return {running for running in amili._core.running if isinstance(running, RunningCall)}
 
 
 def count_connections_in_use(amili: AmiliClient) -> int:
     """Connections of the client's pool on which a request is in flight."""
-    pool: Any = amili._session._session
+    pool: Any = amili._core.session._session
     return 0 if pool is None else len(pool.connector._acquired) + len(pool.connector.posts._acquired)
 
 
@@ -72,20 +72,9 @@ def tokens_of(amili: AmiliClient) -> TokenProvider:
 # The rate limiter
 
 
-def make_rate_limiter(clock: Any, *, per_second: int) -> SlidingWindowLimiter:
-    """The limiter that a client has by default, to be shared by several."""
-    return SlidingWindowLimiter(RateLimit(per_second=per_second), clock=clock)
-
-
 def wake(limiter: SlidingWindowLimiter) -> None:
     """Give permits to the callers that may have one now."""
     limiter._on_timer()
-
-
-def set_window(limiter: SlidingWindowLimiter, place: int, *, limit: int, period: float) -> None:
-    """Change one of the windows of a limiter."""
-    window = limiter._schedule._windows[place]
-    window.limit, window.period = limit, period
 
 
 def set_rate_limiter(pipeline: Pipeline, limiter: object) -> None:
@@ -99,11 +88,6 @@ def set_rate_limiter(pipeline: Pipeline, limiter: object) -> None:
 def inner_session(session: Session) -> aiohttp.ClientSession | None:
     """The aiohttp session of an open session."""
     return session._session
-
-
-def timeout_of(session: Session) -> aiohttp.ClientTimeout:
-    """The limits for one attempt."""
-    return session._timeout
 
 
 async def read_body(request: Request, response: Any) -> bytes:
@@ -190,4 +174,4 @@ def replace_forecast(extraction: Any, forecast: Callable[[int], float]) -> None:
 
 def seconds_per_attempt(amili: AmiliClient) -> float:
     """The timeout of a client."""
-    return amili._session.timeout
+    return amili._pipeline._options.timeout

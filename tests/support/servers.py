@@ -126,6 +126,15 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(params=("redis", "postgres"))
+def claims_url(request: pytest.FixtureRequest) -> str:
+    """The URL of each server that can hold claims on payments."""
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return server.url
+    return str(request.getfixturevalue("postgres_url"))
+
+
 def find_program(name: str) -> Path:
     """The path of a server's program; without one the test is skipped, or fails where the server is required."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)  # not on the PATH

@@ -36,16 +36,17 @@ def list_records(
     where: WhereOption = None,
     sort: SortOption = None,
     fields: FieldsOption = None,
+    invoice: Annotated[str | None, typer.Option(metavar="TEXT", help="Only the cases of this invoice number.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N records.")] = 20,
     json: JsonOption = False,
     excel: ExcelOption = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """List payouts, specifications or payments, as a table or as JSON.
+    """List payouts, specifications, payments, creditors or cases, as a table or as JSON.
 
     The table shows the columns that fit the terminal. With --json each record is one line with the API's own names and
-    exact digits; dates are ISO 8601. --excel writes all columns as CSV for a spreadsheet. The exit code is 1 if nothing
-    matches --where.
+    exact digits; dates are ISO 8601. --excel writes all columns as CSV for a spreadsheet. No field of a debtor is
+    requested, unless --fields names it. The exit code is 1 if nothing matches --where or --invoice.
     """
 
     async def show() -> int:
@@ -53,12 +54,15 @@ def list_records(
         if json and excel:
             raise ConfigurationError("--json and --excel cannot be combined: stdout holds one of them")
         warn_of_unknown_names(entry, condition, sort, names)
+        if invoice is not None:
+            condition = _of_invoice(invoice, entry, condition)
+        options = "--invoice" if where is None else "--where" if invoice is None else "--where and --invoice"
         async with open_client(sandbox=sandbox) as amili:
             records = entry.of(amili).stream(condition, sort=sort, projection=names, into=dict, max_items=limit)
             if not (json or excel):
                 found = await records.collect()
                 _print_table(found, entry, names, total=records.total)
-                return check_matches(len(found), entry, condition)
+                return check_matches(len(found), entry, condition, options=options)
             writer = ExcelCsv(names or fields_of(entry.record)) if excel else FORMATS[".ndjson"](names, None)
             rows = 0
             write_bytes(writer.header if isinstance(writer, ExcelCsv) else b"")
@@ -66,9 +70,16 @@ def list_records(
                 async for page in pages:
                     write_bytes(writer.encode(page.items))
                     rows += len(page.items)
-            return check_matches(rows, entry, condition)
+            return check_matches(rows, entry, condition, options=options)
 
     run(show())
+
+
+def _of_invoice(invoice: str, entry: ResourceEntry, where: dict[str, Any] | None) -> dict[str, Any]:
+    if entry.name != "cases":
+        raise ConfigurationError("--invoice is for cases; filter other records by --where")
+    condition: dict[str, Any] = {"debt.invoice_number": invoice}
+    return {"$and": [where, condition]} if where else condition
 
 
 def _print_table(

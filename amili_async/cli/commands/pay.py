@@ -1,26 +1,51 @@
 """`amili pay`: register one payment from options or many from a CSV file; a second run registers nothing twice."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.text import Text
 
+from amili_async.cli.claims import ClaimsOption, open_claims
 from amili_async.cli.connect import name_source, open_client
 from amili_async.cli.console import PlainConsole
-from amili_async.cli.exit_codes import API_FAILED, INTERRUPTED, PROBLEM, USAGE, print_error, run, silence_stdout
+from amili_async.cli.exit_codes import (
+    API_FAILED,
+    INTERRUPTED,
+    PROBLEM,
+    SUCCESS,
+    USAGE,
+    call,
+    print_error,
+    run,
+    silence_stdout,
+)
 from amili_async.cli.options import SandboxOption
-from amili_async.cli.payment_csv import CASE_OR_INVOICE, PaymentRow, parse_payment, parse_payments
+from amili_async.cli.payment_checks import check_cases, find_creditor_ids
+from amili_async.cli.payment_csv import (
+    CASE_OR_INVOICE,
+    CreditorIds,
+    PaymentFile,
+    PaymentRow,
+    find_creditor_numbers,
+    is_number,
+    parse_payment,
+    parse_payments,
+)
 from amili_async.cli.payment_input import read_input
 from amili_async.cli.progress import show_progress
 from amili_async.cli.reports.payment_outcomes import ADVICE, OutcomeCounts, ReportedOutcome
 from amili_async.cli.reports.payment_tables import print_plan, print_problems, sum_up
 from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
 from amili_async.cli.values import show_count
+from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.models import NewCreditorPayment
+
+T = TypeVar("T")
 
 MAX_FAULTS = 20
 """Faults of a file that are printed one by one."""
@@ -42,7 +67,9 @@ _OPTIONS = {
 def register_payments(
     file: Annotated[str | None, typer.Argument(metavar="FILE", help="A CSV file; - is standard input.")] = None,
     *,
-    creditor: Annotated[str | None, typer.Option(metavar="ID", help="Id of the creditor.")] = None,
+    creditor: Annotated[
+        str | None, typer.Option(metavar="ID", help="Id, creditor number or organisation number.")
+    ] = None,
     case: Annotated[str | None, typer.Option(metavar="ID", help="Id of the case; or --invoice-number.")] = None,
     invoice_number: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Invoice number that identifies the case; or --case.")
@@ -57,6 +84,10 @@ def register_payments(
     registered: Annotated[
         str | None, typer.Option(metavar="DATE", help="Day or time at which the creditor registered it.")
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Send nothing unless each payment belongs to exactly one open case."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show everything, send nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation on a terminal.")] = False,
     concurrency: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N requests in flight.")] = None,
@@ -64,17 +95,19 @@ def register_payments(
     any_date: Annotated[
         bool, typer.Option("--any-date", help="Accept dates over 7 days ahead or over 10 years ago.")
     ] = False,
+    claims: ClaimsOption = None,
     sandbox: SandboxOption = False,
 ) -> None:
     """Register one creditor payment from options, or many from a CSV file.
 
     The file's header has the API's names: creditor, case or invoice_number, amount, bank_transaction_date and
-    creditor_payment_reference; optionally client_registration_date, currency and origin. The whole file is checked
-    before anything is sent. Run again, the same command registers nothing twice: registered payments are found by
+    creditor_payment_reference; optionally client_registration_date, currency, origin and account. A creditor is an id,
+    a creditor number or an organisation number, which exactly one creditor must have. The whole file is checked before
+    anything is sent. Run again, the same command registers nothing twice: registered payments are found by
     creditor and reference. After an interruption wait some minutes first, because a payment may still be in flight. A
     second run of the same file at the same time is rejected; never run a copy of the file, or one payment, twice at the
-    same time. The exit code is 1 if a payment is rejected or not completed, and 3 if
-    it is unknown whether one is registered, or the API could not be reached.
+    same time, unless both runs have the same --claims. The exit code is 1 if a payment is rejected or not completed,
+    and 3 if it is unknown whether one is registered, or the API could not be reached.
     """
     values = (creditor, case, invoice_number, amount, bank_date, reference, registered)
     texts = {name: text for name, text in zip(_OPTIONS, values, strict=True) if text is not None}
@@ -83,7 +116,9 @@ def register_payments(
             if dry_run and json:
                 raise ConfigurationError("--dry-run and --json cannot be combined: unsent payments have no outcome")
             source = name_source(sandbox=sandbox)
-            rows = _read(file, texts, held=None if dry_run else held, any_date=any_date)
+            rows = _read(file, texts, held=None if dry_run else held, any_date=any_date, sandbox=sandbox)
+            if check and rows:
+                _check(rows, is_dry_run=dry_run, sandbox=sandbox)
             if not (dry_run or yes or _confirm(rows, source)):
                 print_error("nothing was sent")
                 raise typer.Exit(PROBLEM)
@@ -97,7 +132,12 @@ def register_payments(
             run(_show_plan(rows))
         counts = OutcomeCounts(len(rows), source)
         registration = _register(
-            rows, counts, _choose_reporter(counts, is_json=json), concurrency=concurrency, sandbox=sandbox
+            rows,
+            counts,
+            _choose_reporter(counts, is_json=json),
+            concurrency=concurrency,
+            claims=claims,
+            sandbox=sandbox,
         )
         run(registration, advice=lambda _: WAIT_AND_RUN_AGAIN)
 
@@ -118,23 +158,57 @@ def _choose_reporter(counts: OutcomeCounts, *, is_json: bool) -> Reporter[Report
 
 
 def _read(
-    file: str | None, texts: Mapping[str, str], *, held: ExitStack | None, any_date: bool
+    file: str | None, texts: Mapping[str, str], *, held: ExitStack | None, any_date: bool, sandbox: bool
 ) -> tuple[PaymentRow, ...]:
     """The payments of the file, or the one of the options; prints every fault and exits where there is one."""
     if file is not None and texts:
         raise ConfigurationError("FILE and the options of one payment cannot be combined")
     if file is None and not texts:
         raise ConfigurationError("give a CSV FILE, or one payment by --creditor, --amount and so on (see --help)")
+    parse: Callable[..., PaymentFile]
     if file is not None:
-        parsed = parse_payments(read_input(file, held=held), any_date=any_date)
+        content = read_input(file, held=held)
+        numbers, parse = find_creditor_numbers(content), partial(parse_payments, content, any_date=any_date)
+    else:
+        numbers = tuple(filter(is_number, (texts.get("creditor", ""),)))
+        parse = partial(_parse_options, texts, any_date=any_date)
+    # First with placeholders: a fault that needs no request is reported without one.
+    parsed = parse(creditors={number: [f"{at:024x}"] for at, number in enumerate(numbers)})
+    _reject(parsed.faults)
+    if numbers:
+        parsed = parse(creditors=call(_request(lambda amili: find_creditor_ids(amili, numbers), sandbox=sandbox)))
         _reject(parsed.faults)
-        return parsed.rows
-    payment = parse_payment(texts, any_date=any_date)
+    return parsed.rows
+
+
+def _parse_options(texts: Mapping[str, str], *, any_date: bool, creditors: CreditorIds) -> PaymentFile:
+    payment = parse_payment(texts, any_date=any_date, creditors=creditors)
     if isinstance(payment, NewCreditorPayment):
-        return (PaymentRow(payment=payment),)
+        return PaymentFile(rows=(PaymentRow(payment=payment),))
     options = _OPTIONS | {CASE_OR_INVOICE: "--case or --invoice-number"}
-    _reject([f"{options[name]}: {fault}" for name, fault in payment.items()])
-    return ()
+    return PaymentFile(faults=tuple(f"{options[name]}: {fault}" for name, fault in payment.items()))
+
+
+async def _request(ask: Callable[[AmiliClient], Coroutine[Any, Any, T]], *, sandbox: bool) -> T:
+    async with open_client(sandbox=sandbox) as amili:
+        return await ask(amili)
+
+
+def _check(rows: Sequence[PaymentRow], *, is_dry_run: bool, sandbox: bool) -> None:
+    """Show the case of each payment; exits where one has none, and after a dry run."""
+    checked = call(_request(lambda amili: check_cases(amili, rows), sandbox=sandbox))
+    faulty = [each for each in checked if each.fault]
+    outcome = f"{show_count(len(faulty), 'payment')} without exactly one open case" if faulty else "one open case each"
+    is_over = is_dry_run or bool(faulty)
+    # On stderr before a registration, because stdout may be the record of the outcomes.
+    print_plan(
+        PlainConsole(stderr=not is_dry_run),
+        [each.row for each in faulty or checked],
+        cases=[each.describe() for each in faulty or checked],
+        outcome=f"{outcome}; nothing was sent" if is_over else outcome,
+    )
+    if is_over:
+        raise typer.Exit(PROBLEM if faulty else SUCCESS)
 
 
 def _reject(faults: Sequence[str]) -> None:
@@ -166,6 +240,7 @@ async def _register(
     report: Reporter[ReportedOutcome],
     *,
     concurrency: int | None,
+    claims: str | None,
     sandbox: bool,
 ) -> int:
     """Register the payments and report the outcomes, also when the run ends early."""
@@ -174,9 +249,10 @@ async def _register(
         async with AsyncExitStack() as stack:
             if rows:
                 amili = await stack.enter_async_context(open_client(sandbox=sandbox, is_quiet=is_hidden))
+                store = await stack.enter_async_context(open_claims(claims))
                 report_progress = stack.enter_context(show_progress("payments", is_quiet=is_hidden))
                 report_progress(0, len(rows), None)
-                outcomes = amili.creditor_payments.create_many(payments, concurrency=concurrency)
+                outcomes = amili.creditor_payments.create_many(payments, concurrency=concurrency, claims=store)
                 async for outcome in await stack.enter_async_context(aclosing(outcomes)):
                     reported = ReportedOutcome(line=rows[counts.reported].line, outcome=outcome)
                     counts.add(reported)

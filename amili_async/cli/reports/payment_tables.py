@@ -14,7 +14,7 @@ from amili_async.cli.reports.payment_outcomes import ADVICE, HEADINGS, ReportedO
 from amili_async.cli.values import show_count, show_date, show_money
 from amili_async.models import NewCreditorPayment
 
-_LEFT = ("Reference", "Creditor", "Case or invoice", "Bank date", "What happened")
+_LEFT = ("Reference", "Creditor", "Case or invoice", "Bank date", "What happened", "Case found")
 _MAX_COLUMN_WIDTH = 24
 """The width at which a column of the caller's own texts is folded rather than drop another column."""
 FIRST_ROWS, LAST_ROWS = 30, 10
@@ -41,22 +41,33 @@ def print_problems(console: PlainConsole, problems: Sequence[ReportedOutcome]) -
         console.print()
 
 
-def print_plan(console: PlainConsole, rows: Sequence[PaymentRow]) -> None:
-    """The payments that would be registered, the first and the last, in the columns that fit, and the sum of all."""
-    headings = ("Line", "Reference", "Creditor", "Case or invoice", "Bank date", "Amount")
+def print_plan(
+    console: PlainConsole,
+    rows: Sequence[PaymentRow],
+    *,
+    cases: Sequence[str] = (),
+    outcome: str = "nothing was sent",
+) -> None:
+    """The payments that would be registered, the first and the last, in the columns that fit, and the sum of all.
+
+    *cases* is the text of a further column, one for each row.
+    """
+    headings: tuple[str, ...] = ("Line", "Reference", "Creditor", "Case or invoice", "Bank date", "Amount")
+    cells = [_show_planned(row) for row in rows]
+    if cases:
+        headings = (*headings[:4], "Case found", *headings[4:])
+        cells = [(*row[:4], case, *row[4:]) for row, case in zip(cells, cases, strict=True)]
     omitted = len(rows) - FIRST_ROWS - LAST_ROWS
-    shown = rows if omitted <= 1 else (*rows[:FIRST_ROWS], *rows[-LAST_ROWS:])
-    cells = [_show_planned(row) for row in shown]
     if omitted > 1:
-        cells.insert(FIRST_ROWS, ("…", f"{omitted:,} more", "", "", "", ""))
-    optional = ("Creditor", "Case or invoice")
+        cells[FIRST_ROWS:-LAST_ROWS] = [("…", f"{omitted:,} more", *[""] * (len(headings) - 2))]
+    optional = ("Creditor", "Bank date", "Case or invoice") if cases else ("Creditor", "Case or invoice")
     table, dropped = fit_table(
         headings, cells, left=_LEFT, optional=optional, width=console.width, max_column=_MAX_COLUMN_WIDTH
     )
     if cells:
         console.print(table)
         console.print()
-    console.print(Text(f"{sum_up(rows)}; nothing was sent"), soft_wrap=True)
+    console.print(Text(f"{sum_up(rows)}; {outcome}"), soft_wrap=True)
     print_dropped(console, dropped)
 
 

@@ -36,6 +36,8 @@ class Parquet:
         self._columns = find_columns(None if fields is None else tuple(fields), record)
         self._names = list(self._columns)
         self._arrays = ArrayBuilder()
+        self.metadata: dict[str, str] = {}
+        """What `write` adds to the metadata of the file."""
 
     @property
     def rounded(self) -> int:
@@ -61,6 +63,8 @@ class Parquet:
                 writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
                 # Arrow's pool keeps freed memory, by which the process would grow with each row group.
                 load_arrow().default_memory_pool().release_unused()
+            if self.metadata:
+                writer.add_key_value_metadata(self.metadata)
         return rows
 
     def merge(self, path: Path, frames: Iterator[Frame], removed: frozenset[str]) -> Iterator[Frame]:
@@ -120,6 +124,14 @@ class Parquet:
         """An older file in the types of rows that wait in the spool."""
         for batch in _read_batches(path):
             yield load_arrow().Table.from_batches([batch]).cast(self._spool_schema)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts in the metadata of a file; `ValueError` or `OSError` if it is no Parquet file."""
+    from pyarrow import parquet
+
+    found = parquet.read_metadata(path).metadata or {}
+    return {name.decode(): value.decode() for name, value in found.items()}
 
 
 def _read_batches(path: Path, *, columns: list[str] | None = None) -> Iterator[Any]:

@@ -15,7 +15,7 @@ NAMES = (
     "Åkerströms Bygg AB",
     "Läkargruppen i Örebro AB",
     "Norrsken Energi AB",
-    "Example Payee AB",
+    "Example Creditor AB",
     "Vårdhuset Ängen AB",
 )
 ARTICLES: Mapping[str, tuple[str, ...]] = {

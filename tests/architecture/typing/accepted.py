@@ -11,11 +11,14 @@ from msgspec import Struct
 from amili_async import (
     AmiliClient,
     AuthTokenProvider,
+    Case,
     Checkpoint,
     Condition,
     CreatedPayment,
+    Creditor,
     CreditorPayment,
     CreditorPayments,
+    Creditors,
     Delivery,
     Difference,
     Extraction,
@@ -33,6 +36,7 @@ from amili_async import (
     RateLimit,
     RateLimiter,
     Reconciliation,
+    Resource,
     Stream,
     StreamCheckpoint,
     Token,
@@ -119,6 +123,14 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(amili.auth, AuthTokenProvider)
     assert_type(amili.payouts, Payouts)
     assert_type(amili.creditor_payments, CreditorPayments)
+    assert_type(amili.creditors, Creditors)
+    assert_type(await amili.creditors.find(name="x"), tuple[Creditor, ...])
+    assert_type(await amili.cases.find("F-1"), tuple[Case, ...])
+    assert_type(amili.resource("invoices", Line), Resource[Line])
+    assert_type(amili.resource("invoices", Line).stream(), Stream[Line])
+    assert_type(await amili.resource("invoices", dict[str, Any]).get("x"), dict[str, Any])
+    assert_type(Payout.from_json("{}"), Payout)
+    assert_type(Payout.from_json("{}").to_dict("iso"), dict[str, Any])
     assert_type(await amili.auth.get_valid_token(), str)
     condition = (field("creditor") == "x") & ~(field("amount") > 5) | field("state").is_in(["reminder"])
     assert_type(condition, Condition)

@@ -20,7 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_async import NewCreditorPayment
-from amili_async.cli.payment_csv import CASE_OR_INVOICE, PAYMENT_COLUMNS, parse_payment, parse_payments
+from amili_async.cli.payment_csv import (
+    CASE_OR_INVOICE,
+    PAYMENT_COLUMNS,
+    find_creditor_numbers,
+    parse_payment,
+    parse_payments,
+)
 from amili_async.cli.payment_input import read_input
 from amili_async.errors import ConfigurationError
 from amili_async.models import format_date
@@ -137,6 +143,46 @@ def test_optional_columns_may_be_left_out() -> None:
     by_invoice = {name: cell for name, cell in GOOD.items() if name != "case"} | {"invoice_number": "INV 1"}
     (row,) = parse_payments(write(by_invoice)).rows
     assert row.payment.invoice_number == "INV 1"
+
+
+def test_an_account_is_read_where_a_file_has_one() -> None:
+    """It is an id, and no column that is required."""
+    (row,) = parse_payments(write(GOOD | {"account": CASE.upper()})).rows
+    assert row.payment.account == CASE
+    assert fault_of(account="me").startswith("account must be 24 hexadecimal digits")
+
+
+@pytest.mark.parametrize(
+    ("content", "numbers"),
+    [
+        ("creditor;amount\n2000037;1\n556012-1234;1\n2000037;2\n", ("2000037", "556012-1234")),
+        ("amount, Creditor \n1,5560121234\n1\n1,674dbeb208847b9501cc9138\n1,Bygg AB\n", ("5560121234",)),
+        ("amount\n2000037\n", ()),
+        ("", ()),
+        ('creditor\n"2000037', ()),
+    ],
+)
+def test_the_numbers_of_creditors_are_found(content: str, numbers: tuple[str, ...]) -> None:
+    """Each once, whatever the form of the file; none in a file that cannot be parsed."""
+    assert find_creditor_numbers(content.encode()) == numbers
+    assert find_creditor_numbers(b"creditor\n2000037\n\xff") == ()
+
+
+def test_a_number_is_replaced_by_the_one_id_that_has_it() -> None:
+    """With no id, or several, it is a fault; without any known numbers a number is no id."""
+    for creditors, fault in (
+        ({"2000037": [CASE]}, None),
+        ({"2000037": ()}, "no creditor has this number"),
+        ({"2000037": [CASE, CREDITOR]}, "2 creditors have this number"),
+        ({}, "creditor must be 24 hexadecimal digits"),
+    ):
+        parsed = parse_payment(GOOD | {"creditor": "2000037"}, creditors=creditors)
+        if fault is None:
+            assert isinstance(parsed, NewCreditorPayment)
+            assert parsed.creditor == CASE
+        else:
+            assert isinstance(parsed, dict)
+            assert parsed["creditor"].startswith(fault)
 
 
 def test_lines_are_counted_as_an_editor_counts_them() -> None:

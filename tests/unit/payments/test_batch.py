@@ -1,15 +1,12 @@
 """A list of payments: outcomes in order, none missing, and no registration in a second run."""
 
 import asyncio
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
 
-from amili_async import NewCreditorPayment, PaymentOutcome
+from amili_async import NewCreditorPayment
 from amili_async._wire.protocol import MAX_REQUEST_TARGET, Request, Response
 from amili_async.errors import (
     ConfigurationError,
@@ -21,74 +18,15 @@ from amili_async.errors import (
     UnreadableResponse,
     ValidationFailed,
 )
-from amili_async.models import format_date
 from amili_async.payments import CreditorPayments
-from amili_async.payments.batch import MAX_CONSECUTIVE_UNKNOWN, BatchRegistration
+from amili_async.payments.batch import MAX_CONSECUTIVE_UNKNOWN
 from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup
 from amili_async.payments.source import MAX_REFERENCES_PER_LOOKUP
 from amili_async.policies import Priority
 from tests.support.clocks import settle
-from tests.support.payment_registry import POST, Registry
+from tests.support.payment_registry import POST, KeepingRegistry
 from tests.support.payments import PAYMENTS, make_payment
-
-
-class KeepingRegistry(Registry):
-    """A registry that keeps posted payments, and finds them by the filter."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.longest = 0
-        self.failures: dict[str, Exception] = {}
-        self.shows_rows = True
-        self.is_honest = True
-
-    async def call(self, request: Request) -> Response:
-        self.longest = max(self.longest, len(request.target))
-        if request.before_send is not None:
-            await request.before_send()
-        if request.method == "POST":
-            return self._store(json.loads(request.body or b""))
-        self.lookups += 1
-        self.on_lookup()
-        query = parse_qs(urlsplit(request.target).query)
-        wanted = json.loads(query["where"][0])["creditor_payment_reference"]["$in"]
-        rows = [row for row in self.rows if row["creditor_payment_reference"] in wanted] if self.shows_rows else []
-        rows = rows if self.is_honest else self.rows
-        return self.answer({"_items": rows, "_meta": {"total": len(rows), "max_results": 100}})
-
-    def _store(self, posted: Mapping[str, Any]) -> Response:
-        self.posts += 1
-        reference = posted["creditor_payment_reference"]
-        if reference in self.failures:
-            raise self.failures[reference]
-        row = {"_id": self.make_id(len(self.rows)), "_created": format_date(self.now()), **posted}
-        self.rows.append(row)
-        return self.answer({"_id": row["_id"], "_status": "OK"}, status=201)
-
-    def run(self, payments: Any, *, width: int = 4, lookup_timeout: float = 1.0) -> BatchRegistration:
-        return BatchRegistration(
-            payments,
-            creator=self.creator,
-            lookup=self.lookup,
-            context=self.context,
-            width=width,
-            lookup_timeout=lookup_timeout,
-        )
-
-    async def collect(self, payments: Any, **options: Any) -> list[PaymentOutcome]:
-        return [outcome async for outcome in self.run(payments, **options).outcomes()]
-
-    async def take_all(self, payments: Any) -> tuple[list[PaymentOutcome], Exception | None]:
-        """The outcomes, and the error raised after them."""
-        stream, outcomes = self.run(payments).outcomes(), []
-        try:
-            while True:
-                outcomes.append(await anext(stream))
-        except StopAsyncIteration:
-            return outcomes, None
-        except Exception as error:  # noqa: BLE001 - the test asserts it
-            return outcomes, error
 
 
 def make_list(count: int) -> list[NewCreditorPayment]:

@@ -9,6 +9,7 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.retry import Retrier
+from amili_async._wire.session import AttemptOptions
 from amili_async._wire.tasks import Cancellable, Redacted, RunningCall, cancel_all
 from amili_async._wire.token_provider import TokenProvider
 from amili_async.errors import (
@@ -25,6 +26,7 @@ from tests.support import internals
 from tests.support.clocks import MovedClock, settle
 
 REQUEST = Request(method="GET", target="/x?where=s3cret", label="GET /x", priority=Priority.SINGLE)
+OPTIONS = AttemptOptions(timeout=30.0, headers={})
 Outcome = Response | Exception
 
 
@@ -36,11 +38,12 @@ class ScriptedSession:
     """Plays one outcome per attempt and records the credentials."""
 
     def __init__(self, *outcomes: Outcome) -> None:
-        self.timeout = 30.0
         self.outcomes = list(outcomes)
         self.credentials: list[str] = []
 
-    async def send(self, request: Request, credential: Redacted[str], call: RunningCall) -> Response:
+    async def send(
+        self, request: Request, credential: Redacted[str], call: RunningCall, options: AttemptOptions
+    ) -> Response:
         self.credentials.append(credential.content)
         outcome = self.outcomes.pop(0)
         call.was_sent = getattr(outcome, "was_sent", True)
@@ -92,7 +95,9 @@ class Call:
         session: Any = self.session
         retrier = Retrier(RetryPolicy(attempts=attempts), clock=self.clock, announce=announce)
         self.running: set[Cancellable] = set()
-        self.pipeline = Pipeline(session, self.running, self.limiter, retrier, clock=self.clock, announce=announce)
+        self.pipeline = Pipeline(
+            session, self.running, self.limiter, retrier, options=OPTIONS, clock=self.clock, announce=announce
+        )
 
     async def run(self) -> Response:
         return await self.pipeline.call(REQUEST, self.tokens)
@@ -130,7 +135,7 @@ async def test_a_cancelled_attempt_releases_its_permit(was_counted: bool, second
     call = Call()
     started = asyncio.Event()
 
-    async def hang(request: Request, credential: Redacted[str], running: RunningCall) -> Response:
+    async def hang(request: Request, credential: Redacted[str], running: RunningCall, *_: object) -> Response:
         running.was_sent, running.was_counted = True, was_counted
         started.set()
         await asyncio.Event().wait()

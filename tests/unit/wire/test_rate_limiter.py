@@ -9,8 +9,6 @@ from itertools import pairwise
 from math import inf
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from amili_async._wire.rate_limiter import LONG_WAIT, SlidingWindowLimiter
 from amili_async.errors import BudgetExhausted
@@ -66,52 +64,6 @@ def test_a_strict_server_rejects_no_request_whatever_the_latencies(seed: int) ->
         seconds = runner.run(extract())
     assert (server.rejected, len(server.seen)) == (0, 500)
     assert seconds < (4 * 60 + 9) * 1.05
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    calls=st.lists(
-        st.tuples(st.floats(0, 30), st.floats(0.001, 3), st.floats(0, 1), st.booleans(), st.booleans()),
-        min_size=1,
-        max_size=60,
-    )
-)
-def test_no_schedule_of_calls_and_cancellations_exceeds_a_window(
-    calls: list[tuple[float, float, float, bool, bool]],
-) -> None:
-    """Whenever calls start, end and are cancelled, waiting or sent, no window is exceeded, and the others arrive."""
-    server = StrictServer(((3, 1.0), (12, 20.0)))
-    through = 0
-
-    async def call(
-        limiter: SlidingWindowLimiter, begin: float, lasts: float, share: float, leaves: bool, is_cancelled: bool
-    ) -> None:
-        nonlocal through
-        await asyncio.sleep(begin)
-        try:
-            async with asyncio.timeout(2.0 if leaves else None):
-                await limiter.acquire(Priority.BULK)
-        except TimeoutError:
-            return
-        if is_cancelled:
-            limiter.on_no_response(lasts)
-        await asyncio.sleep(lasts * share)
-        server.receive(asyncio.get_running_loop().time())
-        await asyncio.sleep(lasts * (1 - share))
-        if not is_cancelled:
-            limiter.on_response()
-        through += 1
-
-    async def run() -> None:
-        limiter = SlidingWindowLimiter(RateLimit(per_second=3))
-        internals.set_window(limiter, 1, limit=12, period=20.005)
-        await asyncio.gather(*(call(limiter, *each) for each in calls))
-        assert limiter.in_flight == 0
-
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        runner.run(run())
-    assert server.rejected == 0
-    assert through >= sum(not leaves for *_, leaves, _ in calls)
 
 
 async def test_a_slot_is_free_one_window_after_the_response() -> None:

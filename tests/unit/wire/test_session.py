@@ -18,7 +18,7 @@ from yarl import URL
 from amili_async._wire import session as session_module
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response, create_request, list_request
-from amili_async._wire.session import Session
+from amili_async._wire.session import AttemptOptions, Session
 from amili_async._wire.tasks import Redacted, RunningCall
 from amili_async.errors import (
     AmiliError,
@@ -29,6 +29,7 @@ from amili_async.errors import (
 )
 from amili_async.policies import Priority
 from amili_async.query import Query
+from amili_async.version import VERSION
 from tests.support import internals
 from tests.unit.wire.conftest import Server, texts_of
 
@@ -39,18 +40,17 @@ GET = Request(method="GET", target="/x?where=%22CANARY%22", label="GET /x", prio
 GET_URL = f"{BASE_URL}{GET.target}"
 POST = create_request("creditor--payments", b'{"amount":1.0}')
 POST_URL = f"{BASE_URL}/creditor--payments"
+OPTIONS = AttemptOptions(timeout=5, headers={})
 
 
-def new_session(
-    base_url: str = BASE_URL, *, borrowed: aiohttp.ClientSession | None = None, timeout: float = 5
-) -> Session:
+def new_session(base_url: str = BASE_URL, *, borrowed: aiohttp.ClientSession | None = None) -> Session:
     """A session that is not open yet."""
-    return Session(Network(base_url, session=borrowed), timeout=timeout, user_agent="amili-async/test")
+    return Session(Network(base_url, session=borrowed))
 
 
 async def send(session: Session, request: Request, call: RunningCall | None = None) -> Response:
     """One attempt of a call."""
-    return await session.send(request, Redacted(CREDENTIAL), call or RunningCall(set()))
+    return await session.send(request, Redacted(CREDENTIAL), call or RunningCall(set()), OPTIONS)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_a_get(session: Session, server: Server) -> None:
     assert arguments["headers"] == {
         "Accept": "application/json",
         "Cache-Control": "no-cache",
-        "User-Agent": "amili-async/test",
+        "User-Agent": f"amili-async/{VERSION}",
         "X-API-Key": CREDENTIAL,
     }
     assert arguments["data"] is None
@@ -123,7 +123,7 @@ async def test_a_base_url_may_have_a_path(server: Server) -> None:
 
 async def test_connecting_has_a_timeout_of_its_own() -> None:
     """Making a connection may take ten seconds, and waiting for one four fifths of the timeout."""
-    assert internals.timeout_of(new_session(timeout=60)) == aiohttp.ClientTimeout(total=60, connect=48, sock_connect=10)
+    assert AttemptOptions(timeout=60, headers={}).limits == aiohttp.ClientTimeout(total=60, connect=48, sock_connect=10)
 
 
 # What is read
