@@ -121,9 +121,12 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         is how many deliveries are handed out from the first one that is not done; then the iteration waits for it. At
         the end it waits until all are done. Once one has failed, it raises `ExtractionInterrupted` from that error.
 
-            async for page in lines.deliveries():  # workers that are processes: of Dask, Ray or a pool
+            def settle(page, future):
+                page.failed(future.exception()) if future.exception() else page.done()
+
+            async for page in lines.deliveries():  # workers that are processes
                 future = pool.submit(work, page.records)
-                future.add_done_callback(lambda _, page=page: loop.call_soon_threadsafe(page.done))
+                future.add_done_callback(lambda future, page=page: loop.call_soon_threadsafe(settle, page, future))
         """
         tracker = DeliveryTracker[Checkpoint](check_count(unfinished, "unfinished"))
         return Iteration(self._run(tracker), partial(self._progress.hand_out, tracker))
