@@ -19,7 +19,6 @@ FLOORS = [
     {"models.portable"},
     {
         "auth",
-        "deliveries",
         "models.fields",
         "observers",
         "pages",
@@ -47,7 +46,8 @@ FLOORS = [
         "_wire.retry",
         "_wire.error_responses",
     },
-    {"_wire.shared_token"},
+    {"_wire.shared_token", "export.columns", "export.records", "export.formats.arrow", "export.arrow"},
+    {"deliveries", "tables"},
     {"conditions", "reconciliation.comparison"},
     {"query"},
     {"_wire.protocol"},
