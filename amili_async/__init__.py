@@ -33,11 +33,11 @@ returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `pay
 
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource, TokenStore
 from amili_async.cases import Cases
-from amili_async.client import SANDBOX_URL, AmiliClient
+from amili_async.client import AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
 from amili_async.creditors import Creditors
 from amili_async.deliveries import Delivery
-from amili_async.environment import CallOptions, ClientOptions
+from amili_async.environment import SANDBOX_URL, CallOptions, ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict

@@ -11,6 +11,7 @@ from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.frames import hide_variables_of_methods
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
+from amili_async._wire.tasks import not_picklable
 from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split
@@ -19,7 +20,7 @@ from amili_async.extraction.split import conclude_split, make_split
 from amili_async.extraction.sweep import find_gone
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
-from amili_async.models.record_type import RecordType, record_type_of
+from amili_async.models.record_type import RecordType, own_record_type, record_type_of
 from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Projection, Sort, build_query, check_sort, encode_projection
@@ -59,6 +60,7 @@ class ExtractOptions(TypedDict, total=False):
     parts: int | None
 
 
+@not_picklable
 @hide_variables_of_methods
 class Resource(Generic[T]):
     """One resource of the API, read as records of one type.
@@ -68,7 +70,7 @@ class Resource(Generic[T]):
     """
 
     def __init__(self, path: str, record: type[T] | RecordType[T], context: ClientContext) -> None:
-        record_type = record if isinstance(record, RecordType) else RecordType(record=record, wire=record)
+        record_type = record if isinstance(record, RecordType) else own_record_type(record)
         self.path = path
         """The API's path of the resource."""
         self.record = record_type.record

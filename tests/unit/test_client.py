@@ -11,6 +11,7 @@ import pytest
 from amili_async import SANDBOX_URL, AmiliClient, RateLimit, RetryPolicy
 from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.observers import LogEvents
+from amili_async.sandbox import Sandbox
 from tests.support import internals
 
 
@@ -178,6 +179,37 @@ def test_from_env_reads_limits_and_the_timeout() -> None:
     client = AmiliClient.from_env({"AMILI_TOKEN": "token", "AMILI_RATE_PER_MINUTE": "40", "AMILI_TIMEOUT": "2.5"})
     assert client.rate_limiter.limit == RateLimit(per_minute=40)
     assert internals.seconds_per_attempt(client) == 2.5
+
+
+REDIS = {"AMILI_REDIS_URL": "redis://:canary@localhost:1", "AMILI_TOKEN": "token"}
+
+
+def test_from_env_shares_the_rate_limit_under_a_name_of_the_key() -> None:
+    """The name that the variable gives; a tenth of the limit is kept from streams, as by a shared limiter's default."""
+    client = AmiliClient.from_env(REDIS | {"AMILI_RATE_LIMITER_NAME": "ours", "AMILI_RATE_PER_MINUTE": "40"})
+    assert repr(client.rate_limiter) == "RedisRateLimiter('ours', closed)"
+    assert client.rate_limiter.limit == RateLimit(per_minute=40, reserve=4)
+
+
+def test_from_env_derives_the_name_from_server_and_api_code() -> None:
+    """The same for the same key on the same server, and it shows neither; a fixed token has no such name."""
+    key = Sandbox().private_key
+    variables = {name: value for name, value in REDIS.items() if name != "AMILI_TOKEN"} | {"AMILI_PRIVATE_KEY": key}
+
+    def name_of(code: str, **options: Any) -> str:
+        return repr(AmiliClient.from_env(variables | {"AMILI_API_CODE": code}, **options).rate_limiter)
+
+    names = [
+        name_of("code"),
+        name_of("code", base_url=SANDBOX_URL),
+        name_of("other"),
+        name_of("code", base_url="http://localhost:1"),
+    ]
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+    assert "code" not in "".join(names)
+    with pytest.raises(ConfigurationError, match="AMILI_RATE_LIMITER_NAME is not set"):
+        AmiliClient.from_env(REDIS)
 
 
 def test_a_misspelt_variable_is_a_warning() -> None:
