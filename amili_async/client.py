@@ -277,3 +277,9 @@ def _check_retry(retry: object) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy):
         raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
     return retry
+
+
+# `unittest.mock.create_autospec` finds only what the class itself has, and takes a class for what its instances have.
+for _name, _kind in AmiliClient.__annotations__.items():
+    if not _name.startswith("_"):
+        setattr(AmiliClient, _name, getattr(_kind, "__origin__", _kind))

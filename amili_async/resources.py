@@ -19,7 +19,7 @@ from amili_async.extraction.split import conclude_split, make_split
 from amili_async.extraction.sweep import find_gone
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
-from amili_async.models.record_type import RecordType, record_type_of
+from amili_async.models.record_type import RecordType, own_record_type, record_type_of
 from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Projection, Sort, build_query, check_sort, encode_projection
@@ -68,7 +68,7 @@ class Resource(Generic[T]):
     """
 
     def __init__(self, path: str, record: type[T] | RecordType[T], context: ClientContext) -> None:
-        record_type = record if isinstance(record, RecordType) else RecordType(record=record, wire=record)
+        record_type = record if isinstance(record, RecordType) else own_record_type(record)
         self.path = path
         """The API's path of the resource."""
         self.record = record_type.record

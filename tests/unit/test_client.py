@@ -40,6 +40,13 @@ class AsyncLimiter:
 
 
 ODD_TIMES: list[Any] = [nan, inf, -1, True, "30", None, 10**400, {}, 1j]
+ODD_HEADERS: list[Any] = [
+    None,
+    [("X-Tenant", "north")],
+    *({name: "s3cret"} for name in (5, "", "X Tenant", "X-Tenant:", "X\n", "X-API-Key", "authorization", "Cookie")),
+    *({name: "s3cret"} for name in ("Host", "content-length", "Accept", "Transfer-Encoding")),
+    *({"X-Tenant": value} for value in (5, None, b"s3cret", "s3cret\r\nX: y", "s3cret\n", "s3cret\0", "s3crét")),
+]
 ODD_COUNTS: list[Any] = [nan, inf, True, "100", 10.0, None, 10**400]
 ODD_LIMITS: list[Any] = [RateLimit, RetryPolicy(), {"per_minute": 50}, 50, "50", nan, True, []]
 
@@ -56,6 +63,7 @@ ODD_LIMITS: list[Any] = [RateLimit, RetryPolicy(), {"per_minute": 50}, 50, "50",
         (SANDBOX_URL, {"concurrency": 0}),
         (SANDBOX_URL, {"timeout": 0}),
         *((SANDBOX_URL, {"timeout": timeout}) for timeout in ODD_TIMES),
+        *((SANDBOX_URL, {"headers": headers}) for headers in ODD_HEADERS),
         *((SANDBOX_URL, {"max_wait": wait}) for wait in ODD_TIMES if wait is not None),
         *((SANDBOX_URL, {"page_size": size}) for size in ODD_COUNTS),
         *((SANDBOX_URL, {"concurrency": size}) for size in ODD_COUNTS),
@@ -77,6 +85,36 @@ def test_options_that_cannot_work_raise_in_the_constructor(url: str, options: di
     """Outside any event loop, and before anything is sent."""
     with pytest.raises(ConfigurationError):
         AmiliClient(url, **({"auth": "token"} | options))
+
+
+@pytest.mark.parametrize("headers", ODD_HEADERS, ids=repr)
+def test_an_error_about_headers_shows_no_value(headers: Any) -> None:
+    """A value may be a secret, also one under a name that is rejected."""
+    with pytest.raises(ConfigurationError, match="headers") as caught:
+        AmiliClient(auth="token", headers=headers)
+    assert "s3cr" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("retry", 3),
+        ("timeout", 0),
+        ("max_wait", -1),
+        ("page_size", 101),
+        ("concurrency", 0),
+        ("headers", {"Host": "x"}),
+    ],
+)
+def test_a_view_rejects_what_the_client_rejects(option: str, value: Any) -> None:
+    """Before anything is sent; an option that the whole client has is unknown to a view."""
+    client = AmiliClient(auth="token")
+    options: dict[str, Any] = {option: value}
+    with pytest.raises(ConfigurationError, match=option):
+        client.with_options(**options)
+    options = {"rate_limit": None}
+    with pytest.raises(TypeError, match="rate_limit"):
+        client.with_options(**options)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:80/amili/", SANDBOX_URL])
