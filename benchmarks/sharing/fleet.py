@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.sharing.worker import WorkerResult, WorkerSettings
-from benchmarks.simulation.servers import SlidingWindowServer, find_optimum
+from benchmarks.simulation.servers import EveCounterServer, SlidingWindowServer, find_optimum
 
 MAX_RATIO, MIN_DEADLINE = 5.0, 20.0
 """Multiple of the optimum after which a run is stopped, and the seconds before which none is."""
@@ -145,7 +145,8 @@ def run_fleet(
             stack.callback(process.kill)
             read_line(process)
         fleet = Fleet(redis, processes)
-        optimum = find_optimum(SlidingWindowServer(0), sum(split)) + latency
+        model = EveCounterServer(0) if kind == "eve" else SlidingWindowServer(0)
+        optimum = find_optimum(model, sum(split)) + latency
         began = time.monotonic()
         for process in processes:
             send_line(process)
