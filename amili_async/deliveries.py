@@ -6,10 +6,10 @@ each iteration, so many deliveries from that one on are handed out at most: they
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Never, SupportsIndex, TypeVar
 
 from amili_async._wire.tasks import Cancellable
-from amili_async.errors import ClientClosed, DeliveryFailed
+from amili_async.errors import ClientClosed, ConfigurationError, DeliveryFailed
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -38,6 +38,9 @@ class Delivery(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Delivery(number={self.number}, records={len(self.records)})"
+
+    def __reduce_ex__(self, _: SupportsIndex) -> Never:
+        raise ConfigurationError("a Delivery cannot be pickled: send its records to the worker, and call done() here")
 
     def done(self) -> None:
         """All of it is processed, so that `checkpoint` may cover it."""
