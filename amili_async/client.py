@@ -15,6 +15,7 @@ from amili_async._wire.frames import hide_variables, hide_variables_of_methods
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.session import AttemptOptions
+from amili_async._wire.tasks import not_picklable
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
 from amili_async.cases import Cases
 from amili_async.conditions import Where
@@ -47,6 +48,7 @@ PATHS = {
 """The API's path of each resource."""
 
 
+@not_picklable
 @hide_variables_of_methods
 class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.

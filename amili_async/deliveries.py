@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from amili_async._wire.tasks import Cancellable
+from amili_async._wire.tasks import Cancellable, not_picklable
 from amili_async.errors import ClientClosed, DeliveryFailed
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ UNFINISHED = 30
 """Deliveries from the first that is not done, unless a call has its own limit."""
 
 
+@not_picklable
 class Delivery(Generic[T]):
     """Records to be finished: call `done()` once they are processed, or `failed()`, of which the first call counts.
 

@@ -11,6 +11,7 @@ from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.frames import hide_variables_of_methods
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
+from amili_async._wire.tasks import not_picklable
 from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split
@@ -59,6 +60,7 @@ class ExtractOptions(TypedDict, total=False):
     parts: int | None
 
 
+@not_picklable
 @hide_variables_of_methods
 class Resource(Generic[T]):
     """One resource of the API, read as records of one type.

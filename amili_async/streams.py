@@ -15,7 +15,7 @@ from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration, alone
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import Response
-from amili_async._wire.tasks import Cancellable, cancel_all
+from amili_async._wire.tasks import Cancellable, cancel_all, not_picklable
 from amili_async.deliveries import UNFINISHED, Delivery, DeliveryTracker
 from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.events import PageReceived, StreamDrifted
@@ -36,6 +36,7 @@ class _StreamDeliveries(DeliveryTracker[StreamCheckpoint | None]):
     """The position after the last one handed out; `None` if the order or the records allow none."""
 
 
+@not_picklable
 class Stream(AbstractAsyncContextManager["Stream[T]"], Tabular[T]):
     """The records that match a query, in the order of its sort. Nothing is sent until it is iterated.
 

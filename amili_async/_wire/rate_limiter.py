@@ -12,6 +12,7 @@ from functools import partial
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock, SystemClock, Timer
 from amili_async._wire.sliding_window import RequestSchedule
+from amili_async._wire.tasks import not_picklable
 from amili_async.errors import BudgetExhausted
 from amili_async.events import Observer, PermitDelayed, RateLimiterPaused
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter
@@ -23,6 +24,7 @@ LONG_WAIT = 30.0
 """Seconds: the wait for a permit that is reported to the observers."""
 
 
+@not_picklable
 class SlidingWindowLimiter(RateLimiter):
     """The `RateLimiter` of one process; without a limit only pauses that the server demands."""
 

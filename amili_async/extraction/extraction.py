@@ -21,6 +21,7 @@ from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
 from amili_async._wire.checks import check_count
 from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration
+from amili_async._wire.tasks import not_picklable
 from amili_async.deliveries import UNFINISHED, Delivery, DeliveryTracker
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, DeliveryFailed, ExtractionInterrupted
 from amili_async.events import PageReceived
@@ -39,6 +40,7 @@ T = TypeVar("T")
 _OVERTAKEN = "the extraction was closed, or another iteration of it began"
 
 
+@not_picklable
 class Extraction(AbstractAsyncContextManager["Extraction[T]"], Tabular[T]):
     """Every record that matches, exactly once, in no particular order. Nothing is sent until it is iterated.
 

@@ -7,6 +7,7 @@ it, and nothing shortens it.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from amili_async._wire.tasks import not_picklable
 from amili_async.shared.connection import connect_each_time
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ DELETE FROM amili_claims WHERE key IN (
     SELECT key FROM amili_claims WHERE until < now() - interval '1 day' LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
 
 
+@not_picklable
 class RedisClaims:
     """`Claims` in Redis or Valkey.
 
@@ -75,6 +77,7 @@ class RedisClaims:
             await pipe.execute()
 
 
+@not_picklable
 class PostgresClaims:
     """`Claims` in the table `amili_claims` of Postgres: best for money, since a restart or a failover loses none.
 

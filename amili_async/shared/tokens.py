@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from amili_async._wire.tasks import Redacted, hide_contents
+from amili_async._wire.tasks import Redacted, hide_contents, not_picklable
 from amili_async.auth import ApiCodeCredentials, Token
 from amili_async.errors import ConfigurationError
 from amili_async.shared.connection import connect_each_time
@@ -41,6 +41,7 @@ class _Sealed(Struct, frozen=True):
     has_lifetime: bool
 
 
+@not_picklable
 class RedisTokens:
     """A `TokenStore` in Redis or Valkey: one process fetches, and the others take its token.
 
