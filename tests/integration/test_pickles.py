@@ -76,7 +76,7 @@ async def private(sandbox: Sandbox) -> AsyncIterator[dict[str, object]]:
 
 
 async def test_what_holds_a_credential_or_a_loop_is_not_pickled(private: dict[str, object]) -> None:
-    """Pickle, cloudpickle (which Dask and Ray use) and deepcopy raise one sentence, which says what to do."""
+    """Pickle, cloudpickle (which Dask and Ray use) and deepcopy raise one sentence with what to do."""
     for thing in private.values():
         for use in (pickle.dumps, cloudpickle.dumps, copy.deepcopy):
             with pytest.raises(ConfigurationError, match=r"cannot be pickled or copied.*AmiliClient\.from_env\(\)"):
