@@ -63,6 +63,7 @@ from amili_async.models import (
 )
 from amili_async.pages import Page
 from amili_async.payments import Claims, CreditorPayments, PaymentOutcome
+from amili_async.payouts import Payouts
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter, RetryPolicy
 from amili_async.query import Projection, Sort
 from amili_async.reconciliation.comparison import (
@@ -73,7 +74,7 @@ from amili_async.reconciliation.comparison import (
     Sums,
     reconcile_payout,
 )
-from amili_async.resources import ExtractOptions, PageOptions, Payouts, Resource, StreamOptions
+from amili_async.resources import ExtractOptions, PageOptions, Resource, StreamOptions
 from amili_async.stream_checkpoint import StreamCheckpoint
 from amili_async.streams import Stream
 

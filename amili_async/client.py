@@ -26,10 +26,11 @@ from amili_async.events import Observer
 from amili_async.locales import Locales
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
+from amili_async.payouts import Payouts
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.reconciliation.run import Reconciler
-from amili_async.resources import Payouts, Resource, open_resource
+from amili_async.resources import Resource, open_resource
 
 if TYPE_CHECKING:
     from ssl import SSLContext

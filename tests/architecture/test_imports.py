@@ -60,7 +60,7 @@ FLOORS = [
     {"stream_checkpoint"},
     {"streams"},
     {"resources"},
-    {"payments", "reconciliation", "shared", "creditors", "cases", "locales", "litestar"},
+    {"payments", "reconciliation", "shared", "payouts", "creditors", "cases", "locales", "litestar"},
     {"environment"},
     {"client", "export"},
     {"dask", "testing"},
