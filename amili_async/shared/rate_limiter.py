@@ -16,6 +16,7 @@ from amili_async._wire.frames import hide_variables
 from amili_async._wire.quota import MAX_PAUSE
 from amili_async._wire.rate_limiter import exhausted
 from amili_async._wire.sliding_window import MIN_PAUSE
+from amili_async._wire.tasks import not_picklable
 from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.events import Observer, RateLimiterPaused
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 
+@not_picklable
 class RedisRateLimiter(RateLimiter):
     """One rate limiter for all processes that give the same Redis, or Valkey, and *name*: a name for each API key.
 
