@@ -33,11 +33,11 @@ returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `pay
 
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, Signer, Token, TokenSource, TokenStore
 from amili_async.cases import Cases
-from amili_async.client import SANDBOX_URL, AmiliClient
+from amili_async.client import AmiliClient
 from amili_async.conditions import Condition, Field, Where, field
 from amili_async.creditors import Creditors
 from amili_async.deliveries import Delivery
-from amili_async.environment import CallOptions, ClientOptions
+from amili_async.environment import SANDBOX_URL, CallOptions, ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import Event, Observer
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split, Verdict
@@ -63,6 +63,7 @@ from amili_async.models import (
 )
 from amili_async.pages import Page
 from amili_async.payments import Claims, CreditorPayments, PaymentOutcome
+from amili_async.payouts import Payouts
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter, RetryPolicy
 from amili_async.query import Projection, Sort
 from amili_async.reconciliation.comparison import (
@@ -73,7 +74,7 @@ from amili_async.reconciliation.comparison import (
     Sums,
     reconcile_payout,
 )
-from amili_async.resources import ExtractOptions, PageOptions, Payouts, Resource, StreamOptions
+from amili_async.resources import ExtractOptions, PageOptions, Resource, StreamOptions
 from amili_async.stream_checkpoint import StreamCheckpoint
 from amili_async.streams import Stream
 

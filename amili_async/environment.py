@@ -4,8 +4,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar
+
+from msgspec.structs import replace
 
 from amili_async.auth import ApiCodeCredentials, TokenSource, TokenStore
 from amili_async.errors import ConfigurationError
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     import aiohttp
+
+SANDBOX_URL = "https://api-sandbox.amili.se"
+"""Amili's own sandbox, the only host that the API's documentation names."""
 
 VARIABLES = (
     "AMILI_BASE_URL",
@@ -28,6 +34,7 @@ VARIABLES = (
     "AMILI_CLAIMS_URL",
     "AMILI_RATE_PER_MINUTE",
     "AMILI_RATE_PER_SECOND",
+    "AMILI_RATE_LIMITER_NAME",
     "AMILI_TIMEOUT",
     "AMILI_CA_FILE",
     "AMILI_ALLOW_HTTP",
@@ -75,10 +82,8 @@ def read_options(settings: Settings, given: ClientOptions) -> ClientOptions:
     if "auth" not in given:
         options["auth"] = _read_auth(settings)
     if "rate_limit" not in given:
-        options["rate_limit"] = RateLimit(
-            per_minute=_read_number(settings, "AMILI_RATE_PER_MINUTE", int) or RateLimit().per_minute,
-            per_second=_read_number(settings, "AMILI_RATE_PER_SECOND", int) or RateLimit().per_second,
-        )
+        base_url = given.get("base_url") or options.get("base_url", SANDBOX_URL)
+        options["rate_limit"] = _read_rate_limit(settings, base_url)
     if "timeout" not in given and (timeout := _read_number(settings, "AMILI_TIMEOUT", float)) is not None:
         options["timeout"] = timeout
     if "ssl" not in given and _has(settings, "AMILI_CA_FILE"):
@@ -110,6 +115,28 @@ def _read_number(settings: Settings, name: str, kind: type[N]) -> N | None:
         if 0 < number < _MOST:
             return number
     raise ConfigurationError(f"{name} must be a {'whole ' if kind is int else ''}number of more than zero")
+
+
+def _read_rate_limit(settings: Settings, base_url: str) -> RateLimit | RateLimiter:
+    limit = RateLimit(
+        per_minute=_read_number(settings, "AMILI_RATE_PER_MINUTE", int) or RateLimit().per_minute,
+        per_second=_read_number(settings, "AMILI_RATE_PER_SECOND", int) or RateLimit().per_second,
+    )
+    if not _has(settings, "AMILI_REDIS_URL"):
+        return limit
+    from amili_async.shared.rate_limiter import RedisRateLimiter
+
+    name, code = settings.get("AMILI_RATE_LIMITER_NAME"), settings.get("AMILI_API_CODE")
+    if not name and not code:
+        raise ConfigurationError(
+            "AMILI_RATE_LIMITER_NAME is not set: with AMILI_REDIS_URL and without AMILI_API_CODE it must name the API "
+            "key, the same for all processes that use that key"
+        )
+    name = name or blake2b(f"{base_url.rstrip('/')} {code}".encode(), digest_size=12).hexdigest()
+    # The default of a shared rate limiter, for any limit.
+    return RedisRateLimiter.from_url(
+        settings["AMILI_REDIS_URL"], name, limit=replace(limit, reserve=limit.per_minute // 10)
+    )
 
 
 def _read_consent(settings: Settings) -> bool:

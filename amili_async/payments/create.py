@@ -21,7 +21,7 @@ from amili_async.errors import AmiliError, ConfigurationError, PaymentNotSent, P
 from amili_async.events import PaymentLookedUp, PaymentRegistered
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment, PaymentStatus, encode
 from amili_async.models.fields import is_object_id
-from amili_async.models.record_type import record_type_of
+from amili_async.models.record_type import own_record_type
 from amili_async.payments.lookup import (
     CREATED_TOLERANCE,
     Identity,
@@ -53,7 +53,7 @@ class PaymentCreator:
         self._context = context
         self._lookup = lookup
         # As a row of the list: a response may state more than it is documented to, and that is compared.
-        self._decoder: RecordDecoder[CreditorPayment] = decoder_for(record_type_of(CreditorPayment))
+        self._decoder: RecordDecoder[CreditorPayment] = decoder_for(own_record_type(CreditorPayment))
         self._in_flight: set[Identity] = set()
         self._created: dict[Identity, CreatedPayment] = {}
         self._in_doubt: dict[Identity, float] = {}

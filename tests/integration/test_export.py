@@ -597,8 +597,9 @@ async def test_a_changed_file_of_the_same_size_is_not_merged(
     await export(amili.payout_specifications, path)
     rows = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(reversed(rows)))
-    with pytest.raises(ExportFailed, match="was changed since its export"):
+    with pytest.raises(ExportFailed, match="was changed since its export") as caught:
         await export(amili.payout_specifications, path, since=True)
+    assert not caught.value.can_resume
     assert path.read_bytes() == b"".join(reversed(rows))
 
 

@@ -7,6 +7,7 @@ searched. Only attributes documented to hold text of the server, or the payment,
 import asyncio
 import json
 import logging
+import pickle
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
@@ -79,6 +80,7 @@ from amili_async.models import encode
 from amili_async.observers import LogEvents, TraceEvents
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
+from amili_async.shared import RedisClaims, RedisTokens
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
 from tests.support.errors import ABSTRACT, ERROR_CLASSES
@@ -406,6 +408,11 @@ async def refuse_one_of_many(scene: WatchedScene) -> None:
     await raise_outcomes(scene, [make_payment()])
 
 
+async def claim_without_a_store(scene: WatchedScene) -> None:
+    claims = RedisClaims.from_url(f"redis://:{MARK}@127.0.0.1:1")
+    await scene.amili.creditor_payments.create(make_payment(), claims=claims)
+
+
 async def pay_twice(scene: WatchedScene) -> None:
     await raise_outcomes(scene, [make_payment(), make_payment()])
 
@@ -583,6 +590,7 @@ WITH_PAYMENTS: Rows = {
     "unknown among several": (PaymentOutcomeUnknown, find_two),
     "not completed": (PaymentNotCompleted, find_a_warning),
     "not sent": (PaymentNotSent, refuse_one_of_many),
+    "not claimed": (PaymentNotSent, claim_without_a_store),
     "reference taken": (ReferenceTaken, find_another),
     "registered twice": (RegisteredTwice, find_twins),
     "twice in a list": (ConfigurationError, pay_twice),
@@ -616,6 +624,10 @@ WITH_ARGUMENTS: Rows = {
     "too long a filter": (ConfigurationError, request_too_much),
     "no id": (ConfigurationError, get_a_payout),
     "a closed client": (ConfigurationError, call_a_closed_client),
+    "claims at no Redis": (ConfigurationError, calling(RedisClaims.from_url, LOGIN)),
+    "tokens at no Redis": (ConfigurationError, calling(RedisTokens.from_url, LOGIN, NAME, secret=TOKEN * 2)),
+    "a secret that is none": (ConfigurationError, calling(RedisTokens.from_url, LOGIN, NAME, secret=NAME.encode())),
+    "a pickled token": (ConfigurationError, calling(pickle.dumps, Token(value=TOKEN))),
     "a password in the address": (ConfigurationError, calling(AmiliClient, LOGIN, auth=TOKEN)),
     "a token that fits no header": (ConfigurationError, calling(AmiliClient, auth=f"{TOKEN}\n")),
     "a key that is none": (ConfigurationError, calling(ApiCodeCredentials, TOKEN, f"-----BEGIN {MARK}-----")),

@@ -32,6 +32,11 @@ def set_base_url(amili: AmiliClient, url: str) -> None:
     amili._core.session._base_url = urlsplit(url)
 
 
+def replace_send(amili: AmiliClient, send: Callable[..., Awaitable[Response]]) -> None:
+    """Let *send* answer each attempt of a client and its views, instead of the network."""
+    amili._core.session.send = send  # type: ignore[assignment,method-assign]
+
+
 def running_iterations(amili: AmiliClient) -> Set[object]:
     """The streams, extractions and other iterations that closing the client would cancel."""
     return {running for running in amili._core.running if not isinstance(running, RunningCall)}
