@@ -159,7 +159,6 @@ class AmiliClient:
             concurrency=check_count(concurrency, "concurrency"),
             clock=core.clock,
             forecast=core.rate_limiter.forecast,
-            base_url=core.base_url,
         )
         self._add_resources(self._context)
 

@@ -30,8 +30,6 @@ class ClientContext(Struct, frozen=True, kw_only=True):
     """The time, and how to wait."""
     forecast: Callable[[int], float | None]
     """Seconds until the last of so many requests can be sent; `None` if the rate limiter cannot compute it."""
-    base_url: str = ""
-    """Where requests are sent; claims on payments are claims for this API."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait; raises `ClientClosed` as soon as the client is closed."""

@@ -75,7 +75,7 @@ class BatchRegistration:
         self._window.pages_ahead = width * LOOKAHEAD_PER_REQUEST
         self._ready: deque[tuple[NewCreditorPayment, Known | None]] = deque()
         self._looking_up: asyncio.Task[None] | None = None
-        self._claims = HeldClaims(claims, context)
+        self._claims = HeldClaims(claims, context.clock)
         self._verifying = asyncio.Lock()
         self._lookup_works = is_verified
         self._lookup_broken = False

@@ -16,6 +16,7 @@ from amili_async._wire.frames import hide_variables
 from amili_async._wire.quota import MAX_PAUSE
 from amili_async._wire.rate_limiter import exhausted
 from amili_async._wire.sliding_window import MIN_PAUSE
+from amili_async._wire.tasks import not_picklable
 from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.events import Observer, RateLimiterPaused
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter
@@ -23,13 +24,14 @@ from amili_async.shared.calls import WaitingCalls
 from amili_async.shared.connection import connect
 from amili_async.shared.exchange import Exchange
 from amili_async.shared.own_use import OwnUse
-from amili_async.shared.permits import PROMPTLY, SharedPermits
+from amili_async.shared.permits import SharedPermits
 from amili_async.shared.status import RateLimiterStatus
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 
+@not_picklable
 class RedisRateLimiter(RateLimiter):
     """One rate limiter for all processes that give the same Redis, or Valkey, and *name*: a name for each API key.
 
@@ -187,10 +189,9 @@ class RedisRateLimiter(RateLimiter):
 
     def release_unused(self) -> None:
         """Release a permit with which nothing was sent: others can use it at once."""
-        self._permits.in_flight -= 1
         self._exchange.add_unused()
         self._use.on_unused()
-        self._permits.report(PROMPTLY)
+        self._permits.on_released(is_unused=True)
 
     def on_response(self, quota: Quota | None = None) -> None:
         """Release a permit with which a request was sent; *quota* is what the response reported."""
@@ -204,14 +205,14 @@ class RedisRateLimiter(RateLimiter):
             self._quota_reset_at = now + min(quota.reset_in, MAX_PAUSE)
         self._use.on_response(quota, now)
         self._exchange.add_response(now, quota)
-        self._permits.on_released()
+        self._permits.on_released(is_unused=False)
 
     def on_no_response(self, seconds: float) -> None:
         """Release a permit whose request will get no response, but may reach the server within so many seconds."""
         counted_by = self._clock.now() + max(0.0, seconds)
         self._use.on_no_response(counted_by)
         self._exchange.add_response(counted_by, None)
-        self._permits.on_released()
+        self._permits.on_released(is_unused=False)
 
     def on_rate_limited(self, seconds: float | None) -> float:
         """Pause all processes for as long as a 429 demands, else until the reported reset, else for a minute."""

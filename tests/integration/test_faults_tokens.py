@@ -32,6 +32,7 @@ from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
     EXTRACT,
+    EXTRACTING,
     GET,
     GUARD,
     PAGE_SIZE,
@@ -180,7 +181,7 @@ async def test_a_token_expires_and_no_other_is_available(
     await amili.auth.get_valid_token()
     sandbox.fail(Fault(revoke=True), path=operation.path, after=0 if operation is CREATE else 2)
     sandbox.fail(row.fault, path=TOKEN_PATH, times=None)
-    ending = replace(row.lasting, within=ExtractionInterrupted if operation is EXTRACT else None)
+    ending = replace(row.lasting, within=ExtractionInterrupted if operation in EXTRACTING else None)
     await hold(operation, ending, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
 
 
@@ -263,7 +264,7 @@ JUMPS = [-YEARS, -2 * DAY, -HOUR, -60.0, 60.0, HOUR / 2, HOUR, 2 * DAY, YEARS]
 
 def ending_at(operation: Operation, jump: float) -> Ending:
     """How an operation ends whose clock is wrong by that many seconds."""
-    if operation is EXTRACT and abs(jump) > DAY:
+    if operation in EXTRACTING and abs(jump) > DAY:
         return Fails(UnreadableResponse)
     # By a clock that is years behind, the payment's date is more than a year ahead.
     return Fails(ConfigurationError) if operation is CREATE and jump == -YEARS else WHOLE

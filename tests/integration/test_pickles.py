@@ -15,8 +15,9 @@ import amili_async
 from amili_async import AmiliClient, ApiCodeCredentials, Checkpoint, RateLimit, RetryPolicy, Token, field
 from amili_async._wire.tasks import Redacted
 from amili_async.errors import AmiliError, ConfigurationError
+from amili_async.export import Dataset
 from amili_async.sandbox import Sandbox
-from amili_async.shared import PostgresClaims, RedisClaims, RedisTokens
+from amili_async.shared import PostgresClaims, RedisClaims, RedisRateLimiter, RedisTokens
 from tests.support.errors import ERROR_CLASSES
 from tests.support.payments import make_payment
 
@@ -69,6 +70,9 @@ async def private(sandbox: Sandbox) -> AsyncIterator[dict[str, object]]:
             "reconciliation": amili.reconcile(),
             "list of payments": amili.creditor_payments.create_many([make_payment()]),
             "bound method": amili.payouts.get,
+            "view of a client": amili.with_options(timeout=5),
+            "dataset": Dataset(amili.payouts, "folder"),
+            "rate limiter in Redis": RedisRateLimiter.from_url(f"redis://:{CANARY}@localhost", "name"),
             "tokens in Redis": RedisTokens.from_url("redis://localhost", "name", secret=credentials_of(sandbox)),
             "claims in Redis": RedisClaims.from_url(f"redis://:{CANARY}@localhost"),
             "claims in Postgres": PostgresClaims(object()),
