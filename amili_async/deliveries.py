@@ -6,10 +6,10 @@ each iteration, so many deliveries from that one on are handed out at most: they
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Never, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from amili_async._wire.tasks import Cancellable, not_picklable
-from amili_async.errors import ClientClosed, ConfigurationError, DeliveryFailed
+from amili_async.errors import ClientClosed, DeliveryFailed
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -49,9 +49,6 @@ class Delivery(Generic[T]):
         from amili_async.export.arrow import batch_encoder
 
         return batch_encoder(type(self.records[0]), fields)(self.records)
-
-    def __reduce_ex__(self, _: SupportsIndex) -> Never:
-        raise ConfigurationError("a Delivery cannot be pickled: send its records to the worker, and call done() here")
 
     def done(self) -> None:
         """All of it is processed, so that `checkpoint` may cover it."""

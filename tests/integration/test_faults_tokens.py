@@ -27,7 +27,8 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, TokenRefreshed
 from amili_async.sandbox import Fault, Sandbox
-from tests.support.clocks import HastyClock, PassingTime, settle
+from tests.support import internals
+from tests.support.clocks import HastyClock, PassingTime, happens, settle
 from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
@@ -206,6 +207,7 @@ async def test_an_early_refresh_that_fails_has_no_effect(
     clock.skip(550)
     sandbox.fail(Fault(status=401), path=TOKEN_PATH, times=None)
     await hold(operation, WHOLE, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
+    await happens(lambda: count_tokens(sandbox) == 2)
     await settle(300)
     assert count_tokens(sandbox) == 2
 
@@ -231,12 +233,19 @@ async def test_a_token_endpoint_that_hangs(
 async def test_callers_share_a_slow_token(start_sandbox: StartSandbox, connect: Connect) -> None:
     """Thirty calls wait for one request; where it fails, each of them raises its error."""
     sandbox, amili = await open_scene(start_sandbox, connect)
-    sandbox.fail(Fault(delay=0.05), path=TOKEN_PATH)
+    rejected = 0
+
+    async def hold_until_all_wait() -> None:
+        await happens(lambda: sum(request.status == 401 for request in sandbox.requests) == rejected)
+        await settle(100)
+
+    internals.hold_responses(sandbox, hold_until_all_wait, which=lambda request: request.path == TOKEN_PATH)
     async with asyncio.timeout(GUARD):
         assert await asyncio.gather(*(amili.payouts.count() for _ in range(30))) == [3] * 30
     assert count_tokens(sandbox) == 1
     sandbox.revoke_tokens()
-    sandbox.fail(Fault(delay=0.05, status=403), path=TOKEN_PATH)
+    rejected = 30
+    sandbox.fail(Fault(status=403), path=TOKEN_PATH)
     async with asyncio.timeout(GUARD):
         errors = await asyncio.gather(*(amili.payouts.count() for _ in range(30)), return_exceptions=True)
     assert {type(error) for error in errors} == {AuthenticationError}
