@@ -1,4 +1,4 @@
-"""What is added to fetching: by a file in records per second, by a handler for each record and by tables in CPU."""
+"""What is added to fetching: by a file in records per second, by handlers for each record and tables in CPU time."""
 
 from collections.abc import Iterator, Mapping
 

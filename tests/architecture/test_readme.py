@@ -19,6 +19,7 @@ EXPECTED = {
     "max_items=3": r"(?s)(?:[0-9a-f]{24} .* SEK\n(?: +20.*\n){2}){3}",
     "class Line": r"complete - \d+ lines, \d+(?:\.\d+)? SEK\n0 created or updated since\n",
     "payouts.parquet": r"5 payouts in payouts.parquet\n",
+    "polars.from_arrow": r"(?s)shape: \(\d+, 2\)\n.*total_amount.*article\n.*\n",
     "booked: set": r"complete - 500 lines booked\n",
     "find(creditor_number": r"Åkerströms Bygg AB Mer betalades än vad som var skyldigt\.\n",
     "bulk = amili": r"5 payouts; \d+ requests left in this minute\n",

@@ -2,6 +2,8 @@
 
 import asyncio
 import csv
+import gzip
+import io
 import json
 import os
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from pyarrow import parquet
+from zstandard import ZstdDecompressor
 
 from amili_async import AmiliClient, RateLimit, RetryPolicy, field
 from amili_async.errors import (
@@ -27,7 +30,7 @@ from amili_async.sandbox import Fault, Sandbox
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
 from tests.support.starting import Connect, StartSandbox
 
-SUFFIXES = ["ndjson", "csv", "parquet"]
+SUFFIXES = ["ndjson", "csv", "parquet", "csv.gz", "ndjson.zst"]
 MONEY = ("amount", "vat_amount", "total_amount")
 
 
@@ -68,10 +71,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of any format."""
     if path.suffix == ".parquet":
         return list(parquet.read_table(path).to_pylist())
-    if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    return [json.loads(line, parse_float=Decimal) for line in path.read_bytes().splitlines()]
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        content = gzip.decompress(content)
+    if path.suffix == ".zst":
+        content = ZstdDecompressor().decompressobj().decompress(content)
+    if ".csv" in path.suffixes:
+        return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    return [json.loads(line, parse_float=Decimal) for line in content.splitlines()]
 
 
 def read_ids(path: Path) -> list[str]:

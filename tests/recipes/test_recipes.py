@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from amili_async.testing import Fault, Sandbox
+from amili_async.testing import Fault, Sandbox, amili_clock, amili_sandbox
 from tests.recipes import web_app
 
-pytest_plugins = ["amili_async.testing"]
+__all__ = ["amili_clock", "amili_sandbox"]
 ROOT = Path(__file__).parents[2]
 
 
