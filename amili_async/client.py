@@ -193,7 +193,7 @@ class AmiliClient:
         `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
         beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all processes
         with the API code share one rate limit and one access token, and `AMILI_RATE_LIMITER_NAME`, which names the key
-        where there is no `AMILI_API_CODE`. *options* are those of `AmiliClient`, and take precedence.
+        where each process has a token of its own. *options* are those of `AmiliClient`, and take precedence.
         `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose name resembles one
         of these.
         """
