@@ -20,7 +20,7 @@ EXPECTED = {
     "class Line": r"complete - \d+ lines, \d+(?:\.\d+)? SEK\n0 created or updated since\n",
     "payouts.parquet": r"5 payouts in payouts.parquet\n",
     "polars.from_arrow": r"(?s)shape: \(\d+, 2\)\n.*total_amount.*article\n.*\n",
-    "booked: set": r"complete - 500 lines booked\n",
+    "booked = set()": r"complete - 500 lines booked\n",
     "find(creditor_number": r"Åkerströms Bygg AB Mer betalades än vad som var skyldigt\.\n",
     "bulk = amili": r"5 payouts; \d+ requests left in this minute\n",
     "create_pool": r"(JULY-000\d registered\n){3}",
