@@ -52,9 +52,8 @@ class SharedPermits:
         """Until when a 429, or a used up quota, forbids all requests."""
         self.reply: Reply | None = None
         """The latest one."""
-        self._heard_at = self._earliest_at = self._lost_since = -inf
+        self._heard_at = self._earliest_at = self._lost_since = self._alone_at = -inf
         self._is_lost = False
-        self._granted_alone = 0
 
     @property
     def used(self) -> int | None:
@@ -64,6 +63,7 @@ class SharedPermits:
     def ask(self, priority: Priority, max_wait: float | None) -> None:
         """A call is about to wait: ask for its permit, unless that is due already; raises if it waits too long."""
         first = self._calls.find_first()
+        self._is_lost &= not self._timer.is_idle  # nothing was attempted since the last call: Redis may be back
         if self._is_lost:
             self._timer.due_in(RETRY_DELAY)
         elif first is None or first > priority:
@@ -113,16 +113,18 @@ class SharedPermits:
                 if wait < inf:
                     self._share_timer = asyncio.get_running_loop().call_later(wait, self.grant_from_share)
                 return
-            self._granted_alone += self._grant(priority)
+            self._grant(priority)
+            self._alone_at = now
 
     def _is_exchange_needed(self) -> bool:
         is_owed = self.in_flight > 0 or bool(self._status_waiters) or self._exchange.has_news
         return is_owed or self._calls.find_first() is not None
 
     async def _run_exchange(self) -> None:
-        started, granted_alone, wanted = self._clock.now(), self._granted_alone, self._calls.count()
+        started, alone_at, wanted = self._clock.now(), self._alone_at, self._calls.count()
+        went_alone = started - alone_at < MINUTE
         try:
-            reply = await self._exchange.send(in_flight=self.in_flight, wanted=wanted, went_alone=granted_alone > 0)
+            reply = await self._exchange.send(in_flight=self.in_flight, wanted=wanted, went_alone=went_alone)
         except Exception as error:  # noqa: BLE001 - a client of Redis that is borrowed may raise anything
             self._on_loss(error)
             return
@@ -130,7 +132,8 @@ class SharedPermits:
             self._is_lost = False
             self._cancel_share_timer()
             self._announce(RateLimiterReconnected(seconds=self._clock.now() - self._lost_since))
-        self._granted_alone -= granted_alone
+        if self._alone_at == alone_at:
+            self._alone_at = -inf
         self._on_reply(reply, started)
 
     def _on_reply(self, reply: Reply, started: float) -> None:
