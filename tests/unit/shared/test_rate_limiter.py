@@ -251,7 +251,7 @@ def test_an_outage_is_announced_and_ends_waits_after_the_longest_pause() -> None
     assert cast("RateLimiterDisconnected", events[0]).error == "ConnectionError"
 
 
-def test_a_process_that_was_idle_since_an_outage_asks_redis_first() -> None:
+def test_a_process_that_was_idle_since_an_outage_tries_redis_first() -> None:
     """Its share is for outages; used without need it would make all processes wait until each has reported its own."""
 
     async def scene() -> RateLimiterStatus:
@@ -272,7 +272,7 @@ def test_a_process_that_was_idle_since_an_outage_asks_redis_first() -> None:
 
 
 def test_a_pause_that_is_too_long_ends_the_waits_of_all_processes() -> None:
-    """The other process hears of the 429 with its next message."""
+    """The other process learns of the 429 with its next message."""
     events: list[Event] = []
 
     async def scene() -> None:
