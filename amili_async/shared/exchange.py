@@ -1,4 +1,4 @@
-"""The messages between this process and `rate_limiter.lua`, which decides: numbered, and repeated until a reply arrives.
+"""The messages between this process and `rate_limiter.lua`: numbered, and repeated until a reply arrives.
 
 Invariant: what happened is reported once. A message whose reply was lost is sent again under its number, so that the
 script applies it once, and each sending has a number of its own, so that the script ignores one that arrives late.
