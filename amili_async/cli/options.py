@@ -53,7 +53,7 @@ OutputOption: TypeAlias = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="A name in .ndjson, .jsonl, .csv or .parquet; - is stdout.",
+        help="A name in .ndjson, .jsonl, .csv or .parquet, text also with .gz or .zst; - is stdout.",
     ),
 ]
 _QUOTING = """put it in single quotes, so that the shell keeps the double ones: --where '{"currency": "SEK"}'"""

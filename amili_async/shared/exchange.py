@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from amili_async._wire.clock import Clock
+from amili_async._wire.quota import MAX_PAUSE
 from amili_async.policies import Quota, RateLimit
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class _Report(Struct):
     """What happened since the last one, by the clock of this process."""
 
     number: int
-    responses: list[tuple[float, Quota | None]] = []
+    responses: deque[tuple[float, Quota | None]]
     paused_until: float = 0.0
     unused: int = 0
 
@@ -107,7 +108,7 @@ class Exchange:
         self._sendings = 0
         self._epoch, self._heard_now, self._held_back, self._heard_at = "", 0, 0, 0.0
         self._sent: _Report | None = None  # its reply has not arrived
-        self._next = _Report(1)
+        self._next = _Report(1, deque())
         self._last_minute: deque[float] = deque(maxlen=limit.per_minute)
 
     @property
@@ -119,7 +120,10 @@ class Exchange:
 
     def add_response(self, counted_by: float, quota: Quota | None) -> None:
         """A request was counted by the server no later than *counted_by*, which may be in the future."""
-        self._next.responses.append((counted_by, quota))
+        responses = self._next.responses
+        responses.append((counted_by, quota))
+        while responses[0][0] <= self._clock.now() - MINUTE:  # in a long outage
+            responses.popleft()
         self._last_minute.append(counted_by)
 
     def add_unused(self) -> None:
@@ -133,7 +137,7 @@ class Exchange:
     async def send(self, *, in_flight: int, wanted: list[int], went_alone: bool) -> Reply:
         """Report what happened, ask for permits, and return the reply; raises what the client of Redis raises."""
         if self._sent is None:
-            self._sent, self._next = self._next, _Report(self._next.number + 1)
+            self._sent, self._next = self._next, _Report(self._next.number + 1, deque())
         # What is reported the next time is in flight until then.
         state = {"in_flight": in_flight + len(self._next.responses), "wanted": wanted, "went_alone": went_alone}
         async with asyncio.timeout(TIMEOUT):
@@ -173,7 +177,7 @@ class Exchange:
 
     def _describe(self, age: float, quota: Quota | None) -> tuple[int, ...]:
         age = floor(age * 1000)  # never older than it is: its slot would be free too early
-        return (age,) if quota is None else (age, quota.remaining, _milliseconds(quota.reset_in))
+        return (age,) if quota is None else (age, quota.remaining, _milliseconds(min(quota.reset_in, MAX_PAUSE)))
 
     def _list_last_minute(self, sent: _Report) -> list[int]:
         """The ages of the requests of the last minute that the message does not report."""

@@ -66,14 +66,14 @@ class SharedPermits:
         elif max_wait is not None and self._earliest_at - self._clock.now() > max_wait:
             raise exhausted(self._earliest_at - self._clock.now())
 
-    def report(self, delay: float = 0.0) -> None:
-        """Something is to be reported within *delay* seconds."""
-        self._timer.due_in(delay)
+    def report(self) -> None:
+        """Something is to be reported at once."""
+        self._timer.due_in(0.0)
 
-    def on_released(self) -> None:
-        """A response arrived, or none will: report it in time, and grant what the share has free."""
-        self.in_flight -= 1
-        is_urgent = self.reply is not None and self.reply.is_urgent
+    def on_released(self, *, is_unused: bool) -> None:
+        """A permit is held no longer: report it in time, and grant what the share has free."""
+        self.in_flight = max(0, self.in_flight - 1)  # a call may outlive an earlier opening of the limiter
+        is_urgent = is_unused or (self.reply is not None and self.reply.is_urgent)
         self._timer.due_in(PROMPTLY if is_urgent else REPORT_DELAY)
         self.grant_from_share()
 

@@ -24,7 +24,7 @@ from amili_async.shared.calls import WaitingCalls
 from amili_async.shared.connection import connect
 from amili_async.shared.exchange import Exchange
 from amili_async.shared.own_use import OwnUse
-from amili_async.shared.permits import PROMPTLY, SharedPermits
+from amili_async.shared.permits import SharedPermits
 from amili_async.shared.status import RateLimiterStatus
 
 if TYPE_CHECKING:
@@ -189,10 +189,9 @@ class RedisRateLimiter(RateLimiter):
 
     def release_unused(self) -> None:
         """Release a permit with which nothing was sent: others can use it at once."""
-        self._permits.in_flight -= 1
         self._exchange.add_unused()
         self._use.on_unused()
-        self._permits.report(PROMPTLY)
+        self._permits.on_released(is_unused=True)
 
     def on_response(self, quota: Quota | None = None) -> None:
         """Release a permit with which a request was sent; *quota* is what the response reported."""
@@ -206,14 +205,14 @@ class RedisRateLimiter(RateLimiter):
             self._quota_reset_at = now + min(quota.reset_in, MAX_PAUSE)
         self._use.on_response(quota, now)
         self._exchange.add_response(now, quota)
-        self._permits.on_released()
+        self._permits.on_released(is_unused=False)
 
     def on_no_response(self, seconds: float) -> None:
         """Release a permit whose request will get no response, but may reach the server within so many seconds."""
         counted_by = self._clock.now() + max(0.0, seconds)
         self._use.on_no_response(counted_by)
         self._exchange.add_response(counted_by, None)
-        self._permits.on_released()
+        self._permits.on_released(is_unused=False)
 
     def on_rate_limited(self, seconds: float | None) -> float:
         """Pause all processes for as long as a 429 demands, else until the reported reset, else for a minute."""

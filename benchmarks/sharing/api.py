@@ -25,7 +25,7 @@ async def serve_sandbox(latency: float) -> list[tuple[float, int]]:
 def serve_eve(redis_url: str) -> list[tuple[float, int]]:
     """A real Eve, limited to 100 requests a minute by its own code."""
     from redis import Redis
-    from werkzeug.serving import make_server
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
     from tests.support.eve_pair import make_eve
 
@@ -38,7 +38,13 @@ def serve_eve(redis_url: str) -> list[tuple[float, int]]:
         began = time.monotonic()
         return eve.wsgi_app(environ, lambda status, *rest: _note(received, began, status, start_response, rest))
 
-    server = make_server("127.0.0.1", 0, note, threaded=True)
+    class QuietHandler(WSGIRequestHandler):
+        """Logs no request."""
+
+        def log_request(self, *_: object) -> None:
+            """Log nothing."""
+
+    server = make_server("127.0.0.1", 0, note, threaded=True, request_handler=QuietHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps([f"http://127.0.0.1:{server.server_port}", "token"]), flush=True)
     sys.stdin.readline()

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.sharing.worker import WorkerResult, WorkerSettings
-from benchmarks.simulation.servers import SlidingWindowServer, find_optimum
+from benchmarks.simulation.servers import EveCounterServer, SlidingWindowServer, find_optimum
 
 MAX_RATIO, MIN_DEADLINE = 5.0, 20.0
 """Multiple of the optimum after which a run is stopped, and the seconds before which none is."""
@@ -37,7 +37,7 @@ class FleetResult(Struct, frozen=True, kw_only=True):
     most_in_minute: int
     """The same for any 60 seconds."""
     longest_silence: float
-    """Seconds between two requests that reached the API while it would have accepted one."""
+    """Seconds without a request although the minute of the API had room for one."""
     answers: tuple[float, ...]
     """When each answer arrived, in seconds since the start, in order."""
 
@@ -145,7 +145,8 @@ def run_fleet(
             stack.callback(process.kill)
             read_line(process)
         fleet = Fleet(redis, processes)
-        optimum = find_optimum(SlidingWindowServer(0), sum(split)) + latency
+        model = EveCounterServer(0) if kind == "eve" else SlidingWindowServer(0)
+        optimum = find_optimum(model, sum(split)) + latency
         began = time.monotonic()
         for process in processes:
             send_line(process)
@@ -198,10 +199,9 @@ def _find_most(times: list[float], period: float) -> int:
 
 
 def _find_longest_silence(accepted: list[float]) -> float:
-    """Of the pauses that no window of the API demands: fewer than 99 requests in the 60 seconds before their end."""
+    """From the last request, or when the hundredth before it was a minute ago, to the next."""
     silences = [
-        later - earlier
+        later - max(earlier, accepted[place - 100] + 60.0 if place >= 100 else earlier)
         for place, (earlier, later) in enumerate(pairwise(accepted), start=1)
-        if place - bisect_left(accepted, later - 60.0) < 99
     ]
     return max(silences, default=0.0)

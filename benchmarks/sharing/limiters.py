@@ -66,7 +66,8 @@ class LimitsLimiter(CountingLimiter):
                     await asyncio.sleep(max(0.01, stats.reset_time - time.time()))
                     break
             else:
-                if all([await self._limiter.hit(item, "key") for item in self._items]):
+                second, minute = self._items
+                if await self._limiter.hit(second, "key") and await self._limiter.hit(minute, "key"):
                     return
 
 

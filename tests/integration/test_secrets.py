@@ -67,6 +67,7 @@ from amili_async.errors import (
     PaymentNotSent,
     PaymentOutcomeUnknown,
     RateLimited,
+    RateLimiterUnavailable,
     ReferenceTaken,
     RegisteredTwice,
     ServerFault,
@@ -80,7 +81,7 @@ from amili_async.models import encode
 from amili_async.observers import LogEvents, TraceEvents
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
-from amili_async.shared import RedisClaims, RedisTokens
+from amili_async.shared import RedisClaims, RedisRateLimiter, RedisTokens
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
 from tests.support.errors import ABSTRACT, ERROR_CLASSES
@@ -297,6 +298,14 @@ def with_client(where: Where = FILTER, **options: Any) -> Provoke:
         await amili.payout_specifications.page(where=where)
 
     return provoke
+
+
+async def share_a_limiter_without_redis(scene: WatchedScene) -> None:
+    """Request a page with a shared rate limiter whose Redis, with a password in its URL, cannot be reached."""
+    url = f"redis://:{MARK}@localhost:1"
+    async with RedisRateLimiter.from_url(url, "key", limit=RateLimit(max_pause=0.0)) as limiter:
+        amili = await scene.connect(rate_limit=limiter)
+        await amili.payout_specifications.page(where=FILTER)
 
 
 def with_token(token: Any) -> Provoke:
@@ -576,6 +585,7 @@ WITH_TOKENS: Rows = {
     "a token with a line end": (AuthenticationError, with_token(f"{TOKEN}\r\nX: {MARK}")),
     "a source that fails": (RuntimeError, with_client(auth=fail_to_make_a_token)),
     "a source that fails beside a filter": (RuntimeError, with_client(RAW_FILTER, auth=fail_to_make_a_token)),
+    "a Redis that cannot be reached": (RateLimiterUnavailable, share_a_limiter_without_redis),
     "a used-up rate limit": (
         BudgetExhausted,
         with_client(rate_limit=RateLimit(per_minute=1, per_second=1), max_wait=0),

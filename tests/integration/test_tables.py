@@ -1,11 +1,15 @@
 """Records as Arrow tables: one fixed schema, exact values, and what Polars, pandas and DuckDB make of them."""
 
+import ast
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import duckdb
 import msgspec
 import pandas
@@ -14,7 +18,7 @@ import pyarrow
 import pytest
 from pyarrow import compute, dataset, parquet
 
-from amili_async import PayoutSpecification, Resource, Verdict
+from amili_async import Manifest, PayoutSpecification, Resource, Verdict, tables
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.export import arrow_schema, export
 from amili_async.sandbox import Sandbox
@@ -195,3 +199,67 @@ async def test_libraries_take_a_table(lines: Specifications) -> None:
         duckdb.from_arrow(table).order("_id").limit(1).project("total_amount, booking_date").fetchall()
     )
     assert (amount, booked) == expected
+
+
+# The programs of the docstring
+
+
+def programs() -> list[str]:
+    """The code in the docstring of `amili_async.tables`."""
+    return [
+        textwrap.dedent(code)
+        for code in re.findall(r"(?:^    .*\n|^\n)+", tables.__doc__ or "", re.MULTILINE)
+        if code.strip()
+    ]
+
+
+async def run(program: str, **names: Any) -> dict[str, Any]:
+    """Run a program of the docstring; its names."""
+    names |= {"polars": polars, "duckdb": duckdb, "pandas": pandas}
+    code = compile(program, "tables.py", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(code, names)  # noqa: S307 - our own docstring
+    if result is not None:
+        await result
+    return names
+
+
+async def test_the_programs_for_tables_run(sandbox: Sandbox, connect: Connect) -> None:
+    """Polars, DuckDB and pandas sum the same amounts, each without a copy of ours."""
+    amili = await connect(sandbox)
+    found = await run(programs()[0], amili=amili)
+    known = total([line.total_amount async for line in amili.payout_specifications.stream()])
+    assert total(found["by_article"]["total_amount"].to_list()) == known
+    assert total(pyarrow.table(found["by_state"])[1].to_pylist()) == known
+    assert total(found["by_currency"].to_list()) == known
+
+
+async def test_the_program_for_postgres_keeps_a_table_up_to_date(
+    sandbox: Sandbox, connect: Connect, clock: Any, postgres_url: str
+) -> None:
+    """After each load the table equals the list: what changed is upserted, and what was deleted is gone."""
+    amili = await connect(sandbox)
+    load = (await run(programs()[1]))["load"]
+    database = await asyncpg.connect(postgres_url)
+    try:
+        await database.execute(
+            "CREATE TABLE lines (id text PRIMARY KEY, total_amount numeric, booking_date timestamptz);"
+            "CREATE TABLE loads (manifest text); INSERT INTO loads VALUES (NULL)"
+        )
+        since: Manifest | None = None
+        for _ in range(3):
+            since = await load(amili, database, since)
+            assert Manifest.from_json(await database.fetchval("SELECT manifest FROM loads")) == since
+            rows = await database.fetch("SELECT * FROM lines ORDER BY id")
+            listed = [line async for line in amili.payout_specifications.stream()]
+            assert [tuple(row) for row in rows] == [(line.id, line.total_amount, line.booking_date) for line in listed]
+            clock.skip(3600)
+            ids = sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
+            sandbox.update(SPECIFICATIONS, ids[5], {"total_amount": Decimal("12.34")})
+            sandbox.delete(SPECIFICATIONS, ids[100])
+            sandbox.insert(SPECIFICATIONS, make_row(make_id(int(clock.wall()) - 60, 1)))
+            clock.skip(60)
+        assert since is not None
+        assert since.rows == 2
+    finally:
+        await database.execute("DROP TABLE lines, loads")
+        await database.close()

@@ -39,10 +39,13 @@ LIBRARIES = (
 FOLDERS = {
     "_wire": (
         *("decoding", "rate_limiter", "reported_quota", "token", "tokens", "faults*", "circuit", "streams", "client"),
-        *("cancellation*", "secrets", "payments"),
+        *("closing", "server_hints", "permanent_failures", "cancellation*", "secrets", "payments"),
     ),
-    "_paging": ("prefetch_window", "streams", "extraction*", "incremental", "faults_pages", "cancellation*"),
-    "extraction": ("extraction*", "incremental", "cancellation*"),
+    "_paging": (
+        *("prefetch_window", "streams", "extraction*", "one_empty_page", "cached_pages", "incremental"),
+        *("faults_pages", "cancellation*"),
+    ),
+    "extraction": ("extraction*", "one_empty_page", "cached_pages", "incremental", "cancellation*"),
     "payments": ("payment_lists", "payments*", "dropped_payments", "pay_command", "cancellation*"),
     "export": ("export*", "incremental", "records"),
     "reconciliation": ("reconcile", "reconcile_command", "cancellation*"),

@@ -87,23 +87,37 @@ class FakeConnection:
         self._redis = redis
         self.is_cut = False
         """Nothing reaches the server, as after the death of the process."""
+        self.loses_replies = False
+        """What is sent is executed, and its reply is lost."""
+        self.delay = 0.0
+        """Seconds by which replies are late."""
+        self.delivered: list[tuple[list[str], list[bytes]]] = []
+        """The messages that the server executed."""
 
     def register_script(self, script: str) -> Callable[..., Awaitable[str]]:
         """What `redis.asyncio.Redis.register_script` returns."""
-        run = self._redis.compile(script)
+        self._run = self._redis.compile(script)
 
         async def call(keys: list[str], args: list[bytes]) -> str:
             await self._redis.travel()
             if self.is_cut or self._redis.is_down:
                 raise ConnectionError("refused")
             # Not cancelled with the caller: what has been sent is executed.
-            answer = await asyncio.shield(asyncio.ensure_future(self._execute(run, keys, args)))
+            answer = await asyncio.shield(asyncio.ensure_future(self._execute_when_running(keys, args)))
             await self._redis.travel()
+            await asyncio.sleep(self.delay)
+            if self.loses_replies:
+                raise ConnectionError("the reply is lost")
             return answer
 
         return call
 
-    async def _execute(self, run: Callable[..., str], keys: list[str], args: list[bytes]) -> str:
-        await self._redis.running.wait()
+    def execute(self, keys: list[str], args: list[bytes]) -> str:
+        """Execute a message now."""
+        self.delivered.append((keys, args))
         self._redis.calls += 1
-        return run(keys, args)
+        return self._run(keys, args)
+
+    async def _execute_when_running(self, keys: list[str], args: list[bytes]) -> str:
+        await self._redis.running.wait()
+        return self.execute(keys, args)

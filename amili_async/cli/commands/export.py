@@ -1,7 +1,6 @@
 """`amili export`: every record that matches, into a file."""
 
 import sys
-from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,12 +27,14 @@ from amili_async.cli.options import (
 from amili_async.cli.progress import ReportProgress, show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.values import show_count
-from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
-from amili_async.export import FORMATS, ExportResult, export, fields_of
+from amili_async.errors import ConfigurationError, UnreadableResponse
+from amili_async.export import ExportResult, export, fields_of
+from amili_async.export.download import write_chunks
+from amili_async.export.encoded import EncodedRecords
 from amili_async.export.files import find_paths, is_resumable, write_file
-from amili_async.export.formats import format_for, suffix_of
-from amili_async.extraction.checkpoint import Verdict
-from amili_async.pages import Page
+from amili_async.export.formats import Ndjson, format_for, suffix_of
+from amili_async.export.formats.writing import Encoder
+from amili_async.extraction import Extraction
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 
@@ -79,7 +80,7 @@ def export_records(
             _check_output(output, names, is_excel=excel, may_exist=force or is_update)
         warn_of_unknown_names(entry, condition, sort, names)
         async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
-            records: Resource[Any] | Stream[Any] = entry.of(amili)
+            records: Resource[Any] | Extraction[Any] | Stream[Any] = entry.of(amili)
             if condition and not await _is_matched(entry.of(amili), entry, condition, output):
                 return PROBLEM
             if sort is not None:
@@ -88,8 +89,10 @@ def export_records(
                 records = entry.of(amili).stream(condition, sort=sort, **chosen)
             with show_progress(entry.name, is_quiet=quiet or (is_stdout and sys.stdout.isatty())) as report:
                 if excel or is_stdout:
-                    columns = (names or fields_of(entry.record)) if excel else ()
-                    exported = await _write_once(records, output, condition, names, columns, on_progress=report)
+                    if isinstance(records, Resource):
+                        records = records.extract(condition, into=dict, projection=names)
+                    file_format = ExcelCsv(names or fields_of(entry.record)) if excel else Ndjson(names)
+                    exported = await _write_once(records, output, file_format, on_progress=report)
                 else:
                     exported = await export(
                         records,
@@ -127,39 +130,23 @@ async def _is_matched(resource: Resource[Any], entry: ResourceEntry, where: dict
 
 
 async def _write_once(
-    records: Resource[Any] | Stream[Any],
-    output: Path,
-    where: dict[str, Any] | None,
-    names: tuple[str, ...] | None,
-    excel_fields: Sequence[str],
-    *,
-    on_progress: ReportProgress,
+    records: Extraction[Any] | Stream[Any], output: Path, file_format: Encoder, *, on_progress: ReportProgress
 ) -> ExportResult:
     """Write records to stdout while they arrive, or a file for a spreadsheet, which holds a million rows at most."""
-    writer = ExcelCsv(excel_fields) if excel_fields else None
-    encode = FORMATS[".ndjson"](names, None).encode if writer is None else writer.encode
-    extraction = records.extract(where, into=dict, projection=names) if isinstance(records, Resource) else None
     name = Path("stdout") if output == STDOUT else output
-    rows, parts = 0, [b"" if writer is None else writer.header]
-    source: Any = records.pages() if isinstance(records, Stream) else extraction and extraction.batches()
-    async with aclosing(source):
-        async for page in source:
-            batch = page.items if isinstance(page, Page) else page
-            rows += len(batch)
-            on_progress(rows, getattr(records, "total", None) if extraction is None else extraction.total, None)
-            parts.append(encode(batch))
+    encoded = EncodedRecords(
+        records, name, file_format=file_format, on_progress=on_progress, outcome="is incomplete", in_memory=True
+    )
+    parts: list[bytes] = []
+    async with aclosing(write_chunks(encoded)) as chunks:
+        async for chunk in chunks:
             if output == STDOUT:
-                write_bytes(b"".join(parts))
-                parts.clear()
-    manifest = None if extraction is None else extraction.manifest
-    if manifest is not None and manifest.verdict is Verdict.PARTIAL:
-        raise AmiliError(f"{name}: the API sent fewer {manifest.resource} than it counted; export again")
-    if output == STDOUT:
-        write_bytes(b"".join(parts))
-    else:
+                write_bytes(chunk)
+            else:
+                parts.append(chunk)
+    if output != STDOUT:
         write_file(output, b"".join(parts))
-    drifted = isinstance(records, Stream) and records.drifted
-    return ExportResult(path=name, rows=rows, drifted=drifted, manifest=manifest)
+    return encoded.result
 
 
 def _advise(error: BaseException, output: Path) -> str:
