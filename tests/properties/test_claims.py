@@ -84,7 +84,7 @@ class Process(KeepingRegistry):
             raise ConnectionFailed("lost before it arrived", request=POST)
         arrival = asyncio.ensure_future(self._arrive(replace(request, before_send=None)))
         self.arriving.add(arrival)
-        if self.world.happens(0.1):
+        if self.world.happens(0.2):
             raise ConnectionFailed("timed out before it arrived", request=POST)
         response = await asyncio.shield(arrival)  # what has left the process arrives, also if the process is killed
         if self.world.happens(0.1):
@@ -92,8 +92,8 @@ class Process(KeepingRegistry):
         return response
 
     async def _arrive(self, request: Request) -> Response:
-        if self.world.happens(0.2):  # in a slow network, or queued by a gateway
-            await settle(self.world.random.randint(50, 1500))
+        if self.world.happens(0.5):  # in a slow network, or queued by a gateway
+            await settle(self.world.random.randint(50, 800))
         await self.world.pass_time(self)
         if self.world.happens(0.1):
             raise ValidationFailed("no", status=422, request=POST)
@@ -131,8 +131,10 @@ class ProcessClaims(MemoryClaims):
 async def run_once(process: Process, payments: Sequence[NewCreditorPayment], shared: MemoryClaims) -> None:
     """Run over the list; some runs are cancelled, and some of those killed."""
     world, claims = process.world, ProcessClaims(process, shared)
-    run = asyncio.ensure_future(process.collect(payments, claims=claims, width=world.random.randint(1, 4)))
-    while not run.done() and not world.happens(0.003):
+    run = asyncio.ensure_future(
+        process.collect(payments, claims=claims, width=world.random.randint(1, 4), lookup_timeout=0.1)
+    )
+    while not run.done() and not world.happens(0.01):
         await asyncio.wait({run}, timeout=0)
     claims.is_killed = world.happens(0.5)
     run.cancel()
