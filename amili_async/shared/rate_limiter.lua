@@ -248,8 +248,8 @@ if total > 0 then
 end
 
 -- 6. When the next message is due. A process that sends it later, or never, keeps its share no longer than a moment.
-if again then
-  again = math.max(1, math.ceil(math.min(again, first_wait + PATIENCE)))
+if me.wanted[1] + me.wanted[2] + me.wanted[3] > 0 then
+  again = math.max(1, math.ceil(math.min(again or math.huge, first_wait + PATIENCE)))
   me.due_at = now + again + GRACE
   if me.in_flight == 0 then me.lease_until = math.max(me.lease_until, me.due_at) end
 end
