@@ -32,6 +32,8 @@ class Reply(Struct, frozen=True, kw_only=True):
 
     is_stale: bool = False
     """The message was older than another one of this process, and had no effect."""
+    is_late: bool = False
+    """The message was late, or a clock was set: send it again, and without delay."""
     is_lost: bool = False
     """Redis has lost its data: send the message again with all that happened in the last minute."""
     epoch: str = ""
@@ -93,6 +95,7 @@ class _Message(Struct, kw_only=True, omit_defaults=True):
     per_minute: int
     per_second: int
     reserve: int
+    is_checked: bool = False
     log: list[int] | None = None
 
 
@@ -142,9 +145,11 @@ class Exchange:
         state = {"in_flight": in_flight + len(self._next.responses), "wanted": wanted, "went_alone": went_alone}
         async with asyncio.timeout(TIMEOUT):
             reply = await self._send(self._sent, state)
+            if reply.is_late:
+                reply = await self._send(self._sent, state | {"is_checked": True})
             if reply.is_lost:
                 reply = await self._send(self._sent, state | {"log": self._list_last_minute(self._sent)})
-        if reply.is_lost or reply.is_stale:
+        if not reply.epoch:
             raise ConnectionError("Redis lost its data again, or repeated an earlier message")
         self._sent = None
         return reply

@@ -31,11 +31,15 @@ local s = stored and cjson.decode(stored) or {
 local function save() redis.call('SET', KEYS[1], cjson.encode(s), 'PX', HOUR + 2 * MINUTE) end
 
 -- 1. The time. A server's clock can be set, and a replica that takes over has another: it passes as the process has
--- measured since its last reply. It does not go back. Where it is held back, as by a message that was late, what other
--- processes expect is too far ahead by as much, until their next reply.
+-- measured since its last reply, and does not go back. A message that disagrees may be late instead, as what a stopped
+-- server was sent: it has no effect, and its process, if it still waits, sends it once more. Where the time is held
+-- back, what other processes expect is too far ahead by as much, until their next reply.
 local now = clock + s.shift
 local expected = m.expected_now - (s.held_back - m.held_back)
-if m.epoch == s.epoch and math.abs(now - expected) > CLOCK_TOLERANCE then now = expected end
+if m.epoch == s.epoch and math.abs(now - expected) > CLOCK_TOLERANCE then
+  if not m.is_checked then return '{"is_late":true}' end
+  now = expected
+end
 now = math.max(now, s.now)
 s.held_back = s.held_back + math.max(0, clock + s.shift - now)
 s.now, s.shift = now, now - clock
