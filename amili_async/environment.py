@@ -59,13 +59,20 @@ class CallOptions(TypedDict, total=False):
     headers: Mapping[str, str]
 
 
-class ClientOptions(CallOptions, total=False):
+class ClientOptions(TypedDict, total=False):
     """The options of `AmiliClient`, for a function of yours that passes them on: `**options: Unpack[ClientOptions]`."""
 
+    # Not `CallOptions` and more: before Python 3.12 a TypedDict hides where it inherits a field from, and pdoc warns.
     base_url: str
     auth: str | ApiCodeCredentials | TokenSource
     tokens: TokenStore | None
+    page_size: int
+    concurrency: int
     rate_limit: RateLimit | RateLimiter | None
+    max_wait: float | None
+    retry: RetryPolicy
+    timeout: float
+    headers: Mapping[str, str]
     session: "aiohttp.ClientSession | None"
     ssl: "SSLContext | None"
     trust_env: bool

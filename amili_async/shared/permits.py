@@ -14,7 +14,7 @@ from amili_async.errors import RateLimiterUnavailable
 from amili_async.events import RateLimiterDisconnected, RateLimiterReconnected
 from amili_async.policies import Priority
 from amili_async.shared.calls import WaitingCall, WaitingCalls
-from amili_async.shared.exchange import Exchange, Reply
+from amili_async.shared.exchange import MINUTE, Exchange, Reply
 from amili_async.shared.own_use import OwnUse
 from amili_async.shared.timing import ExchangeTimer
 
@@ -55,6 +55,11 @@ class SharedPermits:
         self._heard_at = self._earliest_at = self._lost_since = -inf
         self._is_lost = False
         self._granted_alone = 0
+
+    @property
+    def used(self) -> int | None:
+        """Requests of the last minute, of all processes; `None` if that was not heard within it."""
+        return self.reply.used if self.reply and self._clock.now() - self._heard_at < MINUTE else None
 
     def ask(self, priority: Priority, max_wait: float | None) -> None:
         """A call is about to wait: ask for its permit, unless that is due already; raises if it waits too long."""
@@ -162,7 +167,7 @@ class SharedPermits:
         now = self._clock.now()
         if not self._is_lost:
             self._is_lost, self._lost_since = True, now
-            self._use.take_over(self.reply.used if self.reply else 0, self._heard_at, now)
+            self._use.take_over(self.used or 0, self._heard_at, now)
             self._announce(RateLimiterDisconnected(error=type(error).__name__))
         for waiter in self._take_status_waiters():
             waiter.set_exception(self._unavailable())

@@ -141,9 +141,9 @@ class RedisRateLimiter(RateLimiter):
 
     @property
     def remaining(self) -> int | None:
-        """How many requests of this minute were left when this process last heard of it; `None` before that."""
-        reply = self._permits.reply
-        return None if reply is None else max(0, self._limit.per_minute - reply.used)
+        """How many requests of this minute were left when this process heard of it; `None` if that is too long ago."""
+        used = self._permits.used
+        return None if used is None else max(0, self._limit.per_minute - used)
 
     def forecast(self, requests: int) -> float:
         """Seconds until the last of so many requests of a stream may be sent, if no other process sends any."""

@@ -66,7 +66,7 @@ def has_usable_idle_connections(amili: AmiliClient) -> bool:
     connector: Any = None if session is None else session.connector
     inner: Any = inner_session(amili._core.session)
     connector = None if inner is None else inner.connector
-    pools = () if connector is None else (connector, connector.posts)
+    pools = [pool for pool in (connector, getattr(connector, "posts", None)) if pool is not None]
     idle = [protocol for pool in pools for waiting in pool._conns.values() for protocol, _ in waiting]
     return any(protocol.is_connected() and not protocol.should_close for protocol in idle)
 
