@@ -89,7 +89,7 @@ def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(check_name(name) for name in fields))
 
 
-def encode_records(file_format: Encoder, records: Sequence[Any], *, path: Path) -> Frame:
+def encode_records(file_format: Encoder, records: Sequence[Any], *, path: Path | str) -> Frame:
     """The frame of all records, or `ExportFailed` that names the first one that does not fit."""
     before = file_format.rounded
     with suppress(*_FAILURES):
@@ -100,7 +100,7 @@ def encode_records(file_format: Encoder, records: Sequence[Any], *, path: Path) 
     raise ExportFailed(f"{path}: these records cannot be written together", path=path, can_resume=False)
 
 
-def _check_alone(file_format: Encoder, record: Any, path: Path) -> None:
+def _check_alone(file_format: Encoder, record: Any, path: Path | str) -> None:
     try:
         file_format.encode((record,))
     except _FAILURES as error:
