@@ -88,9 +88,8 @@ async def export(
     if on_progress is not None:
         check_plain_function(on_progress, "on_progress")
     if not isinstance(target, str | PathLike):
-        options = (overwrite, resume, since, sweep)
-        file, format_name = _check_file(target, format, options=options)
-        return await export_to_file(records, file, format_name, where=where, fields=fields, on_progress=on_progress)
+        file, name = _check_file(target, format, options=(overwrite, resume, since, sweep))
+        return await export_to_file(records, file, name, where=where, fields=fields, on_progress=on_progress)
     if format is not None:
         raise ConfigurationError("format requires an open file: the name of a file ends in it")
     paths = find_paths(target, workdir, storage_options)
@@ -103,14 +102,8 @@ async def export(
         return await _export_once(records, paths, fields, overwrite=overwrite, on_progress=on_progress)
     if sweep and not since:
         raise ConfigurationError("sweep requires since: a new file has no deleted rows")
-    request = ExportRequest(
-        paths=paths,
-        spec=ExportSpec(resource=records.path, format=suffix_of(paths.named), fields=check_fields(fields)),
-        overwrite=overwrite,
-        resume=resume,
-        since=since,
-        sweep=sweep,
-    )
+    spec = ExportSpec(resource=records.path, format=suffix_of(paths.named), fields=check_fields(fields))
+    request = ExportRequest(paths=paths, spec=spec, overwrite=overwrite, resume=resume, since=since, sweep=sweep)
     return await export_resource(records, request, where=where, on_progress=on_progress)
 
 

@@ -191,7 +191,7 @@ async def test_an_existing_file_is_replaced_only_by_overwrite(sandbox: Sandbox, 
 
 
 async def test_a_stream_is_uploaded_whole(amili: AmiliClient, exports: Exports) -> None:
-    """It replaces a file of an extraction, whose manifest goes."""
+    """It replaces a file of an extraction, whose manifest is removed."""
     await exports.run()
     options: Any = {"storage_options": exports.store.options, "workdir": exports.workdir, "overwrite": True}
     exported = await export(amili.payouts.stream(), f"{exports.store.url}/lines.csv", **options)
