@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from amili_async._wire.checks import check_seconds, is_async
 from amili_async._wire.frames import hide_variables
-from amili_async._wire.tasks import hide_contents
+from amili_async._wire.tasks import hide_contents, not_picklable
 from amili_async.errors import AuthenticationError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _SIGNER_TIMEOUT = 30.0
 """Seconds that a signer may take."""
 
 
+@not_picklable
 @hide_contents
 class Token(Struct, frozen=True, kw_only=True):
     """An access token, as a token source returns it."""
@@ -73,6 +74,7 @@ Signer: TypeAlias = Callable[[bytes], Awaitable[bytes]]
 """
 
 
+@not_picklable
 class ApiCodeCredentials:
     """An API code, and the private key whose public half is registered with Amili for it.
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -14,28 +15,28 @@ from amili_async._wire.frames import hide_variables, hide_variables_of_methods
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response, check_base_url
 from amili_async._wire.session import AttemptOptions
+from amili_async._wire.tasks import not_picklable
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
 from amili_async.cases import Cases
 from amili_async.conditions import Where
 from amili_async.creditors import Creditors
-from amili_async.environment import CallOptions, ClientOptions, read_options
+from amili_async.environment import SANDBOX_URL, CallOptions, ClientOptions, read_options
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
 from amili_async.locales import Locales
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
+from amili_async.payments.create import PaymentMemory
+from amili_async.payouts import Payouts
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.reconciliation.run import Reconciler
-from amili_async.resources import Payouts, Resource, open_resource
+from amili_async.resources import Resource, open_resource
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
     import aiohttp
-
-SANDBOX_URL = "https://api-sandbox.amili.se"
-"""Amili's own sandbox, the only host that the API's documentation names."""
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ PATHS = {
 """The API's path of each resource."""
 
 
+@not_picklable
 @hide_variables_of_methods
 class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.
@@ -90,6 +92,7 @@ class AmiliClient:
     `rate_limit` of other clients that send with the same key in this event loop."""
 
     _is_view = False
+    _owned: AbstractAsyncContextManager[Any] = nullcontext()  # the rate limiter, if no other owns it
 
     def __init__(
         self,
@@ -118,7 +121,7 @@ class AmiliClient:
         self._core = ClientCore(
             network, rate_limit, retry_budget=_check_retry(retry).retry_budget, clock=clock, announce=announce
         )
-        self.rate_limiter = self._core.rate_limiter
+        self.rate_limiter, self._payment_memory = self._core.rate_limiter, PaymentMemory()
         self._options = CallOptions(
             page_size=page_size,
             concurrency=concurrency,
@@ -156,17 +159,16 @@ class AmiliClient:
             concurrency=check_count(concurrency, "concurrency"),
             clock=core.clock,
             forecast=core.rate_limiter.forecast,
-            base_url=core.base_url,
         )
         self._add_resources(self._context)
 
     def with_options(self, **options: Unpack[CallOptions]) -> "AmiliClient":
         """A view of this client that makes its calls with other options, each of which replaces the client's.
 
-        Client and view share connections, access token, rate limiter, retry budget and observers, so a web app's view
-        with a short *max_wait* and the extraction of a view without one send within one rate limit. A view costs no
-        request, and cannot be opened or closed: it is open while the client is. Its `auth` is the client's, whose
-        options each token request has.
+        Client and view share connections, access token, rate limiter, retry budget, observers, and what they know of
+        payments that they sent. So a web app's view with a short *max_wait* and the extraction of a view without one
+        send within one rate limit. A view costs no request, and cannot be opened or closed: it is open while the client
+        is. Each token request has the client's own options.
         """
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__, _is_view=True, _options={**self._options, **options})
@@ -176,7 +178,7 @@ class AmiliClient:
     def _add_resources(self, context: ClientContext) -> None:
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
         self.payouts = Payouts(PATHS["payouts"], context, self.payout_specifications)
-        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
+        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context, self._payment_memory)
         self.creditors = Creditors(PATHS["creditors"], context)
         self.cases = Cases(PATHS["cases"], context)
         self._locales = Locales("locales", context)
@@ -190,11 +192,15 @@ class AmiliClient:
         also as backslash and n) and `AMILI_PRIVATE_KEY_PASSWORD`; `AMILI_BASE_URL`; `AMILI_RATE_PER_MINUTE` and
         `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
         beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all processes
-        with the API code share one access token. *options* are those of `AmiliClient`, and take precedence.
+        with the API code share one rate limit and one access token, and `AMILI_RATE_LIMITER_NAME`, which names the key
+        where each process has a token of its own. *options* are those of `AmiliClient`, and take precedence.
         `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose name resembles one
         of these.
         """
-        return cls(**read_options(os.environ if environ is None else environ, options))
+        client = cls(**read_options(os.environ if environ is None else environ, options))
+        if "rate_limit" not in options and isinstance(client.rate_limiter, AbstractAsyncContextManager):
+            client._owned = client.rate_limiter
+        return client
 
     def __repr__(self) -> str:
         state = f"{'open' if self._core.is_open else 'closed'}{', a view' if self._is_view else ''}"
@@ -204,6 +210,7 @@ class AmiliClient:
         """Get ready to send; nothing is sent yet. Opening an open client does nothing."""
         self._check_is_no_view()
         self._core.open()
+        await self._owned.__aenter__()
         return self
 
     async def aclose(self) -> None:
@@ -212,7 +219,10 @@ class AmiliClient:
         Each call in flight raises `ClientClosed` at once, whatever it waits for.
         """
         self._check_is_no_view()
-        await self._core.aclose()
+        try:
+            await self._core.aclose()
+        finally:
+            await self._owned.__aexit__(None, None, None)
 
     async def __aenter__(self) -> "AmiliClient":
         if self._core.is_open and not self._is_view:
@@ -270,3 +280,9 @@ def _check_retry(retry: object) -> RetryPolicy:
     if not isinstance(retry, RetryPolicy):
         raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
     return retry
+
+
+# `unittest.mock.create_autospec` finds only what the class itself has, and takes a class for what its instances have.
+for _name, _kind in AmiliClient.__annotations__.items():
+    if not _name.startswith("_"):
+        setattr(AmiliClient, _name, getattr(_kind, "__origin__", _kind))

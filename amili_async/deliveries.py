@@ -6,10 +6,13 @@ each iteration, so many deliveries from that one on are handed out at most: they
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from amili_async._wire.tasks import Cancellable
+from amili_async._wire.tasks import Cancellable, not_picklable
 from amili_async.errors import ClientClosed, DeliveryFailed
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -18,6 +21,7 @@ UNFINISHED = 30
 """Deliveries from the first that is not done, unless a call has its own limit."""
 
 
+@not_picklable
 class Delivery(Generic[T]):
     """Records to be finished: call `done()` once they are processed, or `failed()`, of which the first call counts.
 
@@ -38,6 +42,13 @@ class Delivery(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Delivery(number={self.number}, records={len(self.records)})"
+
+    def arrow_batch(self, fields: Sequence[str] | None = None) -> "RecordBatch":
+        """The records as a `pyarrow.RecordBatch`; see `arrow_batches()`."""
+        # An optional library is imported where it is needed, and the modules that build arrays import it.
+        from amili_async.export.arrow import batch_encoder
+
+        return batch_encoder(type(self.records[0]), fields)(self.records)
 
     def done(self) -> None:
         """All of it is processed, so that `checkpoint` may cover it."""

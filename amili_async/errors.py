@@ -14,6 +14,7 @@ AmiliError
 │   ├── ValidationFailed        422
 │   ├── RateLimited             429, transient
 │   │   └── BudgetExhausted     raised by the rate limiter, nothing was sent
+│   │       └── RateLimiterUnavailable  the Redis of a shared one cannot be reached
 │   └── ServerFault             5xx, transient
 ├── UnreadableResponse          a response without the documented structure
 ├── PaymentError                carries the payment
@@ -175,6 +176,10 @@ class BudgetExhausted(RateLimited):
     """The rate limiter would have delayed this call for longer than `RateLimit` permits; nothing was sent."""
 
     transient: bool = False
+
+
+class RateLimiterUnavailable(BudgetExhausted):
+    """The shared rate limiter could not be reached for longer than this call may wait; nothing was sent."""
 
 
 class ServerFault(ApiError):

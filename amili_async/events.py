@@ -74,6 +74,20 @@ class PermitDelayed(Event, frozen=True, gc=False, kw_only=True):
     """Number of all calls that wait."""
 
 
+class RateLimiterDisconnected(Event, frozen=True, gc=False, kw_only=True):
+    """The Redis of a shared rate limiter cannot be reached: calls use the share of this process, or wait."""
+
+    error: str
+    """The name of the error class."""
+
+
+class RateLimiterReconnected(Event, frozen=True, gc=False, kw_only=True):
+    """The Redis of a shared rate limiter can be reached again."""
+
+    seconds: float
+    """Seconds: how long it could not."""
+
+
 class TokenRefreshed(Event, frozen=True, gc=False, kw_only=True):
     """A new access token was fetched, or taken from the store that processes share."""
 

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from amili_async._wire.context import ClientContext
+from amili_async._wire.tasks import not_picklable
 from amili_async.conditions import field
 from amili_async.errors import ApiError, ConfigurationError, ConnectionFailed, UnreadableResponse
 from amili_async.models.record_type import record_type_of
@@ -33,6 +34,7 @@ class Locale(Struct, frozen=True, gc=False):
     """Texts in the languages that a machine translated."""
 
 
+@not_picklable
 class Locales:
     """Finds the texts of locale keys and remembers them as long as the client exists."""
 

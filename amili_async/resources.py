@@ -11,15 +11,15 @@ from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.frames import hide_variables_of_methods
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import item_request
-from amili_async.conditions import Condition, Where, field, filter_document
+from amili_async._wire.tasks import not_picklable
+from amili_async.conditions import Where, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction import Checkpoint, Extraction, Manifest, Part, Plan, Since, Split
 from amili_async.extraction.source import KEYS, build_source, initial_checkpoint, make_plan
 from amili_async.extraction.split import conclude_split, make_split
 from amili_async.extraction.sweep import find_gone
-from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import check_id
-from amili_async.models.record_type import RecordType, record_type_of
+from amili_async.models.record_type import RecordType, own_record_type, record_type_of
 from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Projection, Sort, build_query, check_sort, encode_projection
@@ -59,6 +59,7 @@ class ExtractOptions(TypedDict, total=False):
     parts: int | None
 
 
+@not_picklable
 @hide_variables_of_methods
 class Resource(Generic[T]):
     """One resource of the API, read as records of one type.
@@ -68,7 +69,7 @@ class Resource(Generic[T]):
     """
 
     def __init__(self, path: str, record: type[T] | RecordType[T], context: ClientContext) -> None:
-        record_type = record if isinstance(record, RecordType) else RecordType(record=record, wire=record)
+        record_type = record if isinstance(record, RecordType) else own_record_type(record)
         self.path = path
         """The API's path of the resource."""
         self.record = record_type.record
@@ -268,22 +269,3 @@ def open_resource(path: str, record_type: type[T], context: ClientContext) -> Re
     """The resource at a path that the caller chose, read as a type of the caller's."""
     kind = record_type_of(record_type, is_projected=True, name="record_type")
     return Resource(check_path(path), kind, context)
-
-
-@hide_variables_of_methods
-class Payouts(Resource[Payout]):
-    """The payouts, and the specifications of each."""
-
-    def __init__(self, path: str, context: ClientContext, specifications: Resource[PayoutSpecification]) -> None:
-        super().__init__(path, Payout, context)
-        self._specifications = specifications
-
-    def specifications(
-        self, payout: Payout | str, where: Where = None, **options: Unpack[StreamOptions]
-    ) -> Stream[PayoutSpecification]:
-        """The specifications of one payout, given it or its id; *where* and the options are those of `stream()`."""
-        payout_id = payout.id if isinstance(payout, Payout) else payout
-        condition = field("payout") == check_id(payout_id, what="payout")
-        if where is not None:
-            condition &= Condition(filter_document(where))
-        return self._specifications.stream(condition, **options)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -15,7 +15,7 @@ from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration, alone
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import Response
-from amili_async._wire.tasks import Cancellable, cancel_all
+from amili_async._wire.tasks import Cancellable, cancel_all, not_picklable
 from amili_async.deliveries import UNFINISHED, Delivery, DeliveryTracker
 from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.events import PageReceived, StreamDrifted
@@ -24,6 +24,7 @@ from amili_async.pages import Page
 from amili_async.policies import Priority
 from amili_async.query import Query
 from amili_async.stream_checkpoint import NOT_RESUMABLE, StreamCheckpoint
+from amili_async.tables import Tabular
 
 T = TypeVar("T")
 
@@ -35,7 +36,8 @@ class _StreamDeliveries(DeliveryTracker[StreamCheckpoint | None]):
     """The position after the last one handed out; `None` if the order or the records allow none."""
 
 
-class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
+@not_picklable
+class Stream(AbstractAsyncContextManager["Stream[T]"], Tabular[T]):
     """The records that match a query, in the order of its sort. Nothing is sent until it is iterated.
 
     Each iteration begins at the first page. Pages are fetched ahead: two at first, twice as many with each page
@@ -125,7 +127,7 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     async def collect(self) -> list[T]:
         """All records in a list, fetched as fast as concurrency and rate limit allow."""
         records: list[T] = []
-        async with aclosing(self._iterate(replace(self._options, opens_fully=True))) as pages:
+        async with aclosing(self._chunks(opens_fully=True)) as pages:
             async for page in pages:
                 records.extend(page.items)
         return records
@@ -142,6 +144,9 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _chunks(self, *, opens_fully: bool = False) -> AsyncGenerator[Page[T], None]:
+        return self._iterate(replace(self._options, opens_fully=opens_fully))
 
     async def _iterate(
         self, options: PagingOptions, tracker: _StreamDeliveries | None = None
@@ -191,10 +196,9 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Generic[T]):
     def _send(self, number: int) -> Coroutine[Any, Any, Response]:
         return self._listing.send(self._query, page=number, page_size=self._options.page_size)
 
-    async def _decode(self, response: Response, number: int) -> Page[T]:
-        size = self._options.page_size
-        decode = partial(self._listing.decode, page=number, page_size=size)
-        return await self._listing.read(response, decode, self._query, page=number, page_size=size)
+    def _decode(self, response: Response, number: int) -> Coroutine[Any, Any, Page[T]]:
+        listing, size = self._listing, self._options.page_size
+        return listing.read(listing.decode, response, self._query, page=number, page_size=size)
 
     def _note_drift(self, page: int, reason: str) -> None:
         self.drifted = True

@@ -11,6 +11,7 @@ file here answers one question and defines `measure(quick=...) -> Report`:
     export            What does writing a file add?            `stream()`
     prefetch          What does ordered delivery cost?         workers that keep no order (virtual time)
     rate_limiter      How close to the limit is the client?    the optimum, other limiters (virtual time)
+    processes         The same for processes with one key       N limits, static shares, other limiters in Redis
     memory            What do streams and kept records hold?   dicts; includes `export_memory`
     growth            Do time and memory stay proportional?    10 to 10,000 pages, 1 to 50 streams
     imports           How long does the import take?           aiohttp
@@ -19,8 +20,9 @@ The folders behind them:
 
     contenders/       one file per way to fetch the same records
     limiters/         one file per rate limiter
+    sharing/          processes, the API and Redis as processes of their own, and what can go wrong between them
     workload/         generated records, and a server process that costs next to nothing per page
-    simulation/       virtual time: one simulated client, seven models of a server that counts requests
+    simulation/       virtual time: simulated clients, seven models of a server that counts requests
     harness/          runs contenders, takes medians, compares them with goals, draws figures
 
 How a cell (one run of one contender) is measured: `harness.rounds` runs every contender once per round, in random

@@ -25,6 +25,7 @@ try:
         memory,
         overhead,
         prefetch,
+        processes,
         rate_limiter,
         stream,
         transport,
@@ -41,13 +42,14 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "export": export.measure,
     "prefetch": prefetch.measure,
     "rate-limiter": rate_limiter.measure,
+    "processes": processes.measure,
     "memory": memory.measure,
     "growth": growth.measure,
     "imports": imports.measure,
 }
 DISTRIBUTIONS = (
     *("amili-async", "aiohttp", "msgspec", "tenacity", "pyarrow", "requests", "httpx", "pydantic", "dlt"),
-    *("pyrate-limiter", "limits", "aiolimiter", "uvloop"),
+    *("pyrate-limiter", "limits", "aiolimiter", "redis", "uvloop"),
 )
 METHOD = """\
 Not covered: production data and its mix of dates, TLS, compression, packet loss, the API's own rate limit and latency.

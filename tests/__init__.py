@@ -27,6 +27,7 @@ search                                     space                                
 `integration/test_cancellation`            27 calls x 3 ways to cancel x every await     each tenth       every await
                                                                                          await
 `integration/test_cancellation`            `aclose()`, cancelled at every await          each tenth       every await
+`integration/test_dask`                    driver, worker or both are killed             1                4
 `integration/test_delivery_histories`      failures, cancellations, kills and resumes    30 and 10        300 and 100
                                            of handlers while rows change
 `integration/test_dropped_payments`        payments over a connection that drops at any  100, twice       1,000, twice
@@ -40,14 +41,17 @@ search                                     space                                
 `integration/test_extraction_verdicts`     pages that lack or repeat rows                40 examples      400 examples
 `integration/test_extraction_verdicts`     3 defects x 5 pages x 5 places                8                75
 `integration/test_extraction_verdicts`     2 changes x 4 places x 2 concurrencies        4                16
-`integration/test_faults`                  60 responses x 5 operations, always           60               300
-`integration/test_faults`                  21 transient responses x 3 operations, once   21               63
-`integration/test_faults`                  81 responses and places x 2 iterations        62               162
+`integration/test_faults`                  59 responses x 6 operations, always           61               354
+`integration/test_faults`                  29 transient responses x 3 operations, once   29               87
+`integration/test_faults`                  88 responses and places x 3 iterations        62               264
 `integration/test_faults_pages`            60 malformed pages x 5 operations             60               288
-`integration/test_faults_tokens`           44 token responses x 4 or 3 operations        44, 12 and 45    176, 48, 132
-`integration/test_faults_tokens`           10 lifetimes and 9 clocks x operations        10, 9, 9 and 9   40, 63, 36, 27
-`integration/test_faults_wire`             64 broken responses x 2 iterations            64               128
+`integration/test_faults_tokens`           45 token responses x 4 operations             45, 16 and 45    180, 64, 180
+`integration/test_faults_tokens`           10 lifetimes and 9 clocks x operations        10, 9, 9 and 9   40, 63, 36, 36
+`integration/test_faults_wire`             69 broken responses x 3 iterations            71               207
 `integration/test_held_to_eve`             listings and POSTs, compared with Eve         a sample         all
+`integration/test_split`                   7 sizes x 5 numbers of parts x 3 of rows      11               105
+`integration/test_split`                   parts run half, twice and in any order while  30 examples      300 examples
+                                           rows change
 `properties/test_decoding`                 corrupted responses                           200              2,000
 `properties/*`                             sequences of operations; filters, amounts     a tenth          150 to 500
 `unit/paging/test_scan`                    seeds of a list that changes                  200              2,000

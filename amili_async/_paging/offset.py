@@ -80,7 +80,7 @@ class OffsetPager(Generic[R, T]):
             while (response := await self._window.take()) is not None:
                 self._number += 1
                 page = await self._decode(response, self._number)
-                if self._is_doubtful(page):
+                if not page.items and self._is_doubtful(page):
                     self._number, self._repeated = self._number - 1, self._number
                     self._window.repeat(self._repeated)
                     continue
@@ -98,9 +98,9 @@ class OffsetPager(Generic[R, T]):
             await self._window.aclose()
 
     def _is_doubtful(self, page: Page[T]) -> bool:
-        """Whether a page is empty although more rows were counted: a replica that lags answers so, or a gateway."""
+        """Whether more rows were counted than an empty page permits: a replica that lags answers so, or a gateway."""
         total = max(page.total or 0, self.total or 0)
-        return not page.items and total > self._received and self._repeated != self._number
+        return total > self._received and self._repeated != self._number
 
     def _update_window(self, page: Page[T]) -> None:
         """Set the last page to fetch by what this page reports, and after the first how far ahead to fetch."""

@@ -50,7 +50,8 @@ class PrefetchWindow(Generic[R]):
         self.top_up()
         if not self._tasks:
             return None
-        task, cancellations = self._tasks[0], count_cancellations()
+        task = self._tasks[0]
+        cancellations = 0 if task.done() else count_cancellations()
         try:
             page = await task
         except asyncio.CancelledError:

@@ -13,6 +13,7 @@ import msgspec
 
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, server_time
+from amili_async._wire.tasks import not_picklable
 from amili_async.auth import ApiCodeCredentials, Token
 from amili_async.errors import AmiliError, ApiError, AuthenticationError, RateLimited
 from amili_async.models.timestamps import parse_date
@@ -33,6 +34,7 @@ CLOCK_DIFFERENCE = 5.0
 Send: TypeAlias = Callable[[Request, Callable[[], Awaitable[str]]], Awaitable[Response]]
 
 
+@not_picklable
 class ApiCodeExchange:
     """A token source: each call sends the JWT of *credentials* and returns the token of the response.
 

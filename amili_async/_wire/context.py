@@ -8,10 +8,11 @@ from amili_async._wire.announcer import Announcer
 from amili_async._wire.checks import check_count
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import MAX_PAGE_SIZE, Request, Response
-from amili_async._wire.tasks import Cancellable, RunningCall
+from amili_async._wire.tasks import Cancellable, RunningCall, not_picklable
 from amili_async.errors import ConfigurationError
 
 
+@not_picklable
 class ClientContext(Struct, frozen=True, kw_only=True):
     """What the client passes to its resources; they know nothing else of it."""
 
@@ -29,8 +30,6 @@ class ClientContext(Struct, frozen=True, kw_only=True):
     """The time, and how to wait."""
     forecast: Callable[[int], float | None]
     """Seconds until the last of so many requests can be sent; `None` if the rate limiter cannot compute it."""
-    base_url: str = ""
-    """Where requests are sent; claims on payments are claims for this API."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait; raises `ClientClosed` as soon as the client is closed."""

@@ -4,6 +4,7 @@ Invariant: an open client belongs to one event loop; of a closed one no task, ca
 """
 
 import asyncio
+import os
 from math import inf
 
 from amili_async._wire.announcer import Announcer
@@ -44,6 +45,7 @@ class ClientCore:
         self._retry_budget = RetryBudget(retry_budget)
         self._tokens: TokenProvider | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
         self._is_closing = False
 
     @property
@@ -94,7 +96,7 @@ class ClientCore:
             raise ConfigurationError("the client is closing: open it again after aclose() has returned")
         if self._loop is None:
             self.session.open()
-            self._loop = loop
+            self._loop, self._process = loop, os.getpid()
             if self.announce:
                 self.rate_limiter.add_observer(self.announce)
         self.check_open()
@@ -121,6 +123,9 @@ class ClientCore:
             raise ConfigurationError(
                 "the client is not open: use `async with AmiliClient(…)`, or `await client.open()`"
             )
+        # First: a child that was forked within a coroutine has no running loop.
+        if os.getpid() != self._process:
+            raise ConfigurationError("the client was opened in the process that forked this one: open one per process")
         if asyncio.get_running_loop() is not self._loop:
             raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
 

@@ -5,7 +5,7 @@ Invariant: a response that is not as documented raises an error that names the p
 
 import re
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -53,11 +53,15 @@ class RecordDecoder(Generic[T]):
 
     def __init__(self, record_type: RecordType[T]) -> None:
         self._record_type = record_type
+
+    @cached_property  # building a decoder costs as much as decoding a page, and a client has many that it never uses
+    def _page(self) -> msgspec.json.Decoder[Any]:
         body: Any = _ListBody
-        hook: Any = dict.__getitem__  # calls __class_getitem__ of the type: see models/fields.py
-        # float_hook serves fields without a type: money in an `into=dict` is exact too.
-        self._page = msgspec.json.Decoder[Any](body[record_type.wire], dec_hook=hook, float_hook=Decimal)
-        self._record = msgspec.json.Decoder[Any](record_type.wire, dec_hook=hook, float_hook=Decimal)
+        return _decoder(body[self._record_type.wire])
+
+    @cached_property
+    def _record(self) -> msgspec.json.Decoder[Any]:
+        return _decoder(self._record_type.wire)
 
     def read_page(self, response: Response, *, request: str, number: int | None, size: int = MAX_PAGE_SIZE) -> Page[T]:
         """Decode a page; *request* is method and path, *number* and *size* the requested page (`None`: any) and size.
@@ -99,9 +103,15 @@ class RecordDecoder(Generic[T]):
         raise failure
 
 
+def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
+    hook: Any = dict.__getitem__  # the type of a date is the dict to look it up in: see models/timestamps.py
+    # float_hook serves fields without a type: money in an `into=dict` is exact too.
+    return msgspec.json.Decoder[Any](type_, dec_hook=hook, float_hook=Decimal)
+
+
 @lru_cache(maxsize=256)
 def decoder_for(record_type: RecordType[T]) -> RecordDecoder[T]:
-    """The decoder of a record type; cached, because building it costs as much as decoding a page."""
+    """The decoder of a record type, one for all its listings."""
     return RecordDecoder(record_type)
 
 

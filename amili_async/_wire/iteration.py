@@ -10,12 +10,14 @@ from typing import Any, Never, TypeVar
 from weakref import ref
 
 from amili_async._wire.frames import hide_own_frames
+from amili_async._wire.tasks import not_picklable
 from amili_async.errors import ClientClosed
 
 C = TypeVar("C")
 T = TypeVar("T")
 
 
+@not_picklable
 class Iteration(AsyncGenerator[T, None]):
     """The items of each chunk of a generator, one by one; closing it closes that generator."""
 

@@ -1,8 +1,7 @@
 """One list of the API: make the request for a page of it, send it, decode the response."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Generic, TypedDict, TypeVar, Unpack
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -21,14 +20,6 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class SendOptions(TypedDict, total=False):
-    """What a request for a page may specify."""
-
-    page: int
-    page_size: int
-    priority: Priority
-
-
 @hide_contents
 class Listing(Struct, Generic[T], frozen=True):
     """One list, decoded into records of one type."""
@@ -43,7 +34,7 @@ class Listing(Struct, Generic[T], frozen=True):
     """Whether a response from a cache is requested again, once, and then rejected: with it, a missing row proves
     nothing."""
     decoder: RecordDecoder[T] = None  # type: ignore[assignment]  # set below
-    """Decodes the responses; built here once, because building it costs as much as decoding a page."""
+    """Decodes the responses."""
 
     def __post_init__(self) -> None:
         force_setattr(self, "decoder", decoder_for(self.record_type))
@@ -89,18 +80,25 @@ class Listing(Struct, Generic[T], frozen=True):
     ) -> Page[T]:
         """Request one page and decode it."""
         response = await self.send(query, page=page, page_size=page_size, priority=priority)
-        decode = partial(self.decode, page=page, page_size=page_size)
-        return await self.read(response, decode, query, page=page, page_size=page_size, priority=priority)
+        return await self.read(self.decode, response, query, page=page, page_size=page_size, priority=priority)
 
     async def read(
-        self, response: Response, decode: Callable[[Response], R], query: Query, **options: Unpack[SendOptions]
+        self,
+        decode: Callable[..., R],
+        response: Response,
+        query: Query,
+        *,
+        page: int = 1,
+        page_size: int = MAX_PAGE_SIZE,
+        priority: Priority = Priority.BULK,
     ) -> R:
-        """Decode the response to `send(query, **options)`; one that is cut off inside is requested once more.
+        """`decode(response, page=…, page_size=…)` of the response to `send()`; if it is cut off, request it once more.
 
         Only decoding finds that in a large page. The second response counts once it is whole, after several attempts.
         """
         try:
-            return decode(response)
+            return decode(response, page=page, page_size=page_size)
         except ConnectionFailed:
             pass
-        return decode(await self.send(query, is_verified=True, **options))
+        again = await self.send(query, page=page, page_size=page_size, priority=priority, is_verified=True)
+        return decode(again, page=page, page_size=page_size)

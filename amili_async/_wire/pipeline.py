@@ -3,6 +3,7 @@
 Invariant: each permit that is acquired is released exactly once, by the response, or unused if nothing was sent.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -13,7 +14,7 @@ from amili_async._wire.retry import Retrier
 from amili_async._wire.session import AttemptOptions, Session
 from amili_async._wire.tasks import Cancellable, Redacted, RunningCall
 from amili_async._wire.token_provider import CachedToken, TokenProvider
-from amili_async.errors import AmiliError, AuthenticationError, RateLimited
+from amili_async.errors import AmiliError, AuthenticationError, BudgetExhausted, RateLimited
 from amili_async.events import AttemptFinished, PermitAcquired
 from amili_async.policies import RateLimiter
 
@@ -82,16 +83,28 @@ class Pipeline:
         self, request: Request, tokens: TokenProvider, *, rejected: CachedToken | None = None
     ) -> CachedToken:
         """Acquire a permit and return the token to send, which did not expire in the queue."""
-        token = await tokens.get(rejected=rejected)
+        token = await self._wait_for_token(tokens, rejected)
         for _ in range(MAX_EXPIRED_TOKENS):
             await self._wait_for_permit(request)
             if tokens.is_current(token):
                 return token
             # The fetch needs a permit itself: with one per second it would wait for ever for the one held here.
             self._rate_limiter.release_unused()
-            token = await tokens.get()
+            token = await self._wait_for_token(tokens)
         await self._wait_for_permit(request)
         return token
+
+    async def _wait_for_token(self, tokens: TokenProvider, rejected: CachedToken | None = None) -> CachedToken:
+        if self._max_wait is None:
+            return await tokens.get(rejected=rejected)
+        # The request for it waits for a permit too, for as long as the client's own options permit.
+        try:
+            async with asyncio.timeout(self._max_wait + self._options.timeout) as limit:
+                return await tokens.get(rejected=rejected)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise BudgetExhausted("rate limit: no access token within max_wait and timeout", status=429, attempts=0)
 
     async def _wait_for_permit(self, request: Request) -> None:
         started = self._clock.now()

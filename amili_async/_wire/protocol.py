@@ -187,7 +187,7 @@ def _is_whole(request: Request, body: bytes) -> bool:
     One that is cut off after a `}` is found when it is decoded, and then requested again with `is_verified`.
     """
     if len(body) >= MAX_ERROR_SCAN_BYTES and not request.is_verified:
-        return body[:16].lstrip().startswith(b"{") and body[-16:].rstrip().endswith(b"}")
+        return body[:16].lstrip()[:1] + body[-16:].rstrip()[-1:] == b"{}"
     decoder: msgspec.json.Decoder[Any] = _ANY_JSON if request.priority is Priority.TOKEN else _OBJECT
     try:
         decoder.decode(body)

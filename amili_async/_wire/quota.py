@@ -33,7 +33,7 @@ class QuotaTracker:
     @property
     def is_probe_due(self) -> bool:
         """Whether the end of a pause is our own guess, since the server reported a reset that is too far away."""
-        return self._is_capped and self._is_used_up
+        return self._is_capped and self._is_used_up(0)
 
     def update(self, quota: Quota | None, now: float, in_flight: int) -> bool:
         """Add the report of one response, if it has one; true for the first in a period that demands a pause."""
@@ -68,16 +68,15 @@ class QuotaTracker:
             return None
         return max(0, self._limit - self._others - self.sent)
 
-    def pause_remaining(self, now: float) -> float:
-        """Seconds until the next request may be sent, if the quota is used up; else 0."""
+    def pause_remaining(self, now: float, kept: int = 0) -> float:
+        """Seconds until the next request may be sent, if no more than *kept* of the quota is left; else 0."""
         if self._reset_at is None or now >= self._paused_until + RESET_SLACK:
             return 0.0
-        return self._paused_until + RESET_SLACK - now if self._is_used_up else 0.0
+        return self._paused_until + RESET_SLACK - now if self._is_used_up(kept) else 0.0
 
-    @property
-    def _is_used_up(self) -> bool:
+    def _is_used_up(self, kept: int) -> bool:
         # Counted from our own requests since the report: with several in flight, `remaining: 0` arrives too late.
-        return self._limit - self._others <= self.sent
+        return self._limit - self._others - kept <= self.sent
 
 
 class WindowReset:

@@ -12,6 +12,7 @@ from functools import partial
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock, SystemClock, Timer
 from amili_async._wire.sliding_window import RequestSchedule
+from amili_async._wire.tasks import not_picklable
 from amili_async.errors import BudgetExhausted
 from amili_async.events import Observer, PermitDelayed, RateLimiterPaused
 from amili_async.policies import Priority, Quota, RateLimit, RateLimiter
@@ -23,6 +24,7 @@ LONG_WAIT = 30.0
 """Seconds: the wait for a permit that is reported to the observers."""
 
 
+@not_picklable
 class SlidingWindowLimiter(RateLimiter):
     """The `RateLimiter` of one process; without a limit only pauses that the server demands."""
 
@@ -189,7 +191,7 @@ class SlidingWindowLimiter(RateLimiter):
         """Raise if the wait is known to be too long, even if no call of a higher priority follows."""
         pause = self._schedule.pause_remaining(now)
         if pause > self._max_pause:
-            raise _exhausted(pause)
+            raise exhausted(pause)
         if max_wait is None:
             return
         *higher, own = [sum(not waiter.done() for waiter in queue) for queue in self._queues[: priority + 1]]
@@ -198,7 +200,7 @@ class SlidingWindowLimiter(RateLimiter):
         # Behind others a page may get the permit that each tenth is, which leaves no reserve.
         wait = self._schedule.wait(now, nth) if any(higher) else self._wait_of(priority, now, nth)
         if wait is not None and wait > max_wait:
-            raise _exhausted(wait)
+            raise exhausted(wait)
 
     def _report_delay(self, priority: Priority) -> None:
         now = self._clock.now()
@@ -214,10 +216,11 @@ class SlidingWindowLimiter(RateLimiter):
 
 def _fail(waiter: asyncio.Future[None], seconds: float) -> None:
     if not waiter.done():
-        waiter.set_exception(_exhausted(seconds))
+        waiter.set_exception(exhausted(seconds))
 
 
-def _exhausted(seconds: float) -> BudgetExhausted:
+def exhausted(seconds: float) -> BudgetExhausted:
+    """The error of a call whose next permit is so many seconds away, longer than it may wait."""
     away = f"the next permit is {seconds:.1f} s or more away"
     error = BudgetExhausted(f"rate limit: {away}, longer than max_wait or max_pause permits", status=429, attempts=0)
     error.retry_after = seconds

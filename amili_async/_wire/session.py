@@ -9,12 +9,13 @@ import asyncio
 import codecs
 import re
 import ssl
-from collections.abc import Awaitable, Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp import hdrs
 from yarl import URL
 
 from amili_async._wire.frames import hide_frames
@@ -34,11 +35,12 @@ CONNECT_SHARE = 0.8
 MAX_IDLE_BEFORE_POST = 1.0
 """Seconds: servers and proxies close connections that are idle for some seconds, two at the least."""
 
-_HEADERS = {
-    "Accept": "application/json",
+# The names of `hdrs` have their lower case with them, which aiohttp needs several times per request.
+_HEADERS: dict[str, str] = {
+    hdrs.ACCEPT: "application/json",
     # A cache may otherwise answer a GET: Eve sends `Last-Modified` without `Cache-Control` (RFC 9111, 4.2.2).
-    "Cache-Control": "no-cache",
-    "User-Agent": f"amili-async/{VERSION}",
+    hdrs.CACHE_CONTROL: "no-cache",
+    hdrs.USER_AGENT: f"amili-async/{VERSION}",
 }
 _ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 """What aiohttp decompresses; it raises itself for `br` and `zstd` where their libraries are not installed."""
@@ -65,7 +67,7 @@ class _Guard:
         if self._failure is not None:
             raise self._failure
         self._call.was_sent = False
-        request.send = partial(self._send, request)  # type: ignore[assignment,method-assign]
+        request.send = partial(self._send, request)  # type: ignore[method-assign]
         try:
             response = await handler(request)
         except Exception as error:
@@ -75,9 +77,13 @@ class _Guard:
             self._failure = aiohttp.ClientError()
         return response
 
-    def _send(self, request: aiohttp.ClientRequest, connection: Any) -> Awaitable[aiohttp.ClientResponse]:
+    def _send(self, request: aiohttp.ClientRequest, connection: Any) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show that:
         # a tunnel that is cut raises the same class as a response that is cut.
+        if connection.protocol is not None and connection.protocol.should_close:
+            # The connector of a borrowed session does not look for unread bytes, as `_Connector` does.
+            connection.close()
+            raise aiohttp.ClientConnectionError
         self._call.was_sent = True
         # A cycle would keep request and response until the next collection.
         del request.send
@@ -226,13 +232,13 @@ class Session:
 
 
 def _headers_for(request: Request, credential: Redacted[str], options: AttemptOptions) -> dict[str, str]:
-    content = {} if request.body is None else {"Content-Type": "application/json"}
+    content: dict[str, str] = {} if request.body is None else {hdrs.CONTENT_TYPE: "application/json"}
     return {**options.headers, "X-API-Key": credential.content, **content}
 
 
 async def _read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
     """Read the whole body, without a byte order mark; raises as soon as it grows past the cap."""
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    encoding = response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
     if response.status < 300 and encoding not in _ENCODINGS:  # aiohttp leaves a body unchanged if it has no decoder
         name = encoding if re.fullmatch(r"[\w, -]{1,32}", encoding) else "an unknown encoding"
         raise UnreadableResponse(f"{request.label}: {unsupported_encoding(name)}", request=request.label)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
+from amili_async._wire.tasks import not_picklable
 from amili_async._wire.token_provider import call_source, check_token
 from amili_async.auth import Token, TokenSource, TokenStore
 from amili_async.events import TokenStoreFailed
@@ -28,6 +29,7 @@ STORE_TIMEOUT = 2.0
 """Seconds that the store may take for one answer."""
 
 
+@not_picklable
 class SharedTokenSource:
     """A token source that calls *source* only if no other process has saved a new token in *store*."""
 

@@ -97,6 +97,7 @@ class RequestSchedule:
         self.in_flight = 0
         """Requests that hold a permit."""
         self._limit = limit
+        self._reserve = limit.reserve if limit else 0
         self._windows: list[SlidingWindow] = []
         if limit is not None:
             kept = 1 if limit.reserve and limit.per_second > 1 else 0
@@ -116,7 +117,7 @@ class RequestSchedule:
 
         One that *keeps_reserve* is sent only if the slots that its window keeps stay free.
         """
-        wait = self.pause_remaining(now)
+        wait = self.pause_remaining(now, self._reserve if keeps_reserve else 0)
         if (self.in_flight or nth) and wait == 0.0 and (self._is_pause_capped or self._quota.is_probe_due):
             return None  # one probe: only its response shows whether the pause that was cut short is over
         if self._bucket is not None:
@@ -131,9 +132,9 @@ class RequestSchedule:
             wait = max(wait, free)
         return wait
 
-    def pause_remaining(self, now: float) -> float:
-        """Seconds until any request may be sent, after a 429 or with the server's quota used up."""
-        return max(0.0, self.paused_until - now, self._quota.pause_remaining(now))
+    def pause_remaining(self, now: float, kept: int = 0) -> float:
+        """Seconds until any request may be sent, after a 429 or with all of the server's quota but *kept* used up."""
+        return max(0.0, self.paused_until - now, self._quota.pause_remaining(now, kept))
 
     def remaining(self, now: float) -> int | None:
         """How many requests may still be sent in this minute; `None` without a limit."""

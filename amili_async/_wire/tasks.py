@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, Never, ParamSpec, Protocol, SupportsIndex, TypeVar
 
 from msgspec import Struct
 
-from amili_async.errors import ClientClosed
+from amili_async.errors import ClientClosed, ConfigurationError
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=Struct)
@@ -137,6 +137,22 @@ async def in_thread(work: Callable[P, T], *arguments: P.args, **options: P.kwarg
     return working.result()
 
 
+def not_picklable(kind: type[T]) -> type[T]:
+    """Class decorator for what holds a credential or belongs to an event loop: `pickle` and `copy` raise for it.
+
+    A pickle of it would carry the credential into brokers, caches and logs, or what no other process can use.
+    """
+    kind.__reduce_ex__ = _raise_not_picklable  # type: ignore[method-assign]
+    return kind
+
+
+def _raise_not_picklable(instance: object, _: SupportsIndex) -> Never:
+    raise ConfigurationError(
+        f"{type(instance).__name__} cannot be pickled or copied: it holds a credential or belongs to an event loop. "
+        "Make one where it is used: AmiliClient.from_env()"
+    )
+
+
 def hide_contents(kind: type[S]) -> type[S]:
     """Class decorator for a struct with secret or personal contents: neither `repr` nor rich shows them.
 
@@ -149,6 +165,7 @@ def hide_contents(kind: type[S]) -> type[S]:
     return kind
 
 
+@not_picklable
 @hide_contents
 class Redacted(Struct, Generic[T], frozen=True):
     """What no report may show: a task's repr has that of its result, and reports of errors those of all variables."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.checks import check_seconds
 from amili_async._wire.clock import Clock
-from amili_async._wire.tasks import count_cancellations, hide_contents
+from amili_async._wire.tasks import count_cancellations, hide_contents, not_picklable
 from amili_async.auth import Token, TokenSource
 from amili_async.errors import AuthenticationError, ClientClosed, ConfigurationError, TimedOut
 from amili_async.events import TokenRefreshed, TokenRefreshFailed
@@ -28,6 +28,7 @@ EARLY_REFRESH_INTERVAL = 5.0
 """Seconds between two early refreshes if the first failed: each call would start one otherwise."""
 
 
+@not_picklable
 @hide_contents
 class CachedToken(Struct, frozen=True, eq=False):
     """An access token in use."""
@@ -41,6 +42,7 @@ class CachedToken(Struct, frozen=True, eq=False):
     """When it expires, by the client's monotonic clock; `None` where that is not known."""
 
 
+@not_picklable
 class TokenProvider:
     """Returns one valid token to all callers; `client.auth` is one."""
 

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from amili_async._wire.protocol import check_base_url
 from amili_async.auth import ApiCodeCredentials
-from amili_async.client import SANDBOX_URL, AmiliClient
+from amili_async.client import AmiliClient
+from amili_async.environment import SANDBOX_URL
 from amili_async.errors import ConfigurationError
 from amili_async.events import Event, Observer, RateLimiterPaused
 from amili_async.sandbox import Sandbox

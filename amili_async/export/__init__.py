@@ -5,6 +5,7 @@ durable; a stream only has the `spool`; an open file is a `download`, which hold
 of the `formats`; the first two write by the operations of `files`.
 """
 
+from amili_async.export.arrow import arrow_schema
 from amili_async.export.columns import fields_of
 from amili_async.export.dataset import Dataset
 from amili_async.export.download import export_bytes
@@ -12,4 +13,4 @@ from amili_async.export.export import export
 from amili_async.export.formats import FORMATS
 from amili_async.export.job import ExportResult, Progress
 
-__all__ = ["FORMATS", "Dataset", "ExportResult", "Progress", "export", "export_bytes", "fields_of"]
+__all__ = ["FORMATS", "Dataset", "ExportResult", "Progress", "arrow_schema", "export", "export_bytes", "fields_of"]

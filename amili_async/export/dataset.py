@@ -91,8 +91,8 @@ class Dataset:
             )
         if manifest.verdict is Verdict.PARTIAL:
             raise UnreadableResponse(
-                f"{self.folder} was not finished: the API sent {manifest.distinct:,} rows but counted more; remove "
-                "the folder and export again",
+                f"{self.folder} was not finished: of {manifest.resource} the API sent {manifest.distinct:,} but "
+                "counted more; remove the folder and export again",
                 request=f"GET /{manifest.resource}",
             )
         await in_thread(self._commit, files, manifest)

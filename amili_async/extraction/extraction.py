@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from math import ceil
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -21,6 +21,7 @@ from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
 from amili_async._wire.checks import check_count
 from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration
+from amili_async._wire.tasks import not_picklable
 from amili_async.deliveries import UNFINISHED, Delivery, DeliveryTracker
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, DeliveryFailed, ExtractionInterrupted
 from amili_async.events import PageReceived
@@ -32,13 +33,15 @@ from amili_async.extraction.checkpoint import (
 from amili_async.extraction.progress import CurrentBatch, ExtractionProgress
 from amili_async.extraction.source import Source, last_id
 from amili_async.handlers import check_handler, handle_each
+from amili_async.tables import Tabular
 
 T = TypeVar("T")
 
 _OVERTAKEN = "the extraction was closed, or another iteration of it began"
 
 
-class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
+@not_picklable
+class Extraction(AbstractAsyncContextManager["Extraction[T]"], Tabular[T]):
     """Every record that matches, exactly once, in no particular order. Nothing is sent until it is iterated.
 
     It reads several ranges of `_id` at once, up to a bound that is frozen at the start: ten seconds before the time of
@@ -121,9 +124,12 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
         is how many deliveries are handed out from the first one that is not done; then the iteration waits for it. At
         the end it waits until all are done. Once one has failed, it raises `ExtractionInterrupted` from that error.
 
-            async for page in lines.deliveries():  # workers that are processes: of Dask, Ray or a pool
+            def settle(page, future):
+                page.failed(future.exception()) if future.exception() else page.done()
+
+            async for page in lines.deliveries():  # workers that are processes
                 future = pool.submit(work, page.records)
-                future.add_done_callback(lambda _, page=page: loop.call_soon_threadsafe(page.done))
+                future.add_done_callback(lambda future, page=page: loop.call_soon_threadsafe(settle, page, future))
         """
         tracker = DeliveryTracker[Checkpoint](check_count(unfinished, "unfinished"))
         return Iteration(self._run(tracker), partial(self._progress.hand_out, tracker))
@@ -152,6 +158,9 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Generic[T]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _chunks(self, *, opens_fully: bool = False) -> AsyncGenerator[CurrentBatch[T], None]:  # noqa: ARG002
+        return self._run()
 
     async def _run(self, tracker: DeliveryTracker[Checkpoint] | None = None) -> AsyncGenerator[CurrentBatch[T], None]:
         """Yield the batches; when the next one is requested, all of the one before has been taken."""

@@ -111,7 +111,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
             )
         # The earlier of the two clocks: with a bound in the future, `since` would miss rows made until then.
         page = await self.listing.read(
-            response, self._decode, self.query.whole(), page_size=self.listing.context.page_size
+            self._decode, response, self.query.whole(), page_size=self.listing.context.page_size
         )
         return page, datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
 
@@ -123,7 +123,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         size = 1 if is_count else self.listing.context.page_size
         response = await listing.send(query, page=page, page_size=size)
         decode = partial(self._decode, is_count=is_count)
-        return await listing.read(response, decode, query, page=page, page_size=size)
+        return await listing.read(decode, response, query, page=page, page_size=size)
 
     @property
     def max_spans(self) -> int:
@@ -132,7 +132,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
         each = len(self.query.among(((LOWEST_ID, LOWEST_ID),) * 2).encoded) - empty
         return max(1, 1 + (MAX_REQUEST_TARGET - len(self.listing.path) - empty - PAGING_PARAMETERS_BYTES) // each)
 
-    def _decode(self, response: Response, *, is_count: bool = False) -> ScanPage[T]:
+    def _decode(self, response: Response, *, is_count: bool = False, **_: int) -> ScanPage[T]:
         """Decode a page; records of a caller's type are decoded a second time for their ids.
 
         The page number is not checked: the ids show which rows the page has.

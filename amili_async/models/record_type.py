@@ -53,6 +53,11 @@ class RecordType(Struct, Generic[T], frozen=True, kw_only=True):
         return converted
 
 
+def own_record_type(record: type[T]) -> RecordType[T]:
+    """The record type of a record of ours, which JSON is decoded into as it is declared: nothing has to be resolved."""
+    return RecordType(record=record, wire=record)
+
+
 def record_type_of(record: Any, *, is_projected: bool = False, name: str = "into") -> RecordType[Any]:
     """The record type of a record of ours, a caller's struct (whose fields are the projection), or `dict`."""
     target = _behind_aliases(record)

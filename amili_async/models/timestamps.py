@@ -97,7 +97,10 @@ class _TimestampType(dict[str, datetime]):
     """
 
     __origin__ = datetime
-    __slots__ = ()
+    # Litestar names the schema of each type. A `__getattr__` would slow down each date: msgspec reads `__origin__`.
+    __slots__ = ("__name__", "__qualname__")
+    __name__: str
+    __qualname__: str
     __hash__ = object.__hash__  # type: ignore[assignment]  # `typing` needs a hash, which a dict lacks
     __eq__ = object.__eq__
     __ne__ = object.__ne__
@@ -112,11 +115,6 @@ class _TimestampType(dict[str, datetime]):
             self.clear()
         self[text] = moment
         return moment
-
-    def __getattr__(self, name: str) -> str:
-        if name in ("__name__", "__qualname__"):  # Litestar names the schema of each type
-            return "Timestamp"
-        raise AttributeError(name)
 
     def __instancecheck__(self, value: object) -> bool:
         return isinstance(value, datetime)
@@ -135,6 +133,7 @@ class _TimestampType(dict[str, datetime]):
 
 
 _timestamps = _TimestampType()
+_timestamps.__name__ = _timestamps.__qualname__ = "Timestamp"
 if TYPE_CHECKING:
     Timestamp = datetime
 else:

@@ -75,7 +75,7 @@ class BatchRegistration:
         self._window.pages_ahead = width * LOOKAHEAD_PER_REQUEST
         self._ready: deque[tuple[NewCreditorPayment, Known | None]] = deque()
         self._looking_up: asyncio.Task[None] | None = None
-        self._claims = HeldClaims(claims, context)
+        self._claims = HeldClaims(claims, context.clock)
         self._verifying = asyncio.Lock()
         self._lookup_works = is_verified
         self._lookup_broken = False
@@ -184,7 +184,8 @@ class BatchRegistration:
     async def _create(self, payment: NewCreditorPayment) -> Known:
         known: Known
         while True:
-            await self._wanted.wait()
+            while not self._is_wanted():
+                await self._wanted.wait()
             if (reason := self._reason_not_to_send(payment)) is not None:
                 return reason
             try:
@@ -212,11 +213,15 @@ class BatchRegistration:
         self._check_wanted()
         self._claims.mark_sent(payment)
 
-    def _check_wanted(self) -> None:
-        # Again after the wait for a permit. The next outcome is known some steps before the consumer resumes with it.
+    def _is_wanted(self) -> bool:
+        # The next outcome is known some steps before the consumer resumes with it.
         if self._window.is_ready:
             self._wanted.clear()
-        if not self._wanted.is_set():
+        return self._wanted.is_set()
+
+    def _check_wanted(self) -> None:
+        # Again after the wait for a permit.
+        if not self._is_wanted():
             raise _NotWanted
 
     async def _verify_lookup(self, payment: NewCreditorPayment, created: Known) -> None:

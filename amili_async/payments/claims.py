@@ -13,7 +13,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import Protocol, TypeVar
 
-from amili_async._wire.context import ClientContext
+from amili_async._wire.clock import Clock
 from amili_async.errors import PaymentNotSent
 from amili_async.models import NewCreditorPayment
 from amili_async.payments.create import MAX_TIME_IN_FLIGHT
@@ -54,8 +54,8 @@ class Claims(Protocol):
 class HeldClaims:
     """The claims of one run; without a store the run may send everything."""
 
-    def __init__(self, store: Claims | None, context: ClientContext) -> None:
-        self._store, self._context = store, context
+    def __init__(self, store: Claims | None, clock: Clock) -> None:
+        self._store, self._clock = store, clock
         self._owner = secrets.token_hex(16)
         self._held: set[str] = set()
         self._unsent: set[str] = set()
@@ -66,7 +66,7 @@ class HeldClaims:
         """Claim *payments*, before they are looked up, and renew the claims from now on."""
         if self._store is None:
             return
-        keys, self._failure = sorted({self._key_of(payment) for payment in payments}), None
+        keys, self._failure = sorted({_key_of(payment) for payment in payments}), None
         try:
             taken = await _in_time(self._store.take(keys, owner=self._owner, seconds=UNSENT_SECONDS))
         except Exception as error:  # noqa: BLE001 - the drivers of stores have exceptions of their own
@@ -79,7 +79,7 @@ class HeldClaims:
 
     def reason_not_to_send(self, payment: NewCreditorPayment) -> PaymentNotSent | None:
         """Why a payment, of those that were claimed last, must not be sent; `None` if its claim is ours."""
-        if self._store is None or self._key_of(payment) in self._held:
+        if self._store is None or _key_of(payment) in self._held:
             return None
         if self._failure is not None:
             error = _unclaimed(payment, f"it could not be claimed ({type(self._failure).__name__})")
@@ -94,7 +94,7 @@ class HeldClaims:
             return
         if (reason := self.reason_not_to_send(payment)) is not None:
             raise reason
-        key = self._key_of(payment)
+        key = _key_of(payment)
         try:
             kept = await _in_time(self._store.keep([key], owner=self._owner, seconds=MAX_TIME_IN_FLIGHT))
         except Exception as error:
@@ -104,11 +104,11 @@ class HeldClaims:
 
     def mark_sent(self, payment: NewCreditorPayment) -> None:
         """From here on the claim is not given up unless `give_up` is called for the payment."""
-        self._unsent.discard(self._key_of(payment))
+        self._unsent.discard(_key_of(payment))
 
     async def give_up(self, payments: Iterable[NewCreditorPayment]) -> None:
         """End the claims on payments that certainly were not sent, as far as the store can be reached."""
-        await self._give_up({self._key_of(payment) for payment in payments} & self._held)
+        await self._give_up({_key_of(payment) for payment in payments} & self._held)
 
     async def give_up_unsent(self) -> None:
         """End all claims on unsent payments, as far as the store can be reached."""
@@ -132,15 +132,17 @@ class HeldClaims:
 
     async def _renew(self, store: Claims) -> None:
         while True:
-            await self._context.clock.sleep(RENEWAL_INTERVAL)
+            await self._clock.sleep(RENEWAL_INTERVAL)
             if keys := sorted(self._unsent):
                 with suppress(Exception):  # whether a claim is still ours is decided when its payment is sent
                     await _in_time(store.keep(keys, owner=self._owner, seconds=UNSENT_SECONDS))
 
-    def _key_of(self, payment: NewCreditorPayment) -> str:
-        # A digest: neither the store nor its administrators see references.
-        parts = (self._context.base_url, payment.creditor, payment.creditor_payment_reference)
-        return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+def _key_of(payment: NewCreditorPayment) -> str:
+    # A digest: neither the store nor its administrators see references. Without the base URL, since two processes may
+    # reach one API by two names.
+    identity = f"{payment.creditor} {payment.creditor_payment_reference}"
+    return blake2b(identity.encode(), digest_size=16).hexdigest()
 
 
 async def _in_time(answer: Awaitable[T]) -> T:

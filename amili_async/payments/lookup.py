@@ -18,7 +18,7 @@ from amili_async._wire.protocol import server_time
 from amili_async.conditions import Condition, field
 from amili_async.errors import ClientClosed, ConfigurationError, ReferenceTaken, RegisteredTwice
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
-from amili_async.models.record_type import record_type_of
+from amili_async.models.record_type import own_record_type
 from amili_async.policies import Priority
 from amili_async.query import build_query
 
@@ -39,7 +39,7 @@ class PaymentLookup:
     """The look-ups of one client: each finds rows of `creditor--payments`."""
 
     def __init__(self, path: str, context: ClientContext) -> None:
-        self._listing = Listing(path, record_type_of(CreditorPayment), context, must_be_current=True)
+        self._listing = Listing(path, own_record_type(CreditorPayment), context, must_be_current=True)
         self._clock = context.clock
         self._sleep = context.sleep
 
@@ -71,7 +71,7 @@ class PaymentLookup:
         condition = _has_reference_of([payment]) & (field("creditor") == payment.creditor)
         query = build_query(condition, sort="-_id")
         response = await self._listing.send(query, priority=Priority.SINGLE)
-        page = await self._listing.read(response, self._listing.decode, query, priority=Priority.SINGLE)
+        page = await self._listing.read(self._listing.decode, response, query, priority=Priority.SINGLE)
         # `_created` is the server's time, so "since it was sent" is counted back from the server's own `Date` header:
         # a wrong clock of this machine has no effect.
         elapsed = self._clock.now() - sent_at

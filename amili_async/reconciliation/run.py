@@ -12,7 +12,6 @@ from contextlib import aclosing
 from operator import attrgetter
 
 from msgspec import Struct
-from msgspec import field as named
 from msgspec.structs import replace
 
 from amili_async._paging.keyset import KeysetPager, filter_ignored, is_last
@@ -24,7 +23,7 @@ from amili_async._wire.tasks import Redacted
 from amili_async.conditions import Condition, Where, field, filter_document
 from amili_async.models import Payout, PayoutSpecification
 from amili_async.models.fields import Money, is_object_id
-from amili_async.models.record_type import record_type_of
+from amili_async.models.record_type import own_record_type, record_type_of
 from amili_async.reconciliation.comparison import Reconciliation, Tally
 from amili_async.resources import Resource
 
@@ -41,7 +40,7 @@ RECHECK_DELAY = 5.0
 class _SpecificationRow(Struct, frozen=True, gc=False, kw_only=True):
     """The fields of a specification that are compared; they are the projection."""
 
-    id: str = named(name="_id")
+    id: str
     payout: str | None = None
     creditor: str | None = None
     currency: str | None = None
@@ -75,7 +74,7 @@ class Reconciler:
     ) -> None:
         document = filter_document(where)
         self._where = Condition(document) if document else None
-        self._payouts = Listing(payouts.path, record_type_of(Payout), context, must_be_current=True)
+        self._payouts = Listing(payouts.path, own_record_type(Payout), context, must_be_current=True)
         rows = record_type_of(_SpecificationRow, is_projected=True)
         self._specifications = Listing(specifications.path, rows, context, must_be_current=True)
         self._context = context

@@ -94,7 +94,7 @@ class RowWriter:
 
     def insert(self, resource: str, document: Document) -> str:
         """Store a row after all others and return its id. Automatic fields are made unless they are given."""
-        now, given = write_date(at_epoch(self._clock())), _as_json(document)
+        now, given = write_date(at_epoch(self._clock())), as_json(document)
         row = {"_id": given.get("_id") or self._make_id(), "_created": now, "_updated": now, "_etag": "", **given}
         if row["_id"] in self._collections[resource].rows:
             raise ValueError(f"{resource} already has a row with _id {row['_id']}; use update()")
@@ -103,7 +103,7 @@ class RowWriter:
 
     def update(self, resource: str, row_id: str, changes: Document) -> None:
         """Change fields of a row, which keeps its place, and its `_updated` and `_etag`. KeyError if there is none."""
-        now, given = write_date(at_epoch(self._clock())), _as_json(changes)
+        now, given = write_date(at_epoch(self._clock())), as_json(changes)
         row = {**self._collections[resource].rows[row_id].document, "_updated": now, **given, "_id": row_id}
         self._store(resource, row, given)
 
@@ -121,10 +121,10 @@ def etag_of(document: Document) -> str:
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A copy in which dates are text in the API's format."""
     if isinstance(value, datetime):
         return write_date(value)
     if isinstance(value, dict):
-        return {name: _as_json(each) for name, each in value.items()}
-    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: as_json(each) for name, each in value.items()}
+    return [as_json(each) for each in value] if isinstance(value, list | tuple) else value

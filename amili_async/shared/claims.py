@@ -7,6 +7,8 @@ it, and nothing shortens it.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from amili_async._wire.frames import hide_variables
+from amili_async._wire.tasks import not_picklable
 from amili_async.shared.connection import connect_each_time
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ DELETE FROM amili_claims WHERE key IN (
     SELECT key FROM amili_claims WHERE until < now() - interval '1 day' LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
 
 
+@not_picklable
 class RedisClaims:
     """`Claims` in Redis or Valkey.
 
@@ -48,10 +51,12 @@ class RedisClaims:
     `appendfsync always`, no replicas that can take over, and no eviction.
     """
 
+    @hide_variables  # the URL may hold a password
     def __init__(self, redis: "Redis | str") -> None:
         self._connect = connect_each_time(redis)
 
     @classmethod
+    @hide_variables
     def from_url(cls, url: str) -> "RedisClaims":
         """Claims in the Redis of a URL. Each use makes a connection of its own, so there is nothing to close."""
         return cls(url)
@@ -75,6 +80,7 @@ class RedisClaims:
             await pipe.execute()
 
 
+@not_picklable
 class PostgresClaims:
     """`Claims` in the table `amili_claims` of Postgres: best for money, since a restart or a failover loses none.
 

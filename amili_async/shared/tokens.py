@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from amili_async._wire.tasks import Redacted, hide_contents
+from amili_async._wire.frames import hide_variables
+from amili_async._wire.tasks import hide_contents, not_picklable
 from amili_async.auth import ApiCodeCredentials, Token
 from amili_async.errors import ConfigurationError
 from amili_async.shared.connection import connect_each_time
@@ -41,6 +42,7 @@ class _Sealed(Struct, frozen=True):
     has_lifetime: bool
 
 
+@not_picklable
 class RedisTokens:
     """A `TokenStore` in Redis or Valkey: one process fetches, and the others take its token.
 
@@ -51,15 +53,16 @@ class RedisTokens:
     a URL or a secret that cannot work.
     """
 
+    @hide_variables  # the URL may hold a password
     def __init__(self, redis: "Redis | str", name: str, *, secret: ApiCodeCredentials | str) -> None:
-        server, derive = Redacted(redis), _derivation_from(Redacted(secret))
-        redis = secret = ""  # reports of errors show the variables of each frame
+        derive = _derivation_from(secret)
         # A digest: neither the key's name nor what lists keys shows the API code or the name.
         self._key = f"amili:token:{derive(f'name of a token {name}').hex()[:32]}"
         self._encryption_key = base64.urlsafe_b64encode(derive("encryption of a token"))
-        self._connect = connect_each_time(server.content)
+        self._connect = connect_each_time(redis)
 
     @classmethod
+    @hide_variables
     def from_url(cls, url: str, name: str, *, secret: ApiCodeCredentials | str) -> "RedisTokens":
         """Tokens in the Redis of a URL. Each use makes a connection of its own, so there is nothing to close."""
         return cls(url, name, secret=secret)
@@ -108,13 +111,12 @@ class RedisTokens:
         return Fernet(self._encryption_key)
 
 
-def _derivation_from(secret: Redacted[ApiCodeCredentials | str]) -> Callable[[str], bytes]:
+def _derivation_from(secret: ApiCodeCredentials | str) -> Callable[[str], bytes]:
     """How to derive keys from the secret."""
-    if isinstance(secret.content, ApiCodeCredentials):
-        return secret.content.derive_key
-    if not isinstance(secret.content, str) or len(secret.content) < MIN_SECRET:
+    if isinstance(secret, ApiCodeCredentials):
+        return secret.derive_key
+    if not isinstance(secret, str) or len(secret) < MIN_SECRET:
         raise ConfigurationError(
             f"RedisTokens: secret must be the client's ApiCodeCredentials, or a str of at least {MIN_SECRET} characters"
         )
-    text = Redacted(secret.content.encode())
-    return lambda purpose: hmac.digest(text.content, purpose.encode(), "sha256")
+    return lambda purpose: hmac.digest(secret.encode(), purpose.encode(), "sha256")

@@ -6,10 +6,15 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 
-from benchmarks.workload.plain_models import PlainPage
+from benchmarks.workload.plain_models import PlainMeta, PlainPage
 from benchmarks.workload.server import PATH
 
 LABEL = "bare aiohttp, ten workers, nothing decoded"
+
+
+class _RawPage(msgspec.Struct):
+    items: list[msgspec.Raw] = msgspec.field(name="_items")
+    meta: PlainMeta = msgspec.field(name="_meta")
 
 
 async def fetch_all(url: str) -> int:
@@ -44,3 +49,17 @@ async def fetch_pages(
     total = visit(await fetch(1))
     numbers = iter(range(2, -(-total // 100) + 1))
     await asyncio.gather(*(work() for _ in range(concurrency)))
+
+
+async def fetch_lines(url: str) -> bytes:
+    """All rows as lines of JSON, undecoded, in order of arrival."""
+    lines: list[msgspec.Raw] = []
+
+    def visit(body: bytes) -> int:
+        page = msgspec.json.decode(body, type=_RawPage)
+        lines.extend(page.items)
+        return page.meta.total
+
+    async with aiohttp.ClientSession(headers={"X-API-Key": "token"}) as session:
+        await fetch_pages(session, url, visit)
+    return b"\n".join(lines)

@@ -73,6 +73,7 @@ def _draw_curves(name: str, curves: Sequence[Curve]) -> Any:
 
 _TITLES = {
     "limiter": "Pages fetched over time: 1,000 pages at 100 requests per minute (virtual time)",
+    "processes": "Answers over time: 4 processes with one key send 150 requests",
     "memory": "Memory during an export to Parquet",
     "growth with pages": "Cost of a stream by number of pages",
     "growth with streams at once": "Cost of 1,000 pages by number of concurrent streams",
@@ -81,6 +82,7 @@ _TITLES = {
 
 _X_LABELS = {
     "limiter": "seconds",
+    "processes": "seconds",
     "memory": "rows",
     "growth with pages": "pages",
     "growth with streams at once": "streams",

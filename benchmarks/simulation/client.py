@@ -70,7 +70,7 @@ def run_once(server: type[ServerModel], limiter: ModuleType, *, pages: int, seed
     """Fetch *pages* pages from a new server with ten workers; the seed determines phase and delays."""
     optimum = find_optimum(server(seed), pages) + ROUND_TRIP
     client = _SimulatedClient(server(seed), seed, pages)
-    with asyncio.Runner(loop_factory=_TickingLoop) as runner:
+    with asyncio.Runner(loop_factory=TickingLoop) as runner:
         seconds = runner.run(client.fetch_all(limiter, deadline=MAX_RATIO * optimum))
     return RunResult(
         ratio=seconds / optimum,
@@ -80,7 +80,7 @@ def run_once(server: type[ServerModel], limiter: ModuleType, *, pages: int, seed
     )
 
 
-class _TickingLoop(JumpingLoop):
+class TickingLoop(JumpingLoop):
     """A loop whose time also advances a little per iteration."""
 
     def _run_once(self) -> None:

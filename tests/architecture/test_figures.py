@@ -4,7 +4,7 @@ from tests.architecture.figures import measure
 from tests.architecture.source import PACKAGE
 
 MOST_FILES = 175
-MOST_LINES = 20_000
+MOST_LINES = 24_000
 LEAST_COMMENTS = 0.015
 
 

@@ -34,6 +34,7 @@ OTHER_MEANINGS = {
 """Where such a word is the plain term of something else."""
 
 ONE_NAME_TWO_THINGS = {
+    "Sandbox": "that of `testing` is that of `sandbox`, with records, which the island cannot know",
     "Journal": "the exported rows on disk; the requests that a sandbox received. The sandbox is an island",
 }
 """Public-looking names that two modules define, and why they stay."""

@@ -369,8 +369,8 @@ async def test_every_iteration_ends_with_the_client(
         await scene.amili.auth.get_valid_token()
         sandbox.fail(Fault(hang=True), times=None)
         waiting = [asyncio.ensure_future(call.run(scene)) for call in READ]
+        await happens(lambda: internals.running_iterations(scene.amili))
         await settle(100)
-        assert internals.running_iterations(scene.amili)
         await scene.amili.aclose()
         ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), GUARD)
         assert all(isinstance(end, AmiliError) for end in ends)

@@ -9,7 +9,7 @@ from amili_async import AmiliClient, ApiCodeCredentials
 from amili_async.errors import ApiError, ClientClosed, ConfigurationError
 from amili_async.policies import Priority, Quota, RateLimiter
 from amili_async.sandbox import Fault, Sandbox
-from tests.support.clocks import HastyClock, settle
+from tests.support.clocks import HastyClock, happens
 from tests.support.hostile_scene import HostileScene
 from tests.support.hostile_server import send_raw, zip_wrongly
 from tests.support.operations import GUARD, ROWS
@@ -114,7 +114,7 @@ async def test_closing_while_calls_wait_for_a_connection_ends_them() -> None:
         await client.open()
         sandbox.fail(Fault(hang=True), times=None)
         calls = [asyncio.create_task(client.payouts.count()) for _ in range(105)]
-        await settle(300)
+        await happens(lambda: sandbox.in_flight == 100)
         await client.aclose()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, ClientClosed) for outcome in outcomes), {type(outcome) for outcome in outcomes}

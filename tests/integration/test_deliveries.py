@@ -1,6 +1,8 @@
 """Deliveries of an extraction: a checkpoint that covers what is finished, backpressure, failures, leaving early."""
 
 import asyncio
+import copy
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -185,6 +187,16 @@ async def test_a_wrong_limit_is_rejected_at_the_call(unfinished: Any, lines: Lin
     """Before anything is sent, with the name of the argument."""
     with pytest.raises(ConfigurationError, match="unfinished must be a whole number"):
         lines.deliveries(unfinished=unfinished)
+
+
+async def test_a_delivery_cannot_be_sent_to_another_process(lines: Lines) -> None:
+    """It belongs to this event loop; its records can be pickled."""
+    async with aclosing(lines.deliveries()) as pages:
+        (page,) = await take(pages, 1)
+    for copying in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(ConfigurationError, match="cannot be pickled or copied"):
+            copying(page)
+    assert pickle.loads(pickle.dumps(page.records)) == page.records  # noqa: S301 - our own
 
 
 # Failures

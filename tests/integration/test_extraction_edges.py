@@ -7,8 +7,8 @@ import pytest
 
 from amili_async import field
 from amili_async.errors import ClientClosed, ConfigurationError, ExtractionInterrupted, ServerFault, UnreadableResponse
-from amili_async.extraction import Verdict
-from amili_async.sandbox import ReceivedRequest
+from amili_async.extraction import Checkpoint, Verdict
+from amili_async.sandbox import Fault, ReceivedRequest
 from tests.support import internals
 from tests.support.clocks import HastyClock
 from tests.support.rows import SPECIFICATIONS, count_pages, fill, make_id, make_row, spread_evenly
@@ -77,6 +77,27 @@ async def test_a_failed_count_leaves_the_extraction_unfinished(start_sandbox: St
     assert await read_all(extraction) == []
     assert count_pages(sandbox) - pages == 1
     assert extraction.manifest.verdict is Verdict.COMPLETE
+
+
+async def test_a_gap_that_was_not_rechecked_is_left_in_the_checkpoint(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """After a last page that is full, resuming requests what may have been inserted behind it."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(200))
+    amili = await connect(sandbox)
+    sandbox.fail(Fault(status=503), times=None, after=2, path=SPECIFICATIONS)
+    extraction = amili.payout_specifications.extract()
+    with pytest.raises(ExtractionInterrupted) as caught:
+        await read_all(extraction)
+    checkpoint = caught.value.checkpoint
+    assert (extraction.rows, checkpoint.ranges, len(checkpoint.gaps)) == (200, (), 1)
+    sandbox.stop_failing()
+    late = make_id(int(ids[-1][:8], 16) + 1, 0)
+    sandbox.insert(SPECIFICATIONS, make_row(late))
+    resumed = amili.payout_specifications.extract(checkpoint=Checkpoint.from_json(checkpoint.to_json()))
+    assert await read_all(resumed) == [late]
+    assert resumed.manifest.verdict is Verdict.DRIFTED
 
 
 async def read_all(extraction: Any) -> list[str]:

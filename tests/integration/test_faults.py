@@ -32,7 +32,7 @@ from tests.support.clocks import HastyClock
 from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
-    EXTRACT,
+    EXTRACTING,
     LONG,
     PAGE_SIZE,
     PAYOUTS,
@@ -242,7 +242,7 @@ async def test_one_bad_page_costs_a_retry_or_ends_the_iteration_there(
     row: Row, moment: int, operation: Operation, start_sandbox: StartSandbox, connect: Connect, clock: HastyClock
 ) -> None:
     """Rows delivered before are correct and in order; an extraction resumes there and delivers the rest once."""
-    within = ExtractionInterrupted if operation is EXTRACT else None
+    within = ExtractionInterrupted if operation in EXTRACTING else None
     ending = WHOLE if row.is_retried else replace(row.lasting, within=within)
     await check_cell(row, operation, ending, start_sandbox, connect, clock, after=moment)
 

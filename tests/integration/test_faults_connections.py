@@ -12,7 +12,8 @@ import pytest
 from amili_async import RetryPolicy
 from amili_async.errors import ApiError, ConnectionFailed, PaymentOutcomeUnknown, TimedOut
 from amili_async.sandbox import Fault
-from tests.support.clocks import settle
+from tests.support import internals
+from tests.support.clocks import happens
 from tests.support.hostile_scene import ATTEMPTS, HostileScene
 from tests.support.hostile_server import HostileServer, redirect
 from tests.support.operations import CREATE, EXTRACT, GET, READING, STREAM, TOKEN_PATH, WHOLE, Fails, Operation, name_of
@@ -110,7 +111,7 @@ async def test_idle_connections_that_the_server_has_closed(
     await scene.hold(STREAM, WHOLE)
     scene.server.received.clear()
     assert scene.server.send_unrequested(last_words, then_close=True) >= 1
-    await settle(100)
+    await happens(lambda: not internals.has_usable_idle_connections(scene.amili))
     await scene.hold(operation, WHOLE)
     assert len({each.raw for each in scene.server.received}) == len(scene.server.received)
 
@@ -124,14 +125,18 @@ async def test_connections_that_the_server_closes_as_they_are_reused(operation: 
     await scene.hold(operation, WHOLE)
 
 
+@pytest.mark.parametrize("is_borrowed", [False, True], ids=["own session", "borrowed session"])
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-async def test_an_unrequested_response_is_ignored(operation: Operation, scene: HostileScene) -> None:
+async def test_an_unrequested_response_is_ignored(
+    operation: Operation, is_borrowed: bool, scene: HostileScene, resources: AsyncExitStack
+) -> None:
     """Bytes received on an idle connection are not taken for the response to the next request."""
-    await scene.open(uses_key=True)
+    session = await resources.enter_async_context(aiohttp.ClientSession()) if is_borrowed else None
+    await scene.open(uses_key=True, session=session)
     false = b'{"_items": [], "_meta": {"page": 1, "max_results": 10, "total": 0}, "_id": "674dbeb208847b9501cc9138"}'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(false)
     assert scene.server.send_unrequested(head + false, then_close=False) == 1
-    await settle(100)
+    await happens(lambda: not internals.has_usable_idle_connections(scene.amili))
     await scene.hold(operation, WHOLE)
     assert len(scene.sandbox.rows(PAYMENTS)) == (operation is CREATE)
 

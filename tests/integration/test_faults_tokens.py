@@ -27,11 +27,13 @@ from amili_async.errors import (
 )
 from amili_async.events import Event, TokenRefreshed
 from amili_async.sandbox import Fault, Sandbox
-from tests.support.clocks import HastyClock, PassingTime, settle
+from tests.support import internals
+from tests.support.clocks import HastyClock, PassingTime, happens, settle
 from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
     EXTRACT,
+    EXTRACTING,
     GET,
     GUARD,
     PAGE_SIZE,
@@ -180,7 +182,7 @@ async def test_a_token_expires_and_no_other_is_available(
     await amili.auth.get_valid_token()
     sandbox.fail(Fault(revoke=True), path=operation.path, after=0 if operation is CREATE else 2)
     sandbox.fail(row.fault, path=TOKEN_PATH, times=None)
-    ending = replace(row.lasting, within=ExtractionInterrupted if operation is EXTRACT else None)
+    ending = replace(row.lasting, within=ExtractionInterrupted if operation in EXTRACTING else None)
     await hold(operation, ending, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
 
 
@@ -205,6 +207,7 @@ async def test_an_early_refresh_that_fails_has_no_effect(
     clock.skip(550)
     sandbox.fail(Fault(status=401), path=TOKEN_PATH, times=None)
     await hold(operation, WHOLE, amili=amili, sandbox=sandbox, clock=clock, stop_failing=sandbox.stop_failing)
+    await happens(lambda: count_tokens(sandbox) == 2)
     await settle(300)
     assert count_tokens(sandbox) == 2
 
@@ -230,12 +233,19 @@ async def test_a_token_endpoint_that_hangs(
 async def test_callers_share_a_slow_token(start_sandbox: StartSandbox, connect: Connect) -> None:
     """Thirty calls wait for one request; where it fails, each of them raises its error."""
     sandbox, amili = await open_scene(start_sandbox, connect)
-    sandbox.fail(Fault(delay=0.05), path=TOKEN_PATH)
+    rejected = 0
+
+    async def hold_until_all_wait() -> None:
+        await happens(lambda: sum(request.status == 401 for request in sandbox.requests) == rejected)
+        await settle(100)
+
+    internals.hold_responses(sandbox, hold_until_all_wait, which=lambda request: request.path == TOKEN_PATH)
     async with asyncio.timeout(GUARD):
         assert await asyncio.gather(*(amili.payouts.count() for _ in range(30))) == [3] * 30
     assert count_tokens(sandbox) == 1
     sandbox.revoke_tokens()
-    sandbox.fail(Fault(delay=0.05, status=403), path=TOKEN_PATH)
+    rejected = 30
+    sandbox.fail(Fault(status=403), path=TOKEN_PATH)
     async with asyncio.timeout(GUARD):
         errors = await asyncio.gather(*(amili.payouts.count() for _ in range(30)), return_exceptions=True)
     assert {type(error) for error in errors} == {AuthenticationError}
@@ -263,7 +273,7 @@ JUMPS = [-YEARS, -2 * DAY, -HOUR, -60.0, 60.0, HOUR / 2, HOUR, 2 * DAY, YEARS]
 
 def ending_at(operation: Operation, jump: float) -> Ending:
     """How an operation ends whose clock is wrong by that many seconds."""
-    if operation is EXTRACT and abs(jump) > DAY:
+    if operation in EXTRACTING and abs(jump) > DAY:
         return Fails(UnreadableResponse)
     # By a clock that is years behind, the payment's date is more than a year ahead.
     return Fails(ConfigurationError) if operation is CREATE and jump == -YEARS else WHOLE

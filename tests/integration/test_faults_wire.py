@@ -34,7 +34,7 @@ from tests.support.hostile_server import (
     send_raw,
     zip_wrongly,
 )
-from tests.support.operations import CREATE, EXTRACT, GET, WALKING, WHOLE, Ending, Fails, Operation, name_of
+from tests.support.operations import CREATE, EXTRACTING, GET, WALKING, WHOLE, Ending, Fails, Operation, name_of
 from tests.support.payments import PAYMENTS
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -227,7 +227,7 @@ async def test_one_bad_page_costs_a_retry_or_ends_the_iteration_there(
     if ending is None or row.is_retried:
         await scene.hold(operation, WHOLE)
     else:
-        await scene.hold(operation, replace(ending, within=ExtractionInterrupted if operation is EXTRACT else None))
+        await scene.hold(operation, replace(ending, within=ExtractionInterrupted if operation in EXTRACTING else None))
 
 
 @pytest.mark.parametrize("row", ALL, ids=name_of)

@@ -123,6 +123,20 @@ async def test_a_delivered_row_is_delivered_again_only_if_it_changed(
     assert await follower.update() == []
 
 
+async def test_it_looks_back_five_minutes_and_no_further(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
+    """Of the rows stored late, those dated in the five minutes before the earlier bound are fetched."""
+    follower = Follower(await connect(sandbox))
+    await clock.move(3600)
+    await follower.update()
+    assert follower.latest is not None
+    assert follower.latest.bound is not None
+    second = int(follower.latest.bound.timestamp()) - 300
+    for place, moment in enumerate((second - 1, second)):
+        row = make_row(make_id(second - 86_400, place), _updated=datetime.fromtimestamp(moment, UTC))
+        sandbox.insert(SPECIFICATIONS, row)
+    assert [row_id for row_id, _ in await follower.update()] == [make_id(second - 86_400, 1)]
+
+
 async def test_rows_stored_late_are_found(sandbox: Sandbox, connect: Connect, clock: HastyClock) -> None:
     """A row stored after an extraction, but dated up to five minutes before its bound, is delivered by the next."""
     follower = Follower(await connect(sandbox))

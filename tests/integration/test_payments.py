@@ -21,6 +21,7 @@ from amili_async.errors import (
     RateLimited,
     ReferenceTaken,
     ServerFault,
+    TimedOut,
     UnreadableResponse,
     ValidationFailed,
 )
@@ -28,8 +29,8 @@ from amili_async.events import Event, PaymentRegistered
 from amili_async.payments.create import MAX_TIME_IN_FLIGHT
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, settle
-from tests.support.leaving_early import WAYS, hold_a_while
+from tests.support.clocks import HastyClock, PassingTime, happens, is_python_loop, settle
+from tests.support.leaving_early import WAYS, hold_a_while, hold_until
 from tests.support.payments import CASE, CREDITOR, PAYMENTS, make_payment, make_payments
 from tests.support.starting import Connect, StartSandbox
 
@@ -119,11 +120,17 @@ async def test_a_payment_with_an_unknown_outcome_is_looked_up_and_never_sent_aga
 async def test_a_timeout_of_the_response_is_an_unknown_outcome(start_sandbox: StartSandbox, connect: Connect) -> None:
     """A payment that was sent and has no response in time raises `PaymentOutcomeUnknown`."""
     sandbox = await start_sandbox(payments=0)
-    amili = await connect(sandbox, timeout=0.05)
+    amili = await connect(sandbox, timeout=30.0 if is_python_loop() else 0.5)
     await amili.auth.get_valid_token()
     sandbox.fail(Fault(hang=True), method="POST")
-    with pytest.raises(PaymentOutcomeUnknown):
-        await amili.creditor_payments.create(make_payment(), lookup_timeout=0.2)
+    creating = asyncio.ensure_future(amili.creditor_payments.create(make_payment(), lookup_timeout=0.2))
+    await happens(lambda: count_posts(sandbox))
+    time = PassingTime()
+    time.start()
+    with pytest.raises(PaymentOutcomeUnknown) as caught:
+        await creating
+    time.stop()
+    assert isinstance(caught.value.__cause__, TimedOut)
     assert count_posts(sandbox) == 1
 
 
@@ -184,7 +191,7 @@ async def test_a_failed_connection_is_not_an_unknown_outcome(start_sandbox: Star
 async def test_a_list_is_registered_once_however_often_it_is_run(start_sandbox: StartSandbox, connect: Connect) -> None:
     """Outcomes are in order, one each; the second run finds all, with one request per hundred."""
     sandbox = await start_sandbox(payments=0)
-    internals.hold_responses(sandbox, hold_a_while)
+    hold_until(sandbox, 8, after=1, method="POST")
     amili = await connect(sandbox)
     payments = [make_payment(creditor_payment_reference=f"REF-{n}", amount=n + 1) for n in range(250)]
     first = [outcome async for outcome in amili.creditor_payments.create_many(payments, concurrency=8)]
@@ -209,6 +216,7 @@ async def test_leaving_a_list_early_leaves_nothing_behind(
 ) -> None:
     """Nothing more is sent, no task is left (the fixture asserts it), and later runs settle what was in flight."""
     sandbox = await start_sandbox(payments=0)
+    internals.hold_responses(sandbox, hold_a_while)
     amili = await connect(sandbox)
     payments = [make_payment(creditor_payment_reference=f"REF-{n}") for n in range(100)]
     outcomes = amili.creditor_payments.create_many(payments, concurrency=4)
@@ -266,9 +274,14 @@ async def test_payments_registered_twice_by_two_processes_are_reported(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
     """Two concurrent runs can register twice, as documented; the next run sends nothing, and has the ids of both."""
-    sandbox = await start_sandbox(payments=0, latency=0.002)
+    sandbox = await start_sandbox(payments=0)
     payments = [make_payment(creditor_payment_reference=f"REF-{n}") for n in range(30)]
-    clients = [await connect(sandbox), await connect(sandbox)]
+    clients = [await connect(sandbox, auth=sandbox.token()) for _ in range(2)]
+
+    async def hold() -> None:
+        await happens(lambda: sum(request.method == "GET" for request in sandbox.requests) >= len(clients))
+
+    internals.hold_responses(sandbox, hold, which=lambda request: request.method == "POST")
 
     async def run(amili: AmiliClient) -> list[PaymentOutcome]:
         return [outcome async for outcome in amili.creditor_payments.create_many(payments)]
@@ -315,35 +328,48 @@ async def test_a_cached_look_up_proves_nothing(age: str, start_sandbox: StartSan
     assert count_posts(sandbox) == 1
 
 
-async def time_out(amili: AmiliClient) -> None:
+async def time_out(amili: AmiliClient, sandbox: Sandbox) -> None:
     """Leave `create()` by a timeout around it."""
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(amili.creditor_payments.create(make_payment()), 0.05)
+    with pytest.raises(TimeoutError):  # noqa: PT012 - the timeout raises it
+        async with asyncio.timeout(None) as timeout:
+            creating = asyncio.ensure_future(amili.creditor_payments.create(make_payment()))
+            await happens(lambda: count_posts(sandbox))
+            timeout.reschedule(0)
+            await creating
 
 
-async def remain_unknown(amili: AmiliClient) -> None:
+async def remain_unknown(amili: AmiliClient, sandbox: Sandbox) -> None:
     """Let `create()` look the payment up before it is committed."""
+    creating = asyncio.ensure_future(amili.creditor_payments.create(make_payment(), lookup_timeout=0))
+    await happens(lambda: count_posts(sandbox))
+    internals.drop_connections(sandbox)
     with pytest.raises(PaymentOutcomeUnknown):
-        await amili.creditor_payments.create(make_payment(), lookup_timeout=0)
+        await creating
 
 
-async def cancel_the_list(amili: AmiliClient) -> None:
+async def cancel_the_list(amili: AmiliClient, sandbox: Sandbox) -> None:
     """Leave `create_many()` by a cancellation."""
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(anext(amili.creditor_payments.create_many([make_payment()])), 0.05)
+    creating = asyncio.ensure_future(anext(amili.creditor_payments.create_many([make_payment()])))
+    await happens(lambda: count_posts(sandbox))
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
 
 
 @pytest.mark.parametrize("leave", [time_out, remain_unknown, cancel_the_list])
 @pytest.mark.parametrize("again", ["create", "create_many"])
 async def test_a_payment_that_is_committed_late_is_not_sent_again(
-    leave: Callable[[AmiliClient], Awaitable[None]], again: str, start_sandbox: StartSandbox, connect: Connect
+    leave: Callable[[AmiliClient, Sandbox], Awaitable[None]],
+    again: str,
+    start_sandbox: StartSandbox,
+    connect: Connect,
 ) -> None:
     """However the first call ends, the next ones of the same client look the payment up until they find it."""
     sandbox = await start_sandbox(payments=0)
-    amili = await connect(sandbox, timeout=0.1 if leave is remain_unknown else 30)
-    await amili.auth.get_valid_token()
-    sandbox.fail(Fault(delay=0.3), method="POST")
-    await leave(amili)
+    is_committed = asyncio.Event()
+    internals.hold_responses(sandbox, is_committed.wait, which=lambda request: request.method == "POST")
+    amili = await connect(sandbox)
+    await leave(amili, sandbox)
     assert (count_posts(sandbox), sandbox.rows(PAYMENTS)) == (1, [])
 
     async def register() -> Any:
@@ -356,7 +382,8 @@ async def test_a_payment_that_is_committed_late_is_not_sent_again(
 
     with pytest.raises(PaymentOutcomeUnknown):
         await register()
-    await asyncio.sleep(0.35)
+    is_committed.set()
+    await happens(lambda: sandbox.rows(PAYMENTS))
     assert (await register()).was_found
     assert (count_posts(sandbox), len(sandbox.rows(PAYMENTS))) == (1, 1)
 
@@ -376,7 +403,7 @@ async def test_nothing_is_sent_after_the_loop_was_left(
         received.append(outcome)
         if len(received) == taken:
             break
-    await asyncio.sleep(0.02)  # what was sent before arrives
+    await happens(lambda: not (internals.running_calls(amili) or sandbox.in_flight))  # what was sent is answered
     sent = count_posts(sandbox)
     assert taken <= sent <= (1 if taken == 1 else taken + 20)
     await asyncio.sleep(0.2)

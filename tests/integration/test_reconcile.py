@@ -16,7 +16,7 @@ from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, settle
+from tests.support.clocks import HastyClock, MovedClock, happens, settle
 from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
 from tests.support.planted_differences import (
     CATEGORIES,
@@ -313,6 +313,39 @@ async def test_a_payout_whose_differences_keep_changing_is_unsettled(
     assert unsettled.payout_id == busy
     assert not unsettled.agrees
     assert set(differences_by_payout(found)) == {busy}
+
+
+async def test_a_payout_is_compared_five_times_at_most(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """One that agrees is compared once, and one that is booked on at each request four times more."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    books = PlantedBooks(sandbox, payouts=2)
+    compared: list[bool] = []
+
+    def change(request: Any) -> None:
+        if request.path == f"/{SPECIFICATIONS}":
+            wheres = request.query["where"]
+            compared.append(books.ids[1] in wheres)
+            book_one_more(books, books.ids[0])
+
+    sandbox.before_each_request(change)
+    found = await reconcile(await connect(sandbox), field("currency") == "SEK")
+    assert [each.unsettled for each in found] == [True, False]
+    assert compared == [True, False, False, False, False]
+
+
+async def test_closing_the_client_ends_the_wait_for_another_comparison(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """No request is in flight then, so the iteration itself is what the client cancels."""
+    sandbox = await start_sandbox(payouts=0, specifications=0)
+    misstate_total("amount")(PlantedBooks(sandbox, payouts=2))
+    clock = MovedClock()
+    amili = await connect(sandbox, _clock=clock, auth=sandbox.token())
+    waiting = asyncio.ensure_future(anext(amili.reconcile()))
+    await happens(lambda: clock.timers)
+    await amili.aclose()
+    with pytest.raises(ClientClosed):
+        await asyncio.wait_for(waiting, 10)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 4.0])

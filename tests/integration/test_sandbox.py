@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from amili_async.sandbox import RateWindow, Sandbox
-from tests.support import internals
-from tests.support.clocks import settle
-from tests.support.leaving_early import hold_a_while
+from tests.support.clocks import happens
+from tests.support.leaving_early import hold_until
 
 SPECIFICATIONS, PAYMENTS = "finance--payout-specifications", "creditor--payments"
 SMALL: dict[str, Any] = {"payouts": 3, "specifications": 30, "payments": 4}
@@ -231,7 +230,7 @@ async def test_rows_are_generated_on_demand() -> None:
 async def test_requests_are_counted_and_recorded(http: aiohttp.ClientSession, clock: Clock) -> None:
     """The journal holds method, path, query and status in order of arrival; open requests are counted."""
     sandbox = Sandbox(**SMALL, clock=clock, rate_limit=None)
-    internals.hold_responses(sandbox, hold_a_while)
+    hold_until(sandbox, 3)
     async with sandbox:
         token = sandbox.token()
         await asyncio.gather(*(get(http, sandbox, f"/{PAYMENTS}?page={n}&page=9", token) for n in range(3)))
@@ -249,8 +248,7 @@ async def test_close_ends_open_requests_at_once(http: aiohttp.ClientSession) -> 
     before = asyncio.all_tasks()
     async with Sandbox(**SMALL, latency=60) as sandbox:
         waiting = asyncio.create_task(get(http, sandbox, f"/{PAYMENTS}", sandbox.token()))
-        await settle(100)
-        assert sandbox.in_flight == 1
+        await happens(lambda: sandbox.in_flight == 1)
         began = time.perf_counter()
     assert time.perf_counter() - began < 30
     await asyncio.wait([waiting])

@@ -7,6 +7,7 @@ searched. Only attributes documented to hold text of the server, or the payment,
 import asyncio
 import json
 import logging
+import pickle
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
@@ -66,6 +67,7 @@ from amili_async.errors import (
     PaymentNotSent,
     PaymentOutcomeUnknown,
     RateLimited,
+    RateLimiterUnavailable,
     ReferenceTaken,
     RegisteredTwice,
     ServerFault,
@@ -79,6 +81,7 @@ from amili_async.models import encode
 from amili_async.observers import LogEvents, TraceEvents
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
+from amili_async.shared import RedisClaims, RedisRateLimiter, RedisTokens
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
 from tests.support.errors import ABSTRACT, ERROR_CLASSES
@@ -297,6 +300,14 @@ def with_client(where: Where = FILTER, **options: Any) -> Provoke:
     return provoke
 
 
+async def share_a_limiter_without_redis(scene: WatchedScene) -> None:
+    """Request a page with a shared rate limiter whose Redis, with a password in its URL, cannot be reached."""
+    url = f"redis://:{MARK}@localhost:1"
+    async with RedisRateLimiter.from_url(url, "key", limit=RateLimit(max_pause=0.0)) as limiter:
+        amili = await scene.connect(rate_limit=limiter)
+        await amili.payout_specifications.page(where=FILTER)
+
+
 def with_token(token: Any) -> Provoke:
     """Request a page with a token source that returns this."""
 
@@ -404,6 +415,11 @@ async def go_through_a_proxy(scene: WatchedScene) -> None:
 async def refuse_one_of_many(scene: WatchedScene) -> None:
     scene.sandbox.fail(Fault(status=503, body=PAGE_OF_HTML), times=None, method="GET", path=PAYMENTS)
     await raise_outcomes(scene, [make_payment()])
+
+
+async def claim_without_a_store(scene: WatchedScene) -> None:
+    claims = RedisClaims.from_url(f"redis://:{MARK}@127.0.0.1:1")
+    await scene.amili.creditor_payments.create(make_payment(), claims=claims)
 
 
 async def pay_twice(scene: WatchedScene) -> None:
@@ -569,6 +585,7 @@ WITH_TOKENS: Rows = {
     "a token with a line end": (AuthenticationError, with_token(f"{TOKEN}\r\nX: {MARK}")),
     "a source that fails": (RuntimeError, with_client(auth=fail_to_make_a_token)),
     "a source that fails beside a filter": (RuntimeError, with_client(RAW_FILTER, auth=fail_to_make_a_token)),
+    "a Redis that cannot be reached": (RateLimiterUnavailable, share_a_limiter_without_redis),
     "a used-up rate limit": (
         BudgetExhausted,
         with_client(rate_limit=RateLimit(per_minute=1, per_second=1), max_wait=0),
@@ -583,6 +600,7 @@ WITH_PAYMENTS: Rows = {
     "unknown among several": (PaymentOutcomeUnknown, find_two),
     "not completed": (PaymentNotCompleted, find_a_warning),
     "not sent": (PaymentNotSent, refuse_one_of_many),
+    "not claimed": (PaymentNotSent, claim_without_a_store),
     "reference taken": (ReferenceTaken, find_another),
     "registered twice": (RegisteredTwice, find_twins),
     "twice in a list": (ConfigurationError, pay_twice),
@@ -616,6 +634,10 @@ WITH_ARGUMENTS: Rows = {
     "too long a filter": (ConfigurationError, request_too_much),
     "no id": (ConfigurationError, get_a_payout),
     "a closed client": (ConfigurationError, call_a_closed_client),
+    "claims at no Redis": (ConfigurationError, calling(RedisClaims.from_url, LOGIN)),
+    "tokens at no Redis": (ConfigurationError, calling(RedisTokens.from_url, LOGIN, NAME, secret=TOKEN * 2)),
+    "a secret that is none": (ConfigurationError, calling(RedisTokens.from_url, LOGIN, NAME, secret=NAME.encode())),
+    "a pickled token": (ConfigurationError, calling(pickle.dumps, Token(value=TOKEN))),
     "a password in the address": (ConfigurationError, calling(AmiliClient, LOGIN, auth=TOKEN)),
     "a token that fits no header": (ConfigurationError, calling(AmiliClient, auth=f"{TOKEN}\n")),
     "a key that is none": (ConfigurationError, calling(ApiCodeCredentials, TOKEN, f"-----BEGIN {MARK}-----")),

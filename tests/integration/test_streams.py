@@ -15,7 +15,7 @@ from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
 from tests.support import internals
 from tests.support.clocks import settle
-from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
+from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while, hold_until
 from tests.support.operations import GUARD
 from tests.support.starting import Connect, StartSandbox
 
@@ -53,8 +53,8 @@ async def test_records_are_delivered_in_the_order_of_the_sort(start_sandbox: Sta
 async def test_never_more_in_flight_than_the_concurrency(start_sandbox: StartSandbox, connect: Connect) -> None:
     """With concurrency=8 the server never has more than eight requests open, and does have eight."""
     sandbox = await start_sandbox(specifications=5000)
-    internals.hold_responses(sandbox, hold_a_while)
-    amili = await connect(sandbox)
+    amili = await connect(sandbox, auth=sandbox.token())
+    hold_until(sandbox, 8, after=1)
     await amili.payout_specifications.stream(concurrency=8).collect()
     assert sandbox.most_in_flight == 8
 

@@ -215,7 +215,8 @@ def test_streams_get_one_permit_in_ten_beside_single_calls_at_the_full_rate(make
         single, bulk, _ = await start_all(world, RateLimit(reserve=reserve))
         calls, pages = await count_for(179.0, [(single, Priority.SINGLE, 0), (bulk, Priority.BULK, 1)])
         assert calls + pages >= 290
-        assert 0.09 * calls <= pages <= 0.13 * calls
+        # The first second's permits may be granted before the calls of the other process are known.
+        assert 0.09 * calls <= pages <= 0.13 * calls + (10 if world.lag else 0)
 
     play(make, scene)
 
@@ -280,9 +281,9 @@ def test_a_call_fails_as_soon_as_its_wait_is_known_to_be_too_long(make: Make) ->
         await limiter.acquire(Priority.SINGLE, max_wait=2.0)
         await limiter.acquire(Priority.SINGLE, max_wait=2.0)
         began = now()
-        with pytest.raises(BudgetExhausted):  # both are in flight: only a response decides how long it takes
+        with pytest.raises(BudgetExhausted):  # both are in flight: a response decides how long it takes, if it is soon
             await limiter.acquire(Priority.SINGLE, max_wait=2.0)
-        assert now() - began == pytest.approx(2.0, abs=0.01 + world.lag)
+        assert 1.0 <= now() - began <= 2.01 + world.lag
         limiter.on_response()
         limiter.on_response()
 

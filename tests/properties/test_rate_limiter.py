@@ -66,9 +66,10 @@ class Caller:
 class LimiterModel:
     """A rate limiter, its callers, and the server that they send to."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserve: int) -> None:
         self.clock = MovedClock()
-        self.limiter = SlidingWindowLimiter(RateLimit(per_second=PER_SECOND, per_minute=PER_MINUTE), clock=self.clock)
+        limit = RateLimit(per_second=PER_SECOND, per_minute=PER_MINUTE, reserve=reserve)
+        self.limiter = SlidingWindowLimiter(limit, clock=self.clock)
         self.waiting: list[Caller] = []
         self.in_flight: list[Caller] = []
         self.reached: list[Caller] = []
@@ -183,12 +184,12 @@ class LimiterModel:
 
 
 @examples(400)
-@given(operations)
-def test_no_schedule_exceeds_a_window_or_starves_a_caller(schedule: list[Operation]) -> None:
+@given(operations, st.sampled_from([0, 0, 2, 4]))
+def test_no_schedule_exceeds_a_window_or_starves_a_caller(schedule: list[Operation], reserve: int) -> None:
     """In any order of events, windows and gate hold, priorities keep their order, and every waiter gets a permit."""
 
     async def run() -> None:
-        model = LimiterModel()
+        model = LimiterModel(reserve)
         for operation in schedule:
             await model.do(*operation)
         await model.end()

@@ -97,6 +97,11 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         super()._run_once()  # type: ignore[misc]
 
 
+def is_python_loop() -> bool:
+    """Whether the loop that runs is asyncio's own, whose time `PassingTime` can let pass."""
+    return isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
+
+
 class PassingTime:
     """Lets a loop's time pass by its iterations, so that a timeout expires without real waiting.
 
@@ -111,8 +116,8 @@ class PassingTime:
         self._passing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; a second start does nothing."""
-        if self._passing is None:
+        """Begin; a second start does nothing, nor does one under uvloop, whose timers are not Python's."""
+        if self._passing is None and is_python_loop():
             self._passing = asyncio.get_running_loop().create_task(self._pass())
 
     def stop(self) -> None:

@@ -1,6 +1,5 @@
 """A client that reaches its sandbox only through a hostile server."""
 
-import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -8,7 +7,7 @@ from amili_async import AmiliClient, ApiCodeCredentials, RetryPolicy
 from amili_async.errors import AmiliError
 from amili_async.sandbox import Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, PassingTime
+from tests.support.clocks import HastyClock, PassingTime, is_python_loop
 from tests.support.hostile_server import HostileServer
 from tests.support.operations import LONG, PAGE_SIZE, ROWS, Ending, Operation, hold
 from tests.support.starting import StartSandbox
@@ -41,14 +40,12 @@ class HostileScene:
         fixed: dict[str, Any] = {"rate_limit": None, "page_size": PAGE_SIZE, "retry": RetryPolicy(attempts=ATTEMPTS)}
         key = ApiCodeCredentials(self.sandbox.api_code, self.sandbox.private_key)
         auth = key if uses_key else self.sandbox.token()
-        # The timers of uvloop are not Python's, so that no test can let their time pass.
-        is_python = isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
-        timeout = TIMEOUT if is_python or not time_passes else TIMEOUT_OF_UVLOOP
+        timeout = TIMEOUT if is_python_loop() or not time_passes else TIMEOUT_OF_UVLOOP
         client = AmiliClient(self.server.url, auth=auth, _clock=self._clock, timeout=timeout, **(fixed | options))
         self.amili = await self._resources.enter_async_context(client)
         await self.amili.auth.get_valid_token()
         self.server.received.clear()
-        if time_passes and is_python:
+        if time_passes:
             self._time.start()
         return self
 

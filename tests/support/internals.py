@@ -21,7 +21,7 @@ from amili_async._wire.session import Session
 from amili_async._wire.tasks import RunningCall
 from amili_async._wire.token_provider import TokenProvider
 from amili_async.payments.create import PaymentCreator
-from amili_async.sandbox import Sandbox
+from amili_async.sandbox import ReceivedRequest, Sandbox
 from amili_async.sandbox import server as sandbox_server
 
 # The client
@@ -30,6 +30,11 @@ from amili_async.sandbox import server as sandbox_server
 def set_base_url(amili: AmiliClient, url: str) -> None:
     """Send the requests of a client to another server from here on."""
     amili._core.session._base_url = urlsplit(url)
+
+
+def replace_send(amili: AmiliClient, send: Callable[..., Awaitable[Response]]) -> None:
+    """Let *send* answer each attempt of a client and its views, instead of the network."""
+    amili._core.session.send = send  # type: ignore[assignment,method-assign]
 
 
 def running_iterations(amili: AmiliClient) -> Set[object]:
@@ -46,6 +51,24 @@ def count_connections_in_use(amili: AmiliClient) -> int:
     """Connections of the client's pool on which a request is in flight."""
     pool: Any = amili._core.session._session
     return 0 if pool is None else len(pool.connector._acquired) + len(pool.connector.posts._acquired)
+
+
+def drop_connections(sandbox: Sandbox) -> None:
+    """Close each connection of a sandbox; what was requested on it is still carried out."""
+    server: Any = sandbox._runner
+    for handler in server.server.connections:
+        handler.transport.abort()
+
+
+def has_usable_idle_connections(amili: AmiliClient) -> bool:
+    """Whether a connection of the client's pool waits for a request, open and without unread bytes."""
+    session = amili._core.session._session
+    connector: Any = None if session is None else session.connector
+    inner: Any = inner_session(amili._core.session)
+    connector = None if inner is None else inner.connector
+    pools = [pool for pool in (connector, getattr(connector, "posts", None)) if pool is not None]
+    idle = [protocol for pool in pools for waiting in pool._conns.values() for protocol, _ in waiting]
+    return any(protocol.is_connected() and not protocol.should_close for protocol in idle)
 
 
 def count_payments_in_flight(payments: Any) -> int:
@@ -123,14 +146,20 @@ def set_port(sandbox: Sandbox, port: int) -> None:
     sandbox._address = ("127.0.0.1", port)
 
 
-def hold_responses(sandbox: Sandbox, hold: Callable[[], Awaitable[object]]) -> None:
-    """Await *hold* in each request of a sandbox that has not started, after it has arrived and before its response."""
+def hold_responses(
+    sandbox: Sandbox,
+    hold: Callable[[], Awaitable[object]],
+    *,
+    which: Callable[[ReceivedRequest], object] = lambda request: True,
+) -> None:
+    """Await *hold* in each request (of those *which* chooses), after it has arrived and before it is answered."""
     handler: Any = sandbox._http
     answer = handler._answer
 
-    async def answer_later(*arguments: Any) -> Any:
-        await hold()
-        return await answer(*arguments)
+    async def answer_later(connection: Any, request: ReceivedRequest) -> Any:
+        if which(request):
+            await hold()
+        return await answer(connection, request)
 
     handler._answer = answer_later
 

@@ -11,7 +11,7 @@ import pytest
 from amili_async import AmiliClient, AmiliError
 from amili_async.sandbox import Sandbox
 from tests.support import internals
-from tests.support.clocks import settle
+from tests.support.clocks import happens, settle
 
 
 def iterate(records: Any) -> Any:
@@ -61,9 +61,7 @@ async def leave_while_waiting_for_a_page(records: AsyncIterable[Any], amili: Ami
             pass
 
     task = asyncio.create_task(consume())
-    while not any(call.was_sent for call in internals.running_calls(amili)):
-        await settle(1)
-    await settle(50)  # until the request has arrived, of which the server holds the response
+    await happens(lambda: hold_a_while.held and any(call.was_sent for call in internals.running_calls(amili)))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -100,12 +98,35 @@ async def assert_nothing_is_left(amili: AmiliClient, sandbox: Sandbox) -> None:
     """No task, no request in flight and no iteration that the client would have to close; garbage warns of nothing."""
     gc.collect()
     await settle(500)
+    await happens(lambda: not sandbox.in_flight)  # the server sees a moment later that a connection was closed
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     assert [task for task in tasks if "RequestHandler" not in repr(task)] == []  # the sandbox has one a connection
     assert internals.running_iterations(amili) == set()
-    assert sandbox.in_flight == 0
 
 
-async def hold_a_while() -> None:
-    """For `internals.hold_responses`: respond once the client has sent every request that it may send."""
-    await settle(100)
+class _Hold:
+    """For `internals.hold_responses`: respond a hundred iterations of the loop later."""
+
+    held = 0
+    """Requests that are held."""
+
+    async def __call__(self) -> None:
+        self.held += 1
+        try:
+            await settle(100)
+        finally:
+            self.held -= 1
+
+
+hold_a_while = _Hold()
+
+
+def hold_until(sandbox: Sandbox, in_flight: int, *, after: int = 0, method: str = "GET") -> None:
+    """Answer no request of a method, after the first *after* of them, before so many are in flight at once."""
+    internals.hold_responses(
+        sandbox,
+        lambda: happens(lambda: sandbox.most_in_flight >= in_flight),
+        which=lambda request: (
+            request.method == method and sum(each.method == method for each in sandbox.requests) > after
+        ),
+    )

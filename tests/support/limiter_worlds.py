@@ -3,10 +3,12 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from amili_async import RateLimit, RateLimiter
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
+from amili_async.shared import RedisRateLimiter
+from tests.support.fake_redis import FakeConnection, FakeRedis
 
 MAX_FLIGHT = 3.0
 """Seconds within which a request reaches the server."""
@@ -63,5 +65,33 @@ class LocalWorld(LimiterWorld):
         loop.skip(max(0.0, seconds))
 
 
-WORLDS: dict[str, Callable[[], LimiterWorld]] = {"local": LocalWorld}
+class SharedWorld(LimiterWorld):
+    """Processes that share a limiter through Redis, which runs in virtual time."""
+
+    lag = 0.3
+
+    def __init__(self) -> None:
+        self._redis = FakeRedis()
+        self._connections: dict[RedisRateLimiter, FakeConnection] = {}
+
+    async def start(self, limit: RateLimit) -> RateLimiter:
+        connection = self._redis.connect()
+        limiter = RedisRateLimiter(cast("Any", connection), "key", limit=limit)
+        self._connections[limiter] = connection
+        await limiter.open()
+        await limiter.status()  # a process that has not heard the time yet cannot notice that the clock is set
+        return limiter
+
+    async def kill(self, limiter: RateLimiter) -> None:
+        self._connections[cast("RedisRateLimiter", limiter)].is_cut = True
+
+    def step_clock(self, seconds: float) -> None:
+        self._redis.clock_offset += seconds
+
+    async def aclose(self) -> None:
+        for limiter in self._connections:
+            await limiter.aclose()
+
+
+WORLDS: dict[str, Callable[[], LimiterWorld]] = {"local": LocalWorld, "shared": SharedWorld}
 """The limiters that the conformance tests test."""

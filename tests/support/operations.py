@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from amili_async import AmiliClient
+from amili_async import AmiliClient, PayoutSpecification
 from amili_async.errors import AmiliError, ExtractionInterrupted, PaymentOutcomeUnknown
 from amili_async.extraction import Checkpoint
 from amili_async.sandbox import Sandbox
@@ -115,6 +115,14 @@ async def _extract(amili: AmiliClient, _: Sandbox, taken: list[Any], checkpoint:
     assert extraction.manifest.rows == len(set(taken))
 
 
+async def _for_each(amili: AmiliClient, _: Sandbox, taken: list[Any], checkpoint: Checkpoint | None) -> None:
+    async def handle(record: PayoutSpecification) -> None:
+        if (summary := _summarize(record)) not in taken:  # at least once: after an error some are handled again
+            taken.append(summary)
+
+    await amili.payout_specifications.extract(checkpoint=checkpoint).for_each(handle)
+
+
 async def _create(amili: AmiliClient, _: Sandbox, taken: list[Any], __: Checkpoint | None) -> None:
     taken.append((await amili.creditor_payments.create(PAYMENT)).id)
 
@@ -130,6 +138,7 @@ PAGE = Operation("page", _page, lambda sandbox: _true_rows(sandbox)[10:20])
 COUNT = Operation("count", _count, lambda sandbox: [len(sandbox.rows(SPECIFICATIONS))])
 STREAM = Operation("stream", _stream, _true_rows)
 EXTRACT = Operation("extract", _extract, _true_rows, is_ordered=False)
+FOR_EACH = Operation("for_each", _for_each, _true_rows, is_ordered=False)
 RECONCILE = Operation("reconcile", _reconcile, lambda sandbox: sorted(row["_id"] for row in sandbox.rows(PAYOUTS)))
 CREATE = Operation(
     "create", _create, lambda sandbox: [row["_id"] for row in sandbox.rows(PAYMENTS)], PAYMENTS, method="POST"
@@ -137,7 +146,9 @@ CREATE = Operation(
 SINGLE = (GET, PAGE, COUNT)
 """One request each."""
 READING = (*SINGLE, STREAM, EXTRACT, RECONCILE)
-WALKING = (STREAM, EXTRACT)
+EXTRACTING = (EXTRACT, FOR_EACH)
+"""An error of the API is the cause of the one that they raise."""
+WALKING = (STREAM, *EXTRACTING)
 """Several pages each."""
 
 

@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from amili_async import PaymentOutcome
 from amili_async._wire.announcer import Announcer
-from amili_async._wire.context import ClientContext
 from amili_async._wire.protocol import Request, Response
 from amili_async.events import Event
 from amili_async.models import format_date
@@ -18,6 +17,7 @@ from amili_async.payments.batch import BatchRegistration
 from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup
 from tests.support.clocks import HastyClock, MovedClock
+from tests.support.contexts import make_context
 from tests.support.payments import BOOKED, CASE, CREDITOR, PAYMENTS
 
 POST = f"POST /{PAYMENTS}"
@@ -52,15 +52,7 @@ class Registry:
         self.on_lookup: Callable[[], None] = lambda: None
         self.offset = 0.0
         self.gate: asyncio.Event | None = None
-        self.context = ClientContext(
-            call=self.call,
-            announce=Announcer([self.events.append]),
-            running=set(),
-            page_size=100,
-            concurrency=4,
-            clock=self.clock,
-            forecast=lambda requests: None,
-        )
+        self.context = make_context(self.call, announce=Announcer([self.events.append]), clock=self.clock)
         self.lookup = PaymentLookup(PAYMENTS, self.context)
         self.creator = PaymentCreator(PAYMENTS, self.context, self.lookup)
 

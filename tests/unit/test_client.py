@@ -11,6 +11,7 @@ import pytest
 from amili_async import SANDBOX_URL, AmiliClient, RateLimit, RetryPolicy
 from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.observers import LogEvents
+from amili_async.sandbox import Sandbox
 from tests.support import internals
 
 
@@ -39,6 +40,13 @@ class AsyncLimiter:
 
 
 ODD_TIMES: list[Any] = [nan, inf, -1, True, "30", None, 10**400, {}, 1j]
+ODD_HEADERS: list[Any] = [
+    None,
+    [("X-Tenant", "north")],
+    *({name: "s3cret"} for name in (5, "", "X Tenant", "X-Tenant:", "X\n", "X-API-Key", "authorization", "Cookie")),
+    *({name: "s3cret"} for name in ("Host", "content-length", "Accept", "Transfer-Encoding")),
+    *({"X-Tenant": value} for value in (5, None, b"s3cret", "s3cret\r\nX: y", "s3cret\n", "s3cret\0", "s3crét")),
+]
 ODD_COUNTS: list[Any] = [nan, inf, True, "100", 10.0, None, 10**400]
 ODD_LIMITS: list[Any] = [RateLimit, RetryPolicy(), {"per_minute": 50}, 50, "50", nan, True, []]
 
@@ -55,6 +63,7 @@ ODD_LIMITS: list[Any] = [RateLimit, RetryPolicy(), {"per_minute": 50}, 50, "50",
         (SANDBOX_URL, {"concurrency": 0}),
         (SANDBOX_URL, {"timeout": 0}),
         *((SANDBOX_URL, {"timeout": timeout}) for timeout in ODD_TIMES),
+        *((SANDBOX_URL, {"headers": headers}) for headers in ODD_HEADERS),
         *((SANDBOX_URL, {"max_wait": wait}) for wait in ODD_TIMES if wait is not None),
         *((SANDBOX_URL, {"page_size": size}) for size in ODD_COUNTS),
         *((SANDBOX_URL, {"concurrency": size}) for size in ODD_COUNTS),
@@ -76,6 +85,36 @@ def test_options_that_cannot_work_raise_in_the_constructor(url: str, options: di
     """Outside any event loop, and before anything is sent."""
     with pytest.raises(ConfigurationError):
         AmiliClient(url, **({"auth": "token"} | options))
+
+
+@pytest.mark.parametrize("headers", ODD_HEADERS, ids=repr)
+def test_an_error_about_headers_shows_no_value(headers: Any) -> None:
+    """A value may be a secret, also one under a name that is rejected."""
+    with pytest.raises(ConfigurationError, match="headers") as caught:
+        AmiliClient(auth="token", headers=headers)
+    assert "s3cr" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("retry", 3),
+        ("timeout", 0),
+        ("max_wait", -1),
+        ("page_size", 101),
+        ("concurrency", 0),
+        ("headers", {"Host": "x"}),
+    ],
+)
+def test_a_view_rejects_what_the_client_rejects(option: str, value: Any) -> None:
+    """Before anything is sent; an option that the whole client has is unknown to a view."""
+    client = AmiliClient(auth="token")
+    options: dict[str, Any] = {option: value}
+    with pytest.raises(ConfigurationError, match=option):
+        client.with_options(**options)
+    options = {"rate_limit": None}
+    with pytest.raises(TypeError, match="rate_limit"):
+        client.with_options(**options)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:80/amili/", SANDBOX_URL])
@@ -140,6 +179,43 @@ def test_from_env_reads_limits_and_the_timeout() -> None:
     client = AmiliClient.from_env({"AMILI_TOKEN": "token", "AMILI_RATE_PER_MINUTE": "40", "AMILI_TIMEOUT": "2.5"})
     assert client.rate_limiter.limit == RateLimit(per_minute=40)
     assert internals.seconds_per_attempt(client) == 2.5
+
+
+REDIS = {"AMILI_REDIS_URL": "redis://:canary@localhost:1", "AMILI_TOKEN": "token"}
+
+
+def test_from_env_shares_the_rate_limit_under_a_name_of_the_key() -> None:
+    """The name that the variable gives; a tenth of the limit is kept from streams, as by a shared limiter's default."""
+    client = AmiliClient.from_env(REDIS | {"AMILI_RATE_LIMITER_NAME": "ours", "AMILI_RATE_PER_MINUTE": "40"})
+    assert repr(client.rate_limiter) == "RedisRateLimiter('ours', closed)"
+    assert client.rate_limiter.limit == RateLimit(per_minute=40, reserve=4)
+
+
+def test_from_env_derives_the_name_from_server_and_api_code() -> None:
+    """The same for the same key on the same server, and it shows neither; a token source has no such name."""
+    key = Sandbox().private_key
+    variables = {name: value for name, value in REDIS.items() if name != "AMILI_TOKEN"} | {"AMILI_PRIVATE_KEY": key}
+
+    def name_of(code: str, **options: Any) -> str:
+        return repr(AmiliClient.from_env(variables | {"AMILI_API_CODE": code}, **options).rate_limiter)
+
+    names = [
+        name_of("code"),
+        name_of("code", base_url=SANDBOX_URL),
+        name_of("other"),
+        name_of("code", base_url="http://localhost:1"),
+    ]
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+    assert "code" not in "".join(names)
+    token = repr(AmiliClient.from_env(REDIS).rate_limiter)
+    assert "token" not in token
+
+    async def source() -> str:
+        return "token"
+
+    with pytest.raises(ConfigurationError, match="AMILI_RATE_LIMITER_NAME is not set"):
+        AmiliClient.from_env(REDIS, auth=source)
 
 
 def test_a_misspelt_variable_is_a_warning() -> None:

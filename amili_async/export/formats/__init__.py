@@ -16,9 +16,22 @@ from amili_async.export.records import UnencodableValue, as_document
 from amili_async.export.spool import Frame, Frames
 from amili_async.filters import check_name
 
-__all__ = ["FORMATS", "Csv", "Format", "Ndjson", "Parquet", "check_fields", "encode_records", "format_for", "suffix_of"]
+__all__ = [
+    "FAILURES",
+    "FORMATS",
+    "Csv",
+    "Format",
+    "Ndjson",
+    "Parquet",
+    "check_fields",
+    "encode_records",
+    "find_unencodable",
+    "format_for",
+    "suffix_of",
+]
 
-_FAILURES = (UnencodableValue, TypeError, ValueError, OverflowError, RecursionError, UnreadableResponse)
+FAILURES = (UnencodableValue, TypeError, ValueError, OverflowError, RecursionError, UnreadableResponse)
+"""What a format raises for a record that does not fit."""
 
 
 class Format(Encoder, Protocol):
@@ -92,24 +105,25 @@ def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
 def encode_records(file_format: Encoder, records: Sequence[Any], *, path: Path | str) -> Frame:
     """The frame of all records, or `ExportFailed` that names the first one that does not fit."""
     before = file_format.rounded
-    with suppress(*_FAILURES):
+    with suppress(*FAILURES):
         payload = file_format.encode(records)
         return Frame(len(records), payload, file_format.rounded - before)
-    for record in records:
-        _check_alone(file_format, record, path)
-    raise ExportFailed(f"{path}: these records cannot be written together", path=path, can_resume=False)
-
-
-def _check_alone(file_format: Encoder, record: Any, path: Path | str) -> None:
-    try:
-        file_format.encode((record,))
-    except _FAILURES as error:
-        # The text of all other errors may quote the record.
-        reason = f": {error}" if isinstance(error, UnencodableValue) else ""
-    else:
-        return
-    found = as_document(record).get("_id")
-    row_id = found if isinstance(found, str) else None
-    name = "a record" if row_id is None else f"record {row_id}"
-    # Raised outside the `except` clause, so that no traceback shows the error that may quote the record.
+    # Raised outside the handler, so that no traceback shows the error that may quote the record.
+    name, row_id, reason = find_unencodable(file_format.encode, records)
     raise ExportFailed(f"{path}: {name} cannot be written{reason}", path=path, record_id=row_id, can_resume=False)
+
+
+def find_unencodable(encode: Callable[[Sequence[Any]], object], records: Sequence[Any]) -> tuple[str, str | None, str]:
+    """The first record that *encode* rejects: what it is called, its `_id`, and the reason."""
+    for record in records:
+        try:
+            encode((record,))
+        except FAILURES as error:
+            # The text of all other errors may quote the record.
+            reason = f": {error}" if isinstance(error, UnencodableValue) else ""
+        else:
+            continue
+        found = as_document(record).get("_id")
+        row_id = found if isinstance(found, str) else None
+        return "a record" if row_id is None else f"record {row_id}", row_id, reason
+    return "these records", None, " together"

@@ -5,7 +5,7 @@ as the noise of a sum of floats, is rounded to six, half to even, and counted. p
 `parquet`, when a Parquet file is written.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
@@ -18,7 +18,7 @@ import msgspec
 
 from amili_async.errors import ConfigurationError
 from amili_async.export.columns import ColumnKind, ListOf, MapOf, Scalar, StructOf
-from amili_async.export.records import UnencodableValue, as_document
+from amili_async.export.records import UnencodableValue, as_document, to_columns
 from amili_async.models.json import encode_json
 
 # The same type in every file, or readers cannot combine files. Arrow derives the type of a result from those of its
@@ -57,6 +57,18 @@ def load_arrow() -> Any:
 
 
 @lru_cache(maxsize=64)
+def file_type_of(kind: ColumnKind) -> Any:
+    """The Arrow type of a column of a file or a table: a category has a dictionary."""
+    pa = load_arrow()
+    return pa.dictionary(pa.int32(), pa.string()) if kind is Scalar.CATEGORY else type_of(kind)
+
+
+def schema_of(columns: Mapping[str, ColumnKind], type_: Callable[[ColumnKind], Any] = file_type_of) -> Any:
+    """The schema of columns whose types *type_* chooses."""
+    return load_arrow().schema([(name, type_(kind)) for name, kind in columns.items()])
+
+
+@lru_cache(maxsize=64)
 def type_of(kind: ColumnKind) -> Any:
     """The Arrow type of values that wait in the spool."""
     pa = load_arrow()
@@ -76,16 +88,25 @@ def type_of(kind: ColumnKind) -> Any:
     return scalars.get(kind, pa.string())
 
 
-class ArrayBuilder:
-    """Makes arrays of the values of columns, and counts the amounts that it had to round."""
+class BatchBuilder:
+    """Makes record batches of one schema, and counts the amounts that it had to round."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Mapping[str, ColumnKind], type_: Callable[[ColumnKind], Any] = file_type_of) -> None:
+        self.schema = schema_of(columns, type_)
+        """Of every batch."""
         self.rounded = 0
-        """How many amounts had more decimals than the file holds."""
+        """How many amounts had more decimals than the schema holds."""
+        self._names = tuple(columns)
+        self._columns = tuple((name, kind, type_(kind)) for name, kind in columns.items())
 
-    def build(self, name: str, kind: ColumnKind, values: Sequence[Any]) -> Any:
-        """The values of a column as an array; `UnencodableValue` if one does not fit the column's kind."""
-        pa, type_ = load_arrow(), type_of(kind)
+    def build(self, records: Sequence[Any]) -> Any:
+        """The records as a batch; `UnencodableValue` if a value does not fit its column's kind."""
+        values = to_columns(records, self._names)
+        arrays = [self._build_array(*column, values[place]) for place, column in enumerate(self._columns)]
+        return load_arrow().RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _build_array(self, name: str, kind: ColumnKind, type_: Any, values: Sequence[Any]) -> Any:
+        pa = load_arrow()
         # Arrow takes a list of pairs for an object, and drops the fraction of a float for an integer.
         if kind in _EXACT_KINDS and (kind not in _ONLY or set(map(type, values)) <= _ONLY[kind]):
             with suppress(*_FAILURES):

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from amili_async.export.columns import Scalar, find_columns
-from amili_async.export.formats.arrow import ArrayBuilder, load_arrow, merge_tables, type_of
+from amili_async.export.formats.arrow import BatchBuilder, load_arrow, merge_tables, schema_of, type_of
 from amili_async.export.formats.merge import OTHER_COLUMNS, WITHOUT_ID
 from amili_async.export.formats.writing import AddFrame, FileWriter
-from amili_async.export.records import to_columns
 from amili_async.export.spool import Frame
 
 ROW_GROUP = 16_384
@@ -33,21 +32,17 @@ class Parquet(FileWriter):
     """
 
     def __init__(self, fields: Sequence[str] | None = None, record: Any = None) -> None:
-        load_arrow()
         self._columns = find_columns(None if fields is None else tuple(fields), record)
-        self._names = list(self._columns)
-        self._arrays = ArrayBuilder()
+        self._batches = BatchBuilder(self._columns, type_of)
         self.metadata: dict[str, str] = {}
         """What `write` adds to the metadata of the file."""
 
     @property
     def rounded(self) -> int:
-        return self._arrays.rounded
+        return self._batches.rounded
 
     def encode(self, records: Sequence[Any]) -> bytes:
-        values, build = to_columns(records, self._names), self._arrays.build
-        arrays = [build(name, kind, values[place]) for place, (name, kind) in enumerate(self._columns.items())]
-        return bytes(load_arrow().RecordBatch.from_arrays(arrays, schema=self._spool_schema).serialize())
+        return bytes(self._batches.build(records).serialize())
 
     @contextmanager
     def open(self, file: BinaryIO) -> Iterator[AddFrame]:
@@ -77,33 +72,25 @@ class Parquet(FileWriter):
     def find_mismatch(self, path: Path) -> str | None:
         from pyarrow import ArrowException, parquet
 
-        if "_id" not in self._names:
+        if "_id" not in self._columns:
             return WITHOUT_ID
         with suppress(ArrowException):
             return None if parquet.read_schema(path).equals(self._file_schema) else OTHER_COLUMNS
         return "it is not a Parquet file"
 
     @cached_property
-    def _spool_schema(self) -> Any:
-        """Of rows that wait in the spool."""
-        return load_arrow().schema([(name, type_of(kind)) for name, kind in self._columns.items()])
-
-    @cached_property
     def _file_schema(self) -> Any:
-        pa = load_arrow()
-        category = pa.dictionary(pa.int32(), pa.string())
-        types = zip(self._spool_schema, self._columns.values(), strict=True)
-        return pa.schema([(field.name, category if kind is Scalar.CATEGORY else field.type) for field, kind in types])
+        return schema_of(self._columns)
 
     def _open(self, frame: Frame) -> Any:
         """The rows of a frame as a batch, which refers to the bytes of the frame."""
         pa = load_arrow()
-        return pa.ipc.read_record_batch(pa.py_buffer(frame.payload), self._spool_schema)
+        return pa.ipc.read_record_batch(pa.py_buffer(frame.payload), self._batches.schema)
 
     def _read(self, path: Path) -> Iterator[Any]:
         """An older file in the types of rows that wait in the spool."""
         for batch in _read_batches(path):
-            yield load_arrow().Table.from_batches([batch]).cast(self._spool_schema)
+            yield load_arrow().Table.from_batches([batch]).cast(self._batches.schema)
 
 
 class _RowGroups:

@@ -117,6 +117,7 @@ async def handle_payout(payout: Payout) -> str:
 async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     """Every public call, with the type that it must have."""
     first = AmiliClient("https://api.example.com", auth=fetch_token, rate_limit=SharedLimiter(), max_wait=2)
+    assert_type(first.with_options(max_wait=None, headers={"X-Team": "finance"}), AmiliClient)
     assert_type(first.rate_limiter, RateLimiter)
     assert_type(first.rate_limiter.remaining, int | None)
     AmiliClient("https://api.example.com", auth="x", rate_limit=first.rate_limiter)

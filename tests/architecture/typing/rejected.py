@@ -22,6 +22,8 @@ async def misuse(amili: AmiliClient, payout: Payout, payouts: list[Payout]) -> N
     NewCreditorPayment(creditor="x")  # rejected: call-arg
     RateLimit(50)  # rejected: call-arg
     RateLimit(max_wait=2)  # rejected: call-arg
+    amili.with_options(max_wait="2")  # rejected: arg-type
+    amili.with_options(rate_limit=None)  # rejected: call-arg
     AmiliClient(auth="x", rate_limit=object())  # rejected: arg-type
     PaymentOutcomeUnknown("x", payment=payout)  # rejected: arg-type
     amili.payouts.extract(checkpoint="x")  # rejected: call-overload

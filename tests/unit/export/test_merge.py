@@ -103,11 +103,12 @@ def test_a_merged_file_equals_one_written_at_once(
     assert list(file_format.read_ids(path)) == [make_line(place).id for place in sorted(old)]
 
 
+@pytest.mark.parametrize("places", [(2, 1), (1, 3, 2), (1, 1), (1, 2, 3, 4, 4), (1, 2, 3, 4, 5, 5)])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_file_in_another_order_is_not_merged(suffix: str, tmp_path: Path) -> None:
-    """Rows that do not ascend by `_id` raise, since merging them would be wrong."""
+def test_a_file_in_another_order_is_not_merged(suffix: str, places: tuple[int, ...], tmp_path: Path) -> None:
+    """Rows that do not ascend by `_id`, or have it twice, raise, since merging them would be wrong."""
     file_format = make_format(suffix)
     path = tmp_path / f"a{suffix}"
-    path.write_bytes(write_whole(file_format, [make_line(2), make_line(1)]))
+    path.write_bytes(write_whole(file_format, [make_line(place) for place in places]))
     with pytest.raises(ValueError, match="ascend"):
         list(file_format.merge(path, iter(()), frozenset()))

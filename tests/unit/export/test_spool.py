@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amili_async.errors import ConfigurationError
-from amili_async.export.spool import KEY_SIZE, MAGIC, Frame, Spool, open_spool
+from amili_async.export.spool import KEY_SIZE, MAGIC, MAX_BUFFERED, Frame, Spool, open_spool
 
 
 @pytest.fixture
@@ -63,6 +63,17 @@ def test_frames_past_a_length_are_cut_off(spool: Spool) -> None:
     assert [frame.payload for frame in spool.frames()] == [b"one", b"three"]
     assert spool.rows == 6
     spool.remove()
+
+
+def test_a_spool_is_full_by_what_waits_and_not_by_its_length(spool: Spool) -> None:
+    """However long the file is, as much waits in memory before the next write."""
+    for number in range(3):
+        assert not spool.is_full
+        spool.append(key(2 * number), Frame(1, b"x" * (MAX_BUFFERED // 2)))
+        assert not spool.is_full
+        spool.append(key(2 * number + 1), Frame(1, b"x" * (MAX_BUFFERED // 2)))
+        assert spool.is_full
+        spool.flush()
 
 
 def test_short_writes_are_continued(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,6 +237,47 @@ async def test_no_worker_is_idle_while_a_range_can_be_split() -> None:
     assert len(delivered) == 2000
 
 
+async def test_without_totals_no_worker_is_idle_either() -> None:
+    """Ranges are split by time, until there is one for each request that may be in flight."""
+    numbers = [number << 64 for number in range(1, 401)]
+    table = Table(numbers, size=10, reports_total=False)
+    end = key(401 << 64).id
+    scan = table.scan(((LOWEST_ID, end),), concurrency=8, end=end)
+    scan.begin_with(table.answer(((LOWEST_ID, "f" * 24),), 1, 10), table.fetch_again)
+    delivered: list[int] = []
+    reading = asyncio.ensure_future(take_all(scan, delivered))
+    await settle()
+    await table.release(0)
+    assert len(table.pending) == 8
+    while not reading.done():
+        await table.release(0)
+    assert sorted(delivered) == numbers
+    assert len({end for ((_, end),) in table.requested}) == 8
+
+
+async def test_a_row_that_an_insert_pushes_off_the_last_page_is_found_by_the_recheck() -> None:
+    """The count before the insert reports a full page as the last one, so what follows it is requested once more."""
+    table = Table(list(range(2, 42, 2)), size=10)
+    scan, stats = table.begin(concurrency=1)
+    table.change_between = lambda: table.rows.add(25)
+    delivered: list[int] = []
+    await read_all(table, scan, [], delivered)
+    assert delivered == sorted([*range(2, 42, 2), 25])
+    assert table.requested[1] == ((key(38).id, END),)
+    assert stats.changed_during_scan
+
+
+async def test_one_row_after_the_first_page_is_no_change_of_the_list() -> None:
+    """It is the next page, not what a recheck finds of rows that were inserted."""
+    table = Table(list(range(1, 12)), size=10)
+    scan = table.scan(((LOWEST_ID, END),), concurrency=1)
+    scan.begin_with(table.answer(((LOWEST_ID, "f" * 24),), 1, 10), table.fetch_again, filters_ids=True)
+    delivered: list[int] = []
+    await read_all(table, scan, [], delivered)
+    assert delivered == list(range(1, 12))
+    assert not scan.stats.changed_during_scan
+
+
 async def test_pages_in_flight_are_delivered_before_the_failure_is_raised() -> None:
     """When a fetch fails, the pages in flight are still delivered; then every call raises the failure."""
     table = Table(list(range(1, 301)), size=10)

@@ -7,7 +7,7 @@ from pathlib import Path
 import amili_async.sandbox as sandbox
 
 FOLDER = Path(sandbox.__file__).parent
-THIRD_PARTIES = {"aiohttp", "cryptography", "jwt", "msgspec", "pytest_asyncio"}
+THIRD_PARTIES = {"aiohttp", "cryptography", "jwt", "msgspec"}
 
 
 def imported(tree: ast.AST) -> set[str]:

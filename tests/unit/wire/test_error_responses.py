@@ -202,7 +202,7 @@ def test_other_bodies_report_no_error(body: bytes) -> None:
     assert not body_reports_error(body)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("status", [300, 301, 302, 307, 308, 399])
 def test_the_error_of_a_redirect_names_base_url(status: int) -> None:
     """A wrong base_url is its likely cause."""
     assert "redirects are not followed" in str(error_for(b"", status))

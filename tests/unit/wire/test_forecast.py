@@ -85,8 +85,13 @@ async def test_a_million_records_take_as_long_as_the_limit_says() -> None:
 
 @pytest.mark.parametrize("requests", [40, 77, 200])
 async def test_windows_of_any_proportion_are_forecast(requests: int) -> None:
-    """More in a second than in a minute, or neither a multiple of the other: the forecast is still exact."""
-    for limit in (RateLimit(per_minute=11, per_second=3), RateLimit(per_minute=2, per_second=10)):
+    """More in a second than in a minute, neither a multiple of the other, or a reserve: the forecast is still exact."""
+    for limit in (
+        RateLimit(per_minute=11, per_second=3),
+        RateLimit(per_minute=2, per_second=10),
+        RateLimit(reserve=10),
+        RateLimit(per_minute=11, per_second=3, reserve=5),
+    ):
         clock = MovedClock()
         limiter = SlidingWindowLimiter(limit, clock=clock)
         expected = limiter.forecast(requests)

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from rich.pretty import pretty_repr
 
-from amili_async._wire.announcer import Announcer
-from amili_async._wire.context import ClientContext
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import MAX_REQUEST_TARGET, Request, Response
 from amili_async.conditions import field
@@ -16,7 +14,7 @@ from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.models.record_type import record_type_of
 from amili_async.policies import Priority
 from amili_async.query import build_query
-from tests.support.clocks import MovedClock
+from tests.support.contexts import make_context
 from tests.unit.wire.conftest import answer
 
 PATH = "finance--payouts"
@@ -35,16 +33,7 @@ class Server:
         return answer(self.body, headers={"Age": self._ages.pop(0)} if self._ages else {})
 
     def listing(self, *, must_be_current: bool = False) -> Listing[Any]:
-        context = ClientContext(
-            call=self.call,
-            announce=Announcer(),
-            running=set(),
-            page_size=100,
-            concurrency=4,
-            clock=MovedClock(),
-            forecast=lambda requests: None,
-        )
-        return Listing(PATH, record_type_of(dict), context, must_be_current)
+        return Listing(PATH, record_type_of(dict), make_context(self.call), must_be_current)
 
 
 async def test_a_page_is_requested_and_decoded() -> None:

@@ -15,12 +15,13 @@ from amili_async._wire.token_provider import TokenProvider
 from amili_async.errors import (
     AmiliError,
     AuthenticationError,
+    BudgetExhausted,
     ClientClosed,
     ConnectionFailed,
     NotFound,
     RateLimited,
 )
-from amili_async.events import AttemptFinished, Event
+from amili_async.events import AttemptFinished, Event, PermitAcquired
 from amili_async.policies import Priority, Quota, RateLimiter, RetryPolicy
 from tests.support import internals
 from tests.support.clocks import MovedClock, settle
@@ -80,7 +81,13 @@ class RecordingLimiter(RateLimiter):
 class Call:
     """A pipeline around a scripted session."""
 
-    def __init__(self, *outcomes: Outcome, attempts: int = 1) -> None:
+    def __init__(
+        self,
+        *outcomes: Outcome,
+        attempts: int = 1,
+        max_wait: float | None = None,
+        options: AttemptOptions = OPTIONS,
+    ) -> None:
         self.clock = MovedClock()
         self.events: list[Event] = []
         self.session = ScriptedSession(*outcomes)
@@ -96,7 +103,14 @@ class Call:
         retrier = Retrier(RetryPolicy(attempts=attempts), clock=self.clock, announce=announce)
         self.running: set[Cancellable] = set()
         self.pipeline = Pipeline(
-            session, self.running, self.limiter, retrier, options=OPTIONS, clock=self.clock, announce=announce
+            session,
+            self.running,
+            self.limiter,
+            retrier,
+            options=options,
+            max_wait=max_wait,
+            clock=self.clock,
+            announce=announce,
         )
 
     async def run(self) -> Response:
@@ -290,6 +304,37 @@ async def test_each_attempt_is_announced_without_its_query() -> None:
     ]
     assert "s3cret" not in repr(call.events)
     assert "token-" not in repr(call.events)
+
+
+async def test_each_permit_is_announced_with_its_wait() -> None:
+    """Priority and seconds, once per attempt."""
+    call = Call(answer(200))
+
+    async def acquire(priority: Priority, *, max_wait: float | None = None) -> None:
+        await call.clock.sleep(3.0)
+
+    call.limiter.acquire = acquire  # type: ignore[method-assign]
+    task = asyncio.create_task(call.run())
+    await settle()
+    await call.clock.move(4)
+    await task
+    permits = [event for event in call.events if isinstance(event, PermitAcquired)]
+    assert permits == [PermitAcquired(request="GET /x", priority="single", waited=3.0)]
+
+
+async def test_a_call_waits_for_its_token_no_longer_than_for_its_permit() -> None:
+    """The token request may wait for a minute after a 429; a call with *max_wait* fails within that and its timeout."""
+
+    async def source() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    call = Call(max_wait=0.0, options=AttemptOptions(timeout=0.01, headers={}))
+    call.tokens = TokenProvider(source, clock=call.clock, announce=Announcer())
+    with pytest.raises(BudgetExhausted, match="no access token within max_wait and timeout"):
+        await call.run()
+    await cancel_all((call.tokens,))
+    assert call.limiter.calls == []
 
 
 async def test_a_token_request_is_signed_for_each_attempt() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -16,6 +15,7 @@ from amili_async.events import Event, PermitDelayed
 from amili_async.policies import Priority, Quota, RateLimit
 from tests.support import internals
 from tests.support.clocks import JumpingLoop, MovedClock, settle
+from tests.support.strict_server import StrictServer
 
 
 async def cancel(*tasks: asyncio.Task[None]) -> None:
@@ -23,22 +23,6 @@ async def cancel(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class StrictServer:
-    """Rejects the 101st request in any 60 s and the 11th in any second, by the time at which they reach it."""
-
-    def __init__(self, windows: tuple[tuple[int, float], ...] = ((10, 1.0), (100, 60.0))) -> None:
-        self.windows = windows
-        self.seen: deque[float] = deque()
-        self.rejected = 0
-
-    def receive(self, now: float) -> bool:
-        if any(sum(at > now - period for at in self.seen) >= limit for limit, period in self.windows):
-            self.rejected += 1
-            return False
-        self.seen.append(now)
-        return True
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -317,6 +301,40 @@ async def test_a_stream_gets_one_permit_in_ten_beside_calls_at_the_full_rate(pri
     await cancel(*pages, *calls)
 
 
+async def test_a_stream_leaves_the_reserve_of_the_servers_quota_too() -> None:
+    """Others used 80 of a hundred: with a reserve of ten a stream sends ten more, and a single call is sent at once."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=50, reserve=10), clock=clock)
+    await limiter.acquire(Priority.BULK)
+    limiter.on_response(Quota(limit=100, remaining=20, reset_in=60.0))
+    pages = [asyncio.create_task(limiter.acquire(Priority.BULK)) for _ in range(30)]
+    await clock.move(5)
+    assert sum(page.done() for page in pages) == 10
+    await asyncio.wait_for(limiter.acquire(Priority.SINGLE), 0.05)
+    await cancel(*pages)
+
+
+async def test_a_limiter_shows_what_is_left_and_when_there_is_more() -> None:
+    """Of its own minute, or of the quota where that is less; in a pause nothing is left until its end."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(), clock=clock)
+    assert (limiter.remaining, limiter.resets_at) == (100, None)
+    await limiter.acquire(Priority.SINGLE)
+    assert (limiter.remaining, limiter.resets_at) == (99, None)
+    limiter.on_response()
+    await clock.move(10)
+    assert limiter.resets_at is not None
+    assert limiter.resets_at.timestamp() - clock.wall() == pytest.approx(50, abs=0.01)
+    await limiter.acquire(Priority.SINGLE)
+    limiter.on_response(Quota(limit=100, remaining=7, reset_in=60.0))
+    assert limiter.remaining == 7
+    limiter.on_rate_limited(20.0)
+    assert limiter.remaining == 0
+    assert limiter.resets_at.timestamp() - clock.wall() == pytest.approx(20, abs=0.01)
+    unlimited = SlidingWindowLimiter(None, clock=clock)
+    assert (unlimited.limit, unlimited.remaining, unlimited.resets_at) == (None, None, None)
+
+
 async def test_a_page_ahead_of_which_many_calls_wait_is_not_failed_early() -> None:
     """With max_wait, only what must be waited for counts: nine of ten calls."""
     clock = MovedClock()
@@ -336,6 +354,32 @@ async def test_a_page_ahead_of_which_many_calls_wait_is_not_failed_early() -> No
     with pytest.raises(BudgetExhausted):
         await limiter.acquire(Priority.BULK, max_wait=0.5)
     await cancel(*calls)
+
+
+@pytest.mark.parametrize(("max_wait", "is_failed"), [(0.6, True), (0.85, False)])
+async def test_what_has_overtaken_a_page_counts_for_the_page_behind_it(max_wait: float, is_failed: bool) -> None:
+    """Six calls have overtaken the first page, so no more than thirteen permits precede that of the second."""
+    clock = MovedClock()
+    limiter = SlidingWindowLimiter(RateLimit(per_second=20), clock=clock)
+
+    async def send(priority: Priority) -> None:
+        await limiter.acquire(priority)
+        limiter.on_response()
+
+    for _ in range(20):
+        await send(Priority.SINGLE)
+        await clock.move(0.05)
+    page = asyncio.create_task(send(Priority.BULK))
+    calls = [asyncio.create_task(send(Priority.SINGLE)) for _ in range(50)]
+    await clock.move(0.26)
+    assert (sum(call.done() for call in calls), page.done()) == (6, False)
+    other = asyncio.create_task(limiter.acquire(Priority.BULK, max_wait=max_wait))
+    await settle()
+    assert other.done() == is_failed
+    if is_failed:
+        with pytest.raises(BudgetExhausted):
+            await other
+    await cancel(page, other, *calls)
 
 
 async def test_the_permits_of_others_count_only_while_a_page_waits() -> None:

@@ -1,0 +1,1 @@
+"""Whole small programs for users to copy; each is tested against the sandbox."""
