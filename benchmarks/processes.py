@@ -14,6 +14,7 @@ from benchmarks.harness.report import Curve, GoalResult, Report, print_goals
 from benchmarks.sharing.faults import FAULTS, FaultCase
 from benchmarks.sharing.fleet import FleetResult, open_redis, run_fleet
 from benchmarks.sharing.limiters import LABELS
+from benchmarks.sharing.once import measure_once
 from benchmarks.simulation.processes import SharedRun, run_processes
 from benchmarks.simulation.servers import (
     SERVERS,
@@ -48,6 +49,7 @@ def measure(*, quick: bool) -> Report:
         print("  redis-server is not installed: no processes are run")
     else:
         goals += asyncio.run(_compare_costs(quick=quick))
+        goals += asyncio.run(measure_once(quick=quick))
         results = _run_all(quick=quick)
         goals += _judge_runs(results)
         curves = list(_make_curves(results))

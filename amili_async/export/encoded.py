@@ -23,16 +23,17 @@ STREAM_BATCH = 500
 class EncodedRecords:
     """The frames of records, each record once, and what is known about them when all have been encoded.
 
-    *name* ends in the suffix of the format, unless *file_format* is given, and *outcome* is what an error reports of
-    it. An owner closes it.
+    *path* ends in the suffix of the format, unless *file_format* is given. An error reports the *outcome* of *name*, or
+    else of *path*. An owner closes it.
     """
 
     def __init__(
         self,
         records: Extraction[Any] | Stream[Any] | AsyncIterable[Any],
-        name: Path,
+        path: Path,
         fields: Sequence[str] | None = None,
         *,
+        name: Path | str | None = None,
         file_format: Encoder | None = None,
         on_progress: Progress | None = None,
         outcome: str = "was not written",
@@ -40,11 +41,12 @@ class EncodedRecords:
     ) -> None:
         if isinstance(records, Extraction) and records.checkpoint.distinct:
             raise ConfigurationError("the extraction has begun, so that the file would lack rows: make another one")
-        self._records, self._name, self._fields = records, name, fields
+        self._records, self._path, self._fields = records, path, fields
+        self._name = path if name is None else name
         self._on_progress, self._outcome = on_progress, outcome
         # The columns do not depend on the rows: any other iterable has the record type of its first record.
         if file_format is None and isinstance(records, Extraction | Stream):
-            file_format = format_for(name, fields, records.record)
+            file_format = format_for(path, fields, records.record)
         self._format = file_format
         self._seen = SeenIds(in_memory=in_memory)
         self.rows = 0
@@ -55,7 +57,7 @@ class EncodedRecords:
     @property
     def file_format(self) -> Encoder:
         """The format; without records it is that of no columns."""
-        self._format = self._format or format_for(self._name, self._fields)
+        self._format = self._format or format_for(self._path, self._fields)
         return self._format
 
     @property
@@ -79,7 +81,7 @@ class EncodedRecords:
         records = self._records
         async with aclosing(self._batches()) as batches:
             async for batch in batches:
-                self._format = self._format or format_for(self._name, self._fields, type(batch[0]))
+                self._format = self._format or format_for(self._path, self._fields, type(batch[0]))
                 frame = encode_records(self._format, batch, path=self._name)
                 if isinstance(records, Extraction):
                     key = bytes.fromhex(batch[0]["_id"] if isinstance(batch[0], dict) else batch[0].id)

@@ -1,6 +1,6 @@
 """`export`: records into one file that is whole or not there."""
 
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from io import TextIOBase
 from os import PathLike
@@ -15,7 +15,7 @@ from amili_async.errors import ConfigurationError
 from amili_async.export.commit import build_file, commit_stream
 from amili_async.export.download import export_to_file
 from amili_async.export.encoded import EncodedRecords
-from amili_async.export.files import find_paths, raising_export_failed
+from amili_async.export.files import ExportPaths, find_paths, raising_export_failed
 from amili_async.export.formats import Format, Parquet, check_fields, format_for, suffix_of
 from amili_async.export.job import ExportResult, Progress, export_resource
 from amili_async.export.journal import ExportSpec
@@ -41,12 +41,15 @@ async def export(
     resume: bool = False,
     since: bool = False,
     sweep: bool = False,
+    workdir: Path | str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     on_progress: Progress | None = None,
 ) -> ExportResult:
-    """Write all *records* to *path*; its suffix (`.ndjson`, `.jsonl`, `.csv`, `.parquet`) is the format.
+    """Write all *records* to *target*; its suffix (`.ndjson`, `.jsonl`, `.csv`, `.parquet`) is the format.
 
-    The file appears under its name only when it is whole. *fields* are the API's names in the order of the columns,
-    dotted ones too; without them a table has the fields of the records' type.
+    Text is compressed if `.gz` or `.zst` follows. The file appears under its name only when it is whole. *fields* are
+    the API's names in the order of the columns, dotted ones too; without them a table has the fields of the records'
+    type.
 
     A **resource** is extracted: each record that matches *where* is in the file exactly once, sorted by `_id`. Until
     the file is whole, `PATH.part` holds the rows and `PATH.checkpoint.json` the state of the export. Both stay if the
@@ -62,6 +65,16 @@ async def export(
     An **extraction** that has not begun, such as one of a part of a `split()`, is written sorted by `_id`, whole or not
     at all, and cannot be resumed. Its manifest is in the result, and in the metadata of a Parquet file.
 
+    A **URL** of S3 (`s3://`), Google Cloud Storage (`gs://`), SFTP (`sftp://`) or memory (`memory://`) is opened by
+    fsspec with *storage_options*; install the package that fsspec needs for it, such as s3fs. All of the above holds,
+    *resume*, *since* and *sweep* included: `NAME.part` and `NAME.checkpoint.json` are in *workdir*, by default the
+    current folder, the whole file is uploaded from there, and *since* downloads the older one first. An upload that
+    fails is repeated by *resume* without a request to the API. Other stores show a file before it is complete, and
+    raise `ConfigurationError`.
+
+    An **open file**, which requires a *format* such as `"csv.gz"`, receives the rows as they arrive, in no particular
+    order, and nothing is on the disk; it cannot be taken back, resumed or brought up to date. See `export_bytes()`.
+
     A **stream**, or any async iterable of structs or dicts, is written in its own order, whole or not at all. It is no
     complete extract: rows that were inserted or deleted during the export can be missing, which cannot always be
     noticed. A stream in which a record appears twice makes no file.
@@ -75,27 +88,22 @@ async def export(
     if on_progress is not None:
         check_plain_function(on_progress, "on_progress")
     if not isinstance(target, str | PathLike):
-        options = (overwrite, resume, since, sweep)
-        file, format_name = _check_file(target, format, options=options)
-        return await export_to_file(records, file, format_name, where=where, fields=fields, on_progress=on_progress)
+        file, name = _check_file(target, format, options=(overwrite, resume, since, sweep))
+        return await export_to_file(records, file, name, where=where, fields=fields, on_progress=on_progress)
     if format is not None:
         raise ConfigurationError("format requires an open file: the name of a file ends in it")
-    path = Path(target)
-    format_for(path, fields)  # rejects another suffix, or an impossible name, before anything else
+    paths = find_paths(target, workdir, storage_options)
+    if paths.remote is not None:
+        paths.remote.watch_task()
+    format_for(paths.named, fields)  # rejects another suffix, or an impossible name, before anything else
     if not isinstance(records, Resource):
         if where is not None or resume or since or sweep:
             raise ConfigurationError("where, resume, since and sweep require a resource, such as client.payouts")
-        return await _export_once(records, path, fields, overwrite=overwrite, on_progress=on_progress)
+        return await _export_once(records, paths, fields, overwrite=overwrite, on_progress=on_progress)
     if sweep and not since:
         raise ConfigurationError("sweep requires since: a new file has no deleted rows")
-    request = ExportRequest(
-        paths=find_paths(path),
-        spec=ExportSpec(resource=records.path, format=suffix_of(path), fields=check_fields(fields)),
-        overwrite=overwrite,
-        resume=resume,
-        since=since,
-        sweep=sweep,
-    )
+    spec = ExportSpec(resource=records.path, format=suffix_of(paths.named), fields=check_fields(fields))
+    request = ExportRequest(paths=paths, spec=spec, overwrite=overwrite, resume=resume, since=since, sweep=sweep)
     return await export_resource(records, request, where=where, on_progress=on_progress)
 
 
@@ -113,22 +121,21 @@ def _check_file(file: object, format_: str | None, *, options: tuple[bool, ...])
 
 async def _export_once(
     records: Extraction[Any] | Stream[Any] | AsyncIterable[Any],
-    path: Path,
+    paths: ExportPaths,
     fields: Sequence[str] | None,
     *,
     overwrite: bool,
     on_progress: Progress | None,
 ) -> ExportResult:
-    paths = find_paths(path)
     with ExitStack() as opened:
-        encoded = EncodedRecords(records, path, fields, on_progress=on_progress)
+        encoded = EncodedRecords(records, paths.named, fields, name=paths.given, on_progress=on_progress)
         opened.callback(encoded.close)
         spool = await in_thread(open_stream_spool, paths, opened, overwrite=overwrite)
         async with aclosing(encoded.frames()) as frames:
             async for key, frame in frames:
                 spool.append(key, frame)
                 if spool.is_full:
-                    await in_thread(_write_waiting, spool, path)
+                    await in_thread(_write_waiting, spool, paths)
         manifest = encoded.manifest
         if isinstance(encoded.file_format, Parquet) and manifest is not None:
             encoded.file_format.metadata = {MANIFEST_KEY: manifest.to_json(), ROUNDED_KEY: str(spool.rounded)}
@@ -137,6 +144,6 @@ async def _export_once(
     return encoded.result
 
 
-def _write_waiting(spool: Spool, path: Path) -> None:
-    with raising_export_failed(path):
+def _write_waiting(spool: Spool, paths: ExportPaths) -> None:
+    with raising_export_failed(paths.given):
         spool.flush()

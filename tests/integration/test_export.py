@@ -25,6 +25,7 @@ from amili_async.errors import (
     UnreadableResponse,
 )
 from amili_async.export import commit, export, job, journal, spool
+from amili_async.export.files import ExportPaths
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
@@ -738,7 +739,7 @@ async def test_a_whole_file_that_is_changed_is_not_committed(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(commit, "rename", fail)
+        patched.setattr(ExportPaths, "publish", fail)
         with pytest.raises(ExportFailed, match="No space left"):
             await export(amili.payout_specifications, path)
     whole.write_bytes(whole.read_bytes()[:-1])

@@ -102,7 +102,7 @@ def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(check_name(name) for name in fields))
 
 
-def encode_records(file_format: Encoder, records: Sequence[Any], *, path: Path) -> Frame:
+def encode_records(file_format: Encoder, records: Sequence[Any], *, path: Path | str) -> Frame:
     """The frame of all records, or `ExportFailed` that names the first one that does not fit."""
     before = file_format.rounded
     with suppress(*FAILURES):
