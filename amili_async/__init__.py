@@ -1,13 +1,16 @@
 """Async SDK for the finance side of the Amili API: payouts, payout specifications and creditor payments.
 
-The package is a stack of layers; imports only go down; `_wire/core.py` alone opens and closes.
+The package is a stack of layers; imports only go down, and `client.py` alone wires them.
 
     cli/  __main__.py                       the command `amili`
-    client.py  environment.py               AmiliClient: wires everything
+    testing.py  dask.py  dlt.py             for users' tests, clusters and pipelines
+    client.py  environment.py               AmiliClient, and its options from environment variables
     export/  payments/  reconciliation/     files; registering payments; payouts against their specifications
-    resources.py                            Resource: get, page, count, stream, extract, sweep, plan
+    shared/                                 what processes with one key share: rate limiter, token, claims
+    payouts.py  creditors.py  cases.py      what these resources have besides
+    resources.py                            Resource: get, page, count, stream, extract, split, sweep, plan
     streams.py  extraction/                 records in the order of a sort; every record exactly once
-    deliveries.py                           records that are finished by their consumer, in any order
+    deliveries.py  handlers.py  tables.py   records acknowledged by workers; handled one by one; as Arrow tables
     _paging/                                prefetch window; offset and keyset pagination; partitioned scan
     _wire/                                  one request: listing, pipeline, retry, token, rate limiter, session
     conditions.py  filters.py  query.py     what to ask for, checked before it is sent
@@ -25,7 +28,8 @@ the pipeline replaces the rejected token and sends once more; after a transient 
 One page of an extraction: `_paging/scan.py` requests ranges of `_id` concurrently; `partition.py` knows which ids are
 left, and `scan_checks.py` verifies that the server honours ranges. `extraction/checkpoint.py` covers what was taken.
 `export/` appends each batch to a spool (`spool.py`) and records in `journal.py` how much of it is durable; `commit.py`
-makes the file appear. `export/formats/` has the writers of ndjson, csv and Parquet.
+makes the file appear. `export/formats/` has the writers of ndjson, csv and Parquet. With `deliveries()` and
+`for_each()` the checkpoint covers what was finished instead; `extraction/split.py` cuts an extraction into parts.
 
 One payment: `payments/create.py` sends it once. If the outcome is unknown, `payments/lookup.py` searches for it; it is
 returned, or `PaymentOutcomeUnknown` is raised, and it is never sent again. `payments/batch.py` looks a list up first.

@@ -26,6 +26,7 @@ from amili_async.events import Observer
 from amili_async.locales import Locales
 from amili_async.models import PayoutSpecification
 from amili_async.payments import CreditorPayments
+from amili_async.payments.create import PaymentMemory
 from amili_async.payouts import Payouts
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
@@ -120,7 +121,7 @@ class AmiliClient:
         self._core = ClientCore(
             network, rate_limit, retry_budget=_check_retry(retry).retry_budget, clock=clock, announce=announce
         )
-        self.rate_limiter = self._core.rate_limiter
+        self.rate_limiter, self._payment_memory = self._core.rate_limiter, PaymentMemory()
         self._options = CallOptions(
             page_size=page_size,
             concurrency=concurrency,
@@ -164,10 +165,10 @@ class AmiliClient:
     def with_options(self, **options: Unpack[CallOptions]) -> "AmiliClient":
         """A view of this client that makes its calls with other options, each of which replaces the client's.
 
-        Client and view share connections, access token, rate limiter, retry budget and observers, so a web app's view
-        with a short *max_wait* and the extraction of a view without one send within one rate limit. A view costs no
-        request, and cannot be opened or closed: it is open while the client is. Its `auth` is the client's, whose
-        options each token request has.
+        Client and view share connections, access token, rate limiter, retry budget, observers, and what they know of
+        payments that they sent. So a web app's view with a short *max_wait* and the extraction of a view without one
+        send within one rate limit. A view costs no request, and cannot be opened or closed: it is open while the client
+        is. Each token request has the client's own options.
         """
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__, _is_view=True, _options={**self._options, **options})
@@ -177,7 +178,7 @@ class AmiliClient:
     def _add_resources(self, context: ClientContext) -> None:
         self.payout_specifications = Resource(PATHS["payout_specifications"], PayoutSpecification, context)
         self.payouts = Payouts(PATHS["payouts"], context, self.payout_specifications)
-        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context)
+        self.creditor_payments = CreditorPayments(PATHS["creditor_payments"], context, self._payment_memory)
         self.creditors = Creditors(PATHS["creditors"], context)
         self.cases = Cases(PATHS["cases"], context)
         self._locales = Locales("locales", context)
@@ -192,7 +193,7 @@ class AmiliClient:
         `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
         beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all processes
         with the API code share one rate limit and one access token, and `AMILI_RATE_LIMITER_NAME`, which names the key
-        where there is no `AMILI_API_CODE`. *options* are those of `AmiliClient`, and take precedence.
+        where each process has a token of its own. *options* are those of `AmiliClient`, and take precedence.
         `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose name resembles one
         of these.
         """

@@ -59,13 +59,20 @@ class CallOptions(TypedDict, total=False):
     headers: Mapping[str, str]
 
 
-class ClientOptions(CallOptions, total=False):
+class ClientOptions(TypedDict, total=False):
     """The options of `AmiliClient`, for a function of yours that passes them on: `**options: Unpack[ClientOptions]`."""
 
+    # Not `CallOptions` and more: before Python 3.12 a TypedDict hides where it inherits a field from, and pdoc warns.
     base_url: str
     auth: str | ApiCodeCredentials | TokenSource
     tokens: TokenStore | None
+    page_size: int
+    concurrency: int
     rate_limit: RateLimit | RateLimiter | None
+    max_wait: float | None
+    retry: RetryPolicy
+    timeout: float
+    headers: Mapping[str, str]
     session: "aiohttp.ClientSession | None"
     ssl: "SSLContext | None"
     trust_env: bool
@@ -83,7 +90,7 @@ def read_options(settings: Settings, given: ClientOptions) -> ClientOptions:
         options["auth"] = _read_auth(settings)
     if "rate_limit" not in given:
         base_url = given.get("base_url") or options.get("base_url", SANDBOX_URL)
-        options["rate_limit"] = _read_rate_limit(settings, base_url)
+        options["rate_limit"] = _read_rate_limit(settings, base_url, given.get("auth") or options.get("auth"))
     if "timeout" not in given and (timeout := _read_number(settings, "AMILI_TIMEOUT", float)) is not None:
         options["timeout"] = timeout
     if "ssl" not in given and _has(settings, "AMILI_CA_FILE"):
@@ -117,7 +124,7 @@ def _read_number(settings: Settings, name: str, kind: type[N]) -> N | None:
     raise ConfigurationError(f"{name} must be a {'whole ' if kind is int else ''}number of more than zero")
 
 
-def _read_rate_limit(settings: Settings, base_url: str) -> RateLimit | RateLimiter:
+def _read_rate_limit(settings: Settings, base_url: str, auth: object) -> RateLimit | RateLimiter:
     limit = RateLimit(
         per_minute=_read_number(settings, "AMILI_RATE_PER_MINUTE", int) or RateLimit().per_minute,
         per_second=_read_number(settings, "AMILI_RATE_PER_SECOND", int) or RateLimit().per_second,
@@ -126,17 +133,21 @@ def _read_rate_limit(settings: Settings, base_url: str) -> RateLimit | RateLimit
         return limit
     from amili_async.shared.rate_limiter import RedisRateLimiter
 
-    name, code = settings.get("AMILI_RATE_LIMITER_NAME"), settings.get("AMILI_API_CODE")
-    if not name and not code:
+    # By default a shared rate limiter keeps a tenth for single calls.
+    limit = replace(limit, reserve=limit.per_minute // 10)
+    name = settings.get("AMILI_RATE_LIMITER_NAME") or _name_key(settings, base_url, auth)
+    return RedisRateLimiter.from_url(settings["AMILI_REDIS_URL"], name, limit=limit)
+
+
+def _name_key(settings: Settings, base_url: str, auth: object) -> str:
+    """A name of the API key that shows nothing of it: all processes that use the key on this server have it."""
+    key = auth if isinstance(auth, str) else settings.get("AMILI_API_CODE")
+    if not key:
         raise ConfigurationError(
             "AMILI_RATE_LIMITER_NAME is not set: with AMILI_REDIS_URL and without AMILI_API_CODE it must name the API "
             "key, the same for all processes that use that key"
         )
-    name = name or blake2b(f"{base_url.rstrip('/')} {code}".encode(), digest_size=12).hexdigest()
-    # The default of a shared rate limiter, for any limit.
-    return RedisRateLimiter.from_url(
-        settings["AMILI_REDIS_URL"], name, limit=replace(limit, reserve=limit.per_minute // 10)
-    )
+    return blake2b(f"{base_url.rstrip('/')} {key}".encode(), digest_size=12).hexdigest()
 
 
 def _read_consent(settings: Settings) -> bool:

@@ -273,9 +273,11 @@ class DeliveryFailed(AmiliError):
 class ExportFailed(AmiliError):
     """A file could not be written, or a value does not fit its format. What was written of a resource is kept."""
 
-    def __init__(self, message: str, *, path: Path, record_id: str | None = None, can_resume: bool = True) -> None:
+    def __init__(
+        self, message: str, *, path: Path | str, record_id: str | None = None, can_resume: bool = True
+    ) -> None:
         super().__init__(message)
         self.path = path
-        """The file, as the caller named it."""
+        """The file, as the caller named it; of a URL its text, without a password."""
         self.record_id, self.can_resume = record_id, can_resume
         """The `_id` of the record that does not fit, `None` for a failure of the file; whether `resume` can help."""

@@ -16,11 +16,13 @@ from amili_async.events import AttemptFinished, Event, PaymentRegistered
 _LEVELS: dict[type[Event], int] = {
     events.RetryScheduled: logging.WARNING,
     events.RateLimiterPaused: logging.WARNING,
+    events.RateLimiterDisconnected: logging.WARNING,
     events.TokenRefreshFailed: logging.WARNING,
     events.TokenStoreFailed: logging.WARNING,
     events.StreamDrifted: logging.WARNING,
     events.PaymentLookedUp: logging.WARNING,
     events.PermitDelayed: logging.INFO,
+    events.RateLimiterReconnected: logging.INFO,
     events.TokenRefreshed: logging.INFO,
     PaymentRegistered: logging.INFO,
 }

@@ -61,7 +61,7 @@ class Tabular(ABC, Generic[T]):
     async def to_arrow(self, fields: Sequence[str] | None = None) -> "Table":
         """All records in one `pyarrow.Table`, fetched as fast as concurrency and rate limit allow.
 
-        Polars, pandas and DuckDB take it: `polars.from_arrow(table)`, `table.to_pandas()`, `duckdb.sql("FROM table")`.
+        Polars, pandas and DuckDB take it: `polars.from_arrow(table)`, `table.to_pandas()`, `duckdb.from_arrow(table)`.
         """
         from amili_async.export.arrow import read_table
 

@@ -27,6 +27,7 @@ search                                     space                                
 `integration/test_cancellation`            27 calls x 3 ways to cancel x every await     each tenth       every await
                                                                                          await
 `integration/test_cancellation`            `aclose()`, cancelled at every await          each tenth       every await
+`integration/test_dask`                    driver, worker or both are killed             1                4
 `integration/test_delivery_histories`      failures, cancellations, kills and resumes    30 and 10        300 and 100
                                            of handlers while rows change
 `integration/test_dropped_payments`        payments over a connection that drops at any  100, twice       1,000, twice
@@ -48,6 +49,9 @@ search                                     space                                
 `integration/test_faults_tokens`           10 lifetimes and 9 clocks x operations        10, 9, 9 and 9   40, 63, 36, 36
 `integration/test_faults_wire`             69 broken responses x 3 iterations            71               207
 `integration/test_held_to_eve`             listings and POSTs, compared with Eve         a sample         all
+`integration/test_split`                   7 sizes x 5 numbers of parts x 3 of rows      11               105
+`integration/test_split`                   parts run half, twice and in any order while  30 examples      300 examples
+                                           rows change
 `properties/test_decoding`                 corrupted responses                           200              2,000
 `properties/*`                             sequences of operations; filters, amounts     a tenth          150 to 500
 `unit/paging/test_scan`                    seeds of a list that changes                  200              2,000

@@ -80,6 +80,10 @@ class _Guard:
     def _send(self, request: aiohttp.ClientRequest, connection: Any) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         # aiohttp calls this once a connection is made, TLS and a proxy's tunnel included. Its errors do not show that:
         # a tunnel that is cut raises the same class as a response that is cut.
+        if connection.protocol is not None and connection.protocol.should_close:
+            # The connector of a borrowed session does not look for unread bytes, as `_Connector` does.
+            connection.close()
+            raise aiohttp.ClientConnectionError
         self._call.was_sent = True
         # A cycle would keep request and response until the next collection.
         del request.send

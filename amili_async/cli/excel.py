@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from amili_async.export.formats.writing import TextWriter
 from amili_async.export.records import to_columns
 from amili_async.models.json import encode_json
 
@@ -22,7 +23,7 @@ _MAX_DIGITS = 15  # a spreadsheet's numbers have no more
 _MAX_LITERAL = 255  # nor a text within a formula more characters
 
 
-class ExcelCsv:
+class ExcelCsv(TextWriter):
     """UTF-8 with a byte order mark, semicolons, decimal commas, and days such as 2025-06-13."""
 
     def __init__(self, fields: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -48,12 +47,12 @@ ExcelOption: TypeAlias = Annotated[
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON, one document per line, exact digits.")]
 OutputOption: TypeAlias = Annotated[
-    Path,
+    str,
     typer.Option(
         "--output",
         "-o",
         metavar="FILE",
-        help="A name in .ndjson, .jsonl, .csv or .parquet; - is stdout.",
+        help="A name or URL (s3://…) in .ndjson, .jsonl, .csv or .parquet, text also with .gz or .zst; - is stdout.",
     ),
 ]
 _QUOTING = """put it in single quotes, so that the shell keeps the double ones: --where '{"currency": "SEK"}'"""

@@ -42,7 +42,7 @@ def build_file(
     """
     with raising_export_failed(paths.given):
         try:
-            with create_file(paths.whole, like=paths.target) as file:
+            with create_file(paths.whole, like=paths.like) as file:
                 merged = None if base is None else lambda: file_format.merge(base, spool.frames(), removed)
                 rows = file_format.write(file, merged or spool.frames)
                 size = file.tell()
@@ -80,10 +80,15 @@ def commit(journal: Journal, finished: FinishedExport, *, is_partial: bool) -> N
     target = paths.partial if is_partial else paths.target
     with raising_export_failed(paths.given):
         if size_of(paths.whole) == finished.size:
-            # Again: the target may have been created since the export began.
-            paths.check_free(may_replace=is_partial or journal.state.overwrite or journal.state.since)
-            rename(paths.whole, target)
-        elif size_of(target) != finished.size:
+            # Again: the target may have been created since the export began. After an upload the whole file is still
+            # there, so that an export that was killed then finds its own file.
+            is_ours = paths.remote is not None and paths.size() == finished.size
+            paths.check_free(may_replace=is_partial or is_ours or journal.state.overwrite or journal.state.since)
+            if is_partial:
+                rename(paths.whole, target)
+            else:
+                paths.publish()
+        elif (size_of(target) if is_partial else paths.size()) != finished.size:
             raise ExportFailed(
                 f"{paths.given} was changed before its export was finished: {START_AGAIN}",
                 path=paths.given,
@@ -91,6 +96,8 @@ def commit(journal: Journal, finished: FinishedExport, *, is_partial: bool) -> N
             )
         # After the rename: a manifest describes the file beside it, and until then that is the older one.
         save(target.with_name(f"{target.name}.manifest.json"), finished, like=target)
+        if paths.remote is not None and not is_partial:
+            paths.remote.upload_manifest(paths.manifest)
         journal.discard()
 
 
@@ -100,5 +107,8 @@ def commit_stream(paths: ExportPaths, spool: Spool, *, overwrite: bool) -> None:
         paths.check_free(may_replace=overwrite)
         # Before the rename: a manifest that exists describes the older file, and must never be beside the new one.
         remove(paths.manifest)
-        rename(paths.whole, paths.target)
+        if paths.remote is not None:
+            paths.remote.remove_manifest()
+        paths.publish()
+        remove(paths.whole)
         spool.remove()

@@ -7,15 +7,17 @@ No file beside it is opened through a link, waits for the other end of a pipe, o
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from msgspec import Struct
 
 from amili_async.errors import ConfigurationError, ExportFailed
+from amili_async.export.remote import RemoteFile
 
 # A name beside the target can be foreseen, so another user may have put a link or a pipe there. O_BINARY exists on
 # Windows only, where a line end would otherwise become two bytes.
@@ -28,10 +30,14 @@ UNSUPPORTED = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 class ExportPaths(Struct, frozen=True, kw_only=True):
     """Where the files of an export are."""
 
-    given: Path
+    given: Path | str
     """The target as the caller named it."""
     target: Path
-    """The file that is replaced: the one that a link points to, so that the link stays a link."""
+    """The file that is replaced: the one that a link points to, so that the link stays a link.
+
+    Of a file in a store, the copy of the older file that is brought up to date."""
+    remote: RemoteFile | None = None
+    """The file in a store; `None` for one on this machine."""
 
     @property
     def spool(self) -> Path:
@@ -61,11 +67,49 @@ class ExportPaths(Struct, frozen=True, kw_only=True):
     def _with_suffix(self, suffix: str) -> Path:
         return self.target.with_name(f"{self.target.name}.{suffix}")
 
+    @property
+    def named(self) -> Path:
+        """A path with the suffix of the name that the caller gave."""
+        return self.target if self.remote is not None else Path(self.given)
+
+    @property
+    def like(self) -> Path | None:
+        """The file whose mode the new one gets; `None` for a file that is uploaded, which stays the owner's."""
+        return self.target if self.remote is None else None
+
+    @property
+    def copies(self) -> tuple[Path, ...]:
+        """What only an unfinished export to a store needs, beside its own files."""
+        return () if self.remote is None else (self.target, self.manifest)
+
+    def exists(self) -> bool:
+        """Whether there is a file, or anything else, under the target's name."""
+        if self.remote is not None:
+            return self.remote.size() is not None
+        with raising_export_failed(self.given):
+            return self.target.exists()
+
+    def size(self) -> int | None:
+        """Bytes of the file under the target's name; `None` if there is none."""
+        return size_of(self.target) if self.remote is None else self.remote.size()
+
+    def fetch(self) -> None:
+        """Copy a file in a store and its manifest to this machine."""
+        if self.remote is not None:
+            remove(*self.copies)
+            self.remote.download(self.target, self.manifest)
+
+    def publish(self) -> None:
+        """Make the whole file appear under the target's name, in one step."""
+        if self.remote is None:
+            rename(self.whole, self.target)
+        else:
+            self.remote.upload(self.whole)
+
     def check_free(self, *, may_replace: bool) -> None:
         """`ConfigurationError` if the target is a directory or a device, or exists and may not be replaced."""
-        with raising_export_failed(self.given):
-            exists = self.target.exists()
-        if exists and not self.target.is_file():
+        exists = self.exists()
+        if exists and self.remote is None and not self.target.is_file():
             raise ConfigurationError(f"{self.given} is {'a directory' if self.target.is_dir() else 'not a file'}")
         if exists and not may_replace:
             raise ConfigurationError(
@@ -73,8 +117,19 @@ class ExportPaths(Struct, frozen=True, kw_only=True):
             )
 
 
-def find_paths(path: Path) -> ExportPaths:
-    """The files of an export to *path*."""
+def find_paths(
+    target: PathLike[str] | str,
+    workdir: Path | str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> ExportPaths:
+    """The files of an export to a path, or to a URL: those on this machine are then in *workdir*."""
+    if isinstance(target, str) and "://" in target:
+        remote = RemoteFile(target, storage_options)
+        folder = Path.cwd() if workdir is None else Path(workdir).absolute()
+        return ExportPaths(given=remote.name, target=folder / remote.local_name, remote=remote)
+    if workdir is not None or storage_options is not None:
+        raise ConfigurationError("workdir and storage_options require a URL, such as s3://bucket/payouts.parquet")
+    path = Path(target)
     with raising_export_failed(path):
         return ExportPaths(given=path, target=_resolve(path))
 
@@ -90,15 +145,15 @@ def _resolve(path: Path) -> Path:
     return target
 
 
-def is_resumable(path: Path) -> bool:
-    """Whether an export to *path* is unfinished and can be resumed; False also if its state cannot be found."""
+def is_resumable(target: Path | str) -> bool:
+    """Whether an export to *target* is unfinished and can be resumed; False also if its state cannot be found."""
     with suppress(OSError, ExportFailed):
-        return size_of(find_paths(path).state) is not None
+        return size_of(find_paths(target).state) is not None
     return False
 
 
 @contextmanager
-def raising_export_failed(path: Path) -> Iterator[None]:
+def raising_export_failed(path: Path | str) -> Iterator[None]:
     """Raise an error of the file system as `ExportFailed`."""
     try:
         yield

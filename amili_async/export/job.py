@@ -30,8 +30,8 @@ rate limit needs at least for the rest, if known."""
 class ExportResult(Struct, frozen=True, kw_only=True):
     """What an export did."""
 
-    path: Path
-    """The file as the caller named it."""
+    path: Path | str
+    """The file as the caller named it: a URL is a text, without a password; of an open file it is `export.FORMAT`."""
     rows: int
     """How many records are in it."""
     drifted: bool

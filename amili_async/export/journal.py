@@ -105,7 +105,7 @@ def load(path: Path, type_: type[T]) -> T | None:
     return decode_versioned(content, type_, version=STATE_VERSION, name=f"{path}", what=what, remedy=START_AGAIN)
 
 
-def check_spec(spec: ExportSpec, before: ExportSpec, *, what: Path) -> None:
+def check_spec(spec: ExportSpec, before: ExportSpec, *, what: Path | str) -> None:
     """`ConfigurationError` that names the difference, if the requested export is not the one of the file *what*."""
     for name in spec.__struct_fields__:
         values = (getattr(before, name), getattr(spec, name))
@@ -177,7 +177,7 @@ class Journal:
     def discard(self) -> None:
         """Remove all that only an unfinished export needs."""
         # In this order: a spool without a state is cleared and begun, but a state without its spool lacks rows.
-        remove(self.paths.state, self.paths.whole)
+        remove(self.paths.state, self.paths.whole, *self.paths.copies)
         self.spool.remove()
 
     def _write(self, state: ExportState) -> None:
@@ -191,6 +191,6 @@ def release(spool: Spool, paths: ExportPaths) -> None:
         return
     with suppress(OSError):  # the error that ended the export is raised, not this one
         if not paths.state.exists():
-            remove(paths.whole)
+            remove(paths.whole, *paths.copies)
             spool.remove()
     spool.close()

@@ -1,13 +1,15 @@
 """Whether an id appears twice among the rows of a stream.
 
-Invariant: memory holds one run of ids and a few of each other run, however many there are. Runs are sorted and kept in
-a temporary file. They are compared only if one does not follow the one before: in a stream sorted by `_id` all do.
+Invariant: beside the runs, memory holds one run of ids and a few of each other run, however many there are. Runs are
+sorted and kept in a temporary file, unless the caller wants none. They are compared only if one does not follow the one
+before: in a stream sorted by `_id` all do.
 """
 
 import heapq
 import operator
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from io import BytesIO
 from itertools import pairwise
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -21,11 +23,11 @@ _IN_MEMORY = 2**20
 
 
 class SeenIds:
-    """The ids so far; `close` removes what is on the disk."""
+    """The ids so far; `close` removes what is on the disk. *in_memory* keeps all of them in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_memory: bool = False) -> None:
         self._recent: list[bytes] = []
-        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by its owner
+        self._file: Any = BytesIO() if in_memory else SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed below
         self._ends = [0]
         self._last = b""
         self._must_compare = False
@@ -33,6 +35,11 @@ class SeenIds:
     def add(self, records: Sequence[Any]) -> None:
         """Note the ids of a page; a record without one is left out."""
         self._recent += [_key_of(row_id) for row_id in _ids_of(records) if row_id is not None]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough for a run waits in memory."""
+        return len(self._recent) >= RUN
 
     def spill(self, *, at_least: int = RUN) -> None:
         """Move what waits in memory to the file, if it is enough for a run."""

@@ -73,6 +73,8 @@ def open_journal(request: ExportRequest, opened: ExitStack) -> tuple[Journal, Fi
 
 
 def _open_spool(paths: ExportPaths, opened: ExitStack) -> Spool:
+    if paths.remote is not None:
+        paths.target.parent.mkdir(parents=True, exist_ok=True)
     spool = open_spool(paths.spool)
     opened.callback(release, spool, paths)
     return spool
@@ -131,8 +133,9 @@ def _complete_spec(request: ExportRequest, before: ExportSpec) -> ExportSpec:
 def _find_base(request: ExportRequest) -> FinishedExport | None:
     """The export that made the target, if that exists and is to be brought up to date."""
     paths = request.paths
-    if not request.since or not paths.target.exists():
+    if not request.since or not paths.exists():
         return None
+    paths.fetch()
     base = load(paths.manifest, FinishedExport)
     if base is None:
         raise ConfigurationError(

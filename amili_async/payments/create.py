@@ -45,19 +45,31 @@ MAX_DATE_AHEAD = 366 * 86_400
 """Seconds: a date further ahead is a mistyped year."""
 
 
+class PaymentMemory:
+    """What a client and its views know of their payments; none of them sends one that another has sent."""
+
+    def __init__(self) -> None:
+        self.in_flight: set[Identity] = set()
+        self.created: dict[Identity, CreatedPayment] = {}
+        self.in_doubt: dict[Identity, float] = {}
+        """When each of them was sent."""
+        self.known_ids: deque[str] = deque(maxlen=MAX_REMEMBERED)
+
+
 class PaymentCreator:
     """Registers the payments of one client, one at a time or several concurrently."""
 
-    def __init__(self, path: str, context: ClientContext, lookup: PaymentLookup) -> None:
+    def __init__(
+        self, path: str, context: ClientContext, lookup: PaymentLookup, memory: PaymentMemory | None = None
+    ) -> None:
         self._path = path
         self._context = context
         self._lookup = lookup
         # As a row of the list: a response may state more than it is documented to, and that is compared.
         self._decoder: RecordDecoder[CreditorPayment] = decoder_for(own_record_type(CreditorPayment))
-        self._in_flight: set[Identity] = set()
-        self._created: dict[Identity, CreatedPayment] = {}
-        self._in_doubt: dict[Identity, float] = {}
-        self._known_ids: deque[str] = deque(maxlen=MAX_REMEMBERED)
+        memory = memory or PaymentMemory()
+        self._in_flight, self._in_doubt = memory.in_flight, memory.in_doubt
+        self._created, self._known_ids = memory.created, memory.known_ids
 
     async def create(
         self,

@@ -11,7 +11,7 @@ from amili_async.errors import ConfigurationError, PaymentNotSent
 from amili_async.models import CreatedPayment, CreditorPayment, NewCreditorPayment
 from amili_async.payments.batch import BatchRegistration, PaymentOutcome
 from amili_async.payments.claims import Claims
-from amili_async.payments.create import PaymentCreator, check_payment
+from amili_async.payments.create import PaymentCreator, PaymentMemory, check_payment
 from amili_async.payments.lookup import LOOKUP_TIMEOUT, PaymentLookup
 from amili_async.resources import Resource
 
@@ -20,10 +20,10 @@ from amili_async.resources import Resource
 class CreditorPayments(Resource[CreditorPayment]):
     """The payments that debtors made to creditors directly."""
 
-    def __init__(self, path: str, context: ClientContext) -> None:
+    def __init__(self, path: str, context: ClientContext, memory: PaymentMemory | None = None) -> None:
         super().__init__(path, CreditorPayment, context)
         self._lookup = PaymentLookup(path, context)
-        self._creator = PaymentCreator(path, context, self._lookup)
+        self._creator = PaymentCreator(path, context, self._lookup, memory)
 
     async def create(
         self, payment: NewCreditorPayment, *, lookup_timeout: float = LOOKUP_TIMEOUT, claims: Claims | None = None

@@ -1,4 +1,4 @@
-"""The messages between this process and `rate_limiter.lua`, which decides: numbered, and repeated until they are heard.
+"""The messages between this process and `rate_limiter.lua`: numbered, and repeated until a reply arrives.
 
 Invariant: what happened is reported once. A message whose reply was lost is sent again under its number, so that the
 script applies it once, and each sending has a number of its own, so that the script ignores one that arrives late.
@@ -55,7 +55,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     waiting: int = 0
     """Calls that wait."""
     processes: int = 0
-    """Processes that were heard of lately."""
+    """Processes that sent a message lately."""
     is_paced: bool = False
     """Whether requests are evenly spaced after a 429."""
     is_differing: bool = False
@@ -106,7 +106,7 @@ class Exchange:
         self._limit, self.lease, self._clock = limit, lease, clock
         self._id = secrets.token_hex(8)
         self._sendings = 0
-        self._epoch, self._heard_now, self._held_back, self._heard_at = "", 0, 0, 0.0
+        self._epoch, self._reply_now, self._held_back, self._replied_at = "", 0, 0, 0.0
         self._sent: _Report | None = None  # its reply has not arrived
         self._next = _Report(1, deque())
         self._last_minute: deque[float] = deque(maxlen=limit.per_minute)
@@ -135,7 +135,7 @@ class Exchange:
         self._next.paused_until = max(self._next.paused_until, until)
 
     async def send(self, *, in_flight: int, wanted: list[int], went_alone: bool) -> Reply:
-        """Report what happened, ask for permits, and return the reply; raises what the client of Redis raises."""
+        """Report what happened, request permits, and return the reply; raises what the client of Redis raises."""
         if self._sent is None:
             self._sent, self._next = self._next, _Report(self._next.number + 1, deque())
         # What is reported the next time is in flight until then.
@@ -158,7 +158,7 @@ class Exchange:
             new_epoch=f"{self._id}-{self._sendings}",
             number=report.number,
             sending=self._sendings,
-            expected_now=self._heard_now + _milliseconds(now - self._heard_at),
+            expected_now=self._reply_now + _milliseconds(now - self._replied_at),
             held_back=self._held_back,
             responses=[self._describe(now - at, quota) for at, quota in report.responses],
             pause=max(0, _milliseconds(report.paused_until - now)),
@@ -171,8 +171,8 @@ class Exchange:
         )
         reply = msgspec.json.decode(await self._run(keys=[self._key], args=[msgspec.json.encode(message)]), type=Reply)
         if reply.epoch:
-            self._epoch, self._heard_at = reply.epoch, self._clock.now()
-            self._heard_now, self._held_back = reply.now, reply.held_back
+            self._epoch, self._replied_at = reply.epoch, self._clock.now()
+            self._reply_now, self._held_back = reply.now, reply.held_back
         return reply
 
     def _describe(self, age: float, quota: Quota | None) -> tuple[int, ...]:

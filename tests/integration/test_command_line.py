@@ -1,6 +1,7 @@
 """The command line: output, files, exit codes and signals."""
 
 import asyncio
+import gzip
 import io
 import json
 import os
@@ -31,6 +32,7 @@ from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.clocks import HastyClock
 from tests.support.programs import AMILI
+from tests.support.stores import Store
 
 SECRET = "hemlig-6f2d"
 PAYOUT = "6776478033d4049c0400dd72"
@@ -639,6 +641,23 @@ async def test_an_export_to_stdout_is_ndjson(tmp_path: Path) -> None:
         for option in ("--resume", "--since"):
             result = await amili_on(sandbox, "export", "specifications", "-o", "-", option)
             assert_one_sentence(result, 2, "-o - exclude --resume, --since and --sweep")
+    assert names_in(tmp_path) == []
+
+
+async def test_an_export_to_a_url_is_uploaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file appears in the store, and nothing stays here; one that exists is replaced only by --force."""
+    monkeypatch.chdir(tmp_path)
+    store = Store("memory://exports", {})
+    async with Sandbox(payouts=40, rate_limit=None) as sandbox:
+        output = ("export", "payouts", "-o", "memory://exports/payouts.csv.gz")
+        result = await amili_on(sandbox, *output)
+        assert (result.exit_code, result.stderr) == (0, "40 payouts in memory://exports/payouts.csv.gz\n")
+        assert gzip.decompress(store.read("payouts.csv.gz")).count(b"\n") == 41
+        again = await amili_on(sandbox, *output)
+        assert_one_sentence(again, 2, "exists already: --force replaces it, --since brings it up to date")
+        assert (await amili_on(sandbox, *output, "--since")).exit_code == 0
+        other = await amili_on(sandbox, "export", "payouts", "-o", "https://example.com/a.csv")
+        assert_one_sentence(other, 2, "https:// cannot be exported to")
     assert names_in(tmp_path) == []
 
 

@@ -1,6 +1,7 @@
 """Work on a Dask cluster of processes: driver and workers are killed, and nothing is lost, nor twice in the files."""
 
 import asyncio
+import inspect
 import os
 import signal
 import sys
@@ -9,12 +10,13 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, cast
 
+import cloudpickle
 import pytest
 from distributed import Client
 from pyarrow import dataset as arrow_dataset
 
-from amili_async import Manifest, PayoutSpecification, Verdict
-from amili_async.dask import process
+from amili_async import Manifest, PayoutSpecification, Verdict, field
+from amili_async.dask import export_dataset, process
 from amili_async.errors import ExtractionInterrupted
 from amili_async.extraction import Checkpoint
 from amili_async.sandbox import Sandbox
@@ -154,7 +156,13 @@ class ThreadClient:
 
     asynchronous = True
 
+    def __init__(self) -> None:
+        self.submitted: list[Any] = []
+
     def submit(self, work: Callable[..., Any], *arguments: Any, **_: Any) -> asyncio.Future[Any]:
+        self.submitted.append((work, *arguments))
+        if inspect.iscoroutinefunction(work):
+            return asyncio.get_running_loop().create_task(work(*arguments))
         return asyncio.get_running_loop().run_in_executor(None, work, *arguments)
 
     async def gather(self, futures: Sequence[asyncio.Future[Any]]) -> list[Any]:
@@ -202,3 +210,21 @@ async def test_results_and_checkpoints_are_reported(start_sandbox: StartSandbox,
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     with pytest.raises(ZeroDivisionError):
         await process(lines, len, client=client, on_checkpoint=fail)
+
+
+async def test_no_credential_travels_to_the_workers(
+    start_sandbox: StartSandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a dataset submits is the filter, a part and a function that connects, by default from the environment."""
+    sandbox = await start_sandbox(specifications=250)
+    client, token = ThreadClient(), sandbox.token()
+    monkeypatch.setenv("AMILI_BASE_URL", sandbox.url)
+    monkeypatch.setenv("AMILI_TOKEN", token)
+    lines = (await connect(sandbox)).payout_specifications
+    where = field("article") == "capital"
+    exported = await export_dataset(lines, tmp_path / "lines", client=cast(Client, client), parts=2, where=where)
+    assert (exported.rows, exported.is_complete) == (await lines.count(where), True)
+    travelling = cloudpickle.dumps(client.submitted)
+    assert b"capital" in travelling
+    assert token.encode() not in travelling
+    assert len(client.submitted) == 2

@@ -171,7 +171,7 @@ async def test_what_is_no_dataset_of_this_call_raises(lines: Resource[PayoutSpec
     with pytest.raises(ConfigurationError, match=r"holds no unfinished dataset: begin\(\) one"):
         await Dataset(lines, folder).conclude()
     parts = await Dataset(lines, folder).begin(parts=2)
-    with pytest.raises(ConfigurationError, match="with another filter"):
+    with pytest.raises(ConfigurationError, match="belongs to another filter"):
         await Dataset(lines, folder, field("amount") > 5).begin(parts=2)
     for part in parts:
         await Dataset(lines, folder).export(part)

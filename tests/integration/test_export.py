@@ -2,6 +2,8 @@
 
 import asyncio
 import csv
+import gzip
+import io
 import json
 import os
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from pyarrow import parquet
+from zstandard import ZstdDecompressor
 
 from amili_async import AmiliClient, RateLimit, RetryPolicy, field
 from amili_async.errors import (
@@ -22,12 +25,13 @@ from amili_async.errors import (
     UnreadableResponse,
 )
 from amili_async.export import commit, export, job, journal, spool
+from amili_async.export.files import ExportPaths
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
 from tests.support.starting import Connect, StartSandbox
 
-SUFFIXES = ["ndjson", "csv", "parquet"]
+SUFFIXES = ["ndjson", "csv", "parquet", "csv.gz", "ndjson.zst"]
 MONEY = ("amount", "vat_amount", "total_amount")
 
 
@@ -68,10 +72,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of any format."""
     if path.suffix == ".parquet":
         return list(parquet.read_table(path).to_pylist())
-    if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    return [json.loads(line, parse_float=Decimal) for line in path.read_bytes().splitlines()]
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        content = gzip.decompress(content)
+    if path.suffix == ".zst":
+        content = ZstdDecompressor().decompressobj().decompress(content)
+    if ".csv" in path.suffixes:
+        return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    return [json.loads(line, parse_float=Decimal) for line in content.splitlines()]
 
 
 def read_ids(path: Path) -> list[str]:
@@ -731,7 +739,7 @@ async def test_a_whole_file_that_is_changed_is_not_committed(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(commit, "rename", fail)
+        patched.setattr(ExportPaths, "publish", fail)
         with pytest.raises(ExportFailed, match="No space left"):
             await export(amili.payout_specifications, path)
     whole.write_bytes(whole.read_bytes()[:-1])

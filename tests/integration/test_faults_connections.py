@@ -125,10 +125,14 @@ async def test_connections_that_the_server_closes_as_they_are_reused(operation: 
     await scene.hold(operation, WHOLE)
 
 
+@pytest.mark.parametrize("is_borrowed", [False, True], ids=["own session", "borrowed session"])
 @pytest.mark.parametrize("operation", [*READING, CREATE], ids=name_of)
-async def test_an_unrequested_response_is_ignored(operation: Operation, scene: HostileScene) -> None:
+async def test_an_unrequested_response_is_ignored(
+    operation: Operation, is_borrowed: bool, scene: HostileScene, resources: AsyncExitStack
+) -> None:
     """Bytes received on an idle connection are not taken for the response to the next request."""
-    await scene.open(uses_key=True)
+    session = await resources.enter_async_context(aiohttp.ClientSession()) if is_borrowed else None
+    await scene.open(uses_key=True, session=session)
     false = b'{"_items": [], "_meta": {"page": 1, "max_results": 10, "total": 0}, "_id": "674dbeb208847b9501cc9138"}'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(false)
     assert scene.server.send_unrequested(head + false, then_close=False) == 1

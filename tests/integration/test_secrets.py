@@ -67,6 +67,7 @@ from amili_async.errors import (
     PaymentNotSent,
     PaymentOutcomeUnknown,
     RateLimited,
+    RateLimiterUnavailable,
     ReferenceTaken,
     RegisteredTwice,
     ServerFault,
@@ -75,12 +76,12 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.events import Event
-from amili_async.export import export
+from amili_async.export import export, export_bytes
 from amili_async.models import encode
 from amili_async.observers import LogEvents, TraceEvents
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
-from amili_async.shared import RedisClaims, RedisTokens
+from amili_async.shared import RedisClaims, RedisRateLimiter, RedisTokens
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
 from tests.support.errors import ABSTRACT, ERROR_CLASSES
@@ -299,6 +300,14 @@ def with_client(where: Where = FILTER, **options: Any) -> Provoke:
     return provoke
 
 
+async def share_a_limiter_without_redis(scene: WatchedScene) -> None:
+    """Request a page with a shared rate limiter whose Redis, with a password in its URL, cannot be reached."""
+    url = f"redis://:{MARK}@localhost:1"
+    async with RedisRateLimiter.from_url(url, "key", limit=RateLimit(max_pause=0.0)) as limiter:
+        amili = await scene.connect(rate_limit=limiter)
+        await amili.payout_specifications.page(where=FILTER)
+
+
 def with_token(token: Any) -> Provoke:
     """Request a page with a token source that returns this."""
 
@@ -343,6 +352,15 @@ def fail_to_sweep_by(where: dict[str, Any]) -> Provoke:
 
     async def provoke(scene: WatchedScene) -> None:
         await scene.amili.payout_specifications.sweep([CREDITOR], where)
+
+    return provoke
+
+
+def download_by(where: dict[str, Any]) -> Provoke:
+    """Download with a filter that cannot be used."""
+
+    async def provoke(scene: WatchedScene) -> None:
+        _ = [chunk async for chunk in export_bytes(scene.amili.payout_specifications, "csv", where=where)]
 
     return provoke
 
@@ -576,6 +594,7 @@ WITH_TOKENS: Rows = {
     "a token with a line end": (AuthenticationError, with_token(f"{TOKEN}\r\nX: {MARK}")),
     "a source that fails": (RuntimeError, with_client(auth=fail_to_make_a_token)),
     "a source that fails beside a filter": (RuntimeError, with_client(RAW_FILTER, auth=fail_to_make_a_token)),
+    "a Redis that cannot be reached": (RateLimiterUnavailable, share_a_limiter_without_redis),
     "a used-up rate limit": (
         BudgetExhausted,
         with_client(rate_limit=RateLimit(per_minute=1, per_second=1), max_wait=0),
@@ -636,6 +655,9 @@ WITH_ARGUMENTS: Rows = {
     "a key instead of its file": (ConfigurationError, read_the_key_as_a_file),
     "a checkpoint that is none": (ConfigurationError, calling(Checkpoint.from_json, JSON_FILTER)),
     "a checkpoint in no UTF-8": (ConfigurationError, calling(Checkpoint.from_json, NO_UTF_8)),
+    "a record whose amount is a name": (ConfigurationError, calling(PayoutSpecification.from_dict, {"amount": NAME})),
+    "a record that is no JSON": (ConfigurationError, calling(PayoutSpecification.from_json, NO_UTF_8)),
+    "a bad filter of a download": (ConfigurationError, download_by({"creditor_name": [NAME]})),
     "a manifest with another verdict": (ConfigurationError, calling(Manifest.from_json, NO_MANIFEST)),
 }
 OF_WHOLE_LISTS: Rows = {

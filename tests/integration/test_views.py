@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from amili_async import AmiliClient, RateLimit, RetryPolicy
-from amili_async.errors import BudgetExhausted, ClientClosed, ConfigurationError, ServerFault, TimedOut
+from amili_async.errors import (
+    BudgetExhausted,
+    ClientClosed,
+    ConfigurationError,
+    PaymentOutcomeUnknown,
+    ServerFault,
+    TimedOut,
+)
 from amili_async.events import Event, PermitAcquired, RateLimiterPaused
 from amili_async.sandbox import Fault
 from tests.support import internals
 from tests.support.clocks import happens
+from tests.support.operations import PAYMENT
 from tests.support.starting import Connect, StartSandbox
 
 
@@ -140,3 +148,30 @@ async def test_a_pause_is_reported_once_to_the_observers_of_client_and_views(
     amili = await connect(sandbox, rate_limit=RateLimit(), observers=[events.append])
     amili.with_options(max_wait=1).with_options(page_size=5).rate_limiter.on_rate_limited(1.0)
     assert len([event for event in events if isinstance(event, RateLimiterPaused)]) == 1
+
+
+async def test_client_and_views_never_send_the_same_payment_twice(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """What one of them is registering, the other does not send; what one has registered, the other knows."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    view = amili.with_options(timeout=5)
+    results = await asyncio.gather(
+        *(each.creditor_payments.create(PAYMENT) for each in (amili, view)), return_exceptions=True
+    )
+    assert [type(result).__name__ for result in results] == ["CreatedPayment", "PaymentNotSent"]
+    again = await view.creditor_payments.create(PAYMENT)
+    assert (again.was_found, again.id) == (True, getattr(results[0], "id", None))
+    assert [request.method for request in sandbox.requests].count("POST") == 1
+
+
+async def test_a_payment_in_doubt_is_looked_up_by_a_view(start_sandbox: StartSandbox, connect: Connect) -> None:
+    """The client's response was lost: a view finds the payment instead of sending it again."""
+    sandbox = await start_sandbox()
+    amili = await connect(sandbox)
+    sandbox.fail(Fault(reset="after"), path="/creditor--payments")
+    with pytest.raises(PaymentOutcomeUnknown):
+        await amili.creditor_payments.create(PAYMENT, lookup_timeout=0)
+    assert (await amili.with_options(timeout=5).creditor_payments.create(PAYMENT)).was_found
+    assert [request.method for request in sandbox.requests].count("POST") == 1

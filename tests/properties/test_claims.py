@@ -1,6 +1,7 @@
 """Several processes over one list of payments, stopped, killed and cut off from claims and API: none is sent twice."""
 
 import asyncio
+import heapq
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
@@ -15,7 +16,7 @@ from amili_async._wire.protocol import Request, Response
 from amili_async.errors import ConnectionFailed, ServerFault, ValidationFailed
 from amili_async.payments.create import MAX_TIME_IN_FLIGHT
 from tests.support.claims import MemoryClaims
-from tests.support.clocks import settle
+from tests.support.clocks import MovedClock, settle
 from tests.support.exhaustive import examples
 from tests.support.payment_registry import POST, KeepingRegistry
 from tests.support.payments import make_payments
@@ -24,6 +25,20 @@ T = TypeVar("T")
 
 MAX_STOPS = 20
 """Times that all processes are stopped: never, in all, for as long as a payment can be in flight."""
+
+
+class IterationsClock(MovedClock):
+    """Time passes by the iterations of the loop, so that no machine is too slow for a claim."""
+
+    async def run(self) -> None:
+        """Let time pass until this is cancelled."""
+        while True:
+            await settle(10)
+            self.skip(0.05)
+            while self._timers and self._timers[0][0] <= self.now():
+                _, _, timer = heapq.heappop(self._timers)
+                if timer.callback is not None:
+                    timer.callback()
 
 
 class World:
@@ -69,7 +84,7 @@ class Process(KeepingRegistry):
             raise ConnectionFailed("lost before it arrived", request=POST)
         arrival = asyncio.ensure_future(self._arrive(replace(request, before_send=None)))
         self.arriving.add(arrival)
-        if self.world.happens(0.1):
+        if self.world.happens(0.2):
             raise ConnectionFailed("timed out before it arrived", request=POST)
         response = await asyncio.shield(arrival)  # what has left the process arrives, also if the process is killed
         if self.world.happens(0.1):
@@ -77,8 +92,8 @@ class Process(KeepingRegistry):
         return response
 
     async def _arrive(self, request: Request) -> Response:
-        if self.world.happens(0.2):  # in a slow network, or queued by a gateway
-            await settle(self.world.random.randint(50, 500))
+        if self.world.happens(0.5):  # in a slow network, or queued by a gateway
+            await settle(self.world.random.randint(50, 800))
         await self.world.pass_time(self)
         if self.world.happens(0.1):
             raise ValidationFailed("no", status=422, request=POST)
@@ -116,8 +131,10 @@ class ProcessClaims(MemoryClaims):
 async def run_once(process: Process, payments: Sequence[NewCreditorPayment], shared: MemoryClaims) -> None:
     """Run over the list; some runs are cancelled, and some of those killed."""
     world, claims = process.world, ProcessClaims(process, shared)
-    run = asyncio.ensure_future(process.collect(payments, claims=claims, width=world.random.randint(1, 4)))
-    while not run.done() and not world.happens(0.003):
+    run = asyncio.ensure_future(
+        process.collect(payments, claims=claims, width=world.random.randint(1, 4), lookup_timeout=0.1)
+    )
+    while not run.done() and not world.happens(0.01):
         await asyncio.wait({run}, timeout=0)
     claims.is_killed = world.happens(0.5)
     run.cancel()
@@ -130,7 +147,9 @@ def test_no_history_of_several_processes_registers_a_payment_twice(seed: int, co
     """Runs at once and one after another; a last one, 15 minutes later, registers what is left."""
 
     async def play() -> None:
-        world, server, arriving = World(seed), KeepingRegistry(), set[asyncio.Task[Response]]()
+        clock = IterationsClock()
+        passing = asyncio.ensure_future(clock.run())
+        world, server, arriving = World(seed), KeepingRegistry(clock), set[asyncio.Task[Response]]()
         payments, shared = make_payments(count), MemoryClaims(server.clock)
 
         async def repeat() -> None:
@@ -151,5 +170,6 @@ def test_no_history_of_several_processes_registers_a_payment_twice(seed: int, co
         assert sorted(row["creditor_payment_reference"] for row in server.rows) == sorted(
             payment.creditor_payment_reference for payment in payments
         )
+        passing.cancel()
 
     asyncio.run(play())

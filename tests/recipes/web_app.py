@@ -3,7 +3,7 @@
 `uvicorn tests.recipes.web_app:app`, with the variables that `AmiliClient.from_env` reads.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from math import ceil
 from typing import Annotated
@@ -17,7 +17,7 @@ from amili_async.export import export_bytes
 
 
 @asynccontextmanager
-async def connect(app: FastAPI) -> AsyncIterator[None]:
+async def connect(app: FastAPI) -> AsyncGenerator[None, None]:
     """One client for the life of the app. Its reserve keeps single calls fast while a download runs."""
     async with AmiliClient.from_env(rate_limit=RateLimit(reserve=20), max_wait=2.0, timeout=5.0) as app.state.amili:
         yield

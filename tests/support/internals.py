@@ -62,8 +62,11 @@ def drop_connections(sandbox: Sandbox) -> None:
 
 def has_usable_idle_connections(amili: AmiliClient) -> bool:
     """Whether a connection of the client's pool waits for a request, open and without unread bytes."""
-    connector: Any = amili._session._session.connector if amili._session._session is not None else None
-    pools = () if connector is None else (connector, connector.posts)
+    session = amili._core.session._session
+    connector: Any = None if session is None else session.connector
+    inner: Any = inner_session(amili._core.session)
+    connector = None if inner is None else inner.connector
+    pools = [pool for pool in (connector, getattr(connector, "posts", None)) if pool is not None]
     idle = [protocol for pool in pools for waiting in pool._conns.values() for protocol, _ in waiting]
     return any(protocol.is_connected() and not protocol.should_close for protocol in idle)
 

@@ -192,7 +192,7 @@ def test_from_env_shares_the_rate_limit_under_a_name_of_the_key() -> None:
 
 
 def test_from_env_derives_the_name_from_server_and_api_code() -> None:
-    """The same for the same key on the same server, and it shows neither; a fixed token has no such name."""
+    """The same for the same key on the same server, and it shows neither; a token source has no such name."""
     key = Sandbox().private_key
     variables = {name: value for name, value in REDIS.items() if name != "AMILI_TOKEN"} | {"AMILI_PRIVATE_KEY": key}
 
@@ -208,8 +208,14 @@ def test_from_env_derives_the_name_from_server_and_api_code() -> None:
     assert names[0] == names[1]
     assert len(set(names)) == 3
     assert "code" not in "".join(names)
+    token = repr(AmiliClient.from_env(REDIS).rate_limiter)
+    assert "token" not in token
+
+    async def source() -> str:
+        return "token"
+
     with pytest.raises(ConfigurationError, match="AMILI_RATE_LIMITER_NAME is not set"):
-        AmiliClient.from_env(REDIS)
+        AmiliClient.from_env(REDIS, auth=source)
 
 
 def test_a_misspelt_variable_is_a_warning() -> None:

@@ -1,7 +1,6 @@
 """`amili export`: every record that matches, into a file."""
 
 import sys
-from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,16 +27,18 @@ from amili_async.cli.options import (
 from amili_async.cli.progress import ReportProgress, show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
 from amili_async.cli.values import show_count
-from amili_async.errors import AmiliError, ConfigurationError, UnreadableResponse
-from amili_async.export import FORMATS, ExportResult, export, fields_of
+from amili_async.errors import ConfigurationError, UnreadableResponse
+from amili_async.export import ExportResult, export, fields_of
+from amili_async.export.download import write_chunks
+from amili_async.export.encoded import EncodedRecords
 from amili_async.export.files import find_paths, is_resumable, write_file
-from amili_async.export.formats import format_for, suffix_of
-from amili_async.extraction.checkpoint import Verdict
-from amili_async.pages import Page
+from amili_async.export.formats import Ndjson, format_for, suffix_of
+from amili_async.export.formats.writing import Encoder
+from amili_async.extraction import Extraction
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 
-STDOUT = Path("-")
+STDOUT = "-"
 
 
 def export_records(
@@ -69,6 +70,7 @@ def export_records(
     .csv file is for programs: its text is unchanged, and a spreadsheet misreads it; with --excel it is for a person who
     opens it in one. An amount with more than six decimals is rounded in .parquet, half to even, and counted.
     """
+    target = output if "://" in output else Path(output)
 
     async def write() -> int | None:
         entry, names, condition = find_resource(resource), parse_fields_option(fields), parse_where_option(where)
@@ -76,11 +78,11 @@ def export_records(
         if is_update and (sort is not None or excel or is_stdout):
             raise ConfigurationError("--sort, --excel and -o - exclude --resume, --since and --sweep")
         if not is_stdout:
-            _check_output(output, names, is_excel=excel, may_exist=force or is_update)
+            _check_output(target, names, is_excel=excel, may_exist=force or is_update)
         warn_of_unknown_names(entry, condition, sort, names)
         async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
-            records: Resource[Any] | Stream[Any] = entry.of(amili)
-            if condition and not await _is_matched(entry.of(amili), entry, condition, output):
+            records: Resource[Any] | Extraction[Any] | Stream[Any] = entry.of(amili)
+            if condition and not await _is_matched(entry.of(amili), entry, condition, target):
                 return PROBLEM
             if sort is not None:
                 # Typed records, but dicts for chosen fields, because only dicts hold undocumented ones.
@@ -88,12 +90,14 @@ def export_records(
                 records = entry.of(amili).stream(condition, sort=sort, **chosen)
             with show_progress(entry.name, is_quiet=quiet or (is_stdout and sys.stdout.isatty())) as report:
                 if excel or is_stdout:
-                    columns = (names or fields_of(entry.record)) if excel else ()
-                    exported = await _write_once(records, output, condition, names, columns, on_progress=report)
+                    if isinstance(records, Resource):
+                        records = records.extract(condition, into=dict, projection=names)
+                    file_format = ExcelCsv(names or fields_of(entry.record)) if excel else Ndjson(names)
+                    exported = await _write_once(records, Path(output), file_format, on_progress=report)
                 else:
                     exported = await export(
                         records,
-                        output,
+                        target,
                         where=condition if sort is None else None,
                         fields=names if sort is None else names or fields_of(entry.record),
                         overwrite=force,
@@ -104,68 +108,54 @@ def export_records(
                     )
         return _conclude(exported, entry, is_quiet=quiet)
 
-    run(write(), advice=lambda error: _advise(error, output))
+    run(write(), advice=lambda error: _advise(error, target))
 
 
-def _check_output(output: Path, fields: tuple[str, ...] | None, *, is_excel: bool, may_exist: bool) -> None:
+def _check_output(target: Path | str, fields: tuple[str, ...] | None, *, is_excel: bool, may_exist: bool) -> None:
     """Reject what cannot be written before anything is requested."""
-    if is_excel and suffix_of(output) != ".csv":
-        raise ConfigurationError("--excel writes CSV: the name of the file must end in .csv")
-    format_for(output, fields)
-    if output.is_file() and not may_exist:
-        raise ConfigurationError(f"{output} exists already; --force replaces it, --since updates it")
+    paths = find_paths(target)
+    if is_excel and (suffix_of(paths.named) != ".csv" or paths.remote is not None):
+        raise ConfigurationError("--excel writes CSV: the name of the file must end in .csv, and be no URL")
+    format_for(paths.named, fields)
+    if paths.remote is None and paths.named.is_file() and not may_exist:
+        raise ConfigurationError(f"{target} exists already; --force replaces it, --since updates it")
     if is_excel:
-        find_paths(output).check_free(may_replace=may_exist)
+        paths.check_free(may_replace=may_exist)
 
 
-async def _is_matched(resource: Resource[Any], entry: ResourceEntry, where: dict[str, Any], output: Path) -> bool:
+async def _is_matched(resource: Resource[Any], entry: ResourceEntry, where: dict[str, Any], target: Path | str) -> bool:
     """Whether the filter matches a record: a mistyped one must not replace a good file by an empty one."""
     with suppress(UnreadableResponse):  # a server may leave out `_meta.total`
-        outcome = "" if output == STDOUT else f"{output} was not written"
+        outcome = "" if target == Path(STDOUT) else f"{target} was not written"
         return check_matches(await resource.count(where), entry, where, outcome) == SUCCESS
     return True
 
 
 async def _write_once(
-    records: Resource[Any] | Stream[Any],
-    output: Path,
-    where: dict[str, Any] | None,
-    names: tuple[str, ...] | None,
-    excel_fields: Sequence[str],
-    *,
-    on_progress: ReportProgress,
+    records: Extraction[Any] | Stream[Any], output: Path, file_format: Encoder, *, on_progress: ReportProgress
 ) -> ExportResult:
     """Write records to stdout while they arrive, or a file for a spreadsheet, which holds a million rows at most."""
-    writer = ExcelCsv(excel_fields) if excel_fields else None
-    encode = FORMATS[".ndjson"](names, None).encode if writer is None else writer.encode
-    extraction = records.extract(where, into=dict, projection=names) if isinstance(records, Resource) else None
-    name = Path("stdout") if output == STDOUT else output
-    rows, parts = 0, [b"" if writer is None else writer.header]
-    source: Any = records.pages() if isinstance(records, Stream) else extraction and extraction.batches()
-    async with aclosing(source):
-        async for page in source:
-            batch = page.items if isinstance(page, Page) else page
-            rows += len(batch)
-            on_progress(rows, getattr(records, "total", None) if extraction is None else extraction.total, None)
-            parts.append(encode(batch))
-            if output == STDOUT:
-                write_bytes(b"".join(parts))
-                parts.clear()
-    manifest = None if extraction is None else extraction.manifest
-    if manifest is not None and manifest.verdict is Verdict.PARTIAL:
-        raise AmiliError(f"{name}: the API sent fewer {manifest.resource} than it counted; export again")
-    if output == STDOUT:
-        write_bytes(b"".join(parts))
-    else:
+    is_stdout = output == Path(STDOUT)
+    name = Path("stdout") if is_stdout else output
+    encoded = EncodedRecords(
+        records, name, file_format=file_format, on_progress=on_progress, outcome="is incomplete", in_memory=True
+    )
+    parts: list[bytes] = []
+    async with aclosing(write_chunks(encoded)) as chunks:
+        async for chunk in chunks:
+            if is_stdout:
+                write_bytes(chunk)
+            else:
+                parts.append(chunk)
+    if not is_stdout:
         write_file(output, b"".join(parts))
-    drifted = isinstance(records, Stream) and records.drifted
-    return ExportResult(path=name, rows=rows, drifted=drifted, manifest=manifest)
+    return encoded.result
 
 
-def _advise(error: BaseException, output: Path) -> str:
+def _advise(error: BaseException, target: Path | str) -> str:
     # A row that cannot be decoded or written is met again, so resuming would fail at the same place for ever.
     meets_it_again = isinstance(error.__cause__, UnreadableResponse) or not getattr(error, "can_resume", True)
-    if meets_it_again or not is_resumable(output):
+    if meets_it_again or not is_resumable(target):
         return ""
     return "the records so far are kept; run the same command with --resume to continue"
 

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from amili_async.errors import ConfigurationError, ExportFailed, UnreadableResponse
+from amili_async.export.formats.compression import COMPRESSIONS, load_zstandard
 from amili_async.export.formats.csv import Csv
+from amili_async.export.formats.merge import TextFormat
 from amili_async.export.formats.ndjson import Ndjson
 from amili_async.export.formats.parquet import Parquet
+from amili_async.export.formats.writing import Encoder
 from amili_async.export.records import UnencodableValue, as_document
 from amili_async.export.spool import Frame, Frames
 from amili_async.filters import check_name
@@ -31,15 +34,8 @@ FAILURES = (UnencodableValue, TypeError, ValueError, OverflowError, RecursionErr
 """What a format raises for a record that does not fit."""
 
 
-class Format(Protocol):
+class Format(Encoder, Protocol):
     """One kind of file, for records of one type."""
-
-    @property
-    def rounded(self) -> int:
-        """How many amounts `encode` has rounded; text holds every digit."""
-
-    def encode(self, records: Sequence[Any]) -> bytes:
-        """The payload of a frame of these records; an error of any kind if one of them does not fit."""
 
     def write(self, file: BinaryIO, frames: Frames) -> int:
         """Write the whole file from its frames; returns the number of rows."""
@@ -71,16 +67,29 @@ def format_for(path: Path, fields: Sequence[str] | None = None, record: type[Any
 
     `ConfigurationError` for another suffix, and if the library that the format needs is not installed.
     """
-    make = FORMATS.get(suffix_of(path))
+    suffix = suffix_of(path)
+    compression = next(filter(suffix.endswith, COMPRESSIONS), "")
+    make = FORMATS.get(suffix.removesuffix(compression))
     if make is None:
         *most, last = FORMATS
-        raise ConfigurationError(f"{path}: the name of the file must end in {', '.join(most)} or {last}")
-    return make(check_fields(fields), record)
+        raise ConfigurationError(
+            f"{path}: the name of the file must end in {', '.join(most)} or {last}, and may add .gz or .zst to text"
+        )
+    file_format = make(check_fields(fields), record)
+    if compression:
+        if not isinstance(file_format, TextFormat):
+            raise ConfigurationError(f"{path}: Parquet is compressed already: leave out {compression}")
+        if compression == ".zst":
+            load_zstandard()  # raises if it is missing
+        file_format.compression = compression
+    return file_format
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that names the format."""
-    return path.suffix.lower()
+    """The suffixes that name the format and its compression, such as `.csv.gz`."""
+    name = path.name.lower()
+    compression = next(filter(name.endswith, COMPRESSIONS), "")
+    return Path(name.removesuffix(compression)).suffix + compression
 
 
 def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -93,7 +102,7 @@ def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(check_name(name) for name in fields))
 
 
-def encode_records(file_format: Format, records: Sequence[Any], *, path: Path) -> Frame:
+def encode_records(file_format: Encoder, records: Sequence[Any], *, path: Path | str) -> Frame:
     """The frame of all records, or `ExportFailed` that names the first one that does not fit."""
     before = file_format.rounded
     with suppress(*FAILURES):

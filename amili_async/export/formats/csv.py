@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from amili_async.export.columns import fields_of
+from amili_async.export.formats.compression import open_decompressed
 from amili_async.export.formats.merge import OTHER_COLUMNS, WITHOUT_ID, TextFormat, TextRow
 from amili_async.export.records import encode_lines, to_columns
 from amili_async.models.json import encode_json
@@ -62,8 +63,9 @@ class Csv(TextFormat):
     def find_mismatch(self, path: Path) -> str | None:
         if "_id" not in self._fields:
             return WITHOUT_ID
-        with path.open("rb") as file:
+        with suppress(ValueError), open_decompressed(path, self.compression) as file:
             return None if file.read(len(self.header)) == self.header else OTHER_COLUMNS
+        return OTHER_COLUMNS
 
 
 def _join_lines(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -4,14 +4,16 @@ Invariant: a merge holds one row of the older file and one frame of new rows in 
 """
 
 import heapq
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
-from amili_async.export.spool import Frame, Frames
+from amili_async.export.formats.compression import open_decompressed
+from amili_async.export.formats.writing import TextWriter
+from amili_async.export.spool import Frame
 
 TextRow: TypeAlias = tuple[str, bytes]
 """An `_id`, and the bytes of the row with its line end."""
@@ -21,27 +23,12 @@ OTHER_COLUMNS = "its columns differ; export it again with overwrite (--force)"
 _ROWS = 1000
 
 
-class TextFormat(ABC):
-    """A file of text is its header and then the payload of each frame, unchanged."""
-
-    rounded = 0
-
-    @property
-    def header(self) -> bytes:
-        """What precedes the first row."""
-        return b""
+class TextFormat(TextWriter):
+    """A file of text of which each row is found by its `_id`."""
 
     @abstractmethod
     def read_rows(self, lines: Iterable[bytes]) -> Iterator[TextRow]:
         """The rows in lines of a file or of a payload, each line with its end."""
-
-    def write(self, file: BinaryIO, frames: Frames) -> int:
-        file.write(self.header)
-        rows = 0
-        for frame in frames():
-            file.write(frame.payload)
-            rows += frame.rows
-        return rows
 
     def merge(self, path: Path, frames: Iterator[Frame], removed: frozenset[str]) -> Iterator[Frame]:
         new = (row for frame in frames for row in self.read_rows(frame.payload.splitlines(keepends=True)))
@@ -54,8 +41,8 @@ class TextFormat(ABC):
         return (row_id for row_id, _ in self._read_file(path))
 
     def _read_file(self, path: Path) -> Iterator[TextRow]:
-        with path.open("rb") as file:
-            file.seek(len(self.header))
+        with open_decompressed(path, self.compression) as file:
+            file.read(len(self.header))
             yield from self.read_rows(file)
 
 

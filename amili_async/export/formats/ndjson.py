@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from amili_async.export.formats.compression import open_decompressed
 from amili_async.export.formats.merge import WITHOUT_ID, TextFormat, TextRow
 from amili_async.export.records import as_document, encode_lines
 
@@ -44,7 +45,7 @@ class Ndjson(TextFormat):
             yield _id_decoder.decode(line).id, line
 
     def find_mismatch(self, path: Path) -> str | None:
-        with path.open("rb") as file, suppress(msgspec.MsgspecError, ValueError):
+        with suppress(msgspec.MsgspecError, ValueError), open_decompressed(path, self.compression) as file:
             next(self.read_rows(file), None)
             return None
         return WITHOUT_ID

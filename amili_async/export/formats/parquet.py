@@ -4,8 +4,8 @@ Invariant: the bytes of a file depend on its rows alone, not on the frames in wh
 the same size, and each is put together before it is written. Memory holds one of them, however many there are.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 from amili_async.export.columns import Scalar, find_columns
 from amili_async.export.formats.arrow import BatchBuilder, load_arrow, merge_tables, schema_of, type_of
 from amili_async.export.formats.merge import OTHER_COLUMNS, WITHOUT_ID
-from amili_async.export.spool import Frame, Frames
+from amili_async.export.formats.writing import AddFrame, FileWriter
+from amili_async.export.spool import Frame
 
 ROW_GROUP = 16_384
 """Rows per row group."""
@@ -23,7 +24,7 @@ _UNIQUE = frozenset({"_id", "_etag", "invoice_number", "reference_number", "cred
 """Fields with almost as many values as rows: a dictionary of them would only add bytes."""
 
 
-class Parquet:
+class Parquet(FileWriter):
     """A column for each of *fields*, or of the record type's; absent and `null` are both null.
 
     Money is `decimal128(24, 6)` in every file, nested money too: an amount with more than six decimals is rounded, half
@@ -43,24 +44,20 @@ class Parquet:
     def encode(self, records: Sequence[Any]) -> bytes:
         return bytes(self._batches.build(records).serialize())
 
-    def write(self, file: BinaryIO, frames: Frames) -> int:
+    @contextmanager
+    def open(self, file: BinaryIO) -> Iterator[AddFrame]:
         from pyarrow import parquet
 
         # A column of texts costs less with a dictionary, unless almost every row has another text.
         repetitive = [name for name, kind in self._columns.items() if isinstance(kind, Scalar) and name not in _UNIQUE]
-        schema, rows = self._file_schema, 0
         with parquet.ParquetWriter(
-            file, schema, compression="zstd", use_dictionary=repetitive, write_page_index=True
+            file, self._file_schema, compression="zstd", use_dictionary=repetitive, write_page_index=True
         ) as writer:
-            for table in self._regroup(frames()):
-                rows += table.num_rows
-                # By the cast a category has one dictionary per row group, in the order of its rows.
-                writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
-                # Arrow's pool keeps freed memory, by which the process would grow with each row group.
-                load_arrow().default_memory_pool().release_unused()
+            groups = _RowGroups(writer, self._file_schema)
+            yield lambda frame: groups.add(self._open(frame))
+            groups.finish()
             if self.metadata:
                 writer.add_key_value_metadata(self.metadata)
-        return rows
 
     def merge(self, path: Path, frames: Iterator[Frame], removed: frozenset[str]) -> Iterator[Frame]:
         tables = (load_arrow().Table.from_batches([self._open(frame)]) for frame in frames)
@@ -90,27 +87,39 @@ class Parquet:
         pa = load_arrow()
         return pa.ipc.read_record_batch(pa.py_buffer(frame.payload), self._batches.schema)
 
-    def _regroup(self, frames: Iterable[Frame]) -> Iterator[Any]:
-        """The same rows in tables of one batch and of the size of a row group, except for the last one."""
-        pa = load_arrow()
-        waiting: list[Any] = []
-        rows = 0
-        for frame in frames:
-            waiting.append(self._open(frame))
-            rows += frame.rows
-            while rows >= ROW_GROUP:
-                table = pa.Table.from_batches(waiting)
-                waiting, rows = table.slice(ROW_GROUP).to_batches(), rows - ROW_GROUP
-                # A slice refers to its frames and keeps their bytes alive; the copy does not.
-                table = table.slice(0, ROW_GROUP).combine_chunks()
-                yield table
-        if rows:
-            yield pa.Table.from_batches(waiting).combine_chunks()
-
     def _read(self, path: Path) -> Iterator[Any]:
         """An older file in the types of rows that wait in the spool."""
         for batch in _read_batches(path):
             yield load_arrow().Table.from_batches([batch]).cast(self._batches.schema)
+
+
+class _RowGroups:
+    """Writes rows in groups of the same size, except for the last one."""
+
+    def __init__(self, writer: Any, schema: Any) -> None:
+        self._writer, self._schema = writer, schema
+        self._waiting: list[Any] = []
+        self._rows = 0
+
+    def add(self, batch: Any) -> None:
+        self._waiting.append(batch)
+        self._rows += batch.num_rows
+        while self._rows >= ROW_GROUP:
+            table = load_arrow().Table.from_batches(self._waiting)
+            self._waiting, self._rows = table.slice(ROW_GROUP).to_batches(), self._rows - ROW_GROUP
+            # A slice refers to its frames and keeps their bytes alive; the copy does not.
+            table = table.slice(0, ROW_GROUP).combine_chunks()
+            self._write(table)
+
+    def finish(self) -> None:
+        if self._rows:
+            self._write(load_arrow().Table.from_batches(self._waiting).combine_chunks())
+
+    def _write(self, table: Any) -> None:
+        # By the cast a category has one dictionary per row group, in the order of its rows.
+        self._writer.write_table(table.cast(self._schema), row_group_size=ROW_GROUP)
+        # Arrow's pool keeps freed memory, by which the process would grow with each row group.
+        load_arrow().default_memory_pool().release_unused()
 
 
 def read_metadata(path: Path) -> dict[str, str]:

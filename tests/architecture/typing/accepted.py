@@ -106,7 +106,7 @@ def read(error: Exception) -> None:
     elif isinstance(error, DeliveryFailed):
         assert_type(error.record_id, str | None)
     elif isinstance(error, ExportFailed):
-        assert_type(error.path, Path)
+        assert_type(error.path, Path | str)
 
 
 async def handle_payout(payout: Payout) -> str:

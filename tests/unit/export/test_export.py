@@ -14,7 +14,7 @@ import pytest
 from amili_async import PayoutSpecification
 from amili_async.errors import ConfigurationError, ExportFailed
 from amili_async.export import export, start
-from amili_async.export.export import STREAM_BATCH
+from amili_async.export.encoded import STREAM_BATCH
 from amili_async.export.files import find_paths
 from amili_async.export.journal import release
 from amili_async.export.spool import Frame, Spool, open_spool

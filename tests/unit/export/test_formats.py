@@ -147,7 +147,7 @@ def test_csv_of_dicts_requires_fields() -> None:
         Csv(record=dict)
 
 
-@pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.csv.gz", "."])
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.csv.bz2", "rows.gz", "."])
 def test_an_unknown_suffix_is_rejected_with_the_known_ones(name: str) -> None:
     """The error names the suffixes of all formats."""
     with pytest.raises(ConfigurationError, match=r"\.ndjson, \.jsonl, \.csv or \.parquet"):

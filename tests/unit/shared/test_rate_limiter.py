@@ -251,8 +251,28 @@ def test_an_outage_is_announced_and_ends_waits_after_the_longest_pause() -> None
     assert cast("RateLimiterDisconnected", events[0]).error == "ConnectionError"
 
 
+def test_a_process_that_was_idle_since_an_outage_tries_redis_first() -> None:
+    """Its share is for outages; used without need it would make all processes wait until each has reported its own."""
+
+    async def scene() -> RateLimiterStatus:
+        processes = Processes()
+        process = await processes.start(share=RateLimit(per_minute=25, per_second=2))
+        processes.redis.is_down = True
+        await answered(process, 1)
+        await asyncio.sleep(70.0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        processes.redis.is_down = False
+        await answered(process, 1)
+        status = await process.limiter.status()
+        await processes.finish()
+        return status
+
+    status = play(scene())
+    assert (status.used, status.closed_for) == (1, 0.0)
+
+
 def test_a_pause_that_is_too_long_ends_the_waits_of_all_processes() -> None:
-    """The other process hears of the 429 with its next message."""
+    """The other process learns of the 429 with its next message."""
     events: list[Event] = []
 
     async def scene() -> None:
