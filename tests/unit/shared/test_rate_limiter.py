@@ -192,6 +192,29 @@ def test_a_process_behind_more_calls_than_a_minute_serves_is_served_too() -> Non
     assert play(scene()) == 144
 
 
+def test_a_permit_that_is_released_unused_waits_for_no_process_that_sleeps() -> None:
+    """The minute is used up, so the other process, which is before it, sends its next message much later."""
+
+    async def scene() -> float:
+        processes = Processes()
+        one, other = await processes.start(), await processes.start()
+        processes.send(one, 99)
+        await asyncio.gather(*one.calls)
+        await one.limiter.acquire(Priority.SINGLE)
+        waiting = [asyncio.create_task(each.limiter.acquire(Priority.SINGLE)) for each in (other, one)]
+        await asyncio.sleep(3.0)
+        one.limiter.release_unused()
+        began = asyncio.get_running_loop().time()
+        await waiting[1]
+        waited = asyncio.get_running_loop().time() - began
+        waiting[0].cancel()
+        one.limiter.release_unused()
+        await processes.finish()
+        return waited
+
+    assert play(scene()) <= 0.1
+
+
 def test_different_limits_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each process uses its own; a warning shows that one of them is wrong."""
 
