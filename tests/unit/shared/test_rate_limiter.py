@@ -371,6 +371,13 @@ def test_closing_ends_the_waits_and_reports_what_was_sent() -> None:
     play(scene())
 
 
+@pytest.mark.parametrize("options", [{"name": ""}, {"limit": None}, {"lease": 0.0}])
+def test_options_that_cannot_work_raise_in_the_constructor(options: dict[str, Any]) -> None:
+    """Without a name all keys would share one limit."""
+    with pytest.raises(ConfigurationError):
+        RedisRateLimiter(**({"redis": cast("Any", FakeRedis().connect()), "name": "key"} | options))
+
+
 def test_a_limiter_belongs_to_one_event_loop() -> None:
     """Its timers and its connection do."""
     limiter = RedisRateLimiter(cast("Any", FakeRedis().connect()), "key", limit=FULL)
