@@ -54,6 +54,8 @@ class RedisRateLimiter(RateLimiter):
         share: RateLimit | None = None,
         lease: float = 5.0,
     ) -> None:
+        if not name or not isinstance(name, str) or not isinstance(limit, RateLimit):
+            raise ConfigurationError("RedisRateLimiter: name must be a str that names the API key, limit a RateLimit")
         self._redis, self._owns_redis, self._name = redis, False, name
         self._limit, self._share = limit, share
         self._lease = check_seconds(lease, "lease", is_positive=True)

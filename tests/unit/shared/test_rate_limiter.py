@@ -192,6 +192,29 @@ def test_a_process_behind_more_calls_than_a_minute_serves_is_served_too() -> Non
     assert play(scene()) == 144
 
 
+def test_a_permit_that_is_released_unused_waits_for_no_process_that_sleeps() -> None:
+    """The minute is used up, so the other process, which is before it, sends its next message much later."""
+
+    async def scene() -> float:
+        processes = Processes()
+        one, other = await processes.start(), await processes.start()
+        processes.send(one, 99)
+        await asyncio.gather(*one.calls)
+        await one.limiter.acquire(Priority.SINGLE)
+        waiting = [asyncio.create_task(each.limiter.acquire(Priority.SINGLE)) for each in (other, one)]
+        await asyncio.sleep(3.0)
+        one.limiter.release_unused()
+        began = asyncio.get_running_loop().time()
+        await waiting[1]
+        waited = asyncio.get_running_loop().time() - began
+        waiting[0].cancel()
+        one.limiter.release_unused()
+        await processes.finish()
+        return waited
+
+    assert play(scene()) <= 0.1
+
+
 def test_different_limits_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each process uses its own; a warning shows that one of them is wrong."""
 
@@ -346,6 +369,13 @@ def test_closing_ends_the_waits_and_reports_what_was_sent() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     play(scene())
+
+
+@pytest.mark.parametrize("options", [{"name": ""}, {"limit": None}, {"lease": 0.0}])
+def test_options_that_cannot_work_raise_in_the_constructor(options: dict[str, Any]) -> None:
+    """Without a name all keys would share one limit."""
+    with pytest.raises(ConfigurationError):
+        RedisRateLimiter(**({"redis": cast("Any", FakeRedis().connect()), "name": "key"} | options))
 
 
 def test_a_limiter_belongs_to_one_event_loop() -> None:
