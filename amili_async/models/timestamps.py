@@ -17,13 +17,19 @@ _MONTH_NUMBERS = {name: number for number, name in enumerate(_MONTHS, 1)}
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 # Any weekday is accepted: the examples in the API's own documentation have wrong ones.
 _DAY = re.compile(r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{1,4}) ")
-_FORM = re.compile(_DAY.pattern + r"([0-9]{2}:[0-9]{2}:[0-9]{2}) ([A-Z]{2,5}|[+-][0-9]{4})")
-_MINUTES = {f"{at // 60:02}:{at % 60:02}": timedelta(minutes=at) for at in range(1440)}
-_SECONDS = {f":{second:02} GMT": timedelta(seconds=second) for second in range(60)}
+_FORM = _DAY.pattern + r"([0-9]{2}:[0-9]{2}:[0-9]{2}) ([A-Z]{2,5}|[+-][0-9]{4})"
+# Written for a fast import: keywords and formats take three times as long, for each of the 1,440.
+_DIGITS = tuple(f"{number:02}" for number in range(60))
+_MINUTES = {
+    f"{_DIGITS[hour]}:{digits}": timedelta(0, 3600 * hour + 60 * minute)
+    for hour in range(24)
+    for minute, digits in enumerate(_DIGITS)
+}
+_SECONDS = {f":{digits} GMT": timedelta(0, second) for second, digits in enumerate(_DIGITS)}
 # From the right: Eve writes years with `strftime`, which pads none below 1000 ("Mon, 01 Jan 1 00:00:00 GMT").
 _DAY_PART, _MINUTE_PART, _SECOND_PART = slice(None, -12), slice(-12, -7), slice(-7, None)
 # Eve parses a filter value as a date with `strptime`, which accepts any case and any whitespace between the parts.
-_DATE_LIKE = re.compile(r"[a-z]{3},\s*[0-9]{1,2}\s+[a-z]{3}\s+[0-9]{4}\s+[0-9]{1,2}(:[0-9]{1,2}){2}\s+gmt", re.I)
+_DATE_LIKE = r"[a-z]{3},\s*[0-9]{1,2}\s+[a-z]{3}\s+[0-9]{4}\s+[0-9]{1,2}(:[0-9]{1,2}){2}\s+gmt"
 
 MAX_CACHED_TIMESTAMPS = 1024
 """Parsed texts that are kept: rows of one page share a few; more of them would only use more memory."""
@@ -45,7 +51,7 @@ def _parse_day(text: str) -> datetime:
 
 def _fault_of(text: str) -> str:
     """Why a text is no date, without quoting it."""
-    found = _FORM.fullmatch(text)
+    found = re.fullmatch(_FORM, text)
     if found is None:
         fault = "such as Fri, 13 Jun 2025 08:00:00 GMT"
     elif found[5] != "GMT":
@@ -85,7 +91,7 @@ def format_date(moment: date) -> str:
 
 def is_like_a_date(text: str) -> bool:
     """Whether the server parses this string in a filter as a date, whatever the field."""
-    return _DATE_LIKE.fullmatch(text) is not None
+    return re.fullmatch(_DATE_LIKE, text, re.IGNORECASE) is not None
 
 
 class _TimestampType(dict[str, datetime]):
