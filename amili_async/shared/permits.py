@@ -24,6 +24,9 @@ REPORT_DELAY = 0.5
 """Seconds until a response is reported: its age is too, and its slot is of no use before a second has passed."""
 PROMPTLY = 0.02
 """Seconds until something is reported that lets others send at once."""
+SHARE_DELAY = 1.1
+"""Seconds from the first message without a reply until the share is used: others may have had all permits of that
+second, and a part of the share is free in each process."""
 RETRY_DELAY, SLOW_RETRY_DELAY, SHORT_OUTAGE = 0.25, 1.0, 5.0
 """Seconds until Redis is tried again: at first, and in an outage that is longer than the third."""
 
@@ -53,6 +56,7 @@ class SharedPermits:
         self.reply: Reply | None = None
         """The latest one."""
         self._replied_at = self._earliest_at = self._lost_since = self._alone_at = -inf
+        self._share_from = -inf
         self._is_lost = False
 
     @property
@@ -108,7 +112,8 @@ class SharedPermits:
         self._cancel_share_timer()
         while self._is_lost and (priority := self._calls.find_first()) is not None:
             now = self._clock.now()
-            wait = max(self._use.wait(now, keeps_reserve=priority is Priority.BULK), self.paused_until - now)
+            free = self._use.wait(now, keeps_reserve=priority is Priority.BULK)
+            wait = max(free, self.paused_until - now, self._share_from - now)
             if wait > 0.0:
                 if wait < inf:
                     self._share_timer = asyncio.get_running_loop().call_later(wait, self.grant_from_share)
@@ -126,7 +131,7 @@ class SharedPermits:
         try:
             reply = await self._exchange.send(in_flight=self.in_flight, wanted=wanted, went_alone=went_alone)
         except Exception as error:  # noqa: BLE001 - a client of Redis that is borrowed may raise anything
-            self._on_loss(error)
+            self._on_loss(error, started)
             return
         if self._is_lost:
             self._is_lost = False
@@ -166,10 +171,11 @@ class SharedPermits:
             self._use.on_sent(self._clock.now())
         return is_granted
 
-    def _on_loss(self, error: Exception) -> None:
+    def _on_loss(self, error: Exception, started: float) -> None:
         now = self._clock.now()
         if not self._is_lost:
             self._is_lost, self._lost_since = True, now
+            self._share_from = started + SHARE_DELAY
             self._use.take_over(self.used or 0, self._replied_at, now)
             self._announce(RateLimiterDisconnected(error=type(error).__name__))
         for waiter in self._take_status_waiters():

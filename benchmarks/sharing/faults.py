@@ -19,8 +19,8 @@ class FaultCase(Struct, frozen=True, kw_only=True):
     """A name of `LABELS`: with a share of its own each process need not wait for Redis."""
     latency: float = 0.02
     """Seconds that the API takes."""
-    silence: float | None
-    """Longest silence in seconds that it may cause, the fault included; `None` where shares end before the minute."""
+    silence: float
+    """Longest silence in seconds that it may cause, the fault included."""
 
 
 def kill_process(fleet: Fleet) -> None:
@@ -61,5 +61,5 @@ FAULTS = (
     FaultCase(label="Redis killed, back empty, with a share", strike=restart_redis, limiter="share", silence=2.5),
     FaultCase(label="Redis stopped for 5 s", strike=stop_redis, silence=5.0 + 5.0),
     FaultCase(label="Redis stopped, with a share", strike=stop_redis, limiter="share", silence=2.5),
-    FaultCase(label="Redis ended for good, with a share", strike=end_redis, limiter="share", silence=None),
+    FaultCase(label="Redis ended for good, with a share", strike=end_redis, limiter="share", silence=2.5),
 )

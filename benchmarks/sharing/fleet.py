@@ -37,7 +37,7 @@ class FleetResult(Struct, frozen=True, kw_only=True):
     most_in_minute: int
     """The same for any 60 seconds."""
     longest_silence: float
-    """Seconds without a request although the minute of the API had room for one."""
+    """Seconds without a request although the minute of the API had room for ten."""
     answers: tuple[float, ...]
     """When each answer arrived, in seconds since the start, in order."""
 
@@ -199,9 +199,12 @@ def _find_most(times: list[float], period: float) -> int:
 
 
 def _find_longest_silence(accepted: list[float]) -> float:
-    """From the last request, or when the hundredth before it was a minute ago, to the next."""
+    """From the last request, or when the 90th before it was a minute ago, to the next.
+
+    Room for a single one does not count: a process that is cut off for longer than its lease has some counted twice.
+    """
     silences = [
-        later - max(earlier, accepted[place - 100] + 60.0 if place >= 100 else earlier)
+        later - max(earlier, accepted[place - 90] + 60.0 if place >= 90 else earlier)
         for place, (earlier, later) in enumerate(pairwise(accepted), start=1)
     ]
     return max(silences, default=0.0)

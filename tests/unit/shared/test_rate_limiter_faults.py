@@ -16,7 +16,10 @@ from tests.support.shared_processes import Processes, play
 
 Fault: TypeAlias = Callable[[Processes], Awaitable[None]]
 SHARE = RateLimit(per_minute=25, per_second=2)
-MOMENTS = [3.0, *(pytest.param(moment, marks=EXHAUSTIVE) for moment in (0.3, 0.9, 8.0, 11.0, 30.0, 61.0, 66.0))]
+MOMENTS = [
+    3.0,
+    *(pytest.param(moment, marks=EXHAUSTIVE) for moment in (0.3, 0.5, 0.9, 3.3, 3.6, 8.0, 11.0, 30.0, 61.0, 66.0)),
+]
 """Seconds after which the fault occurs: in the first second, the first minute, while all wait, and in the second."""
 
 
