@@ -1,7 +1,6 @@
 """The source for dlt: pipelines into DuckDB, run again after changes, failed extractions and failed loads."""
 
 import asyncio
-import gc
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from amili_async import AmiliClient
@@ -44,7 +44,8 @@ class Pipeline:
         async with AmiliClient(self._sandbox.url, auth=self._sandbox.token(), rate_limit=None, page_size=50) as amili:
             yield amili
 
-    def _make(self) -> Any:
+    def make(self) -> Any:
+        """The pipeline as a program opens it."""
         return dlt.pipeline(
             "amili",
             destination=dlt.destinations.duckdb(str(self._folder / "amili.duckdb")),
@@ -55,13 +56,13 @@ class Pipeline:
     async def run(self, *names: str, **options: Any) -> None:
         """Run it in a thread, since the sandbox is in this loop."""
         source = amili_source(self.open, **options)
-        await asyncio.to_thread(self._make().run, source.with_resources(*names) if names else source)
+        await asyncio.to_thread(self.make().run, source.with_resources(*names) if names else source)
 
     async def query(self, text: str) -> list[tuple[Any, ...]]:
         return await asyncio.to_thread(self._query, text)
 
     def _query(self, text: str) -> list[tuple[Any, ...]]:
-        with self._make().sql_client() as client:
+        with self.make().sql_client() as client:
             rows: list[tuple[Any, ...]] = client.execute_sql(text)
             return rows
 
@@ -129,7 +130,8 @@ async def test_an_extraction_that_fails_is_repeated(sandbox: Sandbox, pipeline: 
         sandbox.update(SPECIFICATIONS, row_id, {"creditor_name": "New AB"})
     sandbox.fail(Fault(status=403), path=SPECIFICATIONS, after=1)
     with pytest.raises(PipelineStepFailed, match="403"):
-        await pipeline.run("payout_specifications")
+        await pipeline.run("payouts", "payout_specifications")
+    assert find_threads() == []
     assert await pipeline.query("SELECT count(*) FROM payout_specifications WHERE creditor_name = 'New AB'") == [(0,)]
     await pipeline.run("payout_specifications")
     await assert_equal(pipeline, sandbox)
@@ -171,24 +173,27 @@ async def test_missing_rows_are_not_loaded(sandbox: Sandbox, pipeline: Pipeline)
     await assert_equal(pipeline, sandbox)
 
 
-async def test_nothing_is_left_after_a_run(pipeline: Pipeline) -> None:
+def find_threads() -> list[threading.Thread]:
+    """The threads of sources."""
+    return [thread for thread in threading.enumerate() if thread.name == "amili"]
+
+
+async def test_nothing_is_left_after_a_run(sandbox: Sandbox, pipeline: Pipeline) -> None:
     """No thread of the source outlives an extraction, not even one that is left early or cannot begin."""
-    await pipeline.run("payouts")
-
-    def leave_early() -> None:
-        rows = iter(amili_source(pipeline.open).payouts)
-        next(rows)
-        del rows
-        gc.collect()
-
-    await asyncio.to_thread(leave_early)
+    left_early = amili_source(pipeline.open).with_resources("payout_specifications").add_limit(1)
+    await asyncio.to_thread(pipeline.make().run, left_early)
+    assert await pipeline.query("SELECT count(*) FROM payout_specifications") == [(50,)]
+    assert find_threads() == []
+    await pipeline.run("payout_specifications")
+    await assert_equal(pipeline, sandbox)
+    assert find_threads() == []
 
     def fail() -> AmiliClient:
         raise KeyError("no credentials")
 
-    with pytest.raises(Exception, match="no credentials"):
+    with pytest.raises(ResourceExtractionError, match="no credentials"):
         await asyncio.to_thread(list, amili_source(fail).payouts)
-    assert [thread for thread in threading.enumerate() if thread.name == "amili"] == []
+    assert find_threads() == []
 
 
 async def test_another_filter_is_rejected(pipeline: Pipeline) -> None:
