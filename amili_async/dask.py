@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
+from amili_async._wire.frames import hide_variables
 from amili_async.client import AmiliClient
 from amili_async.conditions import Where
 from amili_async.deliveries import UNFINISHED, Delivery
@@ -57,6 +58,7 @@ RETRIES = 3
 """How often Dask repeats work that raised; it repeats besides what a killed worker was doing."""
 
 
+@hide_variables
 async def process(
     records: Resource[T] | Extraction[T],
     work: Callable[[tuple[T, ...]], R],
@@ -124,6 +126,7 @@ class _PartExport(Struct, frozen=True, kw_only=True):
             return (await Dataset(resource, self.folder, self.where, since=self.since).export(part)).rows
 
 
+@hide_variables
 async def export_dataset(
     resource: Resource[Any],
     folder: Path | str,

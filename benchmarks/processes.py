@@ -14,6 +14,7 @@ from benchmarks.harness.report import Curve, GoalResult, Report, print_goals
 from benchmarks.sharing.faults import FAULTS, FaultCase
 from benchmarks.sharing.fleet import FleetResult, open_redis, run_fleet
 from benchmarks.sharing.limiters import LABELS
+from benchmarks.sharing.once import measure_once
 from benchmarks.simulation.processes import SharedRun, run_processes
 from benchmarks.simulation.servers import (
     SERVERS,
@@ -48,6 +49,7 @@ def measure(*, quick: bool) -> Report:
         print("  redis-server is not installed: no processes are run")
     else:
         goals += asyncio.run(_compare_costs(quick=quick))
+        goals += asyncio.run(measure_once(quick=quick))
         results = _run_all(quick=quick)
         goals += _judge_runs(results)
         curves = list(_make_curves(results))
@@ -159,8 +161,12 @@ def _judge_eve() -> Iterable[GoalResult]:
     if find_spec("eve") is None or find_spec("mongomock") is None:
         print("  Eve is not installed: pip install -e '.[dev]'")
         return
-    result = run_fleet("ours", SPLITS["4 processes"], kind="eve")
-    print(f"  {'Eve':<14} {LABELS['ours']:<42} {_describe_fleet(result)}")
+    limiters = ("ours", "static", "default")
+    with ThreadPoolExecutor(len(limiters)) as pool:
+        results = list(pool.map(lambda name: run_fleet(name, SPLITS["4 processes"], kind="eve"), limiters))
+    for name, result in zip(limiters, results, strict=True):
+        print(f"  {'Eve, 4':<14} {LABELS[name]:<42} {_describe_fleet(result)}")
+    result = results[0]
     yield GoalResult(name="Eve, 4 processes: duration vs. optimum", result=result.ratio, goal=1.06)
     yield GoalResult(name="Eve, 4 processes: 429 responses", result=result.rate_limited, goal=0, unit="")
 
@@ -175,7 +181,8 @@ def _judge_faults() -> Iterable[GoalResult]:
     for case, result in zip(FAULTS, results, strict=True):
         print(f"  {case.label:<42} {_describe_fleet(result)}")
         yield GoalResult(name=f"{case.label}: 429 responses", result=result.rate_limited, goal=0, unit="")
-        yield GoalResult(name=f"{case.label}: silence", result=result.longest_silence, goal=case.silence, unit=" s")
+        if case.silence is not None:
+            yield GoalResult(name=f"{case.label}: silence", result=result.longest_silence, goal=case.silence, unit=" s")
 
 
 def _make_curves(results: dict[tuple[str, str], FleetResult]) -> Iterable[Curve]:

@@ -51,7 +51,7 @@ class PrefetchWindow(Generic[R]):
         if not self._tasks:
             return None
         task = self._tasks[0]
-        cancellations = 0 if task.done() else count_cancellations()
+        cancellations = 0 if task.done() else count_cancellations()  # a page that has arrived is taken without a wait
         try:
             page = await task
         except asyncio.CancelledError:

@@ -79,7 +79,6 @@ def check_base_url(url: object, *, allow_http: bool = False) -> str:
     """
     problem = _find_problem(url, allow_http=allow_http)
     if problem is not None:
-        del url  # a report of the error would show a password in it
         raise ConfigurationError(f"base_url {problem}")
     return urlsplit(str(url)).geturl().rstrip("/")
 
@@ -137,7 +136,6 @@ def list_request(
     """The request for one page of a list; `ConfigurationError` if the query makes the request line too long."""
     target = f"/{path}?{query.encoded}&page={page}&max_results={max_results}"
     if (size := len(target)) > MAX_REQUEST_TARGET:
-        del target  # a report of the error would show it
         raise ConfigurationError(
             f"the query makes a request line of {size} bytes; gateways reject more than {MAX_REQUEST_TARGET}: "
             "split a long is_in() into several queries"

@@ -184,7 +184,6 @@ def check_source(source: object, timeout: float = inf) -> str | TokenSource:
     """Accept a fixed token, or a function that returns one within *timeout* seconds; else `ConfigurationError`."""
     if isinstance(source, str):
         if not _fits_header(source):
-            del source  # a report of the error would show it
             raise ConfigurationError("auth: an access token must be printable ASCII and not blank")
         return source
     is_generator = inspect.isasyncgenfunction(source) or inspect.isgeneratorfunction(source)

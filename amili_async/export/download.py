@@ -9,6 +9,7 @@ from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration, alone
 from amili_async._wire.tasks import in_thread
 from amili_async.conditions import Where
@@ -22,6 +23,7 @@ from amili_async.resources import Resource
 from amili_async.streams import Stream
 
 
+@hide_variables
 def export_bytes(
     records: Resource[Any] | Extraction[Any] | Stream[Any] | AsyncIterable[Any],
     format: str,  # noqa: A002 - the word of the field

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 from msgspec import Struct
 
+from amili_async._wire.frames import hide_variables
 from amili_async.errors import ConfigurationError
 from amili_async.models.json import encode_json, to_document
 from amili_async.models.record_type import record_type_of
@@ -50,6 +51,7 @@ class Portable(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, 
         return encode_json(self.to_dict(form))
 
     @classmethod
+    @hide_variables
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
         """The record of a document in either form, or with `datetime`s, as msgpack has them.
 
@@ -58,6 +60,7 @@ class Portable(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, 
         return _read(cls, lambda wire: msgspec.convert(dict(document), wire, dec_hook=decode_date))
 
     @classmethod
+    @hide_variables
     def from_json(cls, text: str | bytes) -> Self:
         """The record of a JSON document in either form; raises as `from_dict` does."""
         return _read(cls, lambda wire: _decoder_of(wire).decode(text))

@@ -1,4 +1,4 @@
-"""The messages between this process and `rate_limiter.lua`, which decides: numbered, and repeated until they are heard.
+"""The messages between this process and `rate_limiter.lua`: numbered, and repeated until a reply arrives.
 
 Invariant: what happened is reported once. A message whose reply was lost is sent again under its number, so that the
 script applies it once, and each sending has a number of its own, so that the script ignores one that arrives late.
@@ -32,6 +32,8 @@ class Reply(Struct, frozen=True, kw_only=True):
 
     is_stale: bool = False
     """The message was older than another one of this process, and had no effect."""
+    is_late: bool = False
+    """The message was late, or a clock was set: send it again, and without delay."""
     is_lost: bool = False
     """Redis has lost its data: send the message again with all that happened in the last minute."""
     epoch: str = ""
@@ -55,7 +57,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     waiting: int = 0
     """Calls that wait."""
     processes: int = 0
-    """Processes that were heard of lately."""
+    """Processes that sent a message lately."""
     is_paced: bool = False
     """Whether requests are evenly spaced after a 429."""
     is_differing: bool = False
@@ -93,6 +95,7 @@ class _Message(Struct, kw_only=True, omit_defaults=True):
     per_minute: int
     per_second: int
     reserve: int
+    is_checked: bool = False
     log: list[int] | None = None
 
 
@@ -106,7 +109,7 @@ class Exchange:
         self._limit, self.lease, self._clock = limit, lease, clock
         self._id = secrets.token_hex(8)
         self._sendings = 0
-        self._epoch, self._heard_now, self._held_back, self._heard_at = "", 0, 0, 0.0
+        self._epoch, self._reply_now, self._held_back, self._replied_at = "", 0, 0, 0.0
         self._sent: _Report | None = None  # its reply has not arrived
         self._next = _Report(1, deque())
         self._last_minute: deque[float] = deque(maxlen=limit.per_minute)
@@ -135,16 +138,18 @@ class Exchange:
         self._next.paused_until = max(self._next.paused_until, until)
 
     async def send(self, *, in_flight: int, wanted: list[int], went_alone: bool) -> Reply:
-        """Report what happened, ask for permits, and return the reply; raises what the client of Redis raises."""
+        """Report what happened, request permits, and return the reply; raises what the client of Redis raises."""
         if self._sent is None:
             self._sent, self._next = self._next, _Report(self._next.number + 1, deque())
         # What is reported the next time is in flight until then.
         state = {"in_flight": in_flight + len(self._next.responses), "wanted": wanted, "went_alone": went_alone}
         async with asyncio.timeout(TIMEOUT):
             reply = await self._send(self._sent, state)
+            if reply.is_late:
+                reply = await self._send(self._sent, state | {"is_checked": True})
             if reply.is_lost:
                 reply = await self._send(self._sent, state | {"log": self._list_last_minute(self._sent)})
-        if reply.is_lost or reply.is_stale:
+        if not reply.epoch:
             raise ConnectionError("Redis lost its data again, or repeated an earlier message")
         self._sent = None
         return reply
@@ -158,7 +163,7 @@ class Exchange:
             new_epoch=f"{self._id}-{self._sendings}",
             number=report.number,
             sending=self._sendings,
-            expected_now=self._heard_now + _milliseconds(now - self._heard_at),
+            expected_now=self._reply_now + _milliseconds(now - self._replied_at),
             held_back=self._held_back,
             responses=[self._describe(now - at, quota) for at, quota in report.responses],
             pause=max(0, _milliseconds(report.paused_until - now)),
@@ -171,8 +176,8 @@ class Exchange:
         )
         reply = msgspec.json.decode(await self._run(keys=[self._key], args=[msgspec.json.encode(message)]), type=Reply)
         if reply.epoch:
-            self._epoch, self._heard_at = reply.epoch, self._clock.now()
-            self._heard_now, self._held_back = reply.now, reply.held_back
+            self._epoch, self._replied_at = reply.epoch, self._clock.now()
+            self._reply_now, self._held_back = reply.now, reply.held_back
         return reply
 
     def _describe(self, age: float, quota: Quota | None) -> tuple[int, ...]:

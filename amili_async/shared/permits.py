@@ -1,4 +1,4 @@
-"""The permits of this process: asked for in Redis, and granted by its share while Redis cannot be reached.
+"""The permits of this process: requested from Redis, and granted by its share while Redis cannot be reached.
 
 Invariant: a call that waits stays in one queue, whatever grants its permit, so that nothing grants two at a time.
 """
@@ -29,7 +29,7 @@ RETRY_DELAY, SLOW_RETRY_DELAY, SHORT_OUTAGE = 0.25, 1.0, 5.0
 
 
 class SharedPermits:
-    """Asks for permits, reports their use, and grants them to the calls that wait."""
+    """Requests permits, reports their use, and grants them to the calls that wait."""
 
     def __init__(
         self,
@@ -52,18 +52,18 @@ class SharedPermits:
         """Until when a 429, or a used up quota, forbids all requests."""
         self.reply: Reply | None = None
         """The latest one."""
-        self._heard_at = self._earliest_at = self._lost_since = -inf
+        self._replied_at = self._earliest_at = self._lost_since = self._alone_at = -inf
         self._is_lost = False
-        self._granted_alone = 0
 
     @property
     def used(self) -> int | None:
-        """Requests of the last minute, of all processes; `None` if that was not heard within it."""
-        return self.reply.used if self.reply and self._clock.now() - self._heard_at < MINUTE else None
+        """Requests of the last minute, of all processes; `None` if no reply arrived within it."""
+        return self.reply.used if self.reply and self._clock.now() - self._replied_at < MINUTE else None
 
-    def ask(self, priority: Priority, max_wait: float | None) -> None:
-        """A call is about to wait: ask for its permit, unless that is due already; raises if it waits too long."""
+    def request(self, priority: Priority, max_wait: float | None) -> None:
+        """A call is about to wait: request its permit, unless that is due already; raises if it would wait too long."""
         first = self._calls.find_first()
+        self._is_lost &= not self._timer.is_idle  # nothing was attempted since the last call: Redis may be back
         if self._is_lost:
             self._timer.due_in(RETRY_DELAY)
         elif first is None or first > priority:
@@ -113,16 +113,18 @@ class SharedPermits:
                 if wait < inf:
                     self._share_timer = asyncio.get_running_loop().call_later(wait, self.grant_from_share)
                 return
-            self._granted_alone += self._grant(priority)
+            self._grant(priority)
+            self._alone_at = now
 
     def _is_exchange_needed(self) -> bool:
         is_owed = self.in_flight > 0 or bool(self._status_waiters) or self._exchange.has_news
         return is_owed or self._calls.find_first() is not None
 
     async def _run_exchange(self) -> None:
-        started, granted_alone, wanted = self._clock.now(), self._granted_alone, self._calls.count()
+        started, alone_at, wanted = self._clock.now(), self._alone_at, self._calls.count()
+        went_alone = started - alone_at < MINUTE
         try:
-            reply = await self._exchange.send(in_flight=self.in_flight, wanted=wanted, went_alone=granted_alone > 0)
+            reply = await self._exchange.send(in_flight=self.in_flight, wanted=wanted, went_alone=went_alone)
         except Exception as error:  # noqa: BLE001 - a client of Redis that is borrowed may raise anything
             self._on_loss(error)
             return
@@ -130,11 +132,12 @@ class SharedPermits:
             self._is_lost = False
             self._cancel_share_timer()
             self._announce(RateLimiterReconnected(seconds=self._clock.now() - self._lost_since))
-        self._granted_alone -= granted_alone
+        if self._alone_at == alone_at:
+            self._alone_at = -inf
         self._on_reply(reply, started)
 
     def _on_reply(self, reply: Reply, started: float) -> None:
-        now = self._heard_at = self._clock.now()
+        now = self._replied_at = self._clock.now()
         if reply.is_differing and not (self.reply and self.reply.is_differing):
             _logger.warning("the processes that share a rate limiter state different limits: give each the same")
         self.reply, self._earliest_at = reply, now + reply.earliest / 1000
@@ -167,7 +170,7 @@ class SharedPermits:
         now = self._clock.now()
         if not self._is_lost:
             self._is_lost, self._lost_since = True, now
-            self._use.take_over(self.used or 0, self._heard_at, now)
+            self._use.take_over(self.used or 0, self._replied_at, now)
             self._announce(RateLimiterDisconnected(error=type(error).__name__))
         for waiter in self._take_status_waiters():
             waiter.set_exception(self._unavailable())

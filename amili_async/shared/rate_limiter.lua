@@ -9,10 +9,10 @@
 local SECOND, MINUTE, HOUR = 1005, 60005, 3600000 -- windows a little longer: clocks differ in their last digits
 local CLOCK_TOLERANCE = 500 -- more than a message takes, unless its process, or this server, was stopped
 local SETTLING = 1500 -- nothing is granted for so long after a loss, in which each process reports what it used
-local GRACE = 250 -- a process that asks so much later than planned has lost its share
-local PATIENCE = 1000 -- a process asks again so long after another should have asked
+local GRACE = 250 -- a process whose message is so much later than planned has lost its share
+local PATIENCE = 1000 -- the longest delay of a message because others are first: they may be dead
 local TOGETHER = 25 -- permits that are free so shortly after one another are fetched together
-local RETRY = 250 -- until a process asks again whose permit depends on a response of another
+local RETRY = 250 -- until the next message of a process whose permit depends on a response of another
 local MAX_OVERTAKEN = 9 -- a priority that waits gets one permit in ten
 local MAX_PROBES = 3 -- requests in flight that a token bucket would reject, until the server is known not to be one
 local RESET_JITTER = 2000 -- by which the reset of one period may move between responses
@@ -31,11 +31,15 @@ local s = stored and cjson.decode(stored) or {
 local function save() redis.call('SET', KEYS[1], cjson.encode(s), 'PX', HOUR + 2 * MINUTE) end
 
 -- 1. The time. A server's clock can be set, and a replica that takes over has another: it passes as the process has
--- measured since its last reply. It does not go back. Where it is held back, as by a message that was late, what other
--- processes expect is too far ahead by as much, until they have heard of that.
+-- measured since its last reply, and does not go back. A message that disagrees may be late instead, as what a stopped
+-- server was sent: it has no effect, and its process, if it still waits, sends it once more. Where the time is held
+-- back, what other processes expect is too far ahead by as much, until their next reply.
 local now = clock + s.shift
 local expected = m.expected_now - (s.held_back - m.held_back)
-if m.epoch == s.epoch and math.abs(now - expected) > CLOCK_TOLERANCE then now = expected end
+if m.epoch == s.epoch and math.abs(now - expected) > CLOCK_TOLERANCE then
+  if not m.is_checked then return '{"is_late":true}' end
+  now = expected
+end
 now = math.max(now, s.now)
 s.held_back = s.held_back + math.max(0, clock + s.shift - now)
 s.now, s.shift = now, now - clock
@@ -118,7 +122,7 @@ for priority = 1, 3 do
   end
 end
 me.number, me.sending, me.in_flight, me.wanted = m.number, m.sending, m.in_flight, m.wanted
-me.limit, me.asks_at, me.lease_until = m.per_minute .. '/' .. m.per_second, now, now + m.lease
+me.limit, me.due_at, me.lease_until = m.per_minute .. '/' .. m.per_second, now, now + m.lease
 while #s.counted > m.per_minute or s.counted[1] and s.counted[1] <= now - MINUTE do table.remove(s.counted, 1) end
 
 -- 4. When the n-th permit from now is free, in milliseconds: by both windows, the pause, and the pace after a 429.
@@ -170,7 +174,7 @@ local queues, left = {{}, {}, {}}, {0, 0, 0}
 for id, process in pairs(s.processes) do
   for priority = 1, 3 do
     local wanted = process.wanted[priority]
-    if wanted > 0 and process.asks_at >= now then
+    if wanted > 0 and process.due_at >= now then
       table.insert(queues[priority], {id = id, process = process, left = wanted, taken = process.taken[priority]})
       left[priority] = left[priority] + wanted
     end
@@ -186,7 +190,7 @@ local function find_waiter(priority, wait)
   local chosen
   for _, waiter in ipairs(queues[priority]) do
     -- What is free keeps no call waiting for a process that sleeps until much later.
-    local is_due = waiter.process == me or waiter.process.asks_at <= now + wait + 2 * GRACE
+    local is_due = waiter.process == me or waiter.process.due_at <= now + wait + 2 * GRACE
     if waiter.left > 0 and is_due and (not chosen or is_before(waiter, chosen)) then chosen = waiter end
   end
   return chosen
@@ -247,11 +251,11 @@ if total > 0 then
   end
 end
 
--- 6. When to ask again. A process that asks later than planned, or not at all, keeps its share no longer than a moment.
-if again then
-  again = math.max(1, math.ceil(math.min(again, first_wait + PATIENCE)))
-  me.asks_at = now + again + GRACE
-  if me.in_flight == 0 then me.lease_until = math.max(me.lease_until, me.asks_at) end
+-- 6. When the next message is due. A process that sends it later, or never, keeps its share no longer than a moment.
+if me.wanted[1] + me.wanted[2] + me.wanted[3] > 0 then
+  again = math.max(1, math.ceil(math.min(again or math.huge, first_wait + PATIENCE)))
+  me.due_at = now + again + GRACE
+  if me.in_flight == 0 then me.lease_until = math.max(me.lease_until, me.due_at) end
 end
 save()
 return cjson.encode({

@@ -41,7 +41,7 @@ class RedisRateLimiter(RateLimiter):
     *limit* is what the API allows for the key; its `reserve` is kept for the single calls and tokens of all processes.
     *share* is what this process may send while Redis cannot be reached, such as a quarter of the limit with four
     processes. Without one, calls wait for Redis, at most `limit.max_pause` seconds, and then raise
-    `RateLimiterUnavailable`. A process that is not heard of for *lease* seconds counts as dead, and its requests as
+    `RateLimiterUnavailable`. A process that sends no message for *lease* seconds counts as dead, and its requests as
     answered. All state is one key of Redis; it needs no persistence, and must not be evicted.
     """
 
@@ -54,6 +54,8 @@ class RedisRateLimiter(RateLimiter):
         share: RateLimit | None = None,
         lease: float = 5.0,
     ) -> None:
+        if not name or not isinstance(name, str) or not isinstance(limit, RateLimit):
+            raise ConfigurationError("RedisRateLimiter: name must be a str that names the API key, limit a RateLimit")
         self._redis, self._owns_redis, self._name = redis, False, name
         self._limit, self._share = limit, share
         self._lease = check_seconds(lease, "lease", is_positive=True)
@@ -141,7 +143,7 @@ class RedisRateLimiter(RateLimiter):
 
     @property
     def remaining(self) -> int | None:
-        """How many requests of this minute were left when this process heard of it; `None` if that is too long ago."""
+        """How many requests of this minute were left by the latest reply; `None` if that is too old."""
         used = self._permits.used
         return None if used is None else max(0, self._limit.per_minute - used)
 
@@ -176,7 +178,7 @@ class RedisRateLimiter(RateLimiter):
         pause = self._permits.paused_until - self._clock.now()
         if pause > self._limit.max_pause:
             raise exhausted(pause)
-        self._permits.ask(priority, max_wait)
+        self._permits.request(priority, max_wait)
         with self._calls.join(priority, max_wait, self._permits.expire) as call:
             self._permits.grant_from_share()
             try:

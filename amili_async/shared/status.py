@@ -13,7 +13,7 @@ class RateLimiterStatus(Struct, frozen=True, kw_only=True):
     waiting: int
     """Calls that wait for a permit."""
     processes: int
-    """Processes that wait, hold a permit, or were heard of in the last seconds."""
+    """Processes that wait, hold a permit, or did so in the last seconds."""
     closed_for: float
     """Seconds: until the end of a pause of all requests; 0 without one."""
     paced: bool

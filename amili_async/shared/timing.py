@@ -21,6 +21,11 @@ class ExchangeTimer:
         self._is_running = self._is_closed = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no exchange runs or is due."""
+        return self._timer is None and not self._is_running
+
     def due_in(self, seconds: float) -> None:
         """Run the next exchange so many seconds from now, unless it is due earlier."""
         self._due_at = min(self._due_at, asyncio.get_running_loop().time() + seconds)

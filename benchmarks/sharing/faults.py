@@ -19,8 +19,8 @@ class FaultCase(Struct, frozen=True, kw_only=True):
     """A name of `LABELS`: with a share of its own each process need not wait for Redis."""
     latency: float = 0.02
     """Seconds that the API takes."""
-    silence: float
-    """Longest silence in seconds that it may cause, beyond the time in which Redis was away and no share there."""
+    silence: float | None
+    """Longest silence in seconds that it may cause, the fault included; `None` where shares end before the minute."""
 
 
 def kill_process(fleet: Fleet) -> None:
@@ -58,8 +58,8 @@ FAULTS = (
     FaultCase(label="kill -9 of a process, answers take 1.5 s", strike=kill_process, latency=1.5, silence=6.0 + 1.5),
     FaultCase(label="a process stopped for 8 s", strike=stop_process, silence=6.0),
     FaultCase(label="Redis killed, back empty after 2 s", strike=restart_redis, silence=2.0 + 5.0),
-    FaultCase(label="the same, with a share", strike=restart_redis, limiter="share", silence=2.5),
+    FaultCase(label="Redis killed, back empty, with a share", strike=restart_redis, limiter="share", silence=2.5),
     FaultCase(label="Redis stopped for 5 s", strike=stop_redis, silence=5.0 + 5.0),
-    FaultCase(label="the same, with a share", strike=stop_redis, limiter="share", silence=2.5),
-    FaultCase(label="Redis ended for good, with a share", strike=end_redis, limiter="share", silence=2.5),
+    FaultCase(label="Redis stopped, with a share", strike=stop_redis, limiter="share", silence=2.5),
+    FaultCase(label="Redis ended for good, with a share", strike=end_redis, limiter="share", silence=None),
 )

@@ -94,7 +94,7 @@ class Process:
             assert self._is_stopping
         elif (error := self._task.exception()) is not None:
             cause = error.__cause__ if isinstance(error, (ExtractionInterrupted, DeliveryFailed)) else error
-            assert self._is_stopping
+            assert self._is_stopping, repr(error)
             assert isinstance(cause, Broken if self._run.stop == "failure" else BadRequest), repr(error)
 
     @property
@@ -211,7 +211,7 @@ def test_every_row_that_stays_is_finished(server: SharedServer, history: History
 
 
 APPENDING = ("update", "create")
-"""Changes that shift no page of a stream by `_id`: rows are updated in place, or inserted behind the last one."""
+"""Changes that shift no row that stays in a stream by `_id`: updates in place, and inserts behind all of them."""
 
 
 @examples(100, derandomize=True)
@@ -221,8 +221,8 @@ def test_every_row_of_a_stream_is_finished(
     server: SharedServer, history: History, runs: list[Run], is_descending: bool
 ) -> None:
     """In the order of `_id`; backwards too, a page at a time: rows inserted between two pages only repeat others."""
-    if is_descending:
-        history = replace(history, concurrency=1)
+    # Without totals, a page that is shifted by its own size looks as if the server ignored the page number.
+    history = replace(history, counts=True, concurrency=1 if is_descending else history.concurrency)
 
     async def run_history(table: ChangingRows) -> None:
         async with server.connect(history) as amili:

@@ -76,7 +76,7 @@ from amili_async.errors import (
     ValidationFailed,
 )
 from amili_async.events import Event
-from amili_async.export import export
+from amili_async.export import export, export_bytes
 from amili_async.models import encode
 from amili_async.observers import LogEvents, TraceEvents
 from amili_async.query import RangedQuery, build_query
@@ -352,6 +352,15 @@ def fail_to_sweep_by(where: dict[str, Any]) -> Provoke:
 
     async def provoke(scene: WatchedScene) -> None:
         await scene.amili.payout_specifications.sweep([CREDITOR], where)
+
+    return provoke
+
+
+def download_by(where: dict[str, Any]) -> Provoke:
+    """Download with a filter that cannot be used."""
+
+    async def provoke(scene: WatchedScene) -> None:
+        _ = [chunk async for chunk in export_bytes(scene.amili.payout_specifications, "csv", where=where)]
 
     return provoke
 
@@ -646,6 +655,9 @@ WITH_ARGUMENTS: Rows = {
     "a key instead of its file": (ConfigurationError, read_the_key_as_a_file),
     "a checkpoint that is none": (ConfigurationError, calling(Checkpoint.from_json, JSON_FILTER)),
     "a checkpoint in no UTF-8": (ConfigurationError, calling(Checkpoint.from_json, NO_UTF_8)),
+    "a record whose amount is a name": (ConfigurationError, calling(PayoutSpecification.from_dict, {"amount": NAME})),
+    "a record that is no JSON": (ConfigurationError, calling(PayoutSpecification.from_json, NO_UTF_8)),
+    "a bad filter of a download": (ConfigurationError, download_by({"creditor_name": [NAME]})),
     "a manifest with another verdict": (ConfigurationError, calling(Manifest.from_json, NO_MANIFEST)),
 }
 OF_WHOLE_LISTS: Rows = {

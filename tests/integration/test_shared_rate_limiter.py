@@ -98,7 +98,7 @@ async def test_cancelled_calls_leave_nothing_behind(server: RedisServer) -> None
 
 
 async def test_a_restart_without_data_loses_no_request(breakable: RedisServer) -> None:
-    """Each process reports what it sent in the last minute, and observers hear of the outage and its end."""
+    """Each process reports what it sent in the last minute, and observers get an event for the outage and its end."""
     events: list[Event] = []
     async with open_limiters(breakable, 2) as limiters:
         limiters[0].add_observer(events.append)

@@ -18,7 +18,7 @@ async def update(folder: Path) -> None:
     async with AmiliClient.from_env() as amili:
         for resource in (amili.payouts, amili.payout_specifications):
             written = await export(resource, folder / f"{resource.path}.csv", resume=True, since=True, sweep=True)
-            print(f"{Path(written.path).name}: {written.rows} rows, {written.manifest and written.manifest.verdict}")
+            print(f"{resource.path}: {written.rows} rows, {written.manifest and written.manifest.verdict}")
 
 
 def main() -> int:

@@ -43,10 +43,10 @@ def test_the_nightly_export(amili_sandbox: Sandbox, tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ, cwd=ROOT)
         return done.stdout.splitlines()
 
-    assert run() == ["finance--payouts.csv: 5 rows, complete", "finance--payout-specifications.csv: 250 rows, complete"]
+    assert run() == ["finance--payouts: 5 rows, complete", "finance--payout-specifications: 250 rows, complete"]
     gone, *_ = (row["_id"] for row in amili_sandbox.rows("payouts"))
     amili_sandbox.delete("payouts", gone)
     made = amili_sandbox.insert("payouts", {"currency": "EUR"})
-    assert run()[0] == "finance--payouts.csv: 5 rows, complete"
+    assert run()[0] == "finance--payouts: 5 rows, complete"
     text = (tmp_path / "finance--payouts.csv").read_text()
     assert (made in text, gone in text) == (True, False)

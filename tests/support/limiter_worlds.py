@@ -79,7 +79,7 @@ class SharedWorld(LimiterWorld):
         limiter = RedisRateLimiter(cast("Any", connection), "key", limit=limit)
         self._connections[limiter] = connection
         await limiter.open()
-        await limiter.status()  # a process that has not heard the time yet cannot notice that the clock is set
+        await limiter.status()  # a process that knows no time yet cannot notice that the clock is set
         return limiter
 
     async def kill(self, limiter: RateLimiter) -> None:

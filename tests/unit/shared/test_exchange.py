@@ -99,7 +99,7 @@ def test_after_a_loss_nothing_is_granted_until_all_have_reported_their_requests(
 
 
 def test_a_permit_that_arrives_after_the_lease_is_not_used() -> None:
-    """Redis has given it to another by then: the process asks again."""
+    """Redis has given it to another by then: the process requests another."""
 
     async def scene() -> None:
         processes = Processes()

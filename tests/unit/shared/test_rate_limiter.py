@@ -175,6 +175,46 @@ def test_a_wide_process_gets_no_more_than_a_narrow_one() -> None:
     assert narrow <= 1.25 * wide
 
 
+def test_a_process_behind_more_calls_than_a_minute_serves_is_served_too() -> None:
+    """One of twelve takes the first ten permits: 110 calls of the others are before its next one."""
+
+    async def scene() -> int:
+        processes = Processes()
+        for _ in range(12):
+            processes.send(await processes.start(), 12)
+        await asyncio.sleep(75.0)
+        answered = len(processes.server.seen)
+        for process in processes.processes:
+            process.kill()
+        await processes.finish()
+        return answered
+
+    assert play(scene()) == 144
+
+
+def test_a_permit_that_is_released_unused_waits_for_no_process_that_sleeps() -> None:
+    """The minute is used up, so the other process, which is before it, sends its next message much later."""
+
+    async def scene() -> float:
+        processes = Processes()
+        one, other = await processes.start(), await processes.start()
+        processes.send(one, 99)
+        await asyncio.gather(*one.calls)
+        await one.limiter.acquire(Priority.SINGLE)
+        waiting = [asyncio.create_task(each.limiter.acquire(Priority.SINGLE)) for each in (other, one)]
+        await asyncio.sleep(3.0)
+        one.limiter.release_unused()
+        began = asyncio.get_running_loop().time()
+        await waiting[1]
+        waited = asyncio.get_running_loop().time() - began
+        waiting[0].cancel()
+        one.limiter.release_unused()
+        await processes.finish()
+        return waited
+
+    assert play(scene()) <= 0.1
+
+
 def test_different_limits_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each process uses its own; a warning shows that one of them is wrong."""
 
@@ -251,8 +291,28 @@ def test_an_outage_is_announced_and_ends_waits_after_the_longest_pause() -> None
     assert cast("RateLimiterDisconnected", events[0]).error == "ConnectionError"
 
 
+def test_a_process_that_was_idle_since_an_outage_tries_redis_first() -> None:
+    """Its share is for outages; used without need it would make all processes wait until each has reported its own."""
+
+    async def scene() -> RateLimiterStatus:
+        processes = Processes()
+        process = await processes.start(share=RateLimit(per_minute=25, per_second=2))
+        processes.redis.is_down = True
+        await answered(process, 1)
+        await asyncio.sleep(70.0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        processes.redis.is_down = False
+        await answered(process, 1)
+        status = await process.limiter.status()
+        await processes.finish()
+        return status
+
+    status = play(scene())
+    assert (status.used, status.closed_for) == (1, 0.0)
+
+
 def test_a_pause_that_is_too_long_ends_the_waits_of_all_processes() -> None:
-    """The other process hears of the 429 with its next message."""
+    """The other process learns of the 429 with its next message."""
     events: list[Event] = []
 
     async def scene() -> None:
@@ -309,6 +369,13 @@ def test_closing_ends_the_waits_and_reports_what_was_sent() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     play(scene())
+
+
+@pytest.mark.parametrize("options", [{"name": ""}, {"limit": None}, {"lease": 0.0}])
+def test_options_that_cannot_work_raise_in_the_constructor(options: dict[str, Any]) -> None:
+    """Without a name all keys would share one limit."""
+    with pytest.raises(ConfigurationError):
+        RedisRateLimiter(**({"redis": cast("Any", FakeRedis().connect()), "name": "key"} | options))
 
 
 def test_a_limiter_belongs_to_one_event_loop() -> None:
