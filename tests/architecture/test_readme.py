@@ -17,7 +17,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"^### .*?$|^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 EXPECTED = {
     "max_items=3": r"(?s)(?:[0-9a-f]{24} .* SEK\n(?: +20.*\n){2}){3}",
-    "class Line": r"complete - \d+ lines, \d+(?:\.\d+)? SEK\n0 created or updated since\n",
+    "capital = field": r"complete - \d+ lines, \d+(?:\.\d+)? SEK\n0 created or updated since\n",
     "payouts.parquet": r"5 payouts in payouts.parquet\n",
     "polars.from_arrow": r"(?s)shape: \(\d+, 2\)\n.*total_amount.*article\n.*\n",
     "booked = set()": r"complete - 500 lines booked\n",
