@@ -19,8 +19,9 @@ from amili_async import AmiliClient, Payout
 from amili_async.errors import ClientClosed, ConfigurationError, ExportFailed, UnreadableResponse
 from amili_async.export import ExportResult, export, export_bytes
 from amili_async.sandbox import ReceivedRequest, Sandbox
+from tests.support import internals
 from tests.support.clocks import settle
-from tests.support.leaving_early import WAYS, assert_nothing_is_left
+from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
 from tests.support.rows import SPECIFICATIONS, count_pages
 from tests.support.starting import Connect, StartSandbox
 
@@ -109,6 +110,7 @@ async def test_a_slow_reader_slows_the_requests_down(sandbox: Sandbox, amili: Am
 @pytest.mark.parametrize("way", WAYS)
 async def test_leaving_early_leaves_nothing(way: Any, amili: AmiliClient, sandbox: Sandbox) -> None:
     """However a download ends, no task, no request and no file is left, and it cannot seem complete."""
+    internals.hold_responses(sandbox, hold_a_while)
     await way(export_bytes(amili.payout_specifications, "csv.gz"), amili)
     await assert_nothing_is_left(amili, sandbox)
 
