@@ -29,12 +29,6 @@ from amili_async.export.formats.arrow import PRECISION, SCALE
 from amili_async.extraction import Manifest, Verdict
 from amili_async.models import Case, Creditor, CreditorPayment, Payout, PayoutSpecification, Record
 
-try:
-    import dlt
-    from dlt.destinations.exceptions import DatabaseUndefinedRelation
-except ImportError:
-    raise ConfigurationError("amili_async.dlt needs dlt: pip install 'amili-async[dlt]'") from None
-
 T = TypeVar("T")
 
 RECORDS: Mapping[str, type[Record]] = {
@@ -80,17 +74,25 @@ def amili_source(
     filters = dict(where or {})
     if unknown := filters.keys() - RECORDS.keys():
         raise ConfigurationError(f"where has no resource {min(unknown)}: the names are {', '.join(RECORDS)}")
-    background = _Background(connect)
+    background, dlt = _Background(connect), _load_dlt()
 
     # Without arguments, which dlt would look up in its configuration.
-    @dlt.source(name="amili", max_table_nesting=0)
-    def amili() -> Any:
+    def make_resources() -> list[Any]:
         return [_make_resource(name, background, filters.get(name), sweep=sweep) for name in RECORDS]
 
-    return amili()
+    return dlt.source(make_resources, name="amili", max_table_nesting=0)()
+
+
+def _load_dlt() -> Any:
+    try:
+        import dlt
+    except ImportError:
+        raise ConfigurationError("amili_async.dlt needs dlt: pip install 'amili-async[dlt]'") from None
+    return dlt
 
 
 def _make_resource(name: str, background: "_Background", where: Where, *, sweep: bool) -> Any:
+    dlt = _load_dlt()
     columns: dict[str, Any] = {
         column: {"name": column, **_TYPES.get(kind, {"data_type": "json"})}
         for column, kind in find_columns(None, RECORDS[name]).items()
@@ -98,7 +100,6 @@ def _make_resource(name: str, background: "_Background", where: Where, *, sweep:
     if sweep:
         columns[_DELETED] = {"name": _DELETED, "data_type": "bool", "hard_delete": True}
 
-    @dlt.resource(name=name, write_disposition="merge", primary_key="_id", columns=columns)
     def records() -> Iterator[list[dict[str, Any]]]:
         state = dlt.current.resource_state(name)
         since = Manifest.from_json(state["manifest"]) if "manifest" in state else None
@@ -118,7 +119,7 @@ def _make_resource(name: str, background: "_Background", where: Where, *, sweep:
             raise UnreadableResponse(f"{label} sent fewer rows than it counted; run the pipeline again", request=label)
         state["manifest"] = manifest.to_json()
 
-    return records
+    return dlt.resource(records, name=name, write_disposition="merge", primary_key="_id", columns=columns)
 
 
 async def _next(batches: AsyncGenerator[tuple[Any, ...], None]) -> tuple[Any, ...] | None:
@@ -126,8 +127,11 @@ async def _next(batches: AsyncGenerator[tuple[Any, ...], None]) -> tuple[Any, ..
 
 
 def _find_loaded_ids(table: str) -> list[str]:
-    naming = dlt.current.source_schema().naming
-    with dlt.current.pipeline().sql_client() as client:
+    from dlt import current
+    from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+    naming = current.source_schema().naming
+    with current.pipeline().sql_client() as client:
         column = client.escape_column_name(naming.normalize_identifier("_id"))
         qualified = client.make_qualified_table_name(naming.normalize_table_identifier(table))
         query = f"SELECT {column} FROM {qualified}"  # noqa: S608 - names of this module
