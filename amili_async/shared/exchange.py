@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from amili_async._wire.clock import Clock
 from amili_async._wire.quota import MAX_PAUSE
+from amili_async._wire.tasks import not_picklable
 from amili_async.policies import Quota, RateLimit
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class _Message(Struct, kw_only=True, omit_defaults=True):
     log: list[int] | None = None
 
 
+@not_picklable
 class Exchange:
     """Exchanges messages with the script, one at a time."""
 

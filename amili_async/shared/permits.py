@@ -10,6 +10,7 @@ from math import inf
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async._wire.rate_limiter import exhausted
+from amili_async._wire.tasks import not_picklable
 from amili_async.errors import RateLimiterUnavailable
 from amili_async.events import RateLimiterDisconnected, RateLimiterReconnected
 from amili_async.policies import Priority
@@ -31,6 +32,7 @@ RETRY_DELAY, SLOW_RETRY_DELAY, SHORT_OUTAGE = 0.25, 1.0, 5.0
 """Seconds until Redis is tried again: at first, and in an outage that is longer than the third."""
 
 
+@not_picklable
 class SharedPermits:
     """Requests permits, reports their use, and grants them to the calls that wait."""
 

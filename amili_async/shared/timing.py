@@ -8,9 +8,10 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
 
-from amili_async._wire.tasks import finish_uncancelled
+from amili_async._wire.tasks import finish_uncancelled, not_picklable
 
 
+@not_picklable
 class ExchangeTimer:
     """Runs *exchange* when it is due, if *is_needed* then."""
 
