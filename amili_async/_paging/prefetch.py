@@ -61,16 +61,17 @@ class PrefetchWindow(Generic[R]):
             if self._is_closed and task.cancelled() and count_cancellations() == cancellations:
                 raise ClientClosed(_CLOSED) from None
             raise
+        is_buffer_full = len(self._tasks) - 1 - self._in_flight >= self._concurrency
+        self._pages_since_yield = self._pages_since_yield + 1 if is_buffer_full else 0
+        if self._pages_since_yield % MAX_PAGES_BETWEEN_YIELDS == 0:
+            # Awaiting a finished task does not yield. Without this, responses that have arrived would be read, and
+            # their connections reused, only after this page was decoded and consumed. The page is still in the queue:
+            # `is_ready` keeps payments from being sent whose consumer has not got the outcome before them.
+            await asyncio.sleep(0)
         if self._is_closed:
             # cancel() emptied the queue in the same loop iteration in which the fetch finished.
             raise ClientClosed(_CLOSED)
         self._tasks.popleft()
-        is_buffer_full = len(self._tasks) - self._in_flight >= self._concurrency
-        self._pages_since_yield = self._pages_since_yield + 1 if is_buffer_full else 0
-        if self._pages_since_yield % MAX_PAGES_BETWEEN_YIELDS == 0:
-            # Awaiting a finished task does not yield. Without this, responses that have arrived would be read, and
-            # their connections reused, only after this page was decoded and consumed.
-            await asyncio.sleep(0)
         return page
 
     def top_up(self) -> None:
