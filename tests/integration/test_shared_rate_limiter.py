@@ -22,20 +22,21 @@ from amili_async.events import RateLimiterDisconnected, RateLimiterReconnected
 from amili_async.sandbox import Sandbox
 from amili_async.shared import RedisRateLimiter
 from tests.support.clocks import happens
+from tests.support.exhaustive import EXHAUSTIVE
 from tests.support.servers import RedisServer, start_redis
 
 SHARE = RateLimit(per_minute=25, per_second=2)
 PASSWORD = "canary-of-the-password"
 
 
-@pytest.fixture(scope="module", params=["redis-server", "valkey-server"])
+@pytest.fixture(scope="module", params=["redis-server", pytest.param("valkey-server", marks=EXHAUSTIVE)])
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """A server that no test stops."""
     with start_redis(request.param) as server:
         yield server
 
 
-@pytest.fixture(params=["redis-server", "valkey-server"])
+@pytest.fixture(params=["redis-server", pytest.param("valkey-server", marks=EXHAUSTIVE)])
 def breakable(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """A server that the test may stop, kill and restart."""
     with start_redis(request.param) as server:
