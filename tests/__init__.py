@@ -49,7 +49,7 @@ search                                     space                                
 `integration/test_faults_tokens`           10 lifetimes and 9 clocks x operations        10, 9, 9 and 9   40, 63, 36, 36
 `integration/test_faults_wire`             69 broken responses x 3 iterations            71               207
 `integration/test_held_to_eve`             listings and POSTs, compared with Eve         a sample         all
-`integration/test_shared_rate_limiter`      faults of Redis, and of Valkey                Redis            both
+`integration/test_shared_rate_limiter`     faults of Redis, and of Valkey                Redis            both
 `integration/test_split`                   7 sizes x 5 numbers of parts x 3 of rows      11               105
 `integration/test_split`                   parts run half, twice and in any order while  30 examples      300 examples
                                            rows change
