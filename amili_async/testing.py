@@ -126,7 +126,7 @@ class Sandbox(plain.Sandbox):
     async def _serve(self, opened: "Future[None]") -> None:
         try:
             await self.start()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - it is raised in the thread that waits for the start
             opened.set_exception(error)
             return
         self._closing, self._loop = asyncio.Event(), asyncio.get_running_loop()

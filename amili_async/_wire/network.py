@@ -63,7 +63,7 @@ class Network:
 
 
 def _proxy_options(proxy: str) -> dict[str, Any]:
-    """User and password of the URL are sent to the proxy in a header, and to nobody else."""
+    """User and password of the URL are sent in a header that only the proxy receives."""
     with suppress(ValueError):  # of an invalid port
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:

@@ -48,7 +48,7 @@ def _unreadable_head(error: Exception) -> str | None:
 
 
 def unsupported_encoding(name: str) -> str:
-    """What to do about a compression that nobody here can read."""
+    """What to do about a compression that the client cannot read."""
     return f"the response is compressed with {name}, which is not supported: check the proxies in front of the API"
 
 

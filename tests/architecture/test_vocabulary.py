@@ -18,6 +18,7 @@ REPLACED = {
     r"(a turn|gives? back a turn)": "a permit, releases a permit",
     r"meanwhile": "concurrently",
     r"(whoever|who reads)": "the caller, the consumer, the owner",
+    r"(nobody|somebody)": "no caller, no process; another client",
     r"at its end": "finished",
     r"mended": "fixed",
     r"a try": "an attempt",
@@ -29,6 +30,7 @@ REPLACED = {
 ANY_REPLACED = re.compile("|".join(REPLACED), re.IGNORECASE)
 
 OTHER_MEANINGS = {
+    r"else \"nobody\"": "the operating system's user without rights",
     r"connection is refused": "the operating system's term for a port on which no process listens",
 }
 """Where such a word is the plain term of something else."""

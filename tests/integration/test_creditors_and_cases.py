@@ -68,7 +68,7 @@ async def test_a_creditor_is_found_by_what_people_know(sandbox: Sandbox, amili: 
             {"name": row["name"], "creditor_number": row["creditor_number"]},
         ):
             assert [creditor.id for creditor in await amili.creditors.find(**known)] == [row["_id"]], known
-    assert await amili.creditors.find(name="Nobody AB") == ()
+    assert await amili.creditors.find(name="Unknown AB") == ()
     assert await amili.creditors.find(name=row["name"], creditor_number=1) == ()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import pickle
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -15,8 +15,9 @@ from amili_async.extraction import Extraction
 from amili_async.sandbox import Fault
 from tests.support import internals
 from tests.support.clocks import happens, settle
+from tests.support.deliveries import fail_while_it_waits, take
 from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
-from tests.support.rows import count_pages, fill, spread_evenly
+from tests.support.rows import fill, spread_evenly
 from tests.support.starting import Connect, StartSandbox
 
 Lines = Extraction[PayoutSpecification]
@@ -30,11 +31,6 @@ async def finish_rest(extraction: Lines) -> list[str]:
         ids += [line.id for line in page.records]
         page.done()
     return ids
-
-
-async def take(pages: AsyncIterator[Page], count: int) -> list[Page]:
-    """The next deliveries, none of them done."""
-    return [await anext(pages) for _ in range(count)]
 
 
 async def take_until_it_waits(extraction: Lines, unfinished: int) -> tuple[list[Page], "asyncio.Task[None]"]:
@@ -253,17 +249,7 @@ async def test_a_failure_wakes_an_iteration_that_waits_for_the_server(
     fill(sandbox, spread_evenly(3000))
     amili = await connect(sandbox, auth=sandbox.token(), concurrency=1)
     pages = amili.payout_specifications.extract().deliveries()
-    (first,) = await take(pages, 1)
-    sandbox.fail(Fault(hang=True), times=None)
-
-    async def consume() -> None:
-        async for page in pages:
-            page.done()
-
-    consuming = asyncio.ensure_future(consume())
-    requests = count_pages(sandbox)
-    await happens(lambda: count_pages(sandbox) > requests)
-    first.failed(ValueError())
+    consuming = await fail_while_it_waits(pages, sandbox)
     with pytest.raises(ExtractionInterrupted) as caught:
         await consuming
     assert isinstance(caught.value.__cause__, ValueError)

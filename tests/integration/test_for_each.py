@@ -186,7 +186,7 @@ async def test_a_failure_does_not_wait_for_the_server(sandbox: Sandbox, amili: A
 
 
 async def test_a_cancellation_that_a_handler_raises_is_a_failure(amili: AmiliClient) -> None:
-    """Nobody cancelled the run, so it neither hangs nor ends as if it were cancelled or complete."""
+    """The run was not cancelled, so it neither hangs nor ends as if it were cancelled or complete."""
     desk = Desk()
     running = asyncio.ensure_future(amili.payout_specifications.extract().for_each(desk.handle, concurrency=2))
     await happens(lambda: len(desk.open) == 2)

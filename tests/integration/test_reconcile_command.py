@@ -146,7 +146,7 @@ def test_a_differing_payout_is_shown_in_full(given: Given) -> None:
 
 
 def test_a_payout_that_is_being_booked_on_is_unsettled(given: Given, tmp_path: Path) -> None:
-    """The table, the rows and the page show it so, and the exit code is 1: nobody knows yet whether it agrees."""
+    """The table, the rows and the page show it so, and the exit code is 1: it may agree or differ."""
     page = tmp_path / "page.html"
     for options in (("--html", str(page)), ("--json",), ("--csv",)):
         given(keep_booking)

@@ -1,7 +1,7 @@
 """Deliveries and handlers of a stream: its order, its checkpoint, what is rejected, failures and leaving early."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +13,7 @@ from amili_async.errors import ClientClosed, ConfigurationError, DeliveryFailed,
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.clocks import happens, settle
+from tests.support.deliveries import fail_while_it_waits, take
 from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
 from tests.support.rows import BEGINNING, SPECIFICATIONS, count_pages, fill, make_id, make_row, spread_evenly
 from tests.support.starting import Connect, StartSandbox
@@ -24,11 +25,6 @@ class NoId(msgspec.Struct):
     """Records without an id."""
 
     article: str
-
-
-async def take(pages: AsyncIterator[Page], count: int) -> list[Page]:
-    """The next deliveries, none of them done."""
-    return [await anext(pages) for _ in range(count)]
 
 
 async def finish(stream: Stream[PayoutSpecification]) -> list[str]:
@@ -234,17 +230,7 @@ async def test_a_failure_wakes_an_iteration_that_waits_for_the_server(sandbox: S
     """Its request is cancelled: no page is fetched for a run that has stopped."""
     stream = amili.payout_specifications.stream(concurrency=1)
     pages = stream.deliveries()
-    (first,) = await take(pages, 1)
-    sandbox.fail(Fault(hang=True), times=None)
-
-    async def consume() -> None:
-        async for page in pages:
-            page.done()
-
-    consuming = asyncio.ensure_future(consume())
-    requests = count_pages(sandbox)
-    await happens(lambda: count_pages(sandbox) > requests)
-    first.failed(ValueError())
+    consuming = await fail_while_it_waits(pages, sandbox)
     with pytest.raises(DeliveryFailed):
         await consuming
     sandbox.stop_failing()

@@ -90,6 +90,12 @@ def test_a_port_that_is_taken_raises_in_the_caller() -> None:
         Sandbox(port=int(sandbox.url.rpartition(":")[2])).__enter__()
 
 
+def test_a_port_that_cannot_exist_raises_in_the_caller() -> None:
+    """Whatever the start raises, `with` does not wait for ever."""
+    with pytest.raises(OverflowError):
+        Sandbox(port=-1).__enter__()
+
+
 def test_rows_can_be_changed_from_any_thread_while_the_sandbox_answers() -> None:
     """No answer shows half of a change, and no change is lost."""
     with Sandbox(payouts=0, specifications=0, payments=0, rate_limit=None) as sandbox:
