@@ -15,7 +15,7 @@ The package is a stack of layers; imports only go down, and `client.py` alone wi
     _wire/                                  one request: listing, pipeline, retry, token, rate limiter, session
     conditions.py  filters.py  query.py     what to ask for, checked before it is sent
     models/                                 records, and how JSON becomes one
-    auth.py  policies.py  errors.py  events.py  observers.py     values that you pass in or get back
+    auth.py  policies.py  errors.py  events.py  observers/      values that you pass in or get back
     sandbox/                                an Amili in the process; shares no code with the rest
 
 One page of a stream: `Stream` asks its `PrefetchWindow` (`_paging/prefetch.py`) for the next page, which keeps requests

@@ -19,8 +19,9 @@ from amili_async.models.timestamps import Timestamp, format_date, is_like_a_date
 if TYPE_CHECKING:
     from amili_async.client import AmiliClient
 
-# A second file, saved by a spreadsheet, would otherwise register the payments of the first once more.
-_SPREADSHEET_DISPLAY = re.compile(r"[+\u2212-]?[0-9]+([.,][0-9]+)?[eE][+\u2212-]?[0-9]+|#+|#N/A|#[A-ZÅÄÖ/0]+[!?]")
+# A second file, saved by a spreadsheet, would otherwise register the payments of the first once more. A float has an
+# exponent of at most three digits: more are a reference of hexadecimal digits, such as a part of a UUID.
+_SPREADSHEET_DISPLAY = re.compile(r"[+\u2212-]?[0-9]+([.,][0-9]+)?[eE][+\u2212-]?[0-9]{1,3}|#+|#N/A|#[A-ZÅÄÖ/0]+[!?]")
 
 MAX_REFERENCE_LENGTH = 255
 """Characters of a reference or an invoice number: a look-up puts dozens of references into one request line."""
@@ -203,7 +204,7 @@ def _check_text(text: object, name: str) -> None:
     if _SPREADSHEET_DISPLAY.fullmatch(text) is not None:
         raise ConfigurationError(
             f"{name} looks like what a spreadsheet shows for a long number or an error, such as 1,23457E+15: format "
-            "the column as text and enter the original again"
+            "the column as text and enter the original again; put a letter before one that a program generates"
         )
     # Eve parses such a text in a filter as an ObjectId or a date, which equals no stored text.
     if name == "creditor_payment_reference" and (is_object_id(text) or is_like_a_date(text)):

@@ -58,8 +58,8 @@ def find_mentioned(value: Any) -> set[tuple[str, str]]:
 
 
 def find_origin(module: ModuleType, name: str) -> str | None:
-    """The module of this package that defines a name of *module*; `None` for type variables and foreign names."""
-    if isinstance(getattr(module, name, None), TypeVar | ParamSpec):
+    """The module of this package that defines a name of *module*; `None` for type variables, modules, foreign names."""
+    if isinstance(getattr(module, name, None), TypeVar | ParamSpec | ModuleType):
         return None
     for node in ast.walk(_parse_module(module)):
         if isinstance(node, ast.ImportFrom) and name in {each.asname or each.name for each in node.names}:

@@ -3,8 +3,8 @@
 from tests.architecture.figures import measure
 from tests.architecture.source import PACKAGE
 
-MOST_FILES = 176
-MOST_LINES = 22_100
+MOST_FILES = 200
+MOST_LINES = 24_500
 LEAST_COMMENTS = 0.015
 
 

@@ -71,7 +71,7 @@ FLOORS = [
 ]
 """A module may import from lower floors only; the name of a folder means all modules in it."""
 
-ONE_FLOOR = ("cli", "export", "extraction", "payments", "shared")
+ONE_FLOOR = ("cli", "export", "extraction", "observers", "payments", "shared")
 """Folders whose modules may import from each other."""
 
 HOMES = {

@@ -128,8 +128,8 @@ async def test_the_table_is_created_once(postgres_url: str, resources: AsyncExit
 
 
 def make_list(count: int) -> list[NewCreditorPayment]:
-    """Payments that no other test has."""
-    return make_payments(count, prefix=token_hex(4))
+    """Payments that no other test has; hexadecimal digits alone can read like 3E5, which is rejected."""
+    return make_payments(count, prefix=f"REF-{token_hex(4)}")
 
 
 async def register(messages: Messages, api: str, token: str, url: str, payments: list[NewCreditorPayment]) -> object:

@@ -262,7 +262,9 @@ def test_a_copy_is_checked_too() -> None:
         msgspec.structs.replace(payment, amount=0)
 
 
-@pytest.mark.parametrize("text", ["Återbäring nr 1", "E5", "1E", "12E5-A", "1E5F", "#1", "#A-1", "1,5", "REF E+15"])
+@pytest.mark.parametrize(
+    "text", ["Återbäring nr 1", "E5", "1E", "12E5-A", "1E5F", "#1", "#A-1", "1,5", "REF E+15", "0307613e-0000"]
+)
 def test_references_that_people_write_are_accepted(text: str) -> None:
     """Only a text that is a number in exponent form as a whole, or an error value, is a spreadsheet's display."""
     assert new_payment(creditor_payment_reference=text).creditor_payment_reference == text

@@ -1,0 +1,10 @@
+"""Ready-made observers for `AmiliClient(observers=[…])`: a log line per event, counters, and OpenTelemetry.
+
+Invariant: they emit what events hold and nothing else: no credential, no filter value, nothing of a record.
+"""
+
+from amili_async.observers.count import CountEvents
+from amili_async.observers.log import LogEvents
+from amili_async.observers.trace import TraceEvents
+
+__all__ = ["CountEvents", "LogEvents", "TraceEvents"]
