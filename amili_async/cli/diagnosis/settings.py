@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import ssl
 import warnings
 from collections.abc import Mapping
@@ -20,15 +21,15 @@ from amili_async.version import VERSION
 
 MIN_RSA_BITS = 2048
 """RFC 7518, 3.3: a shorter key must not be used, and servers may reject its signatures."""
-_PUBLIC = "it holds a public key, and the private one is needed, which begins with -----BEGIN PRIVATE KEY or alike"
 _KEY_FAULTS: Mapping[str, str] = {
-    "PUBLIC KEY-----": _PUBLIC,
-    "ssh-": _PUBLIC,
+    "^(ssh|ecdsa)-|PUBLIC KEY-----": "it holds a public key, and the private one is needed",
     "-----BEGIN CERTIFICATE": "it holds a certificate, and the private key is needed",
     "ENCRYPTED": "it is encrypted, and AMILI_PRIVATE_KEY_PASSWORD is not set or is not its password",
-    "-----BEGIN": "it is damaged: it must have each line of the PEM file, or \\n between them",
+    "BEGIN OPENSSH": "it is damaged or encrypted: ssh-keygen -p -m PKCS8 -f FILE writes it in a form that can be read",
+    "-----BEGIN": "it is damaged",
+    "": "it is no PEM text: a path belongs into AMILI_PRIVATE_KEY_FILE; openssl pkey -in FILE converts other forms",
 }
-"""What a text that cannot be read as a private key contains, and what is wrong with it; the first that fits."""
+"""What matches in a text that cannot be read as a private key, and what is wrong with it; the first that does."""
 
 
 def describe_versions() -> Check:
@@ -75,8 +76,11 @@ def check_credentials(settings: Settings) -> tuple[Check, ClientOptions | None]:
     try:
         options = read_client_options(settings)
     except ConfigurationError as error:
-        advice = "get the API code and register the key with Amili; amili doctor --sandbox needs neither"
-        return failed("credentials", f"{error}{_explain_key(settings)}", advice), None
+        advice = "Amili issues API codes, and registers the public key; amili doctor --sandbox needs neither"
+        message = str(error)
+        if message.startswith("private_key cannot be read"):
+            message = f"the private key cannot be read: {_explain_key(settings)}"
+        return failed("credentials", message, advice), None
     auth = options["auth"]
     if isinstance(auth, ApiCodeCredentials):
         return _describe_key(auth, settings), options
@@ -97,15 +101,12 @@ def _find_missing_files() -> list[str]:
 
 
 def _explain_key(settings: Settings) -> str:
-    """What is wrong with a key that cannot be read, by its outside; empty where it is not known."""
-    text = settings.get("AMILI_PRIVATE_KEY", "")
+    """What is wrong with a text that cannot be read as a private key."""
+    text = settings.get("AMILI_PRIVATE_KEY") or ""
     if not text:
-        with suppress(OSError, ValueError):
-            text = Path(settings.get("AMILI_PRIVATE_KEY_FILE", "")).read_bytes().decode(errors="replace")
-    if not text or "-----BEGIN PRIVATE KEY" in text:
-        return ""
-    unknown = "it is no PEM text; openssl pkey -in FILE -out NEW converts other forms"
-    return f" ({next((fault for sign, fault in _KEY_FAULTS.items() if sign in text), unknown)})"
+        with suppress(OSError):
+            text = Path(settings["AMILI_PRIVATE_KEY_FILE"]).read_bytes().decode(errors="replace")
+    return next(fault for pattern, fault in _KEY_FAULTS.items() if re.search(pattern, text))
 
 
 def _describe_key(credentials: ApiCodeCredentials, settings: Settings) -> Check:
