@@ -59,7 +59,8 @@ async def export(
     - *sweep*: with *since*, leaves deleted rows out, which requests a hundred ids at a time.
     - *workdir*: where the unfinished file of a URL is; by default the current folder.
     - *storage_options*: for fsspec, which opens a URL.
-    - *on_progress*: a function that is called with the rows so far and the total, if it is known.
+    - *on_progress*: a function that is called after each page with the rows so far, how many there are in all, and the
+      seconds that the rate limit needs for the rest; these two are `None` if not known.
 
     A **resource** is extracted: each record that matches *where* is in the file exactly once, sorted by `_id`. Until
     the file is whole, `PATH.part` holds the rows and `PATH.checkpoint.json` the state of the export. Both stay if the
