@@ -21,9 +21,8 @@ from amili_async.policies import Priority, Quota, RateLimiter
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.cancel_at_each_await import Moment, Stepper
-from tests.support.clocks import HastyClock, happens, on_clock, settle
+from tests.support.clocks import GUARD, HastyClock, happens, on_clock, settle
 from tests.support.exhaustive import IN_TENTHS, steps
-from tests.support.operations import GUARD
 from tests.support.payments import PAYMENTS, make_payments
 from tests.support.starting import Connect, StartSandbox
 
