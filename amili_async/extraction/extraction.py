@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
+from amili_async._wire.calls import template_of
 from amili_async._wire.checks import check_count
 from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration
@@ -250,5 +251,6 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Tabular[T]):
         listing, items = self._source.listing, batch.page.items
         self._pages += 1
         if announce := listing.context.announce:
-            announce(PageReceived(path=listing.path, number=self._pages, items=len(items), total=self.total))
+            path = template_of(listing.path)
+            announce(PageReceived(path=path, number=self._pages, items=len(items), total=self.total))
         return self._progress.open_batch(batch)

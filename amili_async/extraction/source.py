@@ -173,7 +173,7 @@ def build_source(
     limit, fields = listing.context.concurrency, encode_projection(listing.record_type.projection or projection)
     source = Source(
         listing=listing,
-        keys=Listing(listing.path, KEYS, listing.context, listing.must_be_current),
+        keys=Listing(listing.path, KEYS, listing.context, listing.must_be_current, listing.operation),
         query=RangedQuery(document=filtered, projection=fields),
         count_query=RangedQuery(document=filtered, projection=encode_projection(("_id",))),
         filter=describe(document),
