@@ -289,8 +289,8 @@ async def test_another_page_size_that_is_not_reported_is_drift(later: int, sort:
     assert {reason for _, reason in iteration.drift} & {"size", "order"}
 
 
-@pytest.mark.parametrize(("sort", "reason"), [("_id", "order"), ("unknown,_id", "repeated")])
-async def test_a_page_with_the_rows_of_an_earlier_one_is_drift(sort: str, reason: str) -> None:
+@pytest.mark.parametrize("sort", ["_id", "unknown,_id"])
+async def test_a_page_with_the_rows_of_an_earlier_one_is_drift(sort: str) -> None:
     """Page 5 answered with the rows of page 2 does not follow page 4, although the sum of the rows is right."""
 
     def answer(number: int, size: int) -> Page[Any]:
@@ -300,7 +300,7 @@ async def test_a_page_with_the_rows_of_an_earlier_one_is_drift(sort: str, reason
 
     iteration = Iteration(answer, sort=sort)
     assert len(await iteration.run()) == 1000
-    assert iteration.drift == [(5, reason)]
+    assert iteration.drift == [(5, "repeated")]
 
 
 async def test_a_row_that_appears_twice_on_one_page_is_drift() -> None:
