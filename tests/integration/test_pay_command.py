@@ -267,6 +267,48 @@ async def test_a_payment_that_is_not_completed_is_shown_first(file: Path, sandbo
     )
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_the_reason_of_a_status_is_shown_in_words(
+    form: tuple[str, ...], file: Path, sandbox: Sandbox, pay: Pay
+) -> None:
+    """In English, else in Swedish, else as the key; each key is looked up once."""
+    await pay(str(file))
+    rows = {row["creditor_payment_reference"]: row for row in sandbox.rows(PAYMENTS)}
+    swedish = {"locale_tag": "payment.partly", "translations": {"sv": {"translation": "Delbetalning\x1b[5m"}}}
+    sandbox.insert("locales", swedish)
+    keys = ["creditor_payment.overpaid"] * 2 + ["payment.partly", "payment.unknown"]
+    for number, key in enumerate(keys):
+        changes = {"status": "warning", "status_reason_locale": key}
+        sandbox.update(PAYMENTS, rows[f"PAY-{number:04}"]["_id"], changes)
+    sandbox.requests.clear()
+    result = await pay(str(file), *form, width=160)
+    english = next(row["description"] for row in sandbox.rows("locales") if row["locale_tag"] == keys[0])
+    reasons = [english, english, "Delbetalning\\x1b[5m", "payment.unknown"]
+    if form:
+        documents = decode(result)[:4]
+        assert [(each["status_reason"], each["status_reason_locale"]) for each in documents] == list(
+            zip([*reasons[:2], "Delbetalning\x1b[5m", reasons[3]], keys, strict=True)
+        )
+    else:
+        assert re.findall(r"warning: (.*?); \d", result.stdout) == [each.rstrip(".") for each in reasons]
+    assert len([request for request in sandbox.requests if request.path == "/locales"]) == 3
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_a_reason_that_cannot_be_looked_up_is_the_key(
+    form: tuple[str, ...], file: Path, sandbox: Sandbox, pay: Pay
+) -> None:
+    """A failed look-up of a text changes no outcome and no exit code."""
+    await pay(str(file))
+    for row in sandbox.rows(PAYMENTS):
+        sandbox.update(PAYMENTS, row["_id"], {"status": "warning", "status_reason_locale": "payment.partly"})
+    sandbox.fail(Fault(status=500), path="locales", times=100)
+    result = await pay(str(file), *form, width=160)
+    assert (result.exit_code, result.stdout.count("payment.partly")) == (1, 60 if form else 30)
+    assert "30 registered, but not completed" in result.output
+    assert len([request for request in sandbox.requests if request.path == "/locales"]) <= 5
+
+
 async def test_one_payment_from_options(sandbox: Sandbox, pay: Pay) -> None:
     """Two runs with the same reference register it once; its id is shown."""
     options = (*ONE, "--registered", "2025-07-05T10:00:00+02:00")
