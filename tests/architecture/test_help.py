@@ -76,7 +76,7 @@ def test_these_calls_have_overloads() -> None:
 
 def show_with_pydoc(function: Callable[..., Any]) -> str:
     """The signature that `help()` shows."""
-    return pydoc.render_doc(function, renderer=pydoc.plaintext).splitlines()[2]
+    return pydoc.plain(pydoc.render_doc(function)).splitlines()[2]
 
 
 def show_with_pdoc(function: Callable[..., Any]) -> str:
@@ -107,7 +107,7 @@ def test_no_call_hides_what_it_returns() -> None:
 @pytest.mark.parametrize("kind", [AmiliClient, ApiCodeCredentials])
 def test_help_of_a_class_lists_its_options(kind: type) -> None:
     """`help()` and the reference show each parameter of the constructor with its line."""
-    shown = pydoc.render_doc(kind, renderer=pydoc.plaintext)
+    shown = pydoc.plain(pydoc.render_doc(kind))
     described = pdoc.doc.Class(kind.__module__, kind.__qualname__, kind, (kind.__module__, kind.__qualname__)).docstring
     for name in list_parameters(kind):
         assert re.search(rf"^ \|  - .*\*{name}\*.*:", shown, flags=re.MULTILINE)
