@@ -128,7 +128,8 @@ class Resource(Generic[T]):
 
     async def count(self, where: Where = None) -> int:
         """How many records match, by `_meta.total`: one request. Raises `UnreadableResponse` if that is missing."""
-        page = await self.page(1, where, projection=("_id",), into=dict, page_size=1)
+        listing = self._listing_of(dict, ("_id",), operation="count")
+        page = await listing.fetch(build_query(where, projection=("_id",)), page_size=1, priority=Priority.SINGLE)
         if page.total is None:
             raise UnreadableResponse(
                 f"GET /{self.path}: the response has no total (_meta.total)", request=f"GET /{self.path}"
@@ -166,7 +167,7 @@ class Resource(Generic[T]):
 
         Wrong arguments raise `ConfigurationError` here, before anything is sent.
         """
-        listing = self._listing_of(into, projection)
+        listing = self._listing_of(into, projection, operation="stream")
         start = position_of(listing, where, sort=check_sort(sort), checkpoint=checkpoint)
         rest = where if start is None else start.rest_of(where)
         query = build_query(rest, sort=sort, projection=listing.record_type.projection or projection)
@@ -217,7 +218,7 @@ class Resource(Generic[T]):
         """
         document = filter_document(where)
         start = initial_checkpoint(self.path, document, checkpoint=checkpoint, since=since, part=part)
-        listing = self._listing_of(into, projection, must_be_current=True)
+        listing = self._listing_of(into, projection, operation="extract")
         source = build_source(listing, document, projection=projection, since=since, parts=parts)
         return Extraction(source, start=start)
 
@@ -266,18 +267,22 @@ class Resource(Generic[T]):
     @property
     def _keys(self) -> Listing[Any]:
         """Its records, of which only ids, dates and etags are decoded."""
-        return Listing(self.path, KEYS, self._context, must_be_current=True)
+        return Listing(self.path, KEYS, self._context, must_be_current=True, operation="extract")
 
     def _choose_page_size(self, page_size: int | None) -> int:
         return self._context.page_size if page_size is None else check_page_size(page_size)
 
-    def _listing_of(self, into: Any, projection: Projection, *, must_be_current: bool = False) -> Listing[Any]:
+    def _listing_of(self, into: Any, projection: Projection, *, operation: str = "page") -> Listing[Any]:
+        kind, must_be_current = self._record_type_of(into, projection), operation == "extract"
+        return replace(self._listing, record_type=kind, must_be_current=must_be_current, operation=operation)
+
+    def _record_type_of(self, into: Any, projection: Projection) -> RecordType[Any]:
         record_type = self._listing.record_type if into is None else record_type_of(into, is_projected=True)
         if projection is not None and record_type.projection is not None:
             raise ConfigurationError(
                 "projection cannot be combined with a struct of yours, whose fields are the projection: use into=dict"
             )
-        return replace(self._listing, record_type=record_type, must_be_current=must_be_current)
+        return record_type
 
 
 def open_resource(path: str, record_type: type[T], context: ClientContext) -> Resource[T]:

@@ -9,6 +9,7 @@ from math import inf
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.api_code import ApiCodeExchange
+from amili_async._wire.calls import Calls
 from amili_async._wire.checks import check_implements
 from amili_async._wire.clock import Clock
 from amili_async._wire.network import Network
@@ -42,6 +43,7 @@ class ClientCore:
         self.running: set[Cancellable] = set()
         """The calls, streams and extractions that run."""
         self.session = Session(network)
+        self._calls = Calls(self.running, base_url=network.base_url, announce=announce, clock=clock)
         self._retry_budget = RetryBudget(retry_budget)
         self._tokens: TokenProvider | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,17 +57,15 @@ class ClientCore:
 
     def make_pipeline(self, retry: RetryPolicy, options: AttemptOptions, max_wait: float | None) -> Pipeline:
         """What sends requests with these options."""
-        clock, announce = self.clock, self.announce
-        retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait, budget=self._retry_budget)
+        retrier = Retrier(retry, clock=self.clock, max_pause=max_wait, budget=self._retry_budget)
         return Pipeline(
             self.session,
-            self.running,
+            self._calls,
             self.rate_limiter,
             retrier,
             options=options,
             max_wait=max_wait,
-            clock=clock,
-            announce=announce,
+            clock=self.clock,
         )
 
     def make_token_provider(
