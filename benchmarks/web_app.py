@@ -20,18 +20,19 @@ SETUPS: Mapping[str, Callable[[], Clients]] = {
 }
 """Clients with one key: ours, and what a user would write instead."""
 CALLS_PER_MINUTE = (10, 40, 600)
-"""Web calls: fewer than the reserve, more, and ten a second, which is the full rate."""
+"""Web calls: fewer than `RESERVE`, more, and ten a second, which is the full rate."""
 
 
 def measure(*, quick: bool) -> Report:
     """Ten minutes of virtual time for each load, two if *quick*."""
     minutes = 2 if quick else 10
     print(
-        f"\nA web app (max_wait={MAX_WAIT:g}) and a bulk job with one API key: {minutes} minutes of virtual time, and an"
+        f"\nA web app (max_wait={MAX_WAIT:g}) and a bulk job with one API key: {minutes} minutes of virtual time, on an"
     )
     print(
-        "API that allows 10 requests in any second and 100 in any minute. Of those answered: seconds, median, 95 %, most."
+        "API that allows 10 requests in any second and 100 in any minute. In brackets, of the calls that were answered:"
     )
+    print("seconds, the median, 95 %, and the longest.")
     goals: list[GoalResult] = []
     for load in CALLS_PER_MINUTE:
         print(f"  {load} web calls a minute, at random times")
