@@ -26,13 +26,11 @@ CALLS_PER_MINUTE = (10, 40, 600)
 def measure(*, quick: bool) -> Report:
     """Ten minutes of virtual time for each load, two if *quick*."""
     minutes = 2 if quick else 10
+    print(f"\nA web app (max_wait={MAX_WAIT:g}) and a bulk job with one API key: {minutes} minutes of virtual time.")
     print(
-        f"\nA web app (max_wait={MAX_WAIT:g}) and a bulk job with one API key: {minutes} minutes of virtual time, on an"
+        "The API allows 10 requests in any second and 100 in any minute. In brackets, of the calls answered: seconds,"
     )
-    print(
-        "API that allows 10 requests in any second and 100 in any minute. In brackets, of the calls that were answered:"
-    )
-    print("seconds, the median, 95 %, and the longest.")
+    print("the median, 95 %, and the longest.")
     goals: list[GoalResult] = []
     for load in CALLS_PER_MINUTE:
         print(f"  {load} web calls a minute, at random times")
