@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
+from amili_async._wire.calls import Call
 from amili_async._wire.frames import hide_frames
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response
@@ -167,9 +168,7 @@ class Session:
         if self._borrowed is None and session is not None:
             await session.close()
 
-    async def send(
-        self, request: Request, credential: Redacted[str], call: RunningCall, options: AttemptOptions
-    ) -> Response:
+    async def send(self, request: Request, credential: Redacted[str], call: Call, options: AttemptOptions) -> Response:
         """Send and read; raises `ConnectionFailed` or `TimedOut` if no complete response arrived."""
         session = self._session
         if session is None or session.closed:
@@ -200,7 +199,7 @@ class Session:
         session: aiohttp.ClientSession,
         request: Request,
         credential: Redacted[str],
-        call: RunningCall,
+        call: Call,
         options: AttemptOptions,
     ) -> Response:
         guard, base = _Guard(call), self._base_url
@@ -212,7 +211,7 @@ class Session:
             URL.build(
                 scheme=base.scheme, authority=base.netloc, path=base.path + path, query_string=query, encoded=True
             ),
-            headers=_headers_for(request, credential, options),
+            headers=_headers_for(request, credential, call, options),
             data=request.body,
             timeout=options.limits,
             # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
@@ -231,9 +230,9 @@ class Session:
             return Response(status=response.status, headers=response.headers, body=body)
 
 
-def _headers_for(request: Request, credential: Redacted[str], options: AttemptOptions) -> dict[str, str]:
+def _headers_for(request: Request, credential: Redacted[str], call: Call, options: AttemptOptions) -> dict[str, str]:
     content: dict[str, str] = {} if request.body is None else {hdrs.CONTENT_TYPE: "application/json"}
-    return {**options.headers, "X-API-Key": credential.content, **content}
+    return {**options.headers, **call.headers, "X-API-Key": credential.content, **content}
 
 
 async def _read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:

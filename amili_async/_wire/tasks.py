@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Never, ParamSpec, Protocol, SupportsIndex, TypeVar
+from typing import Any, Generic, Never, ParamSpec, Protocol, Self, SupportsIndex, TypeVar
 
 from msgspec import Struct
 
@@ -82,7 +82,7 @@ class RunningCall:
         text = f"{self._label}: the client was closed {what}"
         return ClientClosed(text, request=self._label, was_sent=self.was_sent)
 
-    def __enter__(self) -> "RunningCall":
+    def __enter__(self) -> Self:
         self._running.add(self)
         return self
 
