@@ -12,9 +12,9 @@ MOST_LINES = 290
 """Lines of one file."""
 
 FLOORS = [
-    {"errors", "version"},
-    {"_wire.checks", "_wire.frames", "events"},
-    {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"errors", "version", "readable"},
+    {"meter", "_wire.checks", "_wire.frames", "events"},
+    {"policies", "models.timestamps", "notebooks", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {"models.record_type", "models.json"},
     {"models.portable"},
     {
@@ -93,12 +93,14 @@ HOMES = {
     "pydantic_core": {"models.portable"},
     "distributed": {"dask"},
     "opentelemetry": {"observers"},
+    "IPython": {"notebooks"},
     "pytest": {"testing"},
     "pytest_asyncio": {"testing"},
 }
 """The modules that may import each library."""
 
 LAZY = {
+    "IPython",
     "jwt",
     "cryptography",
     "opentelemetry",

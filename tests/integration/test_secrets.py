@@ -163,6 +163,8 @@ def shown(thing: object) -> Iterator[tuple[str, str]]:
     yield f"repr of {type(thing).__name__}", repr(thing)
     yield f"str of {type(thing).__name__}", str(thing)
     yield f"rich on {type(thing).__name__}", pretty_repr(thing)
+    if isinstance(thing, Checkpoint | Manifest):  # records and pages are displayed with their contents
+        yield f"display of {type(thing).__name__}", thing._repr_html_()
 
 
 def written(error: BaseException) -> Iterator[tuple[str, str]]:
