@@ -78,7 +78,7 @@ from amili_async.errors import (
 from amili_async.events import Event
 from amili_async.export import export, export_bytes
 from amili_async.models import encode
-from amili_async.observers import LogEvents, TraceEvents
+from amili_async.observers import LogEvents, TraceCalls
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
 from amili_async.shared import RedisClaims, RedisRateLimiter, RedisTokens
@@ -221,7 +221,7 @@ async def scene(start_sandbox: StartSandbox, connect: Connect, watch: Watch, tmp
     for resource in (SPECIFICATIONS, PAYMENTS):
         for row in sandbox.rows(resource):
             sandbox.update(resource, row["_id"], PLANTED)
-    observers = [watch.events.append, LogEvents(), TraceEvents(tracer_of(watch))]
+    observers = [watch.events.append, LogEvents(), TraceCalls(tracer_of(watch))]
 
     async def connect_watched(**options: Any) -> AmiliClient:
         return await connect(sandbox, **({"observers": observers, "retry": RetryPolicy(attempts=2)} | options))

@@ -1,15 +1,11 @@
-"""The ready-made observers: log lines, counters, spans."""
+"""The ready-made observers: log lines and counters."""
 
 import logging
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
 
-from amili_async.events import AttemptFinished, PageReceived, PaymentRegistered, RetryScheduled
-from amili_async.observers import CountEvents, LogEvents, TraceEvents
+from amili_async.events import AttemptFinished, PaymentRegistered, RetryScheduled
+from amili_async.observers import CountEvents, LogEvents
 
 ANSWERED = AttemptFinished(
     call=1,
@@ -72,30 +68,3 @@ def test_attempts_statuses_errors_and_bytes_are_counted() -> None:
     assert observe.statuses == {200: 2}
     assert observe.errors == {"TimedOut": 1}
     assert (observe.size, observe.seconds) == (2000, 1.5)
-
-
-def test_each_attempt_becomes_a_span_and_other_events_join_the_current_one() -> None:
-    """Spans hold method, path, status and duration; a failed attempt has the status ERROR."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracer = provider.get_tracer("test")
-    observe = TraceEvents(tracer)
-    with tracer.start_as_current_span("job"):
-        observe(ANSWERED)
-        observe(FAILED)
-        observe(PageReceived(path="finance--payouts", number=1, items=100, total=None))
-    answered, failed, job = exporter.get_finished_spans()
-    assert answered.name == "GET /finance--payouts"
-    assert answered.attributes is not None
-    assert answered.attributes["http.response.status_code"] == 200
-    assert answered.start_time is not None
-    assert answered.end_time is not None
-    assert answered.end_time - answered.start_time == 250_000_000
-    assert failed.status.status_code is StatusCode.ERROR
-    assert answered.parent is not None
-    assert job.context is not None
-    assert answered.parent.span_id == job.context.span_id
-    assert [(event.name, dict(event.attributes or {})) for event in job.events] == [
-        ("PageReceived", {"amili.path": "finance--payouts", "amili.number": 1, "amili.items": 100})
-    ]
