@@ -130,6 +130,13 @@ class ClientCore:
             raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
 
 
+def check_retry(retry: object) -> RetryPolicy:
+    """Return the policy; raises `ConfigurationError` for anything else."""
+    if not isinstance(retry, RetryPolicy):
+        raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
+    return retry
+
+
 def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, clock: Clock) -> RateLimiter:
     if rate_limit is None or isinstance(rate_limit, RateLimit):
         return SlidingWindowLimiter(rate_limit, clock=clock)

@@ -32,7 +32,7 @@ from amili_async.extraction.checkpoint import (
     make_manifest,
 )
 from amili_async.extraction.progress import CurrentBatch, ExtractionProgress
-from amili_async.extraction.source import Source, last_id
+from amili_async.extraction.source import BOUND_LAG, Source, last_id
 from amili_async.handlers import check_handler, handle_each
 from amili_async.tables import Tabular
 
@@ -209,12 +209,14 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Tabular[T]):
         base = self._progress.base
         stats = ScanStats(**{name: getattr(base, name) for name in ScanStats.__struct_fields__})
         if not base.is_finished:
-            stats.count_after, stats.has_ended = None, False  # what is left is fetched, then counted again
+            # What is left is fetched, then counted again.
+            stats.count_after, stats.inserted_during_scan, stats.has_ended = None, 0, False
         return PartitionedScan(
             self._source.fetch,
             ranges,
             gaps,
             whole=base.part or (LOWEST_ID, last_id(bound)),
+            started=bound + BOUND_LAG,
             is_part=base.part is not None,
             concurrency=self._source.concurrency,
             page_size=self._source.listing.context.page_size,
