@@ -1,11 +1,14 @@
-"""The ready-made observers: log lines and counters."""
+"""The ready-made observers: log lines, counters, spans and metrics."""
 
 import logging
+import sys
 
 import pytest
 
-from amili_async.events import AttemptFinished, PaymentRegistered, RetryScheduled
-from amili_async.observers import CountEvents, LogEvents
+from amili_async.errors import ConfigurationError
+from amili_async.events import AttemptFinished, AttemptStarted, CallFinished, PaymentRegistered, RetryScheduled
+from amili_async.observers import CountEvents, LogEvents, MeterCalls, TraceCalls
+from tests.support.spans import Spans
 
 ANSWERED = AttemptFinished(
     call=1,
@@ -68,3 +71,24 @@ def test_attempts_statuses_errors_and_bytes_are_counted() -> None:
     assert observe.statuses == {200: 2}
     assert observe.errors == {"TimedOut": 1}
     assert (observe.size, observe.seconds) == (2000, 1.5)
+
+
+@pytest.mark.parametrize("kind", [TraceCalls, MeterCalls])
+def test_a_missing_extra_is_named(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without OpenTelemetry the error has the command that installs it."""
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(
+        ConfigurationError, match=rf'{kind.__name__} needs OpenTelemetry: pip install "amili-async\[otel\]"'
+    ):
+        kind()
+
+
+def test_an_event_of_an_unknown_call_makes_no_span() -> None:
+    """An observer that is added while a call runs sees its later events only."""
+    spans = Spans()
+    observe = TraceCalls(spans.tracer)
+    ended = CallFinished(call=1, operation="page", resource="x", attempts=1, waited=0.0, seconds=1.0, error=None)
+    for event in (AttemptStarted(call=1, request="GET /x", attempt=1, headers={}), ANSWERED, RETRIED, ended):
+        observe(event)
+    assert spans.all == []
+    spans.check()
