@@ -59,8 +59,14 @@ class Pipeline:
             except AuthenticationError as error:
                 if not (is_repeatable or error.was_not_processed):
                     raise
+                rejection = error.headers
             # Outside the `except`: the second 401 would otherwise have the first as its context.
-            token = await self._acquire(request, tokens, rejected=token)
+            try:
+                token = await self._acquire(request, tokens, rejected=token)
+            except AuthenticationError as error:
+                if not error.headers:  # that of a fixed token, which no response is behind
+                    error.with_headers(rejection)
+                raise
             return await self._attempt(call, request, lambda: token.value, number)
 
         with RunningCall(self._running, request.label) as call:
