@@ -13,7 +13,8 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from amili_async import sandbox as plain
 from amili_async._wire.clock import SystemClock, Timer
-from amili_async.client import PATHS, AmiliClient
+from amili_async._wire.protocol import PATHS
+from amili_async.client import AmiliClient
 from amili_async.environment import ClientOptions
 from amili_async.errors import ConfigurationError
 from amili_async.models import Case, Creditor, CreditorPayment, Payout, PayoutSpecification, Record
@@ -153,7 +154,11 @@ class Sandbox(plain.Sandbox):
     def connect(self, **options: Unpack[ClientOptions]) -> AmiliClient:
         """A client of this sandbox, with a token of it and its clock; *options* are those of `AmiliClient`."""
         given: ClientOptions = {"base_url": self.url, "auth": self.token(), **options}
-        return AmiliClient(**given, _clock=self.clock)
+
+        class Client(AmiliClient):
+            _clock = self.clock
+
+        return Client(**given)
 
     def environ(self) -> dict[str, str]:
         """The variables with which `AmiliClient.from_env()` and the command line use this sandbox."""

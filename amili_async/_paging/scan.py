@@ -8,6 +8,7 @@ nothing is delivered before one was inside them. The owner of a scan closes it, 
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from amili_async._paging.partition import HIGHEST_ID, LOWEST_ID, IdRange, Partition, Span, SplitPlan
@@ -33,6 +34,7 @@ class PartitionedScan(Generic[T]):
         gaps: Sequence[Span] = (),
         *,
         whole: Span,
+        started: datetime,
         is_part: bool = False,
         concurrency: int,
         page_size: int,
@@ -41,7 +43,9 @@ class PartitionedScan(Generic[T]):
         delivered: int = 0,
     ) -> None:
         self._partition = Partition(ranges, gaps)
-        self._checks = ScanChecks(fetch, whole=whole, is_part=is_part, page_size=page_size, stats=stats)
+        self._checks = ScanChecks(
+            fetch, whole=whole, started=started, is_part=is_part, page_size=page_size, stats=stats
+        )
         self.stats = stats
         """What the responses have shown besides the records."""
         self._concurrency = concurrency

@@ -20,7 +20,15 @@ from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority
 
 _PATH = "/authenticates/api-code"
-EXCHANGE = Request(method="GET", target=_PATH, label=f"GET {_PATH}", priority=Priority.TOKEN, is_verified=True)
+EXCHANGE = Request(
+    method="GET",
+    target=_PATH,
+    label=f"GET {_PATH}",
+    operation="token",
+    resource=_PATH[1:],
+    priority=Priority.TOKEN,
+    is_verified=True,
+)
 """The request; the JWT is sent in `X-API-Key`, the header of an access token."""
 _TOKEN_NAMES = ("access_token", "accessToken", "token", "api_token", "auth_token", "api_key", "jwt")
 _LIFETIME_NAMES = ("expires_in", "expiresIn", "ttl", "lifetime")

@@ -52,7 +52,7 @@ FLOORS = [
     {"conditions", "reconciliation.comparison"},
     {"query"},
     {"_wire.protocol"},
-    {"_wire.network", "_wire.decoding", "_wire.api_code", "_wire.context"},
+    {"_wire.network", "_wire.decoding", "_wire.api_code", "_wire.context", "_wire.calls"},
     {"_wire.transport_errors"},
     {"_wire.session"},
     {"_wire.pipeline", "_wire.listing", "_paging.offset", "_paging.scan"},

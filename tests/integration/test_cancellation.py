@@ -21,7 +21,7 @@ from amili_async.policies import Priority, Quota, RateLimiter
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.cancel_at_each_await import Moment, Stepper
-from tests.support.clocks import HastyClock, happens, settle
+from tests.support.clocks import HastyClock, happens, on_clock, settle
 from tests.support.exhaustive import IN_TENTHS, steps
 from tests.support.operations import GUARD
 from tests.support.payments import PAYMENTS, make_payments
@@ -218,7 +218,7 @@ async def opened(sandbox: Sandbox, clock: HastyClock, tmp_path: Path, number: in
     """A client without token or connection; after it is closed, none of its tasks is left."""
     limiter = CountingLimiter(clock)
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-    amili = AmiliClient(sandbox.url, auth=credentials, page_size=20, concurrency=3, rate_limit=limiter, _clock=clock)
+    amili = on_clock(clock)(sandbox.url, auth=credentials, page_size=20, concurrency=3, rate_limit=limiter)
     async with amili:
         path = tmp_path / f"{number}.ndjson"
         yield CallScene(
@@ -418,7 +418,7 @@ async def test_a_cancelled_aclose_still_closes(
 
     for at in steps(tenth):
         is_silent = False
-        amili = AmiliClient(sandbox.url, auth=source, page_size=20, concurrency=3, rate_limit=None, _clock=clock)
+        amili = on_clock(clock)(sandbox.url, auth=source, page_size=20, concurrency=3, rate_limit=None)
         async with amili:
             await amili.auth.get_valid_token()
             sandbox.fail(Fault(hang=True), times=None)

@@ -30,7 +30,7 @@ from amili_async.export import ExportResult
 from amili_async.reconciliation import run
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock
+from tests.support.clocks import HastyClock, on_clock
 from tests.support.programs import AMILI
 from tests.support.stores import Store
 
@@ -52,7 +52,7 @@ async def amili_on(sandbox: Sandbox, *arguments: str, **environment: str) -> Res
 @pytest.fixture
 def _unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients without a rate limit and without waits."""
-    hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)  # type: ignore[call-arg]
+    hasty = partial(on_clock(HastyClock()).from_env, rate_limit=None)
     monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
 
 

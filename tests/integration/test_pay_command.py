@@ -21,14 +21,13 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from amili_async import AmiliClient
 from amili_async.cli import connect
 from amili_async.cli.commands.pay import MAX_FAULTS, RUN_AGAIN, WAIT_AND_RUN_AGAIN, _confirm, register_payments
 from amili_async.cli.payment_csv import PaymentRow, parse_payment
 from amili_async.models import NewCreditorPayment
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock
+from tests.support.clocks import HastyClock, on_clock
 from tests.support.payments import CASE, CREDITOR
 
 COMMAND = "import typer; from amili_async.cli.commands.pay import register_payments as pay; typer.run(pay)"
@@ -57,7 +56,7 @@ def pay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pay:
     """Runs the command in this process, on the sandbox unless the environment names an API; waits take no time."""
 
     async def run(*arguments: str, stdin: bytes | None = None, width: int = 80, **environment: str) -> Result:
-        hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)  # type: ignore[call-arg]
+        hasty = partial(on_clock(HastyClock()).from_env, rate_limit=None)
         monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
         variables = {"COLUMNS": str(width)} | (environment or access(sandbox))
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=stdin, env=variables)

@@ -11,9 +11,29 @@ from opentelemetry.trace import StatusCode
 from amili_async.events import AttemptFinished, PageReceived, PaymentRegistered, RetryScheduled
 from amili_async.observers import CountEvents, LogEvents, TraceEvents
 
-ANSWERED = AttemptFinished(request="GET /finance--payouts", status=200, error=None, attempt=1, seconds=0.25, size=1000)
-FAILED = AttemptFinished(request="GET /finance--payouts", status=None, error="TimedOut", attempt=2, seconds=1.0, size=0)
-RETRIED = RetryScheduled(request="GET /finance--payouts", attempt=1, wait=0.5, error="TimedOut")
+ANSWERED = AttemptFinished(
+    call=1,
+    address="api.example.com",
+    port=443,
+    request="GET /finance--payouts",
+    status=200,
+    error=None,
+    attempt=1,
+    seconds=0.25,
+    size=1000,
+)
+FAILED = AttemptFinished(
+    call=1,
+    address="api.example.com",
+    port=443,
+    request="GET /finance--payouts",
+    status=None,
+    error="TimedOut",
+    attempt=2,
+    seconds=1.0,
+    size=0,
+)
+RETRIED = RetryScheduled(call=1, request="GET /finance--payouts", attempt=1, wait=0.5, error="TimedOut")
 
 
 def test_each_event_is_logged_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
@@ -25,9 +45,10 @@ def test_each_event_is_logged_at_its_level(caplog: pytest.LogCaptureFixture) -> 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "DEBUG",
-            "AttemptFinished request=GET /finance--payouts status=200 error=None attempt=1 seconds=0.25 size=1000",
+            "AttemptFinished call=1 request=GET /finance--payouts address=api.example.com port=443 "
+            "status=200 error=None attempt=1 seconds=0.25 size=1000",
         ),
-        ("WARNING", "RetryScheduled request=GET /finance--payouts attempt=1 wait=0.5 error=TimedOut"),
+        ("WARNING", "RetryScheduled call=1 request=GET /finance--payouts attempt=1 wait=0.5 error=TimedOut"),
     ]
 
 
