@@ -15,6 +15,10 @@ FLOORS = [
     {"errors", "version", "readable"},
     {"meter", "_wire.checks", "_wire.frames", "events"},
     {"policies", "models.timestamps", "notebooks", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"response_head", "version"},
+    {"errors"},
+    {"_wire.checks", "_wire.frames", "events"},
+    {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {"models.record_type", "models.json"},
     {"models.portable"},
     {
