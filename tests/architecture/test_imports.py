@@ -83,7 +83,7 @@ HOMES = {
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
     "jwt": {"auth", "_wire.api_code", "sandbox"},
-    "cryptography": {"auth", "shared.tokens", "sandbox"},
+    "cryptography": {"auth", "shared.tokens", "cli.diagnosis.handshake", "sandbox"},
     "redis": {"shared"},
     "asyncpg": {"cli"},
     "typer": {"cli"},
