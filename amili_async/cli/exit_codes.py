@@ -46,6 +46,7 @@ _WORDS = (
     (r"\b(the|a) datetime\b", r"\1 time"),
     (r" with \.replace\(microsecond=0\)", ""),
     ("instead of since", "instead of --since"),
+    ("workdir and storage_options require", "--workdir requires"),
     ("since= is an extraction that", "the export that the file is from"),
 )
 """Words of the library, as patterns, and those of the command line."""

@@ -13,6 +13,7 @@ from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.observers import LogEvents
 from amili_async.sandbox import Sandbox
 from tests.support import internals
+from tests.support.clocks import GUARD
 
 
 class PlainLimiter:
@@ -41,7 +42,8 @@ class AsyncLimiter:
 
 ODD_TIMES: list[Any] = [nan, inf, -1, True, "30", None, 10**400, {}, 1j]
 ODD_HEADERS: list[Any] = [
-    None,
+    [],
+    "",
     [("X-Tenant", "north")],
     *({name: "s3cret"} for name in (5, "", "X Tenant", "X-Tenant:", "X\n", "X-API-Key", "authorization", "Cookie")),
     *({name: "s3cret"} for name in ("Host", "content-length", "Accept", "Transfer-Encoding")),
@@ -241,7 +243,7 @@ async def test_a_token_source_may_close_the_client() -> None:
     client = AmiliClient(auth=source)
     await client.open()
     with pytest.raises(ClientClosed, match="closed while this call waited for a token"):
-        await asyncio.wait_for(client.auth.get_valid_token(), 5)
+        await asyncio.wait_for(client.auth.get_valid_token(), GUARD)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
