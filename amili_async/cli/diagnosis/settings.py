@@ -51,16 +51,16 @@ def check_configuration(settings: Settings) -> tuple[Check, Network | None]:
         try:
             # A token in place of the credentials, which are a check of their own. It is sent to no server.
             options = read_options(settings, ClientOptions(auth="-", tokens=None))
-            network = _find_network(options)
-            network.find_proxy()
+            network: Network | None = _find_network(options)
         except ConfigurationError as error:
-            return failed("configuration", str(error), "correct the variable; amili --help lists them all"), None
-    default = "" if "base_url" in options else ", the default: AMILI_BASE_URL is not set"
-    names = ", ".join(name for name in VARIABLES if settings.get(name)) or "no variable"
-    message = f"the API is {network.base_url}{default}; set: {names}"
+            message, network = str(error), None
     faults = [str(warning.message) for warning in caught] + _find_missing_files()
+    if network is None:
+        return failed("configuration", "; ".join((message, *faults)), "correct or unset the variable"), None
+    names = ", ".join(name for name in VARIABLES if settings.get(name))
+    message = f"the API is {network.base_url}; {f'set: {names}' if names else 'no variable is set'}"
     if faults:
-        return warned("configuration", f"{message}; {'; '.join(faults)}", "correct or unset the variable"), network
+        return warned("configuration", "; ".join((message, *faults)), "correct or unset the variable"), network
     return passed("configuration", message), network
 
 
@@ -91,7 +91,9 @@ def check_credentials(settings: Settings) -> tuple[Check, ClientOptions | None]:
 
 def _find_network(options: ClientOptions) -> Network:
     url = check_base_url(options.get("base_url", SANDBOX_URL), allow_http=options.get("allow_http", False))
-    return Network(url, tls=options.get("ssl"))
+    network = Network(url, tls=options.get("ssl"))
+    network.find_proxy()  # raises for one that is no URL
+    return network
 
 
 def _find_missing_files() -> list[str]:

@@ -32,7 +32,7 @@ def explain(code: int, *, is_known: bool = True, starts: datetime = NOW - DAY, e
         (62, {}, "it is for a.example, b.example and not for api.example (issued by Root): check the host in AMILI_B"),
         (64, {"is_known": False}, "it is not for api.example: "),
         (85, {}, "it, or that of its issuer, is malformed: words (issued by Root): Python 3.13 and later reject this"),
-        (23, {}, "words (issued by Root): show this line to who runs the server"),
+        (23, {}, "words (issued by Root): show this line to the server's owner"),
     ],
 )
 def test_each_reason_in_words(code: int, options: dict[str, object], text: str) -> None:
