@@ -54,6 +54,7 @@ _ADVICE: tuple[tuple[type[AmiliError], str], ...] = (
     (errors.UnreadableResponse, "check AMILI_BASE_URL; a proxy may answer in place of the API"),
     (errors.AuthenticationError, "get a new token, or set AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE"),
 )
+_OWN_REJECTED = "report this to Amili: the API rejects the token that it has just issued"
 
 
 class ApiProbe:
@@ -117,7 +118,8 @@ class ApiProbe:
             response = await self._send(request, self._show_token)
             page = decoder_for(record_type_of(dict)).read_page(response, request=request.label, number=1)
         except AmiliError as error:
-            return failed(entry.name, *_explain(error)), error
+            is_own = isinstance(self._auth, ApiCodeCredentials)
+            return failed(entry.name, *_explain(error, _OWN_REJECTED if is_own else "")), error
         seconds = [event.seconds for event in self._events if isinstance(event, AttemptFinished)][-1]
         total = "" if page.total in (None, len(page.items)) else f" of {page.total:,}"
         read = f"{show_count(len(page.items), 'record')}{total}"
@@ -149,6 +151,6 @@ def _explain(error: AmiliError, rejected: str = "") -> tuple[str, str]:
     """What failed, and what to do; *rejected* is what to do about credentials that were rejected."""
     if rejected and isinstance(error, errors.AuthenticationError):
         return str(error), rejected
-    advice = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
-    words = advice or "check AMILI_BASE_URL; if it is right, report this to Amili"
-    return str(error), words.format(wait=getattr(error, "retry_after", None) or _WINDOW)
+    unknown = "check AMILI_BASE_URL; if it is right, report this to Amili"
+    advice = next((words for kind, words in _ADVICE if isinstance(error, kind)), unknown)
+    return str(error), advice.format(wait=getattr(error, "retry_after", None) or _WINDOW)

@@ -84,9 +84,7 @@ def check_credentials(settings: Settings) -> tuple[Check, ClientOptions | None]:
     auth = options["auth"]
     if isinstance(auth, ApiCodeCredentials):
         return _describe_key(auth, settings), options
-    return passed(
-        "credentials", "AMILI_TOKEN is used as the access token; until when it is valid is not known"
-    ), options
+    return passed("credentials", "AMILI_TOKEN is the access token; until when it is valid is not known"), options
 
 
 def _find_network(options: ClientOptions) -> Network:
@@ -98,8 +96,11 @@ def _find_network(options: ClientOptions) -> Network:
 
 def _find_missing_files() -> list[str]:
     """The variables of OpenSSL that name nothing, which OpenSSL ignores without an error."""
-    names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-    return [f"{name} names nothing that exists" for name in names if not Path(os.environ[name]).exists()]
+    paths = {name: os.environ.get(name, "").split(os.pathsep) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    missing = [
+        name for name, parts in paths.items() if parts != [""] and not any(Path(part).exists() for part in parts)
+    ]
+    return [f"{name} names nothing that exists" for name in missing]
 
 
 def _explain_key(settings: Settings) -> str:
