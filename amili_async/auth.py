@@ -78,13 +78,16 @@ Signer: TypeAlias = Callable[[bytes], Awaitable[bytes]]
 class ApiCodeCredentials:
     """An API code, and the private key whose public half is registered with Amili for it.
 
-    *private_key* is PEM as `str` or `bytes`, the `Path` of a PEM file, or a key object of `cryptography`; or instead of
-    it, *signer* is an async function that gets the bytes of the JWT and returns their signature by *algorithm*, which
-    is then required: of an elliptic curve in DER, as key management services return it, or raw.
+    - *api_code*: the code from Amili.
+    - *private_key*: PEM as `str` or `bytes`, the `Path` of a PEM file, or a key object of `cryptography`.
+    - *signer*: instead of the key, an async function that gets the bytes of the JWT and returns their signature by
+      *algorithm*: of an elliptic curve in DER, as key management services return it, or raw.
+    - *algorithm*: ES256, ES384, ES512, RS256, RS384 or RS512; by default the one that fits the key, RS256 for an RSA
+      key. Required with a *signer*.
+    - *password*: of the PEM.
+    - *token_name*, *lifetime_name*: fields of the exchange's response, where the usual names do not fit.
+    - *lifetime*: assumed seconds of a token's life, where neither the response nor the token states them.
 
-    *algorithm* is one of ES256, ES384, ES512, RS256, RS384, RS512; by default the one that fits the key (RS256 for an
-    RSA key). *token_name* and *lifetime_name* name the fields of the exchange's response where the usual names do not
-    fit. *lifetime* is the assumed lifetime of a token, in seconds, where neither the response nor the token states one.
     Raises `ConfigurationError` for a key that cannot be read or does not fit the algorithm.
     """
 
@@ -119,6 +122,8 @@ class ApiCodeCredentials:
             _check_signer(signer, algorithm, has_key=private_key is not None)
         self.algorithm = str(algorithm)
         """How the JWT is signed."""
+        self.key_size: int | None = None if self._key is None else self._key.key_size
+        """Bits of the private key; `None` with a *signer*."""
         self.token_name = token_name
         """The field of the response that holds the token; `None` for the usual names."""
         self.lifetime_name = lifetime_name

@@ -10,7 +10,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from amili_async._wire.context import ClientContext
-from amili_async._wire.listing import Listing
 from amili_async.conditions import field
 from amili_async.filters import check_name
 from amili_async.models import Case
@@ -42,12 +41,11 @@ class Cases(Resource[Case]):
             condition &= field("creditor") == creditor
         return tuple(await self.stream(condition).collect())
 
-    def _listing_of(self, into: Any, projection: Projection, *, must_be_current: bool = False) -> Listing[Any]:
+    def _record_type_of(self, into: Any, projection: Projection) -> RecordType[Any]:
         record_type: RecordType[Any] = record_type_of(Case if into is None else into, is_projected=into is not None)
         if record_type.projection is not None:
-            return super()._listing_of(into, projection, must_be_current=must_be_current)
-        record_type = replace(record_type, projection=_fields_of(projection))
-        return replace(self._listing, record_type=record_type, must_be_current=must_be_current)
+            return super()._record_type_of(into, projection)
+        return replace(record_type, projection=_fields_of(projection))
 
 
 def _fields_of(projection: Projection) -> tuple[str, ...]:

@@ -3,17 +3,17 @@
 import os
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.checks import check_count, check_headers, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
-from amili_async._wire.core import ClientCore
+from amili_async._wire.core import ClientCore, check_retry
 from amili_async._wire.frames import hide_variables, hide_variables_of_methods
 from amili_async._wire.network import Network
-from amili_async._wire.protocol import Request, Response, check_base_url
+from amili_async._wire.protocol import PATHS, Request, Response, check_base_url
 from amili_async._wire.session import AttemptOptions
 from amili_async._wire.tasks import not_picklable
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
@@ -40,15 +40,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATHS = {
-    "payouts": "finance--payouts",
-    "payout_specifications": "finance--payout-specifications",
-    "creditor_payments": "creditor--payments",
-    "creditors": "creditors",
-    "cases": "cases",
-}
-"""The API's path of each resource."""
-
 
 @not_picklable
 @hide_variables_of_methods
@@ -56,23 +47,29 @@ class AmiliClient:
     """The API, as seen by all code of one event loop, which shares one client.
 
     Use it as `async with AmiliClient(…) as amili:`, or call `await open()` and `await aclose()`, in one place, and pass
-    the open client on. It can be created outside an event loop, and opened again after it was closed.
+    the open client on. It can be created outside an event loop, and opened again after it was closed. Raises
+    `ConfigurationError` for options that cannot work.
 
-    *auth* is an access token, `ApiCodeCredentials`, or an async function that returns a token; *tokens* a `TokenStore`
-    by which processes share what one of them fetches, such as `amili_async.shared.RedisTokens`. *page_size* (records)
-    and *concurrency* (requests in flight per stream) are defaults that each call can override. *rate_limit* is a
-    `RateLimit`, `None` for no limit, or a `RateLimiter`: your own, or the `rate_limiter` of another client of the same
-    event loop and key. A call that would wait longer than *max_wait* seconds for the rate limit raises
-    `BudgetExhausted` at once. *retry* is the `RetryPolicy`. *timeout* is the seconds for one attempt, sending and
-    reading included. *headers* are sent with each request. A *session*, and a `RateLimiter`, is borrowed and never
-    closed. Each of *observers* is called with each event. Raises `ConfigurationError` for options that cannot work.
-
-    *ssl* is the context for TLS, for authorities of your own or a client certificate; without it `SSL_CERT_FILE` and
-    `SSL_CERT_DIR` name the authorities to trust. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name the proxy, which is
-    never used for plain http to this machine. With *trust_env* false none of these variables is read. A *session* has
-    its own TLS and proxy.
-    *allow_http* accepts a *base_url* of plain http in a private network: each device that can read that network's
-    traffic then reads the records and the token, with which payments can be registered.
+    - *base_url*: the API's URL; by default that of Amili's own sandbox.
+    - *auth*: an access token, `ApiCodeCredentials`, or an async function that returns a token.
+    - *tokens*: a `TokenStore`, such as `amili_async.shared.RedisTokens`: processes share what one of them fetches.
+    - *page_size*: records per page, 100 at most; a call can have its own.
+    - *concurrency*: requests in flight per stream or extraction; a call can have its own.
+    - *rate_limit*: a `RateLimit`; `None` for no limit; or a `RateLimiter`, which is borrowed and never closed: one of
+      yours, or the `rate_limiter` of another client of the same event loop and key.
+    - *max_wait*: seconds that a call may wait for the rate limit; one that would wait longer raises `BudgetExhausted`
+      at once.
+    - *retry*: the `RetryPolicy`.
+    - *timeout*: seconds for one attempt, sending and reading included.
+    - *headers*: sent with each request.
+    - *session*: yours, which has its own TLS and proxy; it is borrowed and never closed.
+    - *ssl*: the context for TLS, for authorities of your own or a client certificate; without it `SSL_CERT_FILE` and
+      `SSL_CERT_DIR` name the authorities to trust.
+    - *trust_env*: whether these two are read, and `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, which name the proxy; it
+      is never used for plain http to this machine.
+    - *allow_http*: accepts a *base_url* of plain http in a private network: each device that can read that network's
+      traffic then reads the records and the token, with which payments can be registered.
+    - *observers*: functions that are called with each event; see `amili_async.observers`.
     """
 
     payouts: Payouts
@@ -91,6 +88,7 @@ class AmiliClient:
     """What decides when a request is sent: shows `remaining`, `resets_at`, `waiting` and `in_flight`, and may be the
     `rate_limit` of other clients that send with the same key in this event loop."""
 
+    _clock: Clock = SystemClock()
     _is_view = False
     _owned: AbstractAsyncContextManager[Any] = nullcontext()  # the rate limiter, if no other owns it
 
@@ -106,20 +104,19 @@ class AmiliClient:
         max_wait: float | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
-        headers: Mapping[str, str] = MappingProxyType({}),
+        headers: Mapping[str, str] | None = None,
         session: "aiohttp.ClientSession | None" = None,
         ssl: "SSLContext | None" = None,
         trust_env: bool = True,
         allow_http: bool = False,
         observers: Sequence[Observer] = (),
-        _clock: Clock | None = None,
     ) -> None:
         check_observers(observers)
-        clock, announce = _clock or SystemClock(), Announcer(observers)
+        announce = Announcer(observers)
         url = check_base_url(base_url, allow_http=allow_http)
         network = Network(url, session=session, tls=ssl, trust_env=trust_env)
         self._core = ClientCore(
-            network, rate_limit, retry_budget=_check_retry(retry).retry_budget, clock=clock, announce=announce
+            network, rate_limit, retry_budget=check_retry(retry).retry_budget, clock=self._clock, announce=announce
         )
         self.rate_limiter, self._payment_memory = self._core.rate_limiter, PaymentMemory()
         self._options = CallOptions(
@@ -143,14 +140,14 @@ class AmiliClient:
         max_wait: float | None,
         retry: RetryPolicy,
         timeout: float,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | None,
     ) -> None:
         """Make what depends on the options that a view replaces."""
         core = self._core
         max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         timeout = check_seconds(timeout, "timeout", is_positive=True)
-        options = AttemptOptions(timeout=timeout, headers=check_headers(headers))
-        self._pipeline = core.make_pipeline(_check_retry(retry), options, max_wait)
+        options = AttemptOptions(timeout=timeout, headers=check_headers({} if headers is None else headers))
+        self._pipeline = core.make_pipeline(check_retry(retry), options, max_wait)
         self._context = ClientContext(
             call=self._call,
             announce=core.announce,
@@ -164,6 +161,8 @@ class AmiliClient:
 
     def with_options(self, **options: Unpack[CallOptions]) -> "AmiliClient":
         """A view of this client that makes its calls with other options, each of which replaces the client's.
+
+        They are *page_size*, *concurrency*, *max_wait*, *retry*, *timeout* and *headers*, as for `AmiliClient`.
 
         Client and view share connections, access token, rate limiter, retry budget, observers, and what they know of
         payments that they sent. So a web app's view with a short *max_wait* and the extraction of a view without one
@@ -186,16 +185,21 @@ class AmiliClient:
     @classmethod
     @hide_variables
     def from_env(cls, environ: Mapping[str, str] | None = None, /, **options: Unpack[ClientOptions]) -> "AmiliClient":
-        """A client with the options that environment variables set: the README's table describes them.
+        """A client with the options that environment variables set; *options* take precedence.
 
-        `AMILI_TOKEN`, or `AMILI_API_CODE` with `AMILI_PRIVATE_KEY_FILE` or `AMILI_PRIVATE_KEY` (PEM, its line breaks
-        also as backslash and n) and `AMILI_PRIVATE_KEY_PASSWORD`; `AMILI_BASE_URL`; `AMILI_RATE_PER_MINUTE` and
-        `AMILI_RATE_PER_SECOND`; `AMILI_TIMEOUT` in seconds; `AMILI_CA_FILE`, certificates of authorities to trust
-        beside those of the system; `AMILI_ALLOW_HTTP`, 1 for *allow_http*; `AMILI_REDIS_URL`, by which all processes
-        with the API code share one rate limit and one access token, and `AMILI_RATE_LIMITER_NAME`, which names the key
-        where each process has a token of its own. *options* are those of `AmiliClient`, and take precedence.
-        `ConfigurationError` names a variable that is missing or cannot be read; a warning one whose name resembles one
-        of these.
+        - `AMILI_TOKEN`: an access token; or instead of it
+        - `AMILI_API_CODE`: with `AMILI_PRIVATE_KEY_FILE`, or `AMILI_PRIVATE_KEY` (PEM, its line breaks also as
+          backslash and n), and `AMILI_PRIVATE_KEY_PASSWORD`.
+        - `AMILI_BASE_URL`: by default that of Amili's own sandbox.
+        - `AMILI_RATE_PER_MINUTE`, `AMILI_RATE_PER_SECOND`: the requests of *rate_limit*.
+        - `AMILI_TIMEOUT`: *timeout*, in seconds.
+        - `AMILI_CA_FILE`: certificates of authorities to trust beside those of the system.
+        - `AMILI_ALLOW_HTTP`: 1 for *allow_http*.
+        - `AMILI_REDIS_URL`: by which all processes with the API code share one rate limit and one access token.
+        - `AMILI_RATE_LIMITER_NAME`: names the key where each process has a token of its own.
+
+        *environ* is read instead of `os.environ`; the options are those of `AmiliClient`. `ConfigurationError` names a
+        variable that is missing or cannot be read; a warning one whose name resembles one of these.
         """
         client = cls(**read_options(os.environ if environ is None else environ, options))
         if "rate_limit" not in options and isinstance(client.rate_limiter, AbstractAsyncContextManager):
@@ -274,12 +278,6 @@ class AmiliClient:
             raise ConfigurationError(
                 "a view of a client cannot be opened or closed: open and close the client whose with_options() made it"
             )
-
-
-def _check_retry(retry: object) -> RetryPolicy:
-    if not isinstance(retry, RetryPolicy):
-        raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
-    return retry
 
 
 # `unittest.mock.create_autospec` finds only what the class itself has, and takes a class for what its instances have.

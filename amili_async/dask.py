@@ -69,12 +69,18 @@ async def process(
     on_result: Callable[[R], object] | None = None,
     on_checkpoint: Callable[[Checkpoint], object] | None = None,
 ) -> Manifest:
-    """Call *work* on the workers with each page of records, which this process fetches; return the manifest.
+    """Compute each page of records, which this process fetches, on the workers; return the manifest.
 
-    *unfinished* is how many pages are handed out from the first one that is not done. *on_result* is called here with
-    each result, in any order; *on_checkpoint* before each page, with what is done so far. If this process is killed,
-    the latest checkpoint resumes it, `process(amili.payouts.extract(checkpoint=saved), …)`, and at most *unfinished*
-    pages are computed again. Work that raises after *retries* too ends it with `ExtractionInterrupted`, from its error.
+    - *records*: a resource, or an extraction of it.
+    - *work*: the function that a worker calls with the records of a page.
+    - *client*: of the cluster.
+    - *unfinished*: how many pages are handed out from the first one that is not done.
+    - *retries*: how often work that raises is repeated; after that it ends with `ExtractionInterrupted` from its error.
+    - *on_result*: a function that is called here with each result, in any order.
+    - *on_checkpoint*: one that is called before each page, with what is done so far.
+
+    If this process is killed, the latest checkpoint resumes it, `process(amili.payouts.extract(checkpoint=saved), …)`,
+    and at most *unfinished* pages are computed again.
     """
     extraction = records.extract() if isinstance(records, Resource) else records
     running: set[asyncio.Task[None]] = set()
@@ -140,10 +146,18 @@ async def export_dataset(
 ) -> ExportResult:
     """Let the workers write a folder of Parquet files that holds each record once; see `export.Dataset`.
 
-    The workers must see the *folder* under the same path. *connect* makes the client of each worker, in the worker: no
-    credential travels with the work, but *where* does, with its values. It may return any async context manager of a
-    client, such as one that opens a shared rate limiter first. Called again after this process was killed, it exports
-    the parts that are missing; a part that ran twice is in the folder once.
+    - *resource*: what is extracted.
+    - *folder*: all workers must see it under this path.
+    - *client*: of the cluster.
+    - *parts*: how many files there are at most.
+    - *where*: which records. It travels with the work, with its values.
+    - *since*: the manifest of an earlier dataset: what changed after it.
+    - *connect*: makes the client of each worker, in the worker: no credential travels. It may return any async context
+      manager of a client, such as one that opens a shared rate limiter first.
+    - *retries*: how often a part that raises is repeated.
+
+    Called again after this process was killed, it exports the parts that are missing; a part that ran twice is in the
+    folder once.
     """
     dataset = Dataset(resource, folder, where, since=since)
     left = await dataset.begin(parts=parts)

@@ -56,7 +56,7 @@ class CallOptions(TypedDict, total=False):
     max_wait: float | None
     retry: RetryPolicy
     timeout: float
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] | None
 
 
 class ClientOptions(TypedDict, total=False):
@@ -72,7 +72,7 @@ class ClientOptions(TypedDict, total=False):
     max_wait: float | None
     retry: RetryPolicy
     timeout: float
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] | None
     session: "aiohttp.ClientSession | None"
     ssl: "SSLContext | None"
     trust_env: bool

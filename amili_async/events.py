@@ -1,6 +1,7 @@
 """What the client reports to observers, as frozen values; an observer is any callable that takes one.
 
-Invariant: an event holds no credential, no filter value and nothing of a record.
+Invariant: an event holds no credential, no filter value and nothing of a record, not even its id: each text is one of
+few, so that all can be names and labels of metrics.
 """
 
 from collections.abc import Callable
@@ -13,28 +14,86 @@ class Event(Struct, frozen=True, gc=False, kw_only=True):
     """Base class of all events."""
 
 
-class AttemptFinished(Event, frozen=True, gc=False, kw_only=True):
-    """One attempt ended: its response was read, or it failed."""
+class CallEvent(Event, frozen=True, gc=False, kw_only=True):
+    """Base class of the events of one call: a request with its waits and attempts."""
+
+    call: int
+    """The number of the call, unique in this process: the events of one call have the same."""
+
+
+class CallStarted(CallEvent, frozen=True, gc=False, kw_only=True):
+    """A call begins; exactly one `CallFinished` follows, however it ends."""
+
+    parent: int
+    """The number of the call during which it began, 0 if there is none: for a token request, that of the call that
+    first needed the token."""
+    operation: str
+    """`get`, `page`, `count`, `stream` (a page of one), `extract` (a page of one, or a count for it), `find` (a look-up
+    of payments), `reconcile` (a page for it), `create` or `token`."""
+    resource: str
+    """The API's path of the resource, with `{id}` for an id in it."""
+    request: str
+    """Method and route: `GET /finance--payouts/{id}`."""
+    address: str
+    """The host name or IP address of the API."""
+    port: int
+    """The port of the API."""
+
+
+class CallFinished(CallEvent, frozen=True, gc=False, kw_only=True):
+    """A call ended: with its response, an error, or a cancellation."""
+
+    operation: str
+    """As in `CallStarted`."""
+    resource: str
+    """The API's path of the resource, with `{id}` for an id in it."""
+    attempts: int
+    """How often the request was sent."""
+    waited: float
+    """Seconds: all waits for permits, without those of the token request that it waited for."""
+    seconds: float
+    """Seconds: from its start, waits included."""
+    error: str | None
+    """The name of the error class, such as `NotFound`, `ClientClosed` or `CancelledError`; `None` after a success."""
+
+
+class AttemptStarted(CallEvent, frozen=True, gc=False, kw_only=True):
+    """The request is about to be sent; exactly one `AttemptFinished` follows."""
 
     request: str
-    """Method and path, without the query."""
+    """Method and route: `GET /finance--payouts/{id}`."""
+    attempt: int
+    """1 for the first attempt of the call."""
+    headers: dict[str, str]
+    """Empty: an observer may add `traceparent` and `tracestate`, which are sent; any other header is ignored."""
+
+
+class AttemptFinished(CallEvent, frozen=True, gc=False, kw_only=True):
+    """One attempt ended: its response was read, or it failed, or was cancelled."""
+
+    request: str
+    """Method and route: `GET /finance--payouts/{id}`."""
+    address: str
+    """The host name or IP address of the API."""
+    port: int
+    """The port of the API."""
     status: int | None
     """The HTTP status; `None` if no response arrived."""
     error: str | None
     """The name of the error class; `None` if the response was read completely, whatever its status."""
     attempt: int
-    """1 for the first attempt."""
+    """1 for the first attempt of the call."""
     seconds: float
     """Seconds: from the start of sending to the end of reading."""
     size: int
     """Bytes: length of the decompressed body."""
 
 
-class RetryScheduled(Event, frozen=True, gc=False, kw_only=True):
+class RetryScheduled(CallEvent, frozen=True, gc=False, kw_only=True):
     """An attempt failed with a transient error, and another one will follow."""
 
     request: str
-    """Method and path, without the query."""
+    """Method and route: `GET /finance--payouts/{id}`."""
     attempt: int
     """The number of the failed attempt."""
     wait: float
@@ -52,15 +111,17 @@ class RateLimiterPaused(Event, frozen=True, gc=False, kw_only=True):
     """`429` or `quota`."""
 
 
-class PermitAcquired(Event, frozen=True, gc=False, kw_only=True):
+class PermitAcquired(CallEvent, frozen=True, gc=False, kw_only=True):
     """A request got its permit from the rate limiter."""
 
     request: str
-    """Method and path, without the query."""
+    """Method and route: `GET /finance--payouts/{id}`."""
     priority: str
     """`token`, `single` or `bulk`."""
     waited: float
     """Seconds: how long it waited."""
+    remaining: int | None
+    """How many requests may still be sent in this minute; `None` if the rate limiter does not know."""
 
 
 class PermitDelayed(Event, frozen=True, gc=False, kw_only=True):
@@ -115,7 +176,7 @@ class PageReceived(Event, frozen=True, gc=False, kw_only=True):
     """A page of a stream was decoded and is about to be delivered."""
 
     path: str
-    """The resource's path."""
+    """The API's path of the resource, with `{id}` for an id in it."""
     number: int
     """From 1."""
     items: int
@@ -128,7 +189,7 @@ class StreamDrifted(Event, frozen=True, gc=False, kw_only=True):
     """Two pages of a stream contradict each other: rows were inserted or deleted, and some are missing or repeated."""
 
     path: str
-    """The resource's path."""
+    """The API's path of the resource, with `{id}` for an id in it."""
     page: int
     """The number of the page that showed it."""
     reason: str

@@ -22,7 +22,11 @@ class Payouts(Resource[Payout]):
     def specifications(
         self, payout: Payout | str, where: Where = None, **options: Unpack[StreamOptions]
     ) -> Stream[PayoutSpecification]:
-        """The specifications of one payout, given it or its id; *where* and the options are those of `stream()`."""
+        """The specifications of one payout, given it or its id.
+
+        *where* and the options (*sort*, *projection*, *max_items*, *page_size*, *concurrency*, *checkpoint*) are as for
+        `stream()`.
+        """
         payout_id = payout.id if isinstance(payout, Payout) else payout
         condition = field("payout") == check_id(payout_id, what="payout")
         if where is not None:

@@ -84,15 +84,16 @@ class Resource(Generic[T]):
     async def get(self, id: str, *, projection: Projection = None, into: None = None) -> T: ...
     @overload
     async def get(self, id: str, *, projection: Projection = None, into: type[U]) -> U: ...
-    async def get(self, id: str, *, projection: Projection = None, into: Any = None) -> Any:  # noqa: A002
+    async def get(self, id: str, *, projection: Projection = None, into: type[U] | None = None) -> T | U:  # noqa: A002
         """One record by its id (24 hexadecimal digits); raises `NotFound` if there is none.
 
-        *into* and *projection* are as for `stream()`.
+        *projection* and *into* are as for `stream()`: a record of the resource's type `T`, or of *into*.
         """
         listing = self._listing_of(into, projection)
         request = item_request(self.path, check_id(id), encode_projection(listing.record_type.projection or projection))
         response = await self._context.call(request)
-        return listing.decoder.read_record(response, request=request.label, record_id=id)
+        record: T | U = listing.decoder.read_record(response, request=request.label, record_id=id)
+        return record
 
     @overload
     async def page(
@@ -109,12 +110,15 @@ class Resource(Generic[T]):
         *,
         sort: Sort = None,
         projection: Projection = None,
-        into: Any = None,
+        into: type[U] | None = None,
         page_size: int | None = None,
-    ) -> Page[Any]:
-        """One page, numbered from 1; a page past the last has no items.
+    ) -> Page[T] | Page[U]:
+        """One page of records of the resource's type `T`, or of *into*; a page past the last has no items.
 
-        Sorted by *sort* (`"-booking_date"`), by default by `_id`; at most 100 records per page.
+        - *number*: counted from 1.
+        - *where*: which records, by a condition or the API's own JSON as a mapping; by default all.
+        - *sort*, *projection*, *into*: as for `stream()`.
+        - *page_size*: records per page, 100 at most, instead of the client's.
         """
         listing = self._listing_of(into, projection)
         query = build_query(where, sort=sort, projection=listing.record_type.projection or projection)
@@ -124,11 +128,12 @@ class Resource(Generic[T]):
 
     async def count(self, where: Where = None) -> int:
         """How many records match, by `_meta.total`: one request. Raises `UnreadableResponse` if that is missing."""
-        page = await self.page(1, where, projection=("_id",), into=dict, page_size=1)
+        listing = self._listing_of(dict, ("_id",), operation="count")
+        page = await listing.fetch(build_query(where, projection=("_id",)), page_size=1, priority=Priority.SINGLE)
         if page.total is None:
             raise UnreadableResponse(
                 f"GET /{self.path}: the response has no total (_meta.total)", request=f"GET /{self.path}"
-            )
+            ).with_headers(page.response.headers)
         return page.total
 
     @overload
@@ -141,22 +146,28 @@ class Resource(Generic[T]):
         *,
         sort: Sort = None,
         projection: Projection = None,
-        into: Any = None,
+        into: type[U] | None = None,
         max_items: int | None = None,
         page_size: int | None = None,
         concurrency: int | None = None,
         checkpoint: StreamCheckpoint | None = None,
-    ) -> Stream[Any]:
-        """All records that match *where*, in the order of *sort*, by default by `_id`.
+    ) -> Stream[T] | Stream[U]:
+        """All records that match, in order: of the resource's type `T`, or of *into*.
 
-        *sort* is one name or several, each with `-` for descending order; `_id` is added as the last, so that the order
-        is total. *projection* names the fields to fetch. *into* is a `msgspec.Struct` type of yours, whose fields are
-        then the projection, or `dict`. *max_items* ends the stream after so many records. *page_size* (at most 100) and
-        *concurrency* (requests in flight) replace the client's. *checkpoint* continues after that of another stream
-        with the same filter, sorted by `_id` or `-_id`; *max_items* counts the records before it too. Wrong arguments
-        raise `ConfigurationError` here, before anything is sent.
+        - *where*: which records, by a condition or the API's own JSON as a mapping; by default all.
+        - *sort*: one name or several, each with `-` for descending order, such as `"-booking_date"`. `_id`, which is
+          the default, is added as the last, so that the order is total.
+        - *projection*: the names of the fields to fetch; by default all.
+        - *into*: a `msgspec.Struct` type of yours, whose fields are then the projection, or `dict`.
+        - *max_items*: ends the stream after so many records.
+        - *page_size*: records per page, 100 at most, instead of the client's.
+        - *concurrency*: requests in flight, instead of the client's.
+        - *checkpoint*: continues after that of another stream with the same filter, sorted by `_id` or `-_id`;
+          *max_items* counts the records before it too.
+
+        Wrong arguments raise `ConfigurationError` here, before anything is sent.
         """
-        listing = self._listing_of(into, projection)
+        listing = self._listing_of(into, projection, operation="stream")
         start = position_of(listing, where, sort=check_sort(sort), checkpoint=checkpoint)
         rest = where if start is None else start.rest_of(where)
         query = build_query(rest, sort=sort, projection=listing.record_type.projection or projection)
@@ -183,30 +194,31 @@ class Resource(Generic[T]):
         self,
         where: Where = None,
         *,
-        into: Any = None,
+        into: type[U] | None = None,
         projection: Projection = None,
         checkpoint: Checkpoint | None = None,
         since: Since = None,
         part: Part | None = None,
         parts: int | None = None,
-    ) -> Extraction[Any]:
-        """Every record that matches *where*, exactly once, even while rows are inserted, updated and deleted.
+    ) -> Extraction[T] | Extraction[U]:
+        """Every record that matches, exactly once, even while rows are inserted, updated and deleted.
 
-        *into* and *projection* are as for `stream()`. *checkpoint* resumes an extraction with the same filter that was
-        interrupted, from the last record that was taken, processed or not; give the same *into* and *projection*, or
-        its sums mean nothing. *part* is one of a `split()` with the same filter. *parts* is how many ranges are read at
-        once, at most the client's `concurrency`.
+        - *where*, *into*, *projection*: as for `stream()`; the records are of the resource's type `T`, or of *into*.
+        - *checkpoint*: resumes an extraction with the same filter that was interrupted, from the last record that was
+          taken, processed or not; give the same *into* and *projection*, or its sums mean nothing.
+        - *since*: the manifest of an earlier extraction with the same filter: what was created or changed after it.
+        - *part*: one of a `split()` with the same filter.
+        - *parts*: how many ranges are read at once, at most the client's `concurrency`.
 
-        *since* limits it to what was created or changed after an earlier extraction with the same filter, by
-        `_updated`. It looks back five minutes further, for rows that were stored late, and leaves out those that the
-        earlier extraction delivered in the very same version (`_id` and `_etag`), of which it knows up to 4,096. It
-        does not find rows that were deleted, rows that no longer match the filter, and changes for which the API does
-        not renew `_updated`; `sweep()` finds the first two. To resume such an extraction, give both *since* and
-        *checkpoint*.
+        *since* selects by `_updated`. It looks back five minutes further, for rows that were stored late, and leaves
+        out those that the earlier extraction delivered in the very same version (`_id` and `_etag`), of which it knows
+        up to 4,096. It does not find rows that were deleted, rows that no longer match the filter, and changes for
+        which the API does not renew `_updated`; `sweep()` finds the first two. To resume such an extraction, give both
+        *since* and *checkpoint*.
         """
         document = filter_document(where)
         start = initial_checkpoint(self.path, document, checkpoint=checkpoint, since=since, part=part)
-        listing = self._listing_of(into, projection, must_be_current=True)
+        listing = self._listing_of(into, projection, operation="extract")
         source = build_source(listing, document, projection=projection, since=since, parts=parts)
         return Extraction(source, start=start)
 
@@ -222,7 +234,11 @@ class Resource(Generic[T]):
     async def conclude(
         self, split: Split, manifests: Iterable[Manifest], where: Where = None, *, since: Since = None
     ) -> Manifest:
-        """The manifest of a split, by those of its parts; *where* and *since* are those of `split()`.
+        """The manifest of a split, by those of its parts.
+
+        - *split*: what `split()` returned.
+        - *manifests*: those of its parts.
+        - *where*, *since*: as for `split()`.
 
         A part that ran twice counts once: with its first manifest that is not partial. Parts without one are named in
         `missing_parts`, and the verdict is `partial`; otherwise the rows are counted once more, by one request. Raises
@@ -251,18 +267,22 @@ class Resource(Generic[T]):
     @property
     def _keys(self) -> Listing[Any]:
         """Its records, of which only ids, dates and etags are decoded."""
-        return Listing(self.path, KEYS, self._context, must_be_current=True)
+        return Listing(self.path, KEYS, self._context, must_be_current=True, operation="extract")
 
     def _choose_page_size(self, page_size: int | None) -> int:
         return self._context.page_size if page_size is None else check_page_size(page_size)
 
-    def _listing_of(self, into: Any, projection: Projection, *, must_be_current: bool = False) -> Listing[Any]:
+    def _listing_of(self, into: Any, projection: Projection, *, operation: str = "page") -> Listing[Any]:
+        kind, must_be_current = self._record_type_of(into, projection), operation == "extract"
+        return replace(self._listing, record_type=kind, must_be_current=must_be_current, operation=operation)
+
+    def _record_type_of(self, into: Any, projection: Projection) -> RecordType[Any]:
         record_type = self._listing.record_type if into is None else record_type_of(into, is_projected=True)
         if projection is not None and record_type.projection is not None:
             raise ConfigurationError(
                 "projection cannot be combined with a struct of yours, whose fields are the projection: use into=dict"
             )
-        return replace(self._listing, record_type=record_type, must_be_current=must_be_current)
+        return record_type
 
 
 def open_resource(path: str, record_type: type[T], context: ClientContext) -> Resource[T]:

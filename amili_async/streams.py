@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from amili_async._paging.offset import OffsetPager, PagingOptions
 from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.calls import template_of
 from amili_async._wire.checks import check_count
 from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration, alone
@@ -166,7 +167,7 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Tabular[T]):
                 async for page in pages:
                     self.total = pager.total
                     if announce:
-                        number, path = page.number, self._listing.path
+                        number, path = page.number, template_of(self._listing.path)
                         announce(PageReceived(path=path, number=number, items=len(page.items), total=page.total))
                     yield page
                     if tracker is not None:
@@ -202,4 +203,5 @@ class Stream(AbstractAsyncContextManager["Stream[T]"], Tabular[T]):
 
     def _note_drift(self, page: int, reason: str) -> None:
         self.drifted = True
-        self._listing.context.announce(StreamDrifted(path=self._listing.path, page=page, reason=reason))
+        path = template_of(self._listing.path)
+        self._listing.context.announce(StreamDrifted(path=path, page=page, reason=reason))

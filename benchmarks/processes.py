@@ -4,15 +4,18 @@ import asyncio
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.util import find_spec
+from math import inf
 from statistics import median
+
+from msgspec.structs import replace
 
 from amili_async import Priority, RateLimit
 from amili_async.shared import RedisRateLimiter
 from benchmarks.harness.report import Curve, GoalResult, Report, print_goals
-from benchmarks.sharing.faults import FAULTS, FaultCase
-from benchmarks.sharing.fleet import FleetResult, open_redis, run_fleet
+from benchmarks.sharing.faults import make_faults
+from benchmarks.sharing.fleet import FleetResult, Run, open_redis, run_fleet
 from benchmarks.sharing.limiters import LABELS
 from benchmarks.sharing.once import measure_once
 from benchmarks.simulation.processes import SharedRun, run_processes
@@ -35,14 +38,14 @@ SPLITS: dict[str, Sequence[int]] = {
 """Requests of each process; 150 in all, for which the limit demands 64 seconds."""
 COMPARED = ("4 processes", "4, one busy")
 """What the other limiters are measured with."""
-AT_ONCE = 2
+AT_ONCE = 4
 """Runs at the same time: each waits most of its time, and has a server, a Redis and processes of its own."""
 MAX_POINTS = 150
 """Points per curve of the figure."""
 
 
 def measure(*, quick: bool) -> Report:
-    """Run simulations, and if Redis is installed processes; in real time a minute or more each, unless *quick*."""
+    """Run simulations for two minutes, and if Redis is installed processes for ten, or some of each if *quick*."""
     goals = list(_simulate(quick=quick))
     curves: list[Curve] = []
     if shutil.which("redis-server") is None:
@@ -50,11 +53,9 @@ def measure(*, quick: bool) -> Report:
     else:
         goals += asyncio.run(_compare_costs(quick=quick))
         goals += asyncio.run(measure_once(quick=quick))
-        results = _run_all(quick=quick)
-        goals += _judge_runs(results)
+        results = _run_all(_choose_quick_runs() if quick else _choose_runs())
+        goals += [goal for run, result in results for goal in _judge(run, result)]
         curves = list(_make_curves(results))
-        if not quick:
-            goals += [*_judge_eve(), *_judge_faults()]
     print_goals(goals, is_quick=quick)
     return Report(goals=tuple(goals), curves=tuple(curves))
 
@@ -123,73 +124,86 @@ async def _compare_costs(*, quick: bool) -> list[GoalResult]:
     ]
 
 
-def _run_all(*, quick: bool) -> dict[tuple[str, str], FleetResult]:
-    """Processes in real time: ours with each split, the others with some."""
-    libraries = [name for name, module in (("limits", "limits"), ("pyrate", "pyrate_limiter")) if find_spec(module)]
-    if quick:
-        cases = [("ours", "2 processes"), *((name, "2 processes") for name in libraries)]
-        splits: dict[str, Sequence[int]] = {"2 processes": (4, 4)}
-    else:
-        others = ["static", "default", *libraries]
-        cases = [("ours", split) for split in SPLITS] + [(name, split) for split in COMPARED for name in others]
-        cases.append(("reserve", "4 processes"))
-        splits = SPLITS
+def _choose_quick_runs() -> list[Run]:
+    """One of each kind, with few requests."""
+    runs = [Run(label="2 processes", limiter=name, split=(4, 4)) for name in ("ours", *_find_libraries())]
+    fault = replace(make_faults((6, 6))[0], latency=0.02, fault_at=0.2)
+    return [*runs, fault, *_choose_eve_runs((2, 2), ("ours",))]
+
+
+def _choose_runs() -> list[Run]:
+    """Ours with each split, the others with some; a real Eve; faults."""
+    four = SPLITS["4 processes"]
+    others = ("static", "default", *_find_libraries())
+    return [
+        *(Run(label=label, limiter="ours", split=split, max_ratio=1.03) for label, split in SPLITS.items()),
+        *(Run(label=label, limiter=name, split=SPLITS[label]) for label in COMPARED for name in others),
+        Run(label="4 processes", limiter="reserve", split=four),
+        *_choose_eve_runs(four, ("ours", "static", "default")),
+        *make_faults(four),
+    ]
+
+
+def _choose_eve_runs(split: Sequence[int], limiters: Iterable[str]) -> list[Run]:
+    """A real Eve with its own limiter, whose counter each request renews."""
+    if find_spec("eve") is None or find_spec("mongomock") is None:
+        print("  Eve is not installed: pip install -e '.[dev]'")
+        return []
+    label = f"Eve, {len(split)} processes"
+    return [
+        Run(label=label, limiter=name, split=split, kind="eve", max_ratio=1.06 if name == "ours" else None)
+        for name in limiters
+    ]
+
+
+def _find_libraries() -> list[str]:
+    return [name for name, module in (("limits", "limits"), ("pyrate", "pyrate_limiter")) if find_spec(module)]
+
+
+def _run_all(runs: Sequence[Run]) -> list[tuple[Run, FleetResult]]:
+    """Run some at once, and print each result when it is there."""
+    longest = max(run.deadline for run in runs)
+    print(
+        f"\nProcesses, real time: {len(runs)} runs, {AT_ONCE} at once, each stopped after {longest:.0f} s", flush=True
+    )
+    results: dict[int, FleetResult] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = pool.map(lambda case: run_fleet(case[0], splits[case[1]]), cases)
-        results = dict(zip(cases, runs, strict=True))
-    print("\nProcesses, real time, against a server that counts by sliding windows")
-    for (name, split), result in results.items():
-        print(f"  {split:<14} {LABELS[name]:<42} {_describe_fleet(result)}")
-    return results
+        futures = {pool.submit(run_fleet, run): number for number, run in enumerate(runs)}
+        for future in as_completed(futures):
+            number = futures[future]
+            results[number] = future.result()
+            print(f"  {_name(runs[number]):<82} {_describe_fleet(runs[number], results[number])}", flush=True)
+    return [(run, results[number]) for number, run in enumerate(runs)]
 
 
-def _describe_fleet(result: FleetResult) -> str:
-    ratio = f"{result.ratio:6.3f}x" if result.is_finished else f"stopped, {len(result.answers)} answers"
+def _name(run: Run) -> str:
+    return f"{run.label}: {LABELS[run.limiter]}"
+
+
+def _describe_fleet(run: Run, result: FleetResult) -> str:
+    done = f"{len(result.answers)} of {sum(run.split)}"
+    ratio = f"{result.ratio:6.3f}x" if result.ratio < inf else f"not done after {run.deadline:.0f} s: {done} answers"
     most = f"at most {result.most_in_second} in 1 s, {result.most_in_minute} in 60 s"
     return f"{ratio}  {result.rate_limited:3} 429s  {most}, silent for {result.longest_silence:.1f} s"
 
 
-def _judge_runs(results: dict[tuple[str, str], FleetResult]) -> Iterable[GoalResult]:
-    for (name, split), result in results.items():
-        if name == "ours":
-            yield GoalResult(name=f"{split}: duration vs. optimum", result=result.ratio, goal=1.03)
-            yield GoalResult(name=f"{split}: 429 responses", result=result.rate_limited, goal=0, unit="")
+def _judge(run: Run, result: FleetResult) -> Iterable[GoalResult]:
+    name = _name(run)
+    if run.max_ratio is not None:
+        yield GoalResult(name=f"{name}, duration vs. optimum", result=result.ratio, goal=run.max_ratio)
+    if run.max_silence is not None:
+        yield GoalResult(name=f"{name}, silence", result=result.longest_silence, goal=run.max_silence, unit=" s")
+    if run.max_ratio is not None or run.max_silence is not None:
+        yield GoalResult(name=f"{name}, 429 responses", result=result.rate_limited, goal=0, unit="")
+    if run.max_ratio is not None and run.kind == "strict":
+        yield GoalResult(name=f"{name}, most in 1 s", result=result.most_in_second, goal=10, unit="")
+        yield GoalResult(name=f"{name}, most in 60 s", result=result.most_in_minute, goal=100, unit="")
 
 
-def _judge_eve() -> Iterable[GoalResult]:
-    """A real Eve with its own limiter, whose counter each request renews."""
-    if find_spec("eve") is None or find_spec("mongomock") is None:
-        print("  Eve is not installed: pip install -e '.[dev]'")
-        return
-    limiters = ("ours", "static", "default")
-    with ThreadPoolExecutor(len(limiters)) as pool:
-        results = list(pool.map(lambda name: run_fleet(name, SPLITS["4 processes"], kind="eve"), limiters))
-    for name, result in zip(limiters, results, strict=True):
-        print(f"  {'Eve, 4':<14} {LABELS[name]:<42} {_describe_fleet(result)}")
-    result = results[0]
-    yield GoalResult(name="Eve, 4 processes: duration vs. optimum", result=result.ratio, goal=1.06)
-    yield GoalResult(name="Eve, 4 processes: 429 responses", result=result.rate_limited, goal=0, unit="")
-
-
-def _judge_faults() -> Iterable[GoalResult]:
-    def run(case: FaultCase) -> FleetResult:
-        return run_fleet(case.limiter, SPLITS["4 processes"], fault=case.strike, latency=case.latency, fault_at=3.0)
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = list(pool.map(run, FAULTS))
-    print("\nFaults, 4 processes, real time")
-    for case, result in zip(FAULTS, results, strict=True):
-        print(f"  {case.label:<42} {_describe_fleet(result)}")
-        yield GoalResult(name=f"{case.label}: 429 responses", result=result.rate_limited, goal=0, unit="")
-        yield GoalResult(name=f"{case.label}: silence", result=result.longest_silence, goal=case.silence, unit=" s")
-
-
-def _make_curves(results: dict[tuple[str, str], FleetResult]) -> Iterable[Curve]:
+def _make_curves(results: Iterable[tuple[Run, FleetResult]]) -> Iterable[Curve]:
     """Answers over time, for each split that several limiters were measured with."""
-    for split in COMPARED:
-        for (name, other), result in results.items():
-            if other == split and result.answers and name != "reserve":
-                step = max(1, len(result.answers) // MAX_POINTS)
-                points = [(at, float(number)) for number, at in enumerate(result.answers, start=1)]
-                label = f"{split}: {LABELS[name]}"
-                yield Curve(figure="processes", label=label, points=((0.0, 0.0), *points[::step], points[-1]))
+    for run, result in results:
+        if run.label in COMPARED and run.limiter != "reserve" and result.answers:
+            step = max(1, len(result.answers) // MAX_POINTS)
+            points = [(at, float(number)) for number, at in enumerate(result.answers, start=1)]
+            yield Curve(figure="processes", label=_name(run), points=((0.0, 0.0), *points[::step], points[-1]))

@@ -5,6 +5,7 @@ server's own, never a count of what arrived.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -39,9 +40,17 @@ class ScanChecks(Generic[T]):
     """Checks each response of a scan, and keeps what the responses have shown so far."""
 
     def __init__(
-        self, fetch: FetchSpans[T], *, whole: Span, page_size: int, stats: ScanStats, is_part: bool = False
+        self,
+        fetch: FetchSpans[T],
+        *,
+        whole: Span,
+        started: datetime,
+        page_size: int,
+        stats: ScanStats,
+        is_part: bool = False,
     ) -> None:
         self._fetch = fetch
+        self._started = started
         self._whole = whole
         self._is_part = is_part
         self._first_page: _FirstPage | None = None
@@ -102,12 +111,19 @@ class ScanChecks(Generic[T]):
         return not self._is_part or rows < (self.stats.count_before or 0)
 
     async def count_after(self, rows: int) -> None:
-        """Count at the end, once more if fewer *rows* arrived, and keep the lower count: it can include later rows."""
+        """Count at the end; if fewer *rows* arrived, once more, and then those that were inserted too late to arrive.
+
+        The lower count is kept: one can include rows that are deleted right after it.
+        """
         await self.count(at_end=True)
         counted = self.stats.count_after
-        if counted is not None and rows < min(counted, self.stats.count_before or counted):
-            await self.count(at_end=True)
-            self.stats.count_after = counted if self.stats.count_after is None else min(counted, self.stats.count_after)
+        if counted is None or rows >= min(counted, self.stats.count_before or counted):
+            return
+        await self.count(at_end=True)
+        self.stats.count_after = counted = min(counted, self.stats.count_after or counted)
+        if rows < min(counted, self.stats.count_before or counted):
+            page = await self._fetch((self._whole,), is_count=True, created_since=self._started)
+            self.stats.inserted_during_scan = self.receive(page, self._whole).total or 0
 
     async def count(self, *, at_end: bool) -> None:
         """Request the number of rows up to the bound: at the start, if the first pages did not show it, or at the end.

@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Coroutine, Iterable, Sequence
+from datetime import datetime
 from itertools import islice
 from operator import lt
 from typing import Any, Generic, Protocol, TypeVar
@@ -131,13 +132,23 @@ class ScanStats(Struct, eq=False):
     """How many more it counted past the bound."""
     count_after: int | None = None
     """How many rows up to the bound the server counted at the end."""
+    inserted_during_scan: int = 0
+    """How many of those were created since the start; counted only if rows are missing otherwise."""
     has_ended: bool = False
     """Whether everything was fetched and counted."""
 
 
 class FetchSpans(Protocol[T]):
-    """Fetches one page of the rows in the spans, by `_id`; for a count only the first row, read for its identity."""
+    """Fetches one page of the rows in the spans, by `_id`; for a count only the first row, read for its identity.
+
+    With *created_since* it is a page of those only that were inserted since then.
+    """
 
     def __call__(
-        self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False
+        self,
+        spans: Sequence[Span],
+        *,
+        page: int = 1,
+        is_count: bool = False,
+        created_since: datetime | None = None,
     ) -> Coroutine[Any, Any, ScanPage[T]]: ...

@@ -20,7 +20,15 @@ from amili_async.models.timestamps import parse_date
 from amili_async.policies import Priority
 
 _PATH = "/authenticates/api-code"
-EXCHANGE = Request(method="GET", target=_PATH, label=f"GET {_PATH}", priority=Priority.TOKEN, is_verified=True)
+EXCHANGE = Request(
+    method="GET",
+    target=_PATH,
+    label=f"GET {_PATH}",
+    operation="token",
+    resource=_PATH[1:],
+    priority=Priority.TOKEN,
+    is_verified=True,
+)
 """The request; the JWT is sent in `X-API-Key`, the header of an access token."""
 _TOKEN_NAMES = ("access_token", "accessToken", "token", "api_token", "auth_token", "api_key", "jwt")
 _LIFETIME_NAMES = ("expires_in", "expiresIn", "ttl", "lifetime")
@@ -63,7 +71,7 @@ class ApiCodeExchange:
             status=outcome.status,
             http_status=outcome.http_status,
             request=EXCHANGE.label,
-        )
+        ).with_headers(outcome.headers)
 
     async def _exchange(self) -> Response | ApiError | AuthenticationError:
         """The response to the JWT, or the error where the API rejected it."""
@@ -107,7 +115,7 @@ def read_token(response: Response, credentials: ApiCodeCredentials, *, now: floa
             "set ApiCodeCredentials(token_name=…)",
             status=response.status,
             request=EXCHANGE.label,
-        )
+        ).with_headers(response.headers)
     # Expiry dates are compared with the server's own clock: a wrong clock of ours does not change the difference.
     lifetime = _find_lifetime(answer, value, credentials, now=server_time(response, default=now))
     return Token(value=value, lifetime=lifetime)

@@ -9,6 +9,7 @@ from math import inf
 
 from amili_async._wire.announcer import Announcer
 from amili_async._wire.api_code import ApiCodeExchange
+from amili_async._wire.calls import Calls
 from amili_async._wire.checks import check_implements
 from amili_async._wire.clock import Clock
 from amili_async._wire.network import Network
@@ -42,6 +43,7 @@ class ClientCore:
         self.running: set[Cancellable] = set()
         """The calls, streams and extractions that run."""
         self.session = Session(network)
+        self._calls = Calls(self.running, base_url=network.base_url, announce=announce, clock=clock)
         self._retry_budget = RetryBudget(retry_budget)
         self._tokens: TokenProvider | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,17 +57,15 @@ class ClientCore:
 
     def make_pipeline(self, retry: RetryPolicy, options: AttemptOptions, max_wait: float | None) -> Pipeline:
         """What sends requests with these options."""
-        clock, announce = self.clock, self.announce
-        retrier = Retrier(retry, clock=clock, announce=announce, max_pause=max_wait, budget=self._retry_budget)
+        retrier = Retrier(retry, clock=self.clock, max_pause=max_wait, budget=self._retry_budget)
         return Pipeline(
             self.session,
-            self.running,
+            self._calls,
             self.rate_limiter,
             retrier,
             options=options,
             max_wait=max_wait,
-            clock=clock,
-            announce=announce,
+            clock=self.clock,
         )
 
     def make_token_provider(
@@ -128,6 +128,13 @@ class ClientCore:
             raise ConfigurationError("the client was opened in the process that forked this one: open one per process")
         if asyncio.get_running_loop() is not self._loop:
             raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
+
+
+def check_retry(retry: object) -> RetryPolicy:
+    """Return the policy; raises `ConfigurationError` for anything else."""
+    if not isinstance(retry, RetryPolicy):
+        raise ConfigurationError("retry must be a RetryPolicy; RetryPolicy(attempts=1) never retries")
+    return retry
 
 
 def _make_rate_limiter(rate_limit: RateLimit | RateLimiter | None, clock: Clock) -> RateLimiter:

@@ -33,6 +33,8 @@ class Listing(Struct, Generic[T], frozen=True):
     must_be_current: bool = False
     """Whether a response from a cache is requested again, once, and then rejected: with it, a missing row proves
     nothing."""
+    operation: str = "page"
+    """What its pages are requested for: see `CallStarted`."""
     decoder: RecordDecoder[T] = None  # type: ignore[assignment]  # set below
     """Decodes the responses."""
 
@@ -62,7 +64,13 @@ class Listing(Struct, Generic[T], frozen=True):
     ) -> Response:
         """Request one page and return the response undecoded: a buffered page is smaller as bytes than as records."""
         request = list_request(
-            self.path, query, page=page, max_results=page_size, priority=priority, is_verified=is_verified
+            self.path,
+            query,
+            page=page,
+            max_results=page_size,
+            operation=self.operation,
+            priority=priority,
+            is_verified=is_verified,
         )
         response = await self.context.call(request)
         if self.must_be_current and not is_current(response):

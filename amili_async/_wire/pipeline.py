@@ -7,15 +7,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from amili_async._wire.announcer import Announcer
+from amili_async._wire.calls import Call, Calls
 from amili_async._wire.clock import Clock
 from amili_async._wire.protocol import Request, Response, raise_for_error, read_quota
 from amili_async._wire.retry import Retrier
 from amili_async._wire.session import AttemptOptions, Session
-from amili_async._wire.tasks import Cancellable, Redacted, RunningCall
+from amili_async._wire.tasks import Redacted
 from amili_async._wire.token_provider import CachedToken, TokenProvider
-from amili_async.errors import AmiliError, AuthenticationError, BudgetExhausted, RateLimited
-from amili_async.events import AttemptFinished, PermitAcquired
+from amili_async.errors import AuthenticationError, BudgetExhausted, RateLimited
 from amili_async.policies import RateLimiter
 
 _logger = logging.getLogger("amili_async")
@@ -30,68 +29,72 @@ class Pipeline:
     def __init__(
         self,
         session: Session,
-        running: set[Cancellable],
+        calls: Calls,
         rate_limiter: RateLimiter,
         retrier: Retrier,
         *,
         options: AttemptOptions,
         max_wait: float | None = None,
         clock: Clock,
-        announce: Announcer,
     ) -> None:
         self._session = session
-        self._running = running
+        self._calls = calls
         self._rate_limiter = rate_limiter
         self._retrier = retrier
         self._options = options
         self._max_wait = max_wait
         self._clock = clock
-        self._announce = announce
 
     async def call(self, request: Request, tokens: TokenProvider) -> Response:
         """Send with a valid token; after a 401 the token is replaced once, and the request sent once more."""
         is_repeatable = request.method == "GET"
 
-        async def attempt(number: int) -> Response:
-            token = await self._acquire(request, tokens)
+        async def attempt() -> Response:
+            token = await self._acquire(call, request, tokens)
             try:
-                return await self._attempt(call, request, lambda: token.value, number)
+                return await self._attempt(call, request, lambda: token.value)
             except AuthenticationError as error:
                 if not (is_repeatable or error.was_not_processed):
                     raise
             # Outside the `except`: the second 401 would otherwise have the first as its context.
-            token = await self._acquire(request, tokens, rejected=token)
-            return await self._attempt(call, request, lambda: token.value, number)
+            try:
+                token = await self._acquire(call, request, tokens, rejected=token)
+            except AuthenticationError as error:
+                if not error.headers:  # that of a fixed token: the response behind it is the 401
+                    error.with_headers(call.response_headers)
+                raise
+            return await self._attempt(call, request, lambda: token.value)
 
-        with RunningCall(self._running, request.label) as call:
-            return await self._retrier.run(attempt, request=request.label, is_repeatable=is_repeatable)
+        label = request.label
+        with self._calls.begin(request) as call:
+            return await self._retrier.run(attempt, request=label, is_repeatable=is_repeatable, on_retry=call.on_retry)
         raise call.closed()
 
     async def call_with(self, request: Request, credential: Callable[[], Awaitable[str]]) -> Response:
         """Send with a credential that is not a token, created anew for each attempt: how tokens are fetched."""
 
-        async def attempt(number: int) -> Response:
+        async def attempt() -> Response:
             created = Redacted(await credential())
-            await self._wait_for_permit(request)
-            return await self._attempt(call, request, lambda: created.content, number)
+            await self._wait_for_permit(call, request)
+            return await self._attempt(call, request, lambda: created.content)
 
-        with RunningCall(self._running, request.label) as call:
-            return await self._retrier.run(attempt, request=request.label, is_repeatable=True)
+        with self._calls.begin(request) as call:
+            return await self._retrier.run(attempt, request=request.label, is_repeatable=True, on_retry=call.on_retry)
         raise call.closed()
 
     async def _acquire(
-        self, request: Request, tokens: TokenProvider, *, rejected: CachedToken | None = None
+        self, call: Call, request: Request, tokens: TokenProvider, *, rejected: CachedToken | None = None
     ) -> CachedToken:
         """Acquire a permit and return the token to send, which did not expire in the queue."""
         token = await self._wait_for_token(tokens, rejected)
         for _ in range(MAX_EXPIRED_TOKENS):
-            await self._wait_for_permit(request)
+            await self._wait_for_permit(call, request)
             if tokens.is_current(token):
                 return token
             # The fetch needs a permit itself: with one per second it would wait for ever for the one held here.
             self._rate_limiter.release_unused()
             token = await self._wait_for_token(tokens)
-        await self._wait_for_permit(request)
+        await self._wait_for_permit(call, request)
         return token
 
     async def _wait_for_token(self, tokens: TokenProvider, rejected: CachedToken | None = None) -> CachedToken:
@@ -106,16 +109,12 @@ class Pipeline:
                 raise
         raise BudgetExhausted("rate limit: no access token within max_wait and timeout", status=429, attempts=0)
 
-    async def _wait_for_permit(self, request: Request) -> None:
-        started = self._clock.now()
+    async def _wait_for_permit(self, call: Call, request: Request) -> None:
+        call.on_wait()
         await self._rate_limiter.acquire(request.priority, max_wait=self._max_wait)
-        if self._announce:
-            waited, priority = self._clock.now() - started, request.priority.name.lower()
-            self._announce(PermitAcquired(request=request.label, priority=priority, waited=waited))
+        call.on_permit(request.priority, self._rate_limiter)
 
-    async def _attempt(
-        self, call: RunningCall, request: Request, credential: Callable[[], str], number: int
-    ) -> Response:
+    async def _attempt(self, call: Call, request: Request, credential: Callable[[], str]) -> Response:
         """Send once with the permit that the caller acquired; the permit is always released."""
         started = self._clock.now()
         call.was_sent = call.was_counted = False
@@ -126,15 +125,16 @@ class Pipeline:
                 await request.before_send()
             if call.is_closed:  # a rate limiter, or a store of claims, of the caller's swallowed the cancellation
                 raise call.closed()
+            call.begin_attempt()
             response = await self._session.send(request, secret, call, self._options)
-        except AmiliError as error:
-            self._announce_attempt(request, started, number, error)
+        except BaseException as error:
+            call.end_attempt(error)
             raise
         finally:
             # Also after an exception that is not ours, such as a cancellation: the server may have counted the request.
             self._release(call, response, started)
         call.was_sent = False
-        self._announce_attempt(request, started, number, response)
+        call.end_attempt(response)
         try:
             raise_for_error(request, response, now=self._clock.wall())
         except RateLimited as error:
@@ -142,7 +142,7 @@ class Pipeline:
             raise
         return response
 
-    def _release(self, call: RunningCall, response: Response | None, started: float) -> None:
+    def _release(self, call: Call, response: Response | None, started: float) -> None:
         try:
             if response is not None:
                 self._rate_limiter.on_response(read_quota(response, now=self._clock.wall()))
@@ -154,17 +154,3 @@ class Pipeline:
                 self._rate_limiter.release_unused()
         except Exception as error:  # noqa: BLE001 - a fault in a caller's rate limiter must not hide a payment's outcome
             _logger.warning("rate limiter failed with %s", type(error).__name__)
-
-    def _announce_attempt(self, request: Request, started: float, number: int, ended: Response | AmiliError) -> None:
-        if self._announce:
-            response = ended if isinstance(ended, Response) else None
-            self._announce(
-                AttemptFinished(
-                    request=request.label,
-                    status=None if response is None else response.status,
-                    error=type(ended).__name__ if response is None else None,
-                    attempt=number,
-                    seconds=self._clock.now() - started,
-                    size=0 if response is None else len(response.body),
-                )
-            )

@@ -34,6 +34,16 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY_JSON = msgspec.json.Decoder(msgspec.Raw)
 
 
+PATHS = {
+    "payouts": "finance--payouts",
+    "payout_specifications": "finance--payout-specifications",
+    "creditor_payments": "creditor--payments",
+    "creditors": "creditors",
+    "cases": "cases",
+}
+"""The API's path of each resource."""
+
+
 @hide_contents
 class Request(Struct, frozen=True, gc=False, kw_only=True):
     """A request, without its credential."""
@@ -43,7 +53,11 @@ class Request(Struct, frozen=True, gc=False, kw_only=True):
     target: str
     """Path and query, percent-encoded."""
     label: str
-    """Method and path, for errors and events: the query may hold personal data."""
+    """Method and path, for errors: the query may hold personal data."""
+    operation: str
+    """What it is for, in one word of `CallStarted.operation`."""
+    resource: str
+    """The API's path of the resource."""
     priority: Priority
     """Which permit it waits for."""
     body: bytes | None = None
@@ -130,6 +144,7 @@ def list_request(
     *,
     page: int = 1,
     max_results: int = MAX_PAGE_SIZE,
+    operation: str = "page",
     priority: Priority = Priority.SINGLE,
     is_verified: bool = False,
 ) -> Request:
@@ -140,7 +155,15 @@ def list_request(
             f"the query makes a request line of {size} bytes; gateways reject more than {MAX_REQUEST_TARGET}: "
             "split a long is_in() into several queries"
         )
-    return Request(method="GET", target=target, label=f"GET /{path}", priority=priority, is_verified=is_verified)
+    return Request(
+        method="GET",
+        target=target,
+        label=f"GET /{path}",
+        operation=operation,
+        resource=path,
+        priority=priority,
+        is_verified=is_verified,
+    )
 
 
 def item_request(path: str, record_id: str, projection: str = "") -> Request:
@@ -148,15 +171,27 @@ def item_request(path: str, record_id: str, projection: str = "") -> Request:
     target = f"/{path}/{record_id}"
     parameters = f"?projection={quote(projection, safe='')}" if projection else ""
     return Request(
-        method="GET", target=target + parameters, label=f"GET {target}", priority=Priority.SINGLE, is_verified=True
+        method="GET",
+        target=target + parameters,
+        label=f"GET {target}",
+        operation="get",
+        resource=path,
+        priority=Priority.SINGLE,
+        is_verified=True,
     )
 
 
 def create_request(path: str, body: bytes, *, before_send: Callable[[], Awaitable[None]] | None = None) -> Request:
     """The request that creates a record."""
-    target, label = f"/{path}", f"POST /{path}"
     return Request(
-        method="POST", target=target, label=label, priority=Priority.SINGLE, body=body, before_send=before_send
+        method="POST",
+        target=f"/{path}",
+        label=f"POST /{path}",
+        operation="create",
+        resource=path,
+        priority=Priority.SINGLE,
+        body=body,
+        before_send=before_send,
     )
 
 
@@ -173,7 +208,7 @@ def raise_for_error(request: Request, response: Response, *, now: float) -> None
         error.server_time = server_time(response, default=None)
         if isinstance(error, ApiError):
             error.retry_after = read_retry_after(response, now=now)
-        raise error
+        raise error.with_headers(response.headers)
     if not _is_whole(request, body):
         raise not_an_answer(request.label, response)
 
@@ -203,7 +238,7 @@ def not_an_answer(label: str, response: Response) -> ConnectionFailed:
     return ConnectionFailed(
         f"{label}: the response ({what}) is no complete JSON object: it was cut off, or is not of the API",
         request=label,
-    )
+    ).with_headers(response.headers)
 
 
 def is_current(response: Response) -> bool:
@@ -218,7 +253,7 @@ def check_is_current(request: Request, response: Response) -> None:
             f"{request.label} was answered from a cache (its header Age is not 0) although the request has "
             "Cache-Control: no-cache, so rows can be missing that exist: have the cache bypassed for this host",
             request=request.label,
-        )
+        ).with_headers(response.headers)
 
 
 def read_retry_after(response: Response, *, now: float) -> float | None:

@@ -8,17 +8,17 @@ tenacity is entered only after it failed.
 import math
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from amili_async._wire.announcer import Announcer
 from amili_async._wire.clock import Clock
 from amili_async.errors import AmiliError, ApiError, ConnectionFailed, RateLimited
-from amili_async.events import RetryScheduled
 from amili_async.policies import RetryPolicy
 
 T = TypeVar("T")
+OnRetry: TypeAlias = Callable[[str, float], None]
+"""Gets the name of the error class, and the seconds until the next attempt."""
 
 REFUND_PER_SUCCESS = 0.5
 """Retries that a success restores, so that at most every third request of a struggling server is a retry."""
@@ -44,18 +44,22 @@ class Retrier:
         policy: RetryPolicy,
         *,
         clock: Clock,
-        announce: Announcer,
         max_pause: float | None = None,
         budget: RetryBudget | None = None,
     ) -> None:
-        self._policy, self._clock, self._announce = policy, clock, announce
+        self._policy, self._clock = policy, clock
         self._max_pause = math.inf if max_pause is None else max_pause
         self._budget = budget or RetryBudget(policy.retry_budget)
 
-    async def run(self, attempt: Callable[[int], Awaitable[T]], *, request: str, is_repeatable: bool) -> T:
-        """Await *attempt(1)*, and after a failure that permits it further ones; raises the last error."""
+    async def run(
+        self, attempt: Callable[[], Awaitable[T]], *, request: str, is_repeatable: bool, on_retry: OnRetry
+    ) -> T:
+        """Await *attempt()*, and after a failure that permits it further ones; raises the last error.
+
+        *on_retry* is called before each wait for another attempt.
+        """
         try:
-            result = await attempt(1)
+            result = await attempt()
         except AmiliError as error:
             if not _permits_another(error, request, is_repeatable=is_repeatable):
                 raise
@@ -64,10 +68,16 @@ class Retrier:
             self._budget.refund()
             return result
         # Outside the `except`: the first error would otherwise be the context of every later one.
-        return await self._retry(attempt, failed, request=request, is_repeatable=is_repeatable)
+        return await self._retry(attempt, failed, request=request, is_repeatable=is_repeatable, on_retry=on_retry)
 
     async def _retry(
-        self, attempt: Callable[[int], Awaitable[T]], failed: AmiliError, *, request: str, is_repeatable: bool
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        failed: AmiliError,
+        *,
+        request: str,
+        is_repeatable: bool,
+        on_retry: OnRetry,
     ) -> T:
         pending: list[AmiliError] = [failed]
         started = self._clock.now()
@@ -75,13 +85,12 @@ class Retrier:
         async def attempt_again() -> T:
             if pending:  # the first attempt's error, so that tenacity counts it and waits after it as after any other
                 raise pending.pop()
-            return await attempt(retrying.statistics["attempt_number"])
+            return await attempt()
 
         def before_sleep(state: RetryCallState) -> None:
             if self._is_charged(state):
                 self._budget.left -= 1
-            error, wait = type(_error_of(state)).__name__, state.upcoming_sleep
-            self._announce(RetryScheduled(request=request, attempt=state.attempt_number, wait=wait, error=error))
+            on_retry(type(_error_of(state)).__name__, state.upcoming_sleep)
 
         retrying = AsyncRetrying(
             sleep=self._clock.sleep,

@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
+from amili_async._wire.calls import Call
 from amili_async._wire.frames import hide_frames
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response
@@ -167,14 +168,13 @@ class Session:
         if self._borrowed is None and session is not None:
             await session.close()
 
-    async def send(
-        self, request: Request, credential: Redacted[str], call: RunningCall, options: AttemptOptions
-    ) -> Response:
+    async def send(self, request: Request, credential: Redacted[str], call: Call, options: AttemptOptions) -> Response:
         """Send and read; raises `ConnectionFailed` or `TimedOut` if no complete response arrived."""
         session = self._session
         if session is None or session.closed:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         call.was_sent = True  # until the guard proves that it was not
+        call.response_headers = {}
         try:
             return await self._exchange(session, request, credential, call, options)
         except asyncio.CancelledError as error:
@@ -193,14 +193,14 @@ class Session:
                 raise error.with_traceback(hide_frames("aiohttp", error.__traceback__))  # noqa: B904 - it is the same error
             failure = failure_of(request, error, call, options.timeout)
         # Raised outside the `except`: aiohttp's error, whose text may hold the query, is not even the context.
-        raise failure
+        raise failure.with_headers(call.response_headers)
 
     async def _exchange(
         self,
         session: aiohttp.ClientSession,
         request: Request,
         credential: Redacted[str],
-        call: RunningCall,
+        call: Call,
         options: AttemptOptions,
     ) -> Response:
         guard, base = _Guard(call), self._base_url
@@ -212,7 +212,7 @@ class Session:
             URL.build(
                 scheme=base.scheme, authority=base.netloc, path=base.path + path, query_string=query, encoded=True
             ),
-            headers=_headers_for(request, credential, options),
+            headers=_headers_for(request, credential, call, options),
             data=request.body,
             timeout=options.limits,
             # aiohttp strips `Authorization` on a redirect to another host, but not `X-API-Key`.
@@ -226,14 +226,14 @@ class Session:
             **self._proxy,
         )
         async with response:
-            call.was_counted = True
+            call.was_counted, call.response_headers = True, response.headers
             body = await _read_body(request, response)
             return Response(status=response.status, headers=response.headers, body=body)
 
 
-def _headers_for(request: Request, credential: Redacted[str], options: AttemptOptions) -> dict[str, str]:
+def _headers_for(request: Request, credential: Redacted[str], call: Call, options: AttemptOptions) -> dict[str, str]:
     content: dict[str, str] = {} if request.body is None else {hdrs.CONTENT_TYPE: "application/json"}
-    return {**options.headers, "X-API-Key": credential.content, **content}
+    return {**options.headers, **call.headers, "X-API-Key": credential.content, **content}
 
 
 async def _read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:

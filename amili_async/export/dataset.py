@@ -37,9 +37,13 @@ class Dataset:
     `begin` splits the extraction into parts, `export` writes one of them, in any process that has a client and sees the
     folder, and `conclude` checks all and makes the files appear as `part-00000.parquet` and so on. All of it can be
     repeated: a folder whose dataset is unfinished is continued, and a part that is exported twice is in it once. All
-    files have the schema of `export` to Parquet, also that of a part without rows. *since* limits it to what changed
-    after an earlier dataset, whose manifest is `Manifest.from_json` of its `_manifest.json`. For Dask there is
+    files have the schema of `export` to Parquet, also that of a part without rows. For Dask there is
     `amili_async.dask.export_dataset`.
+
+    - *resource*: what is extracted, such as `client.payouts`.
+    - *folder*: where all processes see it.
+    - *where*: which records; by default all.
+    - *since*: the manifest of an earlier dataset, `Manifest.from_json` of its `_manifest.json`: what changed after it.
     """
 
     def __init__(

@@ -32,11 +32,14 @@ def export_bytes(
     fields: Sequence[str] | None = None,
     on_progress: Progress | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """The bytes of a file of all *records*, a chunk for each page: `"csv"`, `"ndjson"`, `"parquet"`, `"csv.gz"`, ….
+    """The bytes of a file of all records, a chunk for each page.
+
+    - *records*, *where*, *fields*, *on_progress*: as for `export()`.
+    - *format*: `"csv"`, `"ndjson"` or `"parquet"`; text also compressed, such as `"csv.gz"`.
 
     A page is encoded when the chunk after the one before is requested, so that a slow reader slows the requests down,
-    and there is no temporary file. Leaving early cancels what is in flight. The arguments are those of `export()`. The
-    rows of a resource are in no particular order; each is in the bytes exactly once.
+    and there is no temporary file. Leaving early cancels what is in flight. The rows of a resource are in no particular
+    order; each is in the bytes exactly once.
 
     Bytes that were sent cannot be taken back: an error in the midst, such as `UnreadableResponse` if the API sent fewer
     rows than it counted, must abort the download, as Starlette and aiohttp do, rather than end it.

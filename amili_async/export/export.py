@@ -45,34 +45,39 @@ async def export(
     storage_options: Mapping[str, Any] | None = None,
     on_progress: Progress | None = None,
 ) -> ExportResult:
-    """Write all *records* to *target*; its suffix (`.ndjson`, `.jsonl`, `.csv`, `.parquet`) is the format.
+    """Write all records to one file, which appears under its name only when it is whole.
 
-    Text is compressed if `.gz` or `.zst` follows. The file appears under its name only when it is whole. *fields* are
-    the API's names in the order of the columns, dotted ones too; without them a table has the fields of the records'
-    type.
+    - *records*: a resource, such as `client.payouts`, an extraction, a stream, or any async iterable.
+    - *target*: a path, whose suffix is the format: `.ndjson`, `.jsonl`, `.csv` or `.parquet`; text is compressed if
+      `.gz` or `.zst` follows. Or a URL, or an open file.
+    - *where*: which records of a resource; by default all.
+    - *fields*: the API's names in the order of the columns, dotted ones too; by default those of the records' type.
+    - *format*: of an open file, such as `"csv.gz"`.
+    - *overwrite*: replaces an existing file; without *resume* it also discards an unfinished export.
+    - *resume*: continues an unfinished export, or begins.
+    - *since*: brings a file that was exported before up to date, or makes it: new and changed records replace the old.
+    - *sweep*: with *since*, leaves deleted rows out, which requests a hundred ids at a time.
+    - *workdir*: where the unfinished file of a URL is; by default the current folder.
+    - *storage_options*: for fsspec, which opens a URL.
+    - *on_progress*: a function that is called after each page with the rows so far, how many there are in all, and the
+      seconds that the rate limit needs for the rest; these two are `None` if not known.
 
     A **resource** is extracted: each record that matches *where* is in the file exactly once, sorted by `_id`. Until
     the file is whole, `PATH.part` holds the rows and `PATH.checkpoint.json` the state of the export. Both stay if the
-    export is interrupted, even if the process is killed, and *resume* continues it (or begins, if nothing is
-    unfinished). The file is then the same, byte for byte, as without the interruption. *overwrite* replaces an existing
-    file; without *resume* it also discards an unfinished export. `PATH.manifest.json`, kept beside the finished file,
-    holds the extraction's manifest. Fields that the record type lacks are left out, unless *fields* names them.
-
-    With *since* a file that was exported before is brought up to date: new and changed records replace the old ones. If
-    there is no file yet, it is made. Deleted rows are left out only with *sweep*, which requests a hundred ids at a
-    time.
+    export is interrupted, even if the process is killed. The resumed file is the same, byte for byte, as without the
+    interruption. `PATH.manifest.json`, kept beside the finished file, holds the extraction's manifest. Fields that the
+    record type lacks are left out, unless *fields* names them.
 
     An **extraction** that has not begun, such as one of a part of a `split()`, is written sorted by `_id`, whole or not
     at all, and cannot be resumed. Its manifest is in the result, and in the metadata of a Parquet file.
 
     A **URL** of S3 (`s3://`), Google Cloud Storage (`gs://`), SFTP (`sftp://`) or memory (`memory://`) is opened by
-    fsspec with *storage_options*; install the package that fsspec needs for it, such as s3fs. All of the above holds,
-    *resume*, *since* and *sweep* included: `NAME.part` and `NAME.checkpoint.json` are in *workdir*, by default the
-    current folder, the whole file is uploaded from there, and *since* downloads the older one first. An upload that
-    fails is repeated by *resume* without a request to the API. Other stores show a file before it is complete, and
-    raise `ConfigurationError`.
+    fsspec; install the package that fsspec needs for it, such as s3fs. All of the above holds, *resume*, *since* and
+    *sweep* included: `HASH-NAME.part` and `HASH-NAME.checkpoint.json` are in *workdir*, the whole file is uploaded from
+    there, and *since* downloads the older one first. An upload that fails is repeated by *resume* without a request to
+    the API. Other stores show a file before it is complete, and raise `ConfigurationError`.
 
-    An **open file**, which requires a *format* such as `"csv.gz"`, receives the rows as they arrive, in no particular
+    An **open file**, which requires a *format*, receives the rows as they arrive, in no particular
     order, and nothing is on the disk; it cannot be taken back, resumed or brought up to date. See `export_bytes()`.
 
     A **stream**, or any async iterable of structs or dicts, is written in its own order, whole or not at all. It is no

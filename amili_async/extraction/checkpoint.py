@@ -95,6 +95,8 @@ class _Progress(SavedState, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How many more rows there were at the start, past the bound."""
     count_after: int | None = None
     """How many rows up to the bound the server counted at the end."""
+    inserted_during_scan: int = 0
+    """How many of those were created since the start, so that they may be missing; counted only if some are."""
     sums: dict[str, Decimal | None] = {}
     """For each money column the sum of the records taken; `None` if a value cannot be summed exactly."""
     recent_versions: str = ""
@@ -103,6 +105,13 @@ class _Progress(SavedState, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     The next extraction (`since=`) recognises by them what was delivered already. At most 4,096 are kept; rows beyond
     them are delivered again, which is the safe side: a filter of fixed size would take changed rows for delivered ones.
     """
+
+    def _repr_html_(self) -> str:
+        from amili_async.notebooks import html_fields, named_values
+
+        verdict = f": {self.verdict}" if isinstance(self, Manifest) else ""
+        hidden = {"recent_versions": len(self.version_hashes), "version": None, "resource": None, "fingerprint": None}
+        return html_fields(f"{type(self).__name__} of {self.resource}{verdict}", {**named_values(self), **hidden})
 
     @property
     def distinct(self) -> int:
@@ -169,7 +178,10 @@ def verdict_of(checkpoint: Checkpoint | Manifest) -> Verdict:
     """The verdict on an extraction, by its own counts and the server's."""
     counts = [count for count in (checkpoint.count_before, checkpoint.count_after) if count is not None]
     # The lower of the two: rows that were inserted or deleted in between may rightly be missing.
-    if not checkpoint.is_finished or (counts and checkpoint.distinct < min(counts)):
+    existed = min(counts, default=0)
+    if checkpoint.count_after is not None:
+        existed = min(existed, checkpoint.count_after - checkpoint.inserted_during_scan)
+    if not checkpoint.is_finished or checkpoint.distinct < existed:
         return Verdict.PARTIAL
     has_changed = checkpoint.changed_during_scan or any(count != checkpoint.distinct for count in counts)
     return Verdict.DRIFTED if checkpoint.duplicates or has_changed else Verdict.COMPLETE

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan import PartitionedScan
 from amili_async._paging.scan_page import Batch, RangeFilterIgnored, ScanStats
+from amili_async._wire.calls import template_of
 from amili_async._wire.checks import check_count
 from amili_async._wire.frames import hide_variables
 from amili_async._wire.iteration import Iteration
@@ -31,7 +32,7 @@ from amili_async.extraction.checkpoint import (
     make_manifest,
 )
 from amili_async.extraction.progress import CurrentBatch, ExtractionProgress
-from amili_async.extraction.source import Source, last_id
+from amili_async.extraction.source import BOUND_LAG, Source, last_id
 from amili_async.handlers import check_handler, handle_each
 from amili_async.tables import Tabular
 
@@ -208,12 +209,14 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Tabular[T]):
         base = self._progress.base
         stats = ScanStats(**{name: getattr(base, name) for name in ScanStats.__struct_fields__})
         if not base.is_finished:
-            stats.count_after, stats.has_ended = None, False  # what is left is fetched, then counted again
+            # What is left is fetched, then counted again.
+            stats.count_after, stats.inserted_during_scan, stats.has_ended = None, 0, False
         return PartitionedScan(
             self._source.fetch,
             ranges,
             gaps,
             whole=base.part or (LOWEST_ID, last_id(bound)),
+            started=bound + BOUND_LAG,
             is_part=base.part is not None,
             concurrency=self._source.concurrency,
             page_size=self._source.listing.context.page_size,
@@ -248,5 +251,6 @@ class Extraction(AbstractAsyncContextManager["Extraction[T]"], Tabular[T]):
         listing, items = self._source.listing, batch.page.items
         self._pages += 1
         if announce := listing.context.announce:
-            announce(PageReceived(path=listing.path, number=self._pages, items=len(items), total=self.total))
+            path = template_of(listing.path)
+            announce(PageReceived(path=path, number=self._pages, items=len(items), total=self.total))
         return self._progress.open_batch(batch)

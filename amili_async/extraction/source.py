@@ -7,6 +7,7 @@ from math import ceil, floor
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from amili_async._paging.partition import LOWEST_ID, Span
 from amili_async._paging.scan_page import ScanPage
@@ -14,7 +15,7 @@ from amili_async._wire.checks import check_count
 from amili_async._wire.context import ClientContext
 from amili_async._wire.listing import Listing
 from amili_async._wire.protocol import MAX_REQUEST_TARGET, Response, server_time
-from amili_async.conditions import field, filter_document
+from amili_async.conditions import Condition, field, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction.checkpoint import (
     Checkpoint,
@@ -108,16 +109,25 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
                 f"{self.listing.label}: the Date of the response differs from this machine's clock by more than a day: "
                 "one of the two is wrong, so it is not known which records are too new",
                 request=self.listing.label,
-            )
+            ).with_headers(response.headers)
         # The earlier of the two clocks: with a bound in the future, `since` would miss rows made until then.
         page = await self.listing.read(
             self._decode, response, self.query.whole(), page_size=self.listing.context.page_size
         )
         return page, datetime.fromtimestamp(floor(min(theirs, ours)), UTC) - BOUND_LAG
 
-    async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> ScanPage[T]:
-        """One page of the rows in the spans, by `_id`; for a count only the first row, read for its identity."""
+    async def fetch(
+        self,
+        spans: Sequence[Span],
+        *,
+        page: int = 1,
+        is_count: bool = False,
+        created_since: datetime | None = None,
+    ) -> ScanPage[T]:
+        """One page of the rows in the spans, by `_id`: see `FetchSpans`."""
         ranged = self.count_query if is_count else self.query
+        if created_since is not None:
+            ranged = replace(ranged, document=_and(field("_created") >= created_since, ranged.document))
         query = ranged.between(*spans[0]) if len(spans) == 1 else ranged.among(spans)
         listing: Listing[Any] = self.keys if is_count else self.listing
         size = 1 if is_count else self.listing.context.page_size
@@ -163,7 +173,7 @@ def build_source(
     limit, fields = listing.context.concurrency, encode_projection(listing.record_type.projection or projection)
     source = Source(
         listing=listing,
-        keys=Listing(listing.path, KEYS, listing.context, listing.must_be_current),
+        keys=Listing(listing.path, KEYS, listing.context, listing.must_be_current, listing.operation),
         query=RangedQuery(document=filtered, projection=fields),
         count_query=RangedQuery(document=filtered, projection=encode_projection(("_id",))),
         filter=describe(document),
@@ -182,8 +192,11 @@ def _changed_since(document: Mapping[str, Any], since: Manifest | Checkpoint) ->
     if verdict_of(since) is Verdict.PARTIAL:
         raise ConfigurationError("since= is an extraction that lacks rows (its verdict is partial): repeat it first")
     # By `_id` too: a row may have no `_updated`, or one that is older than its id.
-    changed = (field("_updated") >= since.bound - SINCE_OVERLAP) | (field("_id") > last_id(since.bound))
-    return filter_document(changed & document if document else changed)
+    return _and((field("_updated") >= since.bound - SINCE_OVERLAP) | (field("_id") > last_id(since.bound)), document)
+
+
+def _and(condition: Condition, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    return filter_document(condition & document if document else condition)
 
 
 def initial_checkpoint(

@@ -19,7 +19,7 @@ from amili_async.conditions import Where, filter_document
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.extraction.checkpoint import Checkpoint, Manifest, check_same_extraction, make_manifest
 from amili_async.extraction.parts import Part, Split
-from amili_async.extraction.source import Since, Source, build_source, initial_checkpoint, last_id
+from amili_async.extraction.source import BOUND_LAG, Since, Source, build_source, initial_checkpoint, last_id
 
 
 async def make_split(keys: Listing[Any], where: Where, *, parts: int, since: Since = None) -> Split:
@@ -88,7 +88,8 @@ def _up_to(bound: datetime) -> Span:
 
 
 def _make_checks(source: Source[Any], bound: datetime, stats: ScanStats) -> ScanChecks[Any]:
-    return ScanChecks(source.fetch, whole=_up_to(bound), page_size=source.listing.context.page_size, stats=stats)
+    size = source.listing.context.page_size
+    return ScanChecks(source.fetch, whole=_up_to(bound), started=bound + BOUND_LAG, page_size=size, stats=stats)
 
 
 def _ranks(rows: int, parts: int, page_size: int) -> list[int]:

@@ -123,6 +123,7 @@ class CreditorPayment(_Registered, frozen=True, kw_only=True):
 class NewCreditorPayment(Portable, frozen=True, kw_only=True):
     """A payment to register. A value that the API would reject or misread raises `ConfigurationError`.
 
+    By default *creditor_payment_reference* is a generated one, *currency* `SEK` and *origin* `creditor_system`.
     `file_import_report` is not accepted: the API sets it. Two equal objects are the same payment: keep the object, or
     its reference, until its outcome is known.
     """

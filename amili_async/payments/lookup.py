@@ -39,7 +39,7 @@ class PaymentLookup:
     """The look-ups of one client: each finds rows of `creditor--payments`."""
 
     def __init__(self, path: str, context: ClientContext) -> None:
-        self._listing = Listing(path, own_record_type(CreditorPayment), context, must_be_current=True)
+        self._listing = Listing(path, own_record_type(CreditorPayment), context, must_be_current=True, operation="find")
         self._clock = context.clock
         self._sleep = context.sleep
 

@@ -30,13 +30,18 @@ class CreditorPayments(Resource[CreditorPayment]):
     ) -> CreatedPayment:
         """Register a payment, never twice.
 
+        - *payment*: what to register; keep it, or its reference, until the outcome is known.
+        - *lookup_timeout*: seconds for which a payment is looked up whose outcome is unknown; 0 for not at all.
+        - *claims*: where processes claim payments. No other process that uses them registers it then: it is claimed,
+          looked up, and sent only if it is not found, as by `create_many(claims=)`.
+
         Check the result, or call its `raise_for_status()`: a registered payment is not always settled. A certain
         failure is raised unchanged, and nothing is registered then: `ValidationFailed` if the API rejects a field,
         `ConnectionFailed` if it could not be reached, and so on. If the payment was sent and no usable response
         arrived, it is looked up (same creditor, reference, amount, bank transaction date, and case or invoice;
-        registered since it was sent) for at most *lookup_timeout* seconds, 0 for not at all: found, it is returned
-        with `was_found`, otherwise `PaymentOutcomeUnknown` is raised. It is never sent again blindly. A date before
-        1990 or more than a year ahead raises `ConfigurationError`.
+        registered since it was sent) for at most *lookup_timeout* seconds: found, it is returned with `was_found`,
+        otherwise `PaymentOutcomeUnknown` is raised. It is never sent again blindly. A date before 1990 or more than a
+        year ahead raises `ConfigurationError`.
 
         Equal payments are one payment: one that this client has registered (of its last ten thousand) is returned with
         `was_found` and not sent again. One that an earlier call left in doubt, by `PaymentOutcomeUnknown`, a timeout
@@ -44,9 +49,6 @@ class CreditorPayments(Resource[CreditorPayment]):
         until 15 minutes after it was sent, since it can still be in flight, and is sent after that. Only this client
         remembers that: to send it sooner, because you know from Amili that it was not registered, use another client.
         `PaymentNotSent` is raised if the look-up fails, or while another call is registering the same payment.
-
-        With *claims* no other process that uses them registers it either: it is claimed, looked up, and sent only if
-        it is not found, as by `create_many(claims=)`.
         """
         check_payment(payment)
         if claims is None:
@@ -79,6 +81,12 @@ class CreditorPayments(Resource[CreditorPayment]):
     ) -> AsyncGenerator[PaymentOutcome, None]:
         """Register payments concurrently; one outcome for each, in their order, whether it failed or not.
 
+        - *payments*: each with a reference of its own, the same in every run.
+        - *concurrency*: how many are sent or looked up at once, instead of the client's.
+        - *lookup_timeout*: as for `create()`.
+        - *claims*: where processes claim payments: `amili_async.shared.PostgresClaims`, which is best for money,
+          `RedisClaims`, or your own `Claims`.
+
         A second run over the same list registers nothing twice, if each payment has a reference of its own that is
         the same in both runs: references are looked up first, a hundred per request, and a registered payment is
         returned with `was_found` and not sent. A reference that appears twice in the list, or that belongs to a
@@ -92,10 +100,9 @@ class CreditorPayments(Resource[CreditorPayment]):
         `ClientClosed` when asked again.
 
         Two processes that run over the same list *at the same time* can register a payment twice, unless both pass
-        *claims*: `amili_async.shared.PostgresClaims`, which is best for money, `RedisClaims`, or your own `Claims`.
-        Each payment is claimed before it is looked up, and only the process whose claim it is sends it; for another
-        one it is `PaymentNotSent`, unless it is found. The claim of an unsent payment ends ten seconds after its
-        process does. That of a payment that was sent lasts 15 minutes from then and is never taken over, so that a
+        *claims*. Each payment is claimed before it is looked up, and only the process whose claim it is sends it; for
+        another one it is `PaymentNotSent`, unless it is found. The claim of an unsent payment ends ten seconds after
+        its process does. That of a payment that was sent lasts 15 minutes from then and is never taken over, so that a
         payment of a process that was killed is sent again only if it is not found after that time. If the claims
         cannot be reached, nothing is sent.
 

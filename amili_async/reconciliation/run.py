@@ -74,9 +74,11 @@ class Reconciler:
     ) -> None:
         document = filter_document(where)
         self._where = Condition(document) if document else None
-        self._payouts = Listing(payouts.path, own_record_type(Payout), context, must_be_current=True)
+        self._payouts = Listing(
+            payouts.path, own_record_type(Payout), context, must_be_current=True, operation="reconcile"
+        )
         rows = record_type_of(_SpecificationRow, is_projected=True)
-        self._specifications = Listing(specifications.path, rows, context, must_be_current=True)
+        self._specifications = Listing(specifications.path, rows, context, must_be_current=True, operation="reconcile")
         self._context = context
         self._ready: deque[_Batch] = deque()
         self._last_id: str | None = None

@@ -46,12 +46,19 @@ class Sandbox(RowWriter):
 
     The creditors and cases that they refer to are served, too, and the texts of locale keys.
 
-    `async with`, or `await start()` and `await aclose()`. The first request generates the rows, the same for the same
-    numbers and *seed*. *clock* returns epoch seconds and decides expiries, rate windows and the dates of new rows and
-    answers; *latency* and the delays of faults are real seconds. *rate_limit* defaults to what Amili documents, and
-    None disables it; every request counts, a rejected one only with *count_rejected*. *rate_limit_headers* adds
-    `X-RateLimit-*` to every answer and `Retry-After` to a 429: off by default, as in Eve, whose 429 without headers is
-    the harder case for a client. *public_key* (PEM) is registered instead of that of a generated key.
+    Use it as `async with Sandbox() as sandbox:`, or `await start()` and `await aclose()`.
+
+    - *payouts*, *specifications*, *payments*: how many rows the first request generates.
+    - *seed*: the rows are the same for the same numbers and seed.
+    - *host*, *port*: where it listens; port 0 is a free one.
+    - *rate_limit*: what Amili documents; None disables it. Every request counts.
+    - *rate_limit_headers*: adds `X-RateLimit-*` to every answer and `Retry-After` to a 429. Eve sends none, and its 429
+      without headers is the harder case for a client.
+    - *count_rejected*: whether a request that the rate limit rejects counts too.
+    - *token_lifetime*: seconds.
+    - *latency*: real seconds before each answer, as are the delays of faults.
+    - *public_key*: PEM that is registered instead of that of a generated key.
+    - *clock*: returns epoch seconds; decides expiries, rate windows and the dates of new rows and answers.
     """
 
     def __init__(
@@ -153,10 +160,15 @@ class Sandbox(RowWriter):
     def fail(
         self, fault: Fault, *, times: int | None = 1, method: str | None = None, path: str | None = None, after: int = 0
     ) -> None:
-        """Plan a fault for the next *times* matching requests (None: for all), after *after* of them have passed.
+        """Plan a fault for requests to come.
 
-        *path* is a prefix if it begins with a slash, else the name of a resource. The first planned fault that matches
-        a request applies; none applies to a request that the rate limit rejects.
+        - *fault*: what happens to them.
+        - *times*: to how many of them; None for all.
+        - *method*: only to those, such as `"POST"`.
+        - *path*: only to those: a prefix if it begins with a slash, else the name of a resource.
+        - *after*: so many that match pass before.
+
+        The first planned fault that matches a request applies; none applies to a request that the rate limit rejects.
         """
         self._http.plan.append(PlannedFault(fault, times, method and method.upper(), path, after))
 

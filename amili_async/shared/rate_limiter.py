@@ -33,16 +33,20 @@ if TYPE_CHECKING:
 
 @not_picklable
 class RedisRateLimiter(RateLimiter):
-    """One rate limiter for all processes that give the same Redis, or Valkey, and *name*: a name for each API key.
+    """One rate limiter for all processes that give the same Redis, or Valkey, and the same name.
 
     Open it before the clients that use it, in their event loop, and close it after them:
     `async with RedisRateLimiter.from_url(…) as limiter, AmiliClient(rate_limit=limiter, …) as amili`.
 
-    *limit* is what the API allows for the key; its `reserve` is kept for the single calls and tokens of all processes.
-    *share* is what this process may send while Redis cannot be reached, such as a quarter of the limit with four
-    processes. Without one, calls wait for Redis, at most `limit.max_pause` seconds, and then raise
-    `RateLimiterUnavailable`. A process that sends no message for *lease* seconds counts as dead, and its requests as
-    answered. All state is one key of Redis; it needs no persistence, and must not be evicted.
+    - *redis*: your `redis.asyncio.Redis`, which is not closed.
+    - *name*: of the API key.
+    - *limit*: what the API allows for the key; its `reserve` is kept for the single calls and tokens of all processes.
+    - *share*: what this process may send while Redis cannot be reached, such as a quarter of the limit with four
+      processes. Without one, calls wait for Redis, at most `limit.max_pause` seconds, and then raise
+      `RateLimiterUnavailable`.
+    - *lease*: seconds after which a process that sends no message counts as dead, and its requests as answered.
+
+    All state is one key of Redis; it needs no persistence, and must not be evicted.
     """
 
     def __init__(
@@ -88,7 +92,11 @@ class RedisRateLimiter(RateLimiter):
         share: RateLimit | None = None,
         lease: float = 5.0,
     ) -> "RedisRateLimiter":
-        """One with a connection of its own, to `redis://…`, `rediss://…` or `unix://…`."""
+        """One with a connection of its own.
+
+        - *url*: `redis://…`, `rediss://…` or `unix://…`.
+        - *name*, *limit*, *share*, *lease*: as for `RedisRateLimiter`.
+        """
         limiter = cls(connect(url), name, limit=limit, share=share, lease=lease)
         limiter._owns_redis = True
         return limiter

@@ -7,8 +7,9 @@ from typing import Any
 from amili_async import AmiliClient
 from amili_async._paging.offset import PAGES_AHEAD_PER_REQUEST
 from amili_async._paging.prefetch import PrefetchWindow
+from amili_async._wire.calls import Call
 from amili_async._wire.protocol import Response, list_request
-from amili_async._wire.tasks import Redacted, RunningCall
+from amili_async._wire.tasks import Redacted
 from amili_async.events import Event
 from amili_async.policies import Priority
 from amili_async.query import build_query
@@ -62,10 +63,13 @@ def _choose_fetch(amili: AmiliClient, layer: str) -> Fetch:
 
     async def send(number: int) -> Response:
         request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)
-        return await session.send(request, Redacted("token"), RunningCall(set()), amili._pipeline._options)
+        return await session.send(request, Redacted("token"), Call(set()), amili._pipeline._options)
 
     async def send_with_retry(number: int) -> Response:
-        return await retrier.run(lambda _: send(number), request=f"GET /{PATH}", is_repeatable=True)
+        call = Call(set())
+        return await retrier.run(
+            lambda: send(number), request=f"GET /{PATH}", is_repeatable=True, on_retry=call.on_retry
+        )
 
     async def call(number: int) -> Response:
         request = list_request(PATH, query, page=number, max_results=100, priority=Priority.BULK)

@@ -2,25 +2,10 @@
 
 import signal
 import time
+from collections.abc import Sequence
+from functools import partial
 
-from msgspec import Struct
-
-from benchmarks.sharing.fleet import Fault, Fleet
-
-
-class FaultCase(Struct, frozen=True, kw_only=True):
-    """One fault, and what it may cost."""
-
-    label: str
-    """What happens."""
-    strike: Fault
-    """Makes it happen."""
-    limiter: str = "ours"
-    """A name of `LABELS`: with a share of its own each process need not wait for Redis."""
-    latency: float = 0.02
-    """Seconds that the API takes."""
-    silence: float
-    """Longest silence in seconds that it may cause, the fault included."""
+from benchmarks.sharing.fleet import Fleet, Run
 
 
 def kill_process(fleet: Fleet) -> None:
@@ -54,12 +39,17 @@ def end_redis(fleet: Fleet) -> None:
     fleet.redis.kill()
 
 
-FAULTS = (
-    FaultCase(label="kill -9 of a process, answers take 1.5 s", strike=kill_process, latency=1.5, silence=6.0 + 1.5),
-    FaultCase(label="a process stopped for 8 s", strike=stop_process, silence=6.0),
-    FaultCase(label="Redis killed, back empty after 2 s", strike=restart_redis, silence=2.0 + 5.0),
-    FaultCase(label="Redis killed, back empty, with a share", strike=restart_redis, limiter="share", silence=2.5),
-    FaultCase(label="Redis stopped for 5 s", strike=stop_redis, silence=5.0 + 5.0),
-    FaultCase(label="Redis stopped, with a share", strike=stop_redis, limiter="share", silence=2.5),
-    FaultCase(label="Redis ended for good, with a share", strike=end_redis, limiter="share", silence=2.5),
-)
+def make_faults(split: Sequence[int]) -> tuple[Run, ...]:
+    """Each fault; with a share of its own a process need not wait for Redis."""
+    shared, with_share = partial(Run, limiter="ours", split=split), partial(Run, limiter="share", split=split)
+    return (
+        shared(
+            label="kill -9 of a process, answers take 1.5 s", fault=kill_process, latency=1.5, max_silence=6.0 + 1.5
+        ),
+        shared(label="a process stopped for 8 s", fault=stop_process, max_silence=6.0),
+        shared(label="Redis killed, back empty after 2 s", fault=restart_redis, max_silence=2.0 + 5.0),
+        with_share(label="Redis killed, back empty after 2 s", fault=restart_redis, max_silence=2.5),
+        shared(label="Redis stopped for 5 s", fault=stop_redis, max_silence=5.0 + 5.0),
+        with_share(label="Redis stopped for 5 s", fault=stop_redis, max_silence=2.5),
+        with_share(label="Redis ended for good", fault=end_redis, max_silence=2.5),
+    )

@@ -10,28 +10,62 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
+from math import inf
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from benchmarks.sharing.worker import WorkerResult, WorkerSettings
+from benchmarks.sharing.worker import WorkerSettings
 from benchmarks.simulation.servers import EveCounterServer, SlidingWindowServer, find_optimum
 
-MAX_RATIO, MIN_DEADLINE = 5.0, 20.0
+MAX_RATIO, MIN_DEADLINE = 2.5, 20.0
 """Multiple of the optimum after which a run is stopped, and the seconds before which none is."""
+MAX_STOP_SECONDS = 60.0
+"""Seconds until the API must have ended."""
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """What one run measures."""
+
+    label: str
+    """Its name beside that of the limiter."""
+    limiter: str
+    """A name of `LABELS`."""
+    split: Sequence[int]
+    """Requests of each process."""
+    kind: str = "strict"
+    """The API: `strict`, which counts by sliding windows, or `eve`."""
+    latency: float = 0.02
+    """Seconds that the API takes."""
+    fault: Callable[["Fleet"], None] | None = None
+    """Breaks something a little later."""
+    fault_at: float = 3.0
+    """Seconds until then."""
+    max_ratio: float | None = None
+    """The goal of `FleetResult.ratio`."""
+    max_silence: float | None = None
+    """The goal of `FleetResult.longest_silence`, in which a fault lasts too."""
+
+    @property
+    def optimum(self) -> float:
+        """Seconds that a client needs which knows the server's state."""
+        model = EveCounterServer(0) if self.kind == "eve" else SlidingWindowServer(0)
+        return find_optimum(model, sum(self.split)) + self.latency
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which the run is stopped."""
+        return max(MIN_DEADLINE, MAX_RATIO * self.optimum)
 
 
 class FleetResult(Struct, frozen=True, kw_only=True):
-    """The result of one run."""
+    """The result of one run, by the API's journal."""
 
     ratio: float
-    """Seconds from the first to the last answer of all processes, as a multiple of the optimum."""
+    """Seconds from the first request to the last answer, as a multiple of the optimum; infinite if it was stopped."""
     rate_limited: int
     """Number of 429 responses."""
-    is_finished: bool
-    """Whether each request was answered in time."""
     most_in_second: int
     """The largest number of requests that the API received in any second."""
     most_in_minute: int
@@ -39,7 +73,7 @@ class FleetResult(Struct, frozen=True, kw_only=True):
     longest_silence: float
     """Seconds without a request although the minute of the API had room for ten."""
     answers: tuple[float, ...]
-    """When each answer arrived, in seconds since the start, in order."""
+    """When the API accepted each request, in seconds since the first one."""
 
 
 class Redis:
@@ -80,9 +114,6 @@ class Fleet:
         self.killed.add(number)
 
 
-Fault: TypeAlias = Callable[[Fleet], None]
-
-
 @contextmanager
 def open_redis() -> Iterator[Redis]:
     """A Redis of its own, until the end of the block."""
@@ -114,83 +145,65 @@ def send_line(process: "subprocess.Popen[str]") -> None:
     process.stdin.flush()
 
 
-def run_fleet(
-    limiter: str,
-    split: Sequence[int],
-    *,
-    kind: str = "strict",
-    latency: float = 0.02,
-    fault: Fault | None = None,
-    fault_at: float = 3.0,
-) -> FleetResult:
-    """Let one process per number of *split* send so many requests, all at once; a fault strikes a little later."""
+def run_fleet(run: Run) -> FleetResult:
+    """Let all processes send at once, and stop them at the deadline."""
     with ExitStack() as stack:
         redis = stack.enter_context(open_redis())
-        api = start_module("api", kind, str(latency), redis.url)
+        api = start_module("api", run.kind, str(run.latency), redis.url)
         stack.callback(api.kill)
         base_url, token = json.loads(read_line(api))
-        settings = [
-            WorkerSettings(
-                limiter=limiter,
+        processes = []
+        for requests in run.split:
+            settings = WorkerSettings(
+                limiter=run.limiter,
                 base_url=base_url,
                 token=token,
                 redis_url=redis.url,
                 requests=requests,
-                processes=len(split),
+                processes=len(run.split),
             )
-            for requests in split
-        ]
-        processes = [start_module("worker", msgspec.json.encode(each).decode()) for each in settings]
+            processes.append(start_module("worker", msgspec.json.encode(settings).decode()))
+            stack.callback(processes[-1].kill)
         for process in processes:
-            stack.callback(process.kill)
             read_line(process)
         fleet = Fleet(redis, processes)
-        model = EveCounterServer(0) if kind == "eve" else SlidingWindowServer(0)
-        optimum = find_optimum(model, sum(split)) + latency
-        began = time.monotonic()
+        ends = time.monotonic() + run.deadline
         for process in processes:
             send_line(process)
-        if fault is not None:
-            time.sleep(fault_at)
-            fault(fleet)
-        results = _collect(fleet, began + max(MIN_DEADLINE, MAX_RATIO * optimum))
-        send_line(api)
-        journal: list[tuple[float, int]] = json.loads(read_line(api))
-    return _evaluate(results, journal, began=began, optimum=optimum, expected=len(split) - len(fleet.killed))
+        if run.fault is not None:
+            time.sleep(run.fault_at)
+            run.fault(fleet)
+        is_finished = _await_ends(fleet, ends)
+        journal, _ = api.communicate("\n", timeout=MAX_STOP_SECONDS)
+    return _evaluate(run, sorted(msgspec.json.decode(journal, type=list[tuple[float, int]])), is_finished=is_finished)
 
 
-def _collect(fleet: Fleet, deadline: float) -> list[WorkerResult]:
-    """The results of the processes that were not killed and end in time."""
-    results = []
+def _await_ends(fleet: Fleet, ends: float) -> bool:
+    """Whether each process that was not killed ends in time; those that do not are killed."""
+    is_finished = True
     for number, process in enumerate(fleet.processes):
-        if number in fleet.killed:
-            continue
         try:
-            text, _ = process.communicate(timeout=max(0.1, deadline - time.monotonic()))
+            failed = process.wait(max(0.1, ends - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
-            continue
-        results.append(msgspec.json.decode(text.splitlines()[-1], type=WorkerResult))
-    return results
+            is_finished = False
+        else:
+            if failed and number not in fleet.killed:
+                raise RuntimeError("a process has failed")
+    return is_finished
 
 
-def _evaluate(
-    results: list[WorkerResult], journal: list[tuple[float, int]], *, began: float, optimum: float, expected: int
-) -> FleetResult:
-    answers = sorted(at - began for result in results for at in result.answered_at)
-    received = sorted(at for at, _ in journal)
-    is_finished = len(results) == expected
+def _evaluate(run: Run, journal: list[tuple[float, int]], *, is_finished: bool) -> FleetResult:
     # From the first request: the start of a process is not what is measured.
-    span = answers[-1] - (received[0] - began) if answers else 0.0
-    accepted = [at for at, status in sorted(journal) if status != 429]
+    received = [at - journal[0][0] for at, _ in journal]
+    accepted = [at for at, (_, status) in zip(received, journal, strict=True) if status != 429]
     return FleetResult(
-        ratio=span / optimum if is_finished else MAX_RATIO,
-        rate_limited=sum(status == 429 for _, status in journal),
-        is_finished=is_finished,
+        ratio=(accepted[-1] + run.latency) / run.optimum if is_finished else inf,
+        rate_limited=len(received) - len(accepted),
         most_in_second=_find_most(received, 1.0),
         most_in_minute=_find_most(received, 60.0),
         longest_silence=_find_longest_silence(accepted),
-        answers=tuple(answers),
+        answers=tuple(accepted),
     )
 
 

@@ -4,13 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amili_async import Priority, Quota, RateLimit, RateLimiter
 from amili_async.shared import RedisRateLimiter
-
-if TYPE_CHECKING:
-    pass
 
 LABELS = {
     "ours": "amili_async, shared",

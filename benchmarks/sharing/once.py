@@ -21,6 +21,8 @@ from benchmarks.sharing.fleet import open_redis
 
 PAYMENTS = 60
 """Payments of the list over which all processes run."""
+MAX_STEP_SECONDS = 60.0
+"""Seconds after which a step of a process fails."""
 _PATH = "/authenticates/api-code"
 
 
@@ -118,8 +120,9 @@ async def _let_all_step(processes: Iterable[asyncio.subprocess.Process]) -> None
 
 async def _read_line(process: asyncio.subprocess.Process) -> None:
     assert process.stdout is not None  # noqa: S101 - for the type checker
-    if not await process.stdout.readline():
-        raise RuntimeError("a process has failed")
+    async with asyncio.timeout(MAX_STEP_SECONDS):
+        if not await process.stdout.readline():
+            raise RuntimeError("a process has failed")
 
 
 async def run_process(settings: OnceSettings) -> None:

@@ -2,15 +2,13 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import Iterator
 from math import inf
 
 import msgspec
 from msgspec import Struct
 
-from amili_async import AmiliClient, Event, RetryPolicy
-from amili_async.events import AttemptFinished
+from amili_async import AmiliClient, RetryPolicy
 from benchmarks.sharing.limiters import open_limiter
 
 WORKERS = 10
@@ -35,34 +33,16 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     """How many processes there are."""
 
 
-class WorkerResult(Struct, frozen=True, kw_only=True):
-    """What one process saw; times are those of the system's monotonic clock, which all processes share."""
-
-    answered_at: list[float]
-    """When each answer arrived."""
-    rate_limited: int
-    """Number of 429 responses."""
-
-
-async def run(settings: WorkerSettings) -> WorkerResult:
+async def run(settings: WorkerSettings) -> None:
     """Wait for the line, then send all requests with ten workers."""
-    answered_at: list[float] = []
-    statuses: list[int | None] = []
-
-    def observe(event: Event) -> None:
-        if isinstance(event, AttemptFinished):
-            statuses.append(event.status)
 
     async def work(client: AmiliClient, left: Iterator[int]) -> None:
         for _ in left:
             await client.payouts.count()
-            answered_at.append(time.monotonic())
 
     async with (
         open_limiter(settings.limiter, settings.redis_url, settings.processes) as limiter,
-        AmiliClient(
-            settings.base_url, auth=settings.token, rate_limit=limiter, retry=PATIENT, observers=[observe]
-        ) as client,
+        AmiliClient(settings.base_url, auth=settings.token, rate_limit=limiter, retry=PATIENT) as client,
     ):
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
@@ -70,9 +50,7 @@ async def run(settings: WorkerSettings) -> WorkerResult:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
                 tasks.create_task(work(client, left))
-    return WorkerResult(answered_at=answered_at, rate_limited=statuses.count(429))
 
 
 if __name__ == "__main__":
-    result = asyncio.run(run(msgspec.json.decode(sys.argv[1], type=WorkerSettings)))
-    print(msgspec.json.encode(result).decode(), flush=True)
+    asyncio.run(run(msgspec.json.decode(sys.argv[1], type=WorkerSettings)))

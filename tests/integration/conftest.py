@@ -12,7 +12,7 @@ from amili_async import AmiliClient, ApiCodeCredentials
 from amili_async.environment import VARIABLES
 from amili_async.sandbox import Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock
+from tests.support.clocks import HastyClock, on_clock
 from tests.support.hostile_scene import HostileScene
 from tests.support.starting import Connect, StartSandbox
 
@@ -65,7 +65,8 @@ def connect(clock: HastyClock, resources: AsyncExitStack) -> Connect:
     async def open_client(sandbox: Sandbox, **options: Any) -> AmiliClient:
         if options.get("auth") is None:
             options["auth"] = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-        client = AmiliClient(sandbox.url, **({"rate_limit": None, "_clock": clock} | options))
+        kind = on_clock(options.pop("clock", clock))
+        client = kind(sandbox.url, **({"rate_limit": None} | options))
         return await resources.enter_async_context(client)
 
     return open_client

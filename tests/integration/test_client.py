@@ -9,7 +9,7 @@ from amili_async import AmiliClient, ApiCodeCredentials
 from amili_async.errors import ApiError, ClientClosed, ConfigurationError
 from amili_async.policies import Priority, Quota, RateLimiter
 from amili_async.sandbox import Fault, Sandbox
-from tests.support.clocks import GUARD, HastyClock, happens
+from tests.support.clocks import GUARD, HastyClock, happens, on_clock
 from tests.support.hostile_scene import HostileScene
 from tests.support.hostile_server import send_raw, zip_wrongly
 from tests.support.operations import ROWS
@@ -68,7 +68,7 @@ async def test_a_pool_of_one_connection_and_a_large_error_do_not_hang() -> None:
     async with (
         Sandbox(payouts=2, specifications=0, payments=0) as sandbox,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
-        AmiliClient(sandbox.url, auth=sandbox.token(), session=session, _clock=HastyClock()) as amili,
+        on_clock(HastyClock())(sandbox.url, auth=sandbox.token(), session=session) as amili,
     ):
         sandbox.fail(Fault(status=503, body=b"<p>" + b"x" * 5_000_000), times=2)
         async with asyncio.timeout(GUARD):
@@ -110,7 +110,7 @@ async def test_a_rate_limiter_of_the_caller_replaces_the_default_one() -> None:
 async def test_closing_while_calls_wait_for_a_connection_ends_them() -> None:
     """Closing the client cancels no caller: each call in flight raises `ClientClosed`."""
     async with Sandbox(payouts=2, specifications=0, payments=0, rate_limit=None) as sandbox:
-        client = AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=None, _clock=HastyClock())
+        client = on_clock(HastyClock())(sandbox.url, auth=sandbox.token(), rate_limit=None)
         await client.open()
         sandbox.fail(Fault(hang=True), times=None)
         calls = [asyncio.create_task(client.payouts.count()) for _ in range(105)]

@@ -11,7 +11,7 @@ from amili_async import AmiliClient, RateLimit, RetryPolicy
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, PaymentOutcomeUnknown
 from amili_async.events import Event, RateLimiterPaused
 from amili_async.sandbox import Fault
-from tests.support.clocks import GUARD, MovedClock, settle
+from tests.support.clocks import GUARD, MovedClock, on_clock, settle
 from tests.support.hostile_scene import HostileScene
 from tests.support.hostile_server import Exchange, Misdeed, drip, execute_then_send
 from tests.support.operations import PAYMENT
@@ -87,7 +87,7 @@ async def test_a_call_ends_at_once_while_it_waits_for_its_next_attempt(
 ) -> None:
     """Neither `Retry-After` nor backoff delays the end, and a client that is opened again sends nothing for it."""
     sandbox, clock = await start_sandbox(), MovedClock()
-    amili = await connect(sandbox, auth=sandbox.token(), _clock=clock)
+    amili = await connect(sandbox, auth=sandbox.token(), clock=clock)
     for fault in (Fault.too_many_requests(retry_after=60), Fault.unavailable(), Fault(reset="after")):
         sandbox.fail(fault)
         task = asyncio.ensure_future(amili.payouts.count())
@@ -108,7 +108,7 @@ async def test_a_payment_ends_at_once_while_it_waits_for_its_next_lookup(
 ) -> None:
     """Its outcome is unknown then, and the reopened client makes no further look-up for it."""
     sandbox, clock = await start_sandbox(payments=0), MovedClock()
-    amili = await connect(sandbox, auth=sandbox.token(), _clock=clock)
+    amili = await connect(sandbox, auth=sandbox.token(), clock=clock)
     sandbox.fail(Fault(reset="before"), method="POST")
     task = asyncio.ensure_future(amili.creditor_payments.create(PAYMENT))
     async with asyncio.timeout(GUARD):
@@ -169,9 +169,9 @@ async def test_closing_one_client_leaves_a_shared_rate_limiter_open(
 ) -> None:
     """A rate limiter is borrowed, also that of the first client: the calls of another that wait in it go on."""
     sandbox, clock = await start_sandbox(), MovedClock()
-    options: dict[str, Any] = {"auth": sandbox.token(), "_clock": clock}
-    first = AmiliClient(sandbox.url, rate_limit=RateLimit(per_second=1), **options)
-    second = AmiliClient(sandbox.url, rate_limit=first.rate_limiter, **options)
+    client, token = on_clock(clock), sandbox.token()
+    first = client(sandbox.url, auth=token, rate_limit=RateLimit(per_second=1))
+    second = client(sandbox.url, auth=token, rate_limit=first.rate_limiter)
     closing, other = (first, second) if closes_first else (second, first)
     async with other:
         async with closing:

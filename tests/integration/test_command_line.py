@@ -30,7 +30,7 @@ from amili_async.export import ExportResult
 from amili_async.reconciliation import run
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, happens
+from tests.support.clocks import HastyClock, happens, on_clock
 from tests.support.programs import AMILI
 from tests.support.stores import Store
 
@@ -52,7 +52,7 @@ async def amili_on(sandbox: Sandbox, *arguments: str, **environment: str) -> Res
 @pytest.fixture
 def _unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients without a rate limit and without waits."""
-    hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)  # type: ignore[call-arg]
+    hasty = partial(on_clock(HastyClock()).from_env, rate_limit=None)
     monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
 
 
@@ -656,6 +656,28 @@ async def test_an_export_to_a_url_is_uploaded(tmp_path: Path, monkeypatch: pytes
         other = await amili_on(sandbox, "export", "payouts", "-o", "https://example.com/a.csv")
         assert_one_sentence(other, 2, "https:// cannot be exported to")
     assert names_in(tmp_path) == []
+
+
+async def test_an_interrupted_export_to_a_url_is_kept_in_the_workdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--resume with the same --workdir continues it there; a path has no --workdir."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    output = ("export", "payouts", "-o", "memory://workdir/payouts.csv", "--workdir", str(folder))
+    async with Sandbox(payouts=500, rate_limit=None) as sandbox:
+        sandbox.fail(Fault(status=403), path="finance--payouts", after=3)
+        broken = await amili_on(sandbox, *output)
+        assert broken.exit_code == 3
+        assert "--resume" in broken.stderr
+        assert {name.partition("payouts")[2] for name in names_in(folder)} == {".csv.checkpoint.json", ".csv.part"}
+        result = await amili_on(sandbox, *output, "--resume")
+        assert (result.exit_code, result.stderr) == (0, "500 payouts in memory://workdir/payouts.csv\n")
+        wrong = await amili_on(sandbox, "export", "payouts", "-o", "a.csv", "--workdir", str(folder))
+        assert_one_sentence(wrong, 2, "--workdir requires a URL")
+    assert names_in(folder) == []
+    assert names_in(tmp_path) == ["work"]
 
 
 async def test_a_file_for_a_spreadsheet_is_guarded(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from amili_async.errors import AmiliError, PaymentOutcomeUnknown, ValidationFail
 from amili_async.models import CreatedPayment
 from amili_async.payments.create import MAX_TIME_IN_FLIGHT
 from amili_async.sandbox import Sandbox
-from tests.support.clocks import HastyClock, PassingTime
+from tests.support.clocks import HastyClock, PassingTime, on_clock
 from tests.support.dropping_proxy import Drop, DroppingProxy
 from tests.support.exhaustive import tenth_and_whole
 from tests.support.payments import PAYMENTS, make_payments
@@ -98,9 +98,7 @@ class DroppingConnection:
         self._resources.callback(self._time.stop)
         self.proxy = await self._resources.enter_async_context(DroppingProxy(self.sandbox, latest=0.02))
         auth = ApiCodeCredentials(self.sandbox.api_code, self.sandbox.private_key)
-        client = AmiliClient(
-            self.proxy.url, auth=auth, rate_limit=None, timeout=TIMEOUT, _clock=clock or self.clock, retry=RETRY
-        )
+        client = on_clock(clock or self.clock)(self.proxy.url, auth=auth, rate_limit=None, timeout=TIMEOUT, retry=RETRY)
         self.amili = await self._resources.enter_async_context(client)
         await self.amili.auth.get_valid_token()
 

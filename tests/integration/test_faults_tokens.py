@@ -284,7 +284,7 @@ async def test_a_clock_that_jumps_between_requests(
 ) -> None:
     """Only an extraction, for its bound, and a payment, for its date, need the time of day: they raise, not guess."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
     await amili.auth.get_valid_token()
     ours.offset = jump
     await hold_with_jumps(operation, ending_at(operation, jump), amili, sandbox, ours)
@@ -296,7 +296,7 @@ async def test_a_wrong_clock_at_the_token(
 ) -> None:
     """The token request is signed by the server's clock if need be; only an extraction and a payment need ours."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
     ours.offset = jump
     await hold_with_jumps(operation, ending_at(operation, jump), amili, sandbox, ours)
 
@@ -307,7 +307,7 @@ async def test_a_clock_that_jumps_during_an_operation(
 ) -> None:
     """Waits until a date, and the look-up of a payment whose response was lost, use the server's clock."""
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours)
+    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours)
     await amili.auth.get_valid_token()
     served: list[str] = []
 
@@ -345,7 +345,7 @@ async def test_a_date_on_a_token_is_read_by_the_servers_clock(
     """A token that expires in ten minutes of the server's clock expires in ten minutes of the client's."""
     events: list[Event] = []
     ours = WrongClock(clock)
-    sandbox, amili = await open_scene(start_sandbox, connect, _clock=ours, observers=[events.append])
+    sandbox, amili = await open_scene(start_sandbox, connect, clock=ours, observers=[events.append])
     ours.offset = jump
     body = {"access_token": sandbox.token(), "expires_at": round(clock.wall()) + 600}
     sandbox.fail(Fault(status=200, body=body), path=TOKEN_PATH)

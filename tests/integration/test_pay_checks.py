@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from amili_async import AmiliClient
 from amili_async.cli import connect
 from amili_async.cli.app import app
 from amili_async.sandbox import Fault, Sandbox
-from tests.support.clocks import HastyClock
+from tests.support.clocks import HastyClock, on_clock
 from tests.support.payments import CASE, PAYMENTS
 
 HEADER = "creditor,case,invoice_number,amount,bank_transaction_date,creditor_payment_reference"
@@ -31,7 +30,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 @pytest.fixture
 def pay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pay:
     """Runs the command on the sandbox, with a file of the given lines."""
-    hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)  # type: ignore[call-arg]
+    hasty = partial(on_clock(HastyClock()).from_env, rate_limit=None)
     monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
 
     async def run(*lines: str, options: tuple[str, ...] = ()) -> Result:

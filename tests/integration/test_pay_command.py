@@ -21,14 +21,13 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from amili_async import AmiliClient
 from amili_async.cli import connect
 from amili_async.cli.commands.pay import MAX_FAULTS, RUN_AGAIN, WAIT_AND_RUN_AGAIN, _confirm, register_payments
 from amili_async.cli.payment_csv import PaymentRow, parse_payment
 from amili_async.models import NewCreditorPayment
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import GUARD, HastyClock, happens
+from tests.support.clocks import GUARD, HastyClock, happens, on_clock
 from tests.support.payments import CASE, CREDITOR
 
 COMMAND = "import typer; from amili_async.cli.commands.pay import register_payments as pay; typer.run(pay)"
@@ -57,7 +56,7 @@ def pay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pay:
     """Runs the command in this process, on the sandbox unless the environment names an API; waits take no time."""
 
     async def run(*arguments: str, stdin: bytes | None = None, width: int = 80, **environment: str) -> Result:
-        hasty = partial(AmiliClient.from_env, _clock=HastyClock(), rate_limit=None)  # type: ignore[call-arg]
+        hasty = partial(on_clock(HastyClock()).from_env, rate_limit=None)
         monkeypatch.setattr(connect, "AmiliClient", SimpleNamespace(from_env=hasty))
         variables = {"COLUMNS": str(width)} | (environment or access(sandbox))
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=stdin, env=variables)
@@ -266,6 +265,48 @@ async def test_a_payment_that_is_not_completed_is_shown_first(file: Path, sandbo
         "warning",
         "payment.\x1b[5mpartly",
     )
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_the_reason_of_a_status_is_shown_in_words(
+    form: tuple[str, ...], file: Path, sandbox: Sandbox, pay: Pay
+) -> None:
+    """In English, else in Swedish, else as the key; each key is looked up once."""
+    await pay(str(file))
+    rows = {row["creditor_payment_reference"]: row for row in sandbox.rows(PAYMENTS)}
+    swedish = {"locale_tag": "payment.partly", "translations": {"sv": {"translation": "Delbetalning\x1b[5m"}}}
+    sandbox.insert("locales", swedish)
+    keys = ["creditor_payment.overpaid"] * 2 + ["payment.partly", "payment.unknown"]
+    for number, key in enumerate(keys):
+        changes = {"status": "warning", "status_reason_locale": key}
+        sandbox.update(PAYMENTS, rows[f"PAY-{number:04}"]["_id"], changes)
+    sandbox.requests.clear()
+    result = await pay(str(file), *form, width=160)
+    english = next(row["description"] for row in sandbox.rows("locales") if row["locale_tag"] == keys[0])
+    reasons = [english, english, "Delbetalning\\x1b[5m", "payment.unknown"]
+    if form:
+        documents = decode(result)[:4]
+        assert [(each["status_reason"], each["status_reason_locale"]) for each in documents] == list(
+            zip([*reasons[:2], "Delbetalning\x1b[5m", reasons[3]], keys, strict=True)
+        )
+    else:
+        assert re.findall(r"warning: (.*?); \d", result.stdout) == [each.rstrip(".") for each in reasons]
+    assert len([request for request in sandbox.requests if request.path == "/locales"]) == 3
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_a_reason_that_cannot_be_looked_up_is_the_key(
+    form: tuple[str, ...], file: Path, sandbox: Sandbox, pay: Pay
+) -> None:
+    """A failed look-up of a text changes no outcome and no exit code."""
+    await pay(str(file))
+    for row in sandbox.rows(PAYMENTS):
+        sandbox.update(PAYMENTS, row["_id"], {"status": "warning", "status_reason_locale": "payment.partly"})
+    sandbox.fail(Fault(status=500), path="locales", times=100)
+    result = await pay(str(file), *form, width=160)
+    assert (result.exit_code, result.stdout.count("payment.partly")) == (1, 60 if form else 30)
+    assert "30 registered, but not completed" in result.output
+    assert len([request for request in sandbox.requests if request.path == "/locales"]) <= 5
 
 
 async def test_one_payment_from_options(sandbox: Sandbox, pay: Pay) -> None:

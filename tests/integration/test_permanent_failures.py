@@ -15,7 +15,7 @@ from amili_async.errors import AmiliError, ConnectionFailed, PaymentOutcomeUnkno
 from amili_async.events import AttemptFinished, Event
 from amili_async.sandbox import Fault
 from tests.support.certificates import make_certificate
-from tests.support.clocks import HastyClock
+from tests.support.clocks import HastyClock, on_clock
 from tests.support.operations import PAYMENT
 from tests.support.payments import PAYMENTS
 from tests.support.starting import Connect, StartSandbox
@@ -51,11 +51,13 @@ CALLS: dict[str, Callable[[AmiliClient], Any]] = {
 async def test_a_proxy_that_refuses_the_tunnel(call: str, status: int | None, attempts: int) -> None:
     """Nothing was sent, so a payment is certainly not registered; the error has the proxy's status."""
     answer = None if status is None else b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status
-    async with listen(answer) as (port, received), aiohttp.ClientSession(proxy=f"http://127.0.0.1:{port}") as session:
-        options: dict[str, Any] = {"auth": "token", "session": session, "_clock": HastyClock()}
-        async with AmiliClient("https://api.example.com", **options) as amili:
-            with pytest.raises(ConnectionFailed) as caught:
-                await CALLS[call](amili)
+    async with (
+        listen(answer) as (port, received),
+        aiohttp.ClientSession(proxy=f"http://127.0.0.1:{port}") as session,
+        on_clock(HastyClock())("https://api.example.com", auth="token", session=session) as amili,
+    ):
+        with pytest.raises(ConnectionFailed) as caught:
+            await CALLS[call](amili)
     assert (caught.value.was_sent, caught.value.was_not_processed) == (False, True)
     assert len(received) == attempts
     assert all(line.startswith(b"CONNECT ") for line in received)

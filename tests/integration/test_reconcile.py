@@ -340,7 +340,7 @@ async def test_closing_the_client_ends_the_wait_for_another_comparison(
     sandbox = await start_sandbox(payouts=0, specifications=0)
     misstate_total("amount")(PlantedBooks(sandbox, payouts=2))
     clock = MovedClock()
-    amili = await connect(sandbox, _clock=clock, auth=sandbox.token())
+    amili = await connect(sandbox, clock=clock, auth=sandbox.token())
     waiting = asyncio.ensure_future(anext(amili.reconcile()))
     await happens(lambda: clock.timers)
     await amili.aclose()

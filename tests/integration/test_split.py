@@ -256,6 +256,23 @@ async def test_a_server_that_ignores_ranges_cannot_be_split(start_sandbox: Start
 # The verdict
 
 
+async def test_rows_that_are_deleted_and_inserted_at_one_rate_are_no_loss(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """The count at the end has rows that were inserted into parts that had ended: the verdict is drifted."""
+    sandbox, lines = await open_lines(start_sandbox, connect, spread_evenly(600))
+    split = await lines.split(parts=3)
+    ids = sorted(row["_id"] for row in sandbox.rows(SPECIFICATIONS))
+    _, manifests = await extract_parts(lines, split.parts[:1])
+    for place in range(5):
+        sandbox.delete(SPECIFICATIONS, ids[-2 - place])
+        sandbox.insert(SPECIFICATIONS, {"_id": f"{int(ids[0], 16) + 1 + place:024x}"})
+    _, rest = await extract_parts(lines, split.parts[1:])
+    whole = await lines.conclude(split, [*manifests, *rest])
+    assert (whole.rows, whole.count_after, whole.inserted_during_scan) == (595, 600, 5)
+    assert whole.verdict is Verdict.DRIFTED
+
+
 async def test_missing_parts_are_named(start_sandbox: StartSandbox, connect: Connect) -> None:
     """Parts that never ran or are half done are missing; the manifest is partial, and costs no request."""
     sandbox, lines = await open_lines(start_sandbox, connect, spread_evenly(600))

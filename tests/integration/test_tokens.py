@@ -6,10 +6,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from amili_async import AmiliClient, ApiCodeCredentials, RetryPolicy, Token
+from amili_async import ApiCodeCredentials, RetryPolicy, Token
 from amili_async.errors import AuthenticationError, ConnectionFailed, TimedOut, UnreadableResponse
 from amili_async.sandbox import Fault
-from tests.support.clocks import HastyClock, PassingTime, is_python_loop
+from tests.support.clocks import HastyClock, PassingTime, is_python_loop, on_clock
 from tests.support.starting import Connect, StartSandbox
 
 TOKEN_PATH = "/authenticates/api-code"
@@ -262,7 +262,7 @@ async def test_credentials_from_the_environment(
     in_one_line = by_key | {"AMILI_PRIVATE_KEY": sandbox.private_key.strip().replace("\n", "\\n")}
     for variables in ({"AMILI_TOKEN": sandbox.token()}, by_code, by_key, in_one_line):
         environ = {"AMILI_BASE_URL": sandbox.url, **variables}
-        async with AmiliClient.from_env(environ, _clock=clock) as amili:  # type: ignore[call-arg]
+        async with on_clock(clock).from_env(environ) as amili:
             assert await amili.payouts.count() == 5
 
 

@@ -44,13 +44,15 @@ async def test_each_option_of_a_view_replaces_that_of_the_client(start_sandbox: 
     sandbox = await start_sandbox()
     amili = await connect(sandbox, page_size=50, headers={"X-Tenant": "north", "user-agent": "ledger/1"})
     view = amili.with_options(page_size=10).with_options(headers={"X-Team": "finance"})
-    for client in (amili, view):
+    plain = amili.with_options(headers=None)
+    for client in (amili, view, plain):
         await client.payout_specifications.page()
-    first, second = sandbox.requests[-2:]
-    assert [request.query["max_results"] for request in (first, second)] == ["50", "10"]
+    first, second, third = sandbox.requests[-3:]
+    assert [request.query["max_results"] for request in (first, second, third)] == ["50", "10", "50"]
     assert (first.headers["x-tenant"], first.headers["user-agent"]) == ("north", "ledger/1")
     assert second.headers["x-team"] == "finance"
     assert "x-tenant" not in second.headers
+    assert "x-tenant" not in third.headers
     assert second.headers["user-agent"].startswith("amili-async/")
     assert "north" not in f"{amili!r} {view!r}"
 

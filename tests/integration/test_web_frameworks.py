@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import Body, FastAPI
-from litestar import Litestar, get, post
+from litestar import Litestar, Response, get, post
 from litestar.params import JSONBody
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -22,6 +22,7 @@ from amili_async import (
     PayoutSpecification,
     PayoutSummary,
 )
+from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.litestar import AmiliPlugin
 from tests.support.payments import CASE, make_payment
 
@@ -118,12 +119,29 @@ async def test_a_new_payment_is_a_body(web: httpx.AsyncClient) -> None:
     assert (response.status_code, NewCreditorPayment.from_json(response.text)) == (200, payment)
 
 
-async def test_a_payment_that_is_rejected_is_the_clients_mistake() -> None:
-    """FastAPI answers with the reason; nothing is sent on."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(fastapi_app()), base_url="http://app") as web:
-        response = await web.post("/payment", json=make_payment().to_dict("iso") | {"amount": "-1"})
-    assert response.status_code == 422
+async def test_a_payment_that_is_rejected_is_the_clients_mistake(web: httpx.AsyncClient) -> None:
+    """The framework answers with the reason; nothing is sent on."""
+    response = await web.post("/payment", json=make_payment().to_dict("iso") | {"amount": "-1"})
+    assert response.status_code in (400, 422)
     assert "amount must be more than zero" in response.text
+
+
+@pytest.mark.parametrize("kind", [ConfigurationError, AmiliError, Exception])
+async def test_an_exception_handler_of_the_app_takes_precedence(kind: type[Exception]) -> None:
+    """The plugin answers errors of no app that does so itself."""
+
+    @post("/payment")
+    async def register(data: JSONBody[NewCreditorPayment]) -> None: ...
+
+    app: Any = Litestar(
+        [register],
+        plugins=[AmiliPlugin()],
+        exception_handlers={kind: lambda *_: Response("its own", status_code=418)},
+        logging_config=None,
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as web:
+        response = await web.post("/payment", json=make_payment().to_dict("iso") | {"amount": "-1"})
+    assert (response.status_code, response.text) == (418, "its own")
 
 
 async def test_openapi_shows_dates_and_exact_amounts(web: httpx.AsyncClient, schema_path: str) -> None:

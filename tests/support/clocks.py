@@ -7,6 +7,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from amili_async import AmiliClient
+from amili_async._wire.clock import Clock
+
 GUARD = 120.0
 """Seconds after which an operation counts as hanging; none needs a hundredth of them, on a busy machine neither."""
 
@@ -136,6 +139,15 @@ class PassingTime:
         while True:
             await settle(self.ROUNDS)
             skipped += 1.0
+
+
+def on_clock(clock: Clock) -> type[AmiliClient]:
+    """`AmiliClient` with another clock than the system's."""
+
+    class ClientOnClock(AmiliClient):
+        _clock = clock
+
+    return ClientOnClock
 
 
 async def settle(rounds: int = 10) -> None:

@@ -14,6 +14,7 @@ from amili_async import AmiliClient
 from amili_async._wire.clock import SystemClock
 from amili_async.extraction import Checkpoint, Extraction
 from amili_async.sandbox import Fault, ReceivedRequest, Sandbox
+from tests.support.clocks import on_clock
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row
 
 NOW = 1_750_000_000
@@ -169,14 +170,13 @@ class SharedServer:
         await self.sandbox.aclose()
 
     def connect(self, history: History) -> AmiliClient:
-        return AmiliClient(
+        return on_clock(FixedClock())(
             self.sandbox.url,
             auth=self.sandbox.token(),
             page_size=history.page_size,
             concurrency=history.concurrency,
             rate_limit=None,
             session=self.session,
-            _clock=FixedClock(),
         )
 
 

@@ -7,7 +7,7 @@ from amili_async import AmiliClient, ApiCodeCredentials, RetryPolicy
 from amili_async.errors import AmiliError
 from amili_async.sandbox import Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, PassingTime, is_python_loop
+from tests.support.clocks import HastyClock, PassingTime, is_python_loop, on_clock
 from tests.support.hostile_server import HostileServer
 from tests.support.operations import LONG, PAGE_SIZE, ROWS, Ending, Operation, hold
 from tests.support.starting import StartSandbox
@@ -41,7 +41,7 @@ class HostileScene:
         key = ApiCodeCredentials(self.sandbox.api_code, self.sandbox.private_key)
         auth = key if uses_key else self.sandbox.token()
         timeout = TIMEOUT if is_python_loop() or not time_passes else TIMEOUT_OF_UVLOOP
-        client = AmiliClient(self.server.url, auth=auth, _clock=self._clock, timeout=timeout, **(fixed | options))
+        client = on_clock(self._clock)(self.server.url, auth=auth, timeout=timeout, **(fixed | options))
         self.amili = await self._resources.enter_async_context(client)
         await self.amili.auth.get_valid_token()
         self.server.received.clear()

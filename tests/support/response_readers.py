@@ -17,7 +17,14 @@ from amili_async.models.record_type import record_type_of
 from amili_async.policies import Priority
 
 NOW = 1_750_000_000.0
-REQUEST = Request(method="GET", target="/finance--payouts", label="GET /finance--payouts", priority=Priority.SINGLE)
+REQUEST = Request(
+    method="GET",
+    target="/finance--payouts",
+    label="GET /finance--payouts",
+    operation="page",
+    resource="finance--payouts",
+    priority=Priority.SINGLE,
+)
 
 
 class Chosen(Struct, frozen=True):

@@ -42,7 +42,8 @@ class AsyncLimiter:
 
 ODD_TIMES: list[Any] = [nan, inf, -1, True, "30", None, 10**400, {}, 1j]
 ODD_HEADERS: list[Any] = [
-    None,
+    [],
+    "",
     [("X-Tenant", "north")],
     *({name: "s3cret"} for name in (5, "", "X Tenant", "X-Tenant:", "X\n", "X-API-Key", "authorization", "Cookie")),
     *({name: "s3cret"} for name in ("Host", "content-length", "Accept", "Transfer-Encoding")),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from random import Random
 
 import pytest
@@ -46,7 +47,14 @@ class Table:
         self.pending: list[asyncio.Future[None]] = []
         self.requested: list[tuple[Span, ...]] = []
 
-    async def fetch(self, spans: Sequence[Span], *, page: int = 1, is_count: bool = False) -> ScanPage[Key]:
+    async def fetch(
+        self,
+        spans: Sequence[Span],
+        *,
+        page: int = 1,
+        is_count: bool = False,
+        created_since: datetime | None = None,
+    ) -> ScanPage[Key]:
         self.requested.append(tuple(spans))
         gate = asyncio.get_running_loop().create_future()
         self.pending.append(gate)
@@ -54,6 +62,8 @@ class Table:
             await gate
         finally:
             self.pending.remove(gate)
+        if created_since is not None:  # all rows are older than that
+            return ScanPage(items=(), keys=(), received=0, max_results=1, total=0)
         return self.answer(spans, page, 1 if is_count else self.size)
 
     async def fetch_again(self) -> tuple[ScanPage[Key], None]:
@@ -86,6 +96,7 @@ class Table:
             self.fetch,
             *outstanding,
             whole=(LOWEST_ID, end),
+            started=datetime(2025, 1, 1, tzinfo=UTC),
             concurrency=concurrency,
             page_size=self.size,
             max_spans=max_spans,

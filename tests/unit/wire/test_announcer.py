@@ -15,7 +15,7 @@ from amili_async.events import Event, RetryScheduled
 
 
 def make_event() -> Event:
-    return RetryScheduled(request="GET /x", attempt=1, wait=0.5, error="TimedOut")
+    return RetryScheduled(call=1, request="GET /x", attempt=1, wait=0.5, error="TimedOut")
 
 
 def test_every_observer_gets_every_event() -> None:

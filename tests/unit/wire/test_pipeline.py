@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from amili_async._wire.announcer import Announcer
+from amili_async._wire.calls import Calls
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.protocol import Request, Response
 from amili_async._wire.retry import Retrier
@@ -26,7 +27,9 @@ from amili_async.policies import Priority, Quota, RateLimiter, RetryPolicy
 from tests.support import internals
 from tests.support.clocks import MovedClock, settle
 
-REQUEST = Request(method="GET", target="/x?where=s3cret", label="GET /x", priority=Priority.SINGLE)
+REQUEST = Request(
+    method="GET", target="/x?where=s3cret", label="GET /x", operation="page", resource="x", priority=Priority.SINGLE
+)
 OPTIONS = AttemptOptions(timeout=30.0, headers={})
 Outcome = Response | Exception
 
@@ -100,17 +103,17 @@ class Call:
 
         self.tokens = TokenProvider(source, clock=self.clock, announce=Announcer())
         session: Any = self.session
-        retrier = Retrier(RetryPolicy(attempts=attempts), clock=self.clock, announce=announce)
+        retrier = Retrier(RetryPolicy(attempts=attempts), clock=self.clock)
         self.running: set[Cancellable] = set()
+        calls = Calls(self.running, base_url="https://api.example.com", announce=announce, clock=self.clock)
         self.pipeline = Pipeline(
             session,
-            self.running,
+            calls,
             self.limiter,
             retrier,
             options=options,
             max_wait=max_wait,
             clock=self.clock,
-            announce=announce,
         )
 
     async def run(self) -> Response:
@@ -234,7 +237,15 @@ async def test_a_replay_after_a_wait_carries_the_current_token() -> None:
 
 async def test_a_post_that_a_body_contradicts_is_not_sent_again() -> None:
     """Only after an HTTP status of 401 or 429 it is certain: a 201 that reports ERR may have been processed."""
-    post = Request(method="POST", target="/x", label="POST /x", priority=Priority.SINGLE, body=b"{}")
+    post = Request(
+        method="POST",
+        target="/x",
+        label="POST /x",
+        operation="create",
+        resource="x",
+        priority=Priority.SINGLE,
+        body=b"{}",
+    )
     for code in (401, 429, 422):
         call = Call(error_in_body(code), answer(201), attempts=3)
         with pytest.raises(AmiliError) as caught:
@@ -318,8 +329,8 @@ async def test_each_permit_is_announced_with_its_wait() -> None:
     await settle()
     await call.clock.move(4)
     await task
-    permits = [event for event in call.events if isinstance(event, PermitAcquired)]
-    assert permits == [PermitAcquired(request="GET /x", priority="single", waited=3.0)]
+    (permit,) = [event for event in call.events if isinstance(event, PermitAcquired)]
+    assert (permit.request, permit.priority, permit.waited, permit.remaining) == ("GET /x", "single", 3.0, None)
 
 
 async def test_a_call_waits_for_its_token_no_longer_than_for_its_permit() -> None:

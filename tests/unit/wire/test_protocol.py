@@ -211,7 +211,13 @@ def test_a_create_request() -> None:
 def test_requests_and_responses_do_not_show_their_contents() -> None:
     """A repr has method and path, or status and size; rich shows no more."""
     request = Request(
-        method="GET", target=f"/x?where={CANARY}", label="GET /x", priority=Priority.BULK, body=CANARY.encode()
+        method="GET",
+        target=f"/x?where={CANARY}",
+        label="GET /x",
+        operation="page",
+        resource="x",
+        priority=Priority.BULK,
+        body=CANARY.encode(),
     )
     response = Response(status=200, headers={"X-API-Key": CANARY}, body=CANARY.encode())
     assert repr(request) == pretty_repr(request) == "Request(GET /x)"
@@ -220,7 +226,7 @@ def test_requests_and_responses_do_not_show_their_contents() -> None:
 
 # Status
 
-REQUEST = Request(method="GET", target="/x", label="GET /x", priority=Priority.SINGLE)
+REQUEST = Request(method="GET", target="/x", label="GET /x", operation="page", resource="x", priority=Priority.SINGLE)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import pytest
 
-from amili_async._wire.announcer import Announcer
 from amili_async._wire.retry import Retrier
 from amili_async.errors import (
     AmiliError,
@@ -22,7 +21,6 @@ from amili_async.errors import (
     UnreadableResponse,
     ValidationFailed,
 )
-from amili_async.events import Event, RetryScheduled
 from amili_async.policies import RetryPolicy
 from tests.support.clocks import JumpingLoop, MovedClock
 
@@ -39,21 +37,21 @@ class InstantClock(MovedClock):
         self._now += seconds
 
 
-def fail_times(count: int, make: Callable[[], AmiliError]) -> Callable[[int], "asyncio.Future[str]"]:
-    """An attempt that fails so often, then succeeds; it records its numbers."""
-    numbers: list[int] = []
+class FailingAttempt:
+    """An attempt that fails so often, then succeeds; it counts how often it was made."""
 
-    def attempt(number: int) -> "asyncio.Future[str]":
-        numbers.append(number)
+    def __init__(self, count: int, make: Callable[[], AmiliError]) -> None:
+        self._count, self._make = count, make
+        self.made = 0
+
+    def __call__(self) -> "asyncio.Future[str]":
+        self.made += 1
         outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        if len(numbers) <= count:
-            outcome.set_exception(make())
+        if self.made <= self._count:
+            outcome.set_exception(self._make())
         else:
             outcome.set_result("answer")
         return outcome
-
-    attempt.numbers = numbers  # type: ignore[attr-defined]
-    return attempt
 
 
 def server_fault(retry_after: float | None = None) -> ServerFault:
@@ -68,10 +66,12 @@ def rate_limited(retry_after: float | None = None) -> RateLimited:
     return error
 
 
-def make_retrier(
-    clock: MovedClock, policy: RetryPolicy | None = None, *observers: Callable[[Event], object]
-) -> Retrier:
-    return Retrier(policy or RetryPolicy(), clock=clock, announce=Announcer(observers))
+def make_retrier(clock: MovedClock, policy: RetryPolicy | None = None) -> Retrier:
+    return Retrier(policy or RetryPolicy(), clock=clock)
+
+
+def ignore(error: str, wait: float) -> None:
+    """What is called before each wait."""
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,13 @@ def make_retrier(
     ids=["ServerFault", "RateLimited", "ConnectionFailed", "TimedOut"],
 )
 async def test_a_get_is_repeated_after_any_transient_failure(make: Callable[[], AmiliError]) -> None:
-    """Two failures and a success make three numbered attempts."""
-    attempt = fail_times(2, make)
-    assert await make_retrier(InstantClock()).run(attempt, request="GET /x", is_repeatable=True) == "answer"
-    assert attempt.numbers == [1, 2, 3]  # type: ignore[attr-defined]
+    """Two failures and a success make three attempts."""
+    attempt = FailingAttempt(2, make)
+    assert (
+        await make_retrier(InstantClock()).run(attempt, request="GET /x", is_repeatable=True, on_retry=ignore)
+        == "answer"
+    )
+    assert attempt.made == 3
 
 
 @pytest.mark.parametrize(
@@ -100,14 +103,14 @@ async def test_a_post_is_repeated_only_if_it_was_certainly_not_processed(
     make: Callable[[], AmiliError], attempts: int
 ) -> None:
     """Not sent and 429 are retried; a cut connection, a timeout and a 503 are not."""
-    attempt = fail_times(1, make)
-    run = make_retrier(InstantClock()).run(attempt, request="POST /x", is_repeatable=False)
+    attempt = FailingAttempt(1, make)
+    run = make_retrier(InstantClock()).run(attempt, request="POST /x", is_repeatable=False, on_retry=ignore)
     if attempts == 1:
         with pytest.raises(AmiliError):
             await run
     else:
         assert await run == "answer"
-    assert len(attempt.numbers) == attempts  # type: ignore[attr-defined]
+    assert attempt.made == attempts
 
 
 @pytest.mark.parametrize(
@@ -128,11 +131,11 @@ async def test_what_is_not_transient_is_not_repeated(error: Exception) -> None:
     """Error responses and bugs are raised at once and unchanged."""
     clock = InstantClock()
 
-    async def attempt(number: int) -> str:
+    async def attempt() -> str:
         raise error
 
     with pytest.raises(type(error)) as caught:
-        await make_retrier(clock).run(attempt, request="GET /x", is_repeatable=True)
+        await make_retrier(clock).run(attempt, request="GET /x", is_repeatable=True, on_retry=ignore)
     assert caught.value is error
     assert clock.waits == []
 
@@ -140,7 +143,9 @@ async def test_what_is_not_transient_is_not_repeated(error: Exception) -> None:
 async def test_the_last_error_is_raised_with_the_number_of_attempts() -> None:
     """Five attempts by default, then the error itself, not one of tenacity."""
     with pytest.raises(ServerFault) as caught:
-        await make_retrier(InstantClock()).run(fail_times(9, server_fault), request="GET /x", is_repeatable=True)
+        await make_retrier(InstantClock()).run(
+            FailingAttempt(9, server_fault), request="GET /x", is_repeatable=True, on_retry=ignore
+        )
     assert caught.value.attempts == 5
 
 
@@ -151,8 +156,8 @@ async def test_the_wait_grows_with_full_jitter_up_to_its_cap(retry_after: float 
     all_waits = []
     for _ in range(50):
         clock = InstantClock()
-        attempt = fail_times(7, lambda: server_fault(retry_after))
-        await make_retrier(clock, policy).run(attempt, request="GET /x", is_repeatable=True)
+        attempt = FailingAttempt(7, lambda: server_fault(retry_after))
+        await make_retrier(clock, policy).run(attempt, request="GET /x", is_repeatable=True, on_retry=ignore)
         all_waits.append(clock.waits)
     longest = [max(waits) for waits in zip(*all_waits, strict=True)]
     assert all(wait <= cap for wait, cap in zip(longest, [1, 2, 4, 5, 5, 5, 5], strict=True))
@@ -164,22 +169,29 @@ async def test_the_wait_grows_with_full_jitter_up_to_its_cap(retry_after: float 
 async def test_the_wait_is_what_the_server_demands(make: Callable[[float], AmiliError]) -> None:
     """A Retry-After that is longer than our own backoff is the wait, neither longer nor shorter."""
     clock = InstantClock()
-    await make_retrier(clock).run(fail_times(1, lambda: make(42.0)), request="GET /x", is_repeatable=True)
+    await make_retrier(clock).run(
+        FailingAttempt(1, lambda: make(42.0)), request="GET /x", is_repeatable=True, on_retry=ignore
+    )
     assert clock.waits == [42.0]
 
 
 async def test_any_number_of_attempts_can_be_made() -> None:
     """The wait before attempt 3,000 is still a number."""
     policy = RetryPolicy(attempts=3000, base=0.001, max_elapsed=1e9, retry_budget=3000)
-    attempt = fail_times(2999, server_fault)
-    assert await make_retrier(InstantClock(), policy).run(attempt, request="GET /x", is_repeatable=True) == "answer"
+    attempt = FailingAttempt(2999, server_fault)
+    assert (
+        await make_retrier(InstantClock(), policy).run(attempt, request="GET /x", is_repeatable=True, on_retry=ignore)
+        == "answer"
+    )
 
 
 async def test_a_demanded_wait_beyond_the_cap_fails_at_once() -> None:
     """A server that demands an hour gets no second attempt, and the error holds the hour."""
     clock = InstantClock()
     with pytest.raises(RateLimited) as caught:
-        await make_retrier(clock).run(fail_times(1, lambda: rate_limited(3600.0)), request="GET /x", is_repeatable=True)
+        await make_retrier(clock).run(
+            FailingAttempt(1, lambda: rate_limited(3600.0)), request="GET /x", is_repeatable=True, on_retry=ignore
+        )
     assert caught.value.retry_after == 3600.0
     assert clock.waits == []
 
@@ -187,9 +199,11 @@ async def test_a_demanded_wait_beyond_the_cap_fails_at_once() -> None:
 async def test_a_429_longer_than_max_wait_fails_at_once() -> None:
     """With AmiliClient(max_wait=…) a call waits neither in the queue nor for the end of a pause."""
     clock = InstantClock()
-    retrier = Retrier(RetryPolicy(), clock=clock, announce=Announcer(), max_pause=2.0)
+    retrier = Retrier(RetryPolicy(), clock=clock, max_pause=2.0)
     with pytest.raises(RateLimited) as caught:
-        await retrier.run(fail_times(1, lambda: rate_limited(60.0)), request="GET /x", is_repeatable=True)
+        await retrier.run(
+            FailingAttempt(1, lambda: rate_limited(60.0)), request="GET /x", is_repeatable=True, on_retry=ignore
+        )
     assert caught.value.retry_after == 60.0
     assert clock.waits == []
 
@@ -200,7 +214,7 @@ async def test_no_wait_ends_after_max_elapsed() -> None:
     policy = RetryPolicy(attempts=100, max_elapsed=100.0)
     with pytest.raises(RateLimited):
         await make_retrier(clock, policy).run(
-            fail_times(99, lambda: rate_limited(40.0)), request="GET /x", is_repeatable=True
+            FailingAttempt(99, lambda: rate_limited(40.0)), request="GET /x", is_repeatable=True, on_retry=ignore
         )
     assert clock.waits == [40.0, 40.0]
 
@@ -210,10 +224,10 @@ async def test_the_retry_budget_is_used_up_by_an_outage_and_restored_by_successe
     retrier = make_retrier(InstantClock(), RetryPolicy(retry_budget=6))
 
     async def count_attempts(failures: int) -> int:
-        attempt = fail_times(failures, server_fault)
+        attempt = FailingAttempt(failures, server_fault)
         with suppress(ServerFault):
-            await retrier.run(attempt, request="GET /x", is_repeatable=True)
-        return len(attempt.numbers)  # type: ignore[attr-defined]
+            await retrier.run(attempt, request="GET /x", is_repeatable=True, on_retry=ignore)
+        return attempt.made
 
     assert [await count_attempts(99) for _ in range(4)] == [5, 3, 1, 1]
     for _ in range(4):
@@ -221,29 +235,28 @@ async def test_the_retry_budget_is_used_up_by_an_outage_and_restored_by_successe
     assert await count_attempts(99) == 3
 
 
-async def test_each_retry_is_announced_with_its_wait() -> None:
-    """The event holds which attempt failed, why, and the wait."""
-    events: list[Event] = []
-    retrier = make_retrier(InstantClock(), None, events.append)
-    await retrier.run(fail_times(2, lambda: rate_limited(3.0)), request="GET /x", is_repeatable=True)
-    assert events == [
-        RetryScheduled(request="GET /x", attempt=number, wait=3.0, error="RateLimited") for number in (1, 2)
-    ]
+async def test_each_retry_is_reported_with_its_wait() -> None:
+    """The name of the error and the seconds until the next attempt, before each wait."""
+    reported: list[tuple[str, float]] = []
+    attempt = FailingAttempt(2, lambda: rate_limited(3.0))
+    run = make_retrier(InstantClock()).run
+    await run(attempt, request="GET /x", is_repeatable=True, on_retry=lambda *retry: reported.append(retry))
+    assert reported == [("RateLimited", 3.0)] * 2
 
 
 @pytest.mark.parametrize("moment", [0.5, 1.5])
 def test_a_cancellation_is_never_swallowed(moment: float) -> None:
     """Cancelled during an attempt or a wait, the call is cancelled at once."""
 
-    async def attempt(number: int) -> str:
+    async def attempt() -> str:
         await asyncio.sleep(1)
         raise rate_limited(1.0)
 
     async def run() -> None:
         from amili_async._wire.clock import SystemClock
 
-        retrier = Retrier(RetryPolicy(), clock=SystemClock(), announce=Announcer())
-        call = asyncio.create_task(retrier.run(attempt, request="GET /x", is_repeatable=True))
+        retrier = Retrier(RetryPolicy(), clock=SystemClock())
+        call = asyncio.create_task(retrier.run(attempt, request="GET /x", is_repeatable=True, on_retry=ignore))
         await asyncio.sleep(moment)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -16,10 +16,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from amili_async._wire import session as session_module
+from amili_async._wire.calls import Call
 from amili_async._wire.network import Network
 from amili_async._wire.protocol import Request, Response, create_request, list_request
 from amili_async._wire.session import AttemptOptions, Session
-from amili_async._wire.tasks import Redacted, RunningCall
+from amili_async._wire.tasks import Redacted
 from amili_async.errors import (
     AmiliError,
     ConfigurationError,
@@ -36,7 +37,14 @@ from tests.unit.wire.conftest import Server, texts_of
 BASE_URL = "https://api.example.com"
 CANARY = "CANARY"
 CREDENTIAL = "the-token"
-GET = Request(method="GET", target="/x?where=%22CANARY%22", label="GET /x", priority=Priority.SINGLE)
+GET = Request(
+    method="GET",
+    target="/x?where=%22CANARY%22",
+    label="GET /x",
+    operation="page",
+    resource="x",
+    priority=Priority.SINGLE,
+)
 GET_URL = f"{BASE_URL}{GET.target}"
 POST = create_request("creditor--payments", b'{"amount":1.0}')
 POST_URL = f"{BASE_URL}/creditor--payments"
@@ -48,9 +56,9 @@ def new_session(base_url: str = BASE_URL, *, borrowed: aiohttp.ClientSession | N
     return Session(Network(base_url, session=borrowed))
 
 
-async def send(session: Session, request: Request, call: RunningCall | None = None) -> Response:
+async def send(session: Session, request: Request, call: Call | None = None) -> Response:
     """One attempt of a call."""
-    return await session.send(request, Redacted(CREDENTIAL), call or RunningCall(set()), OPTIONS)
+    return await session.send(request, Redacted(CREDENTIAL), call or Call(set()), OPTIONS)
 
 
 @pytest.fixture
