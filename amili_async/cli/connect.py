@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from amili_async._wire.protocol import check_base_url
+from amili_async._wire.base_url import check_base_url
 from amili_async.auth import ApiCodeCredentials
 from amili_async.client import AmiliClient
 from amili_async.environment import SANDBOX_URL
