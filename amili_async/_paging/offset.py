@@ -164,7 +164,7 @@ class OffsetPager(Generic[R, T]):
             raise UnreadableResponse(
                 f"page {self._number} has the page size {page.max_results}, and the first has {first.max_results}: "
                 "the server changed the page size, so pages overlap or leave records out; try again"
-            )
+            ).with_headers(page.response.headers)
         # Only the last page is shorter than the others, whatever size is reported.
         if len(page.items) > len(first.items) or (self._previous and len(self._previous) != len(first.items)):
             self._on_drift(self._number, "size")
@@ -185,7 +185,7 @@ class OffsetPager(Generic[R, T]):
             # With a changed total, equal pages can be rows that were shifted by exactly one page.
             raise UnreadableResponse(
                 f"page {self._number} is identical to the one before: the server seems to ignore the page number"
-            )
+            ).with_headers(page.response.headers)
         ids, ids_before = _ids_of(items, identify), self._ids_before or _ids_of(previous, identify)
         # Of all earlier pages the first row: an old page that a cache or a gateway sends again begins with one.
         is_repeated = not (ids.isdisjoint(ids_before) and ids.isdisjoint(self._first_ids))

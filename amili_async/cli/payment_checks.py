@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from amili_async.cli.console import printable
 from amili_async.cli.payment_csv import CreditorIds, PaymentRow
-from amili_async.cli.values import show_count
 from amili_async.client import AmiliClient
 from amili_async.conditions import field
 from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.models import Case, NewCreditorPayment
 from amili_async.policies import RetryPolicy
+from amili_async.readable import show_count
 
 MAX_VALUES_BYTES = 4_000
 """Bytes of percent-encoded values in one request line; gateways reject lines of some 8,000."""

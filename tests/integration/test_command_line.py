@@ -30,7 +30,7 @@ from amili_async.export import ExportResult
 from amili_async.reconciliation import run
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, on_clock
+from tests.support.clocks import HastyClock, happens, on_clock
 from tests.support.programs import AMILI
 from tests.support.stores import Store
 
@@ -486,11 +486,8 @@ async def test_a_stopped_export_keeps_what_was_written(sent: int, code: int, wor
         sandbox.fail(Fault(hang=True), path="finance--payout-specifications", after=6, times=None)
         file = tmp_path / "lines.csv"
         async with started("export", "specifications", "-o", str(file), **access(sandbox)) as process:
-            async with asyncio.timeout(20):
-                while len(sandbox.requests) - sandbox.in_flight < 6:  # noqa: ASYNC110 - the sandbox has no event for it
-                    await asyncio.sleep(0.01)
-                while not is_written(tmp_path / f"{file.name}.part"):  # noqa: ASYNC110 - nor has the other process
-                    await asyncio.sleep(0.01)
+            await happens(lambda: len(sandbox.requests) - sandbox.in_flight >= 6)
+            await happens(lambda: is_written(tmp_path / f"{file.name}.part"))
             process.send_signal(sent)
             out, err = await process.communicate()
         assert (process.returncode, out) == (code, b"")

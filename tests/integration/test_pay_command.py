@@ -27,7 +27,7 @@ from amili_async.cli.payment_csv import PaymentRow, parse_payment
 from amili_async.models import NewCreditorPayment
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, on_clock
+from tests.support.clocks import GUARD, HastyClock, happens, on_clock
 from tests.support.payments import CASE, CREDITOR
 
 COMMAND = "import typer; from amili_async.cli.commands.pay import register_payments as pay; typer.run(pay)"
@@ -430,9 +430,7 @@ async def test_a_stopped_run_reports_what_is_known(
     reject_once(sandbox, after=1)
     sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
     async with started(sandbox, path, "--concurrency", "1", *form) as process:
-        async with asyncio.timeout(20):
-            while count_posts(sandbox) < 3:  # noqa: ASYNC110 - the sandbox has no event for it
-                await asyncio.sleep(0.01)
+        await happens(lambda: count_posts(sandbox) == 3)
         process.send_signal(sent)
         out, err = await process.communicate()
     counted = f"4 payments: 1 registered, 1 rejected; the outcome of 2 is unknown ({sandbox.url})"
@@ -454,7 +452,7 @@ async def test_each_outcome_is_written_at_once(tmp_path: Path, sandbox: Sandbox)
     """The first line is written while the second payment hangs."""
     path = str(write(tmp_path / "payments.csv", make_row(0), make_row(1)))
     sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
-    async with started(sandbox, path, "--json") as process, asyncio.timeout(20):
+    async with started(sandbox, path, "--json") as process, asyncio.timeout(GUARD):
         assert process.stdout is not None
         assert json.loads(await process.stdout.readline())["outcome"] == "registered"
         assert process.returncode is None
@@ -574,9 +572,7 @@ async def test_a_second_run_of_the_same_file_is_rejected(tmp_path: Path, sandbox
     (tmp_path / "hardlink.csv").hardlink_to(path)
     sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
     async with started(sandbox, str(path), "--concurrency", "1") as process:
-        async with asyncio.timeout(20):
-            while count_posts(sandbox) < 2:  # noqa: ASYNC110 - the sandbox has no event for it
-                await asyncio.sleep(0.01)
+        await happens(lambda: count_posts(sandbox) == 2)
         for name in ("payments.csv", "symlink.csv", "hardlink.csv"):
             other = str(tmp_path / name)
             result = await pay(other)

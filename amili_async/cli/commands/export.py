@@ -26,7 +26,6 @@ from amili_async.cli.options import (
 )
 from amili_async.cli.progress import ReportProgress, show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
-from amili_async.cli.values import show_count
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.export import ExportResult, export, fields_of
 from amili_async.export.download import write_chunks
@@ -35,6 +34,7 @@ from amili_async.export.files import ExportPaths, find_paths, is_resumable, writ
 from amili_async.export.formats import Ndjson, format_for, suffix_of
 from amili_async.export.formats.writing import Encoder
 from amili_async.extraction import Extraction
+from amili_async.readable import show_count
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 

@@ -41,10 +41,10 @@ from amili_async.cli.progress import show_progress
 from amili_async.cli.reports.payment_outcomes import ADVICE, OutcomeCounts, ReportedOutcome
 from amili_async.cli.reports.payment_tables import print_plan, print_problems, sum_up
 from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
-from amili_async.cli.values import show_count
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.models import NewCreditorPayment
+from amili_async.readable import show_count
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from amili_async.cli.console import printable
 from amili_async.cli.exit_codes import API_FAILED, PROBLEM, SUCCESS
-from amili_async.cli.values import show_count, show_money
 from amili_async.errors import (
     AmiliError,
     ApiError,
@@ -23,6 +22,7 @@ from amili_async.errors import (
 from amili_async.export.records import encode_lines
 from amili_async.models import CreatedPayment, PaymentStatus
 from amili_async.payments import PaymentOutcome
+from amili_async.readable import show_count, show_money
 
 NOT_COMPLETED = "registered, but not completed"
 """The section of payments whose status is not `completed`."""

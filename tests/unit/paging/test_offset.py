@@ -13,7 +13,7 @@ from amili_async._paging.offset import OffsetPager, PagingOptions, breaks_order
 from amili_async._paging.prefetch import PrefetchWindow
 from amili_async.errors import UnreadableResponse
 from amili_async.pages import Page
-from tests.support.clocks import settle
+from tests.support.clocks import GUARD, settle
 
 Answer = Callable[[int, int], Page[Any]]
 
@@ -147,7 +147,7 @@ async def test_the_end_of_a_list_does_not_wait_for_pages_past_it() -> None:
             return await super().fetch(number)
 
     iteration = Slow(listing(250, total=None), concurrency=10)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(GUARD):
         assert await iteration.run() == list(range(250))
 
 
