@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
 from amili_async._wire.base_url import check_base_url
-from amili_async._wire.checks import check_count, check_headers, check_seconds
+from amili_async._wire.checks import check_count, check_flag, check_headers, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.core import ClientCore, check_retry
@@ -114,7 +114,7 @@ class AmiliClient:
     ) -> None:
         check_observers(observers)
         announce = Announcer(observers)
-        url = check_base_url(base_url, allow_http=allow_http)
+        url = check_base_url(base_url, allow_http=check_flag(allow_http, "allow_http"))
         network = Network(url, session=session, tls=ssl, trust_env=trust_env)
         self._core = ClientCore(
             network, rate_limit, retry_budget=check_retry(retry).retry_budget, clock=self._clock, announce=announce
