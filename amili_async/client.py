@@ -13,8 +13,9 @@ from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.core import ClientCore, check_retry
 from amili_async._wire.frames import hide_variables, hide_variables_of_methods
+from amili_async._wire.listing import PATHS
 from amili_async._wire.network import Network
-from amili_async._wire.protocol import PATHS, Request, Response
+from amili_async._wire.protocol import Request, Response
 from amili_async._wire.session import AttemptOptions
 from amili_async._wire.tasks import not_picklable
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar
@@ -108,10 +107,13 @@ def _has(settings: Settings, name: str) -> bool:
 
 
 def _warn_of_misspelt(settings: Settings) -> None:
-    # Only names that resemble one of ours: a program may have AMILI_ variables of its own.
     for name in settings:
-        if name.startswith("AMILI_") and name not in VARIABLES and (near := get_close_matches(name, VARIABLES, 1, 0.8)):
-            warnings.warn(f"the environment variable {name} is not read: did you mean {near[0]}?", stacklevel=5)
+        if name.startswith("AMILI_") and name not in VARIABLES:
+            from difflib import get_close_matches
+
+            # Only names that resemble one of ours: a program may have AMILI_ variables of its own.
+            if near := get_close_matches(name, VARIABLES, 1, 0.8):
+                warnings.warn(f"the environment variable {name} is not read: did you mean {near[0]}?", stacklevel=5)
 
 
 def _read_number(settings: Settings, name: str, kind: type[N]) -> N | None:
