@@ -50,10 +50,10 @@ def test_the_notebook(tmp_path: Path) -> None:
     fails = {"cell_type": "code", "metadata": {"tags": ["raises-exception"]}, "source": FAILING}
     notebook["cells"].insert(-1, fails | {"execution_count": None, "id": "fails", "outputs": []})
     _, (page,), (progress, result), (manifest,), (sums,), (differing,), failed, _ = run(notebook, tmp_path)
-    assert "<caption>page 1: 20 of 20 records</caption>" in show(page)
+    assert ">page 1: 20 of 20 records</caption>" in show(page)
     assert show(progress).startswith('<progress value="2000" max="2000"></progress> lines: 2,000 of 2,000 rows')
-    assert "<caption>lines.parquet: complete</caption>" in show(result)
-    assert "<caption>Manifest of finance--payout-specifications: complete</caption>" in show(manifest)
+    assert ">lines.parquet: complete</caption>" in show(result)
+    assert ">Manifest of finance--payout-specifications: complete</caption>" in show(manifest)
     assert "capital" in show(sums)
     assert ": 1 difference</caption>" in show(differing)
     traceback = "".join(failed[-1]["traceback"])
