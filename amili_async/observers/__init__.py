@@ -5,6 +5,7 @@ Invariant: they emit what events hold and nothing else: no credential, no filter
 
 from amili_async.observers.count import CountEvents
 from amili_async.observers.log import LogEvents
-from amili_async.observers.trace import TraceEvents
+from amili_async.observers.metrics import MeterCalls
+from amili_async.observers.trace import TraceCalls
 
-__all__ = ["CountEvents", "LogEvents", "TraceEvents"]
+__all__ = ["CountEvents", "LogEvents", "MeterCalls", "TraceCalls"]

@@ -26,7 +26,7 @@ RETURNED_ONLY = {"Stream", "Extraction", "Resource", "Payouts", "CreditorPayment
 """Classes that callers get and never construct: the parameters of their constructors are not public."""
 SIGNATURE_METHODS = {"__init__", "__call__", "__aiter__", "__aenter__"}
 """Special methods whose signature differs from class to class."""
-INTERNAL_BASES = {"CheckedFilter", "SavedState", "Tabular"}
+INTERNAL_BASES = {"CheckedFilter", "ErrorWithHead", "SavedState", "Tabular"}
 """Base classes that a caller only meets through their subclasses."""
 
 

@@ -78,13 +78,14 @@ from amili_async.errors import (
 from amili_async.events import Event
 from amili_async.export import export, export_bytes
 from amili_async.models import encode
-from amili_async.observers import LogEvents, TraceEvents
+from amili_async.observers import LogEvents, MeterCalls, TraceCalls
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
 from amili_async.shared import RedisClaims, RedisRateLimiter, RedisTokens
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
 from tests.support.errors import ABSTRACT, ERROR_CLASSES
+from tests.support.meters import Meters
 from tests.support.payments import BOOKED, CREDITOR, PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 
@@ -122,6 +123,8 @@ NO_MANIFEST = json.dumps(
     {"version": 1, "resource": "", "fingerprint": "", "filter": "", "is_finished": True, "verdict": NAME}
 )
 PAGE_OF_HTML = f"<!doctype html><title>{WORDS}</title><p>{LOGIN}"
+HEADERS = {"Set-Cookie": f"session={MARK}", "Link": LOGIN, "X-Debug": WORDS, "X-Request-ID": "abc-123"}
+"""Of responses: an error keeps some of them, never these but the last."""
 UNSURE = {"_status": "OK", "status": WORDS, "status_reason_locale": WORDS}
 MAY_HOLD_WORDS = frozenset({"issues", "excerpt", "payment", "created"})
 """The attributes of errors that are documented to hold text of the server, or the payment."""
@@ -144,6 +147,7 @@ class Watch:
     caplog: pytest.LogCaptureFixture
     events: list[Event]
     spans: InMemorySpanExporter
+    meters: Meters
     warned: list[warnings.WarningMessage]
 
     def texts(self) -> Iterator[tuple[str, str]]:
@@ -151,6 +155,7 @@ class Watch:
         yield "log", "\n".join(repr(record.args) for record in self.caplog.records)
         yield from ((f"event {type(event).__name__}", f"{event!r} {pretty_repr(event)}") for event in self.events)
         yield from ((f"span {span.name}", span.to_json()) for span in self.spans.get_finished_spans())
+        yield "metrics", repr(self.meters.collect())
         yield from (("warning", str(warning.message)) for warning in self.warned)
 
 
@@ -223,7 +228,7 @@ async def scene(start_sandbox: StartSandbox, connect: Connect, watch: Watch, tmp
     for resource in (SPECIFICATIONS, PAYMENTS):
         for row in sandbox.rows(resource):
             sandbox.update(resource, row["_id"], PLANTED)
-    observers = [watch.events.append, LogEvents(), TraceEvents(tracer_of(watch))]
+    observers = [watch.events.append, LogEvents(), TraceCalls(tracer_of(watch)), MeterCalls(watch.meters.meter)]
 
     async def connect_watched(**options: Any) -> AmiliClient:
         return await connect(sandbox, **({"observers": observers, "retry": RetryPolicy(attempts=2)} | options))
@@ -246,7 +251,9 @@ async def watch(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Watch]:
     loop.slow_callback_duration = 0.0
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        yield Watch(caplog, [], InMemorySpanExporter(), warned)
+        meters = Meters()
+        yield Watch(caplog, [], InMemorySpanExporter(), meters, warned)
+        meters.close()
 
 
 def make_payment(**changes: Any) -> NewCreditorPayment:
@@ -255,11 +262,16 @@ def make_payment(**changes: Any) -> NewCreditorPayment:
     return payments.make_payment(**(planted | changes))
 
 
+def with_headers(fault: dict[str, Any]) -> Fault:
+    """A fault whose response has canaries in its headers."""
+    return Fault(**{**fault, "headers": HEADERS | fault.get("headers", {})})
+
+
 def with_response(**fault: Any) -> Provoke:
     """Request a page, to which the server gives this response."""
 
     async def provoke(scene: WatchedScene) -> None:
-        scene.sandbox.fail(Fault(**fault), times=None, path=SPECIFICATIONS)
+        scene.sandbox.fail(with_headers(fault), times=None, path=SPECIFICATIONS)
         await scene.amili.payout_specifications.page(where=FILTER)
 
     return provoke
@@ -269,7 +281,7 @@ def with_payment_response(*, lookup_timeout: float = 0.0, **fault: Any) -> Provo
     """Create a payment, to which the server gives this response."""
 
     async def provoke(scene: WatchedScene) -> None:
-        scene.sandbox.fail(Fault(**fault), times=None, method="POST")
+        scene.sandbox.fail(with_headers(fault), times=None, method="POST")
         created = await scene.amili.creditor_payments.create(make_payment(), lookup_timeout=lookup_timeout)
         created.raise_for_status()
 
@@ -286,7 +298,7 @@ def with_token_response(**fault: Any) -> Provoke:
     """Request a page, for whose token request the server gives this response."""
 
     async def provoke(scene: WatchedScene) -> None:
-        scene.sandbox.fail(Fault(**fault), times=None, path=TOKENS)
+        scene.sandbox.fail(with_headers(fault), times=None, path=TOKENS)
         await scene.amili.payout_specifications.page(where=FILTER)
 
     return provoke
@@ -687,7 +699,7 @@ PATHS = [
 async def test_no_error_gives_a_secret_away(
     kind: type[Exception], provoke: Provoke, scene: WatchedScene, watch: Watch
 ) -> None:
-    """No text of the error, of its causes, of the log, the spans or the events contains one."""
+    """No text of the error, of its causes, of the log, the spans, the metrics or the events contains one."""
     with pytest.raises(kind) as caught, tracer_of(watch).start_as_current_span("journey"):
         await provoke(scene)
     assert type(caught.value) is kind
@@ -729,11 +741,14 @@ async def test_no_success_gives_a_secret_away(scene: WatchedScene, watch: Watch)
 
 async def test_no_object_shows_a_secret(scene: WatchedScene) -> None:
     """`repr`, `str` and rich show no contents of clients, queries, requests, responses and credentials."""
+    scene.sandbox.fail(Fault(headers=HEADERS), path=SPECIFICATIONS)
     amili, page = scene.amili, await scene.amili.payout_specifications.page(where=FILTER)
+    assert page.response.request_id == "abc-123"
     query = build_query(FILTER, projection=["creditor_name"])
     delivery = await anext(amili.payout_specifications.extract(FILTER).deliveries())
     things: list[Any] = [
-        *(amili, amili.payouts, amili.payout_specifications, amili.creditor_payments, amili.auth, page),
+        *(amili, amili.payouts, amili.payout_specifications, amili.creditor_payments, amili.auth),
+        *(page, page.response, page.response.headers, pickle.dumps(page.response)),
         *(
             await internals.tokens_of(amili).get(),
             Token(value=TOKEN),
