@@ -33,7 +33,7 @@ def html_table(caption: str, records: Sequence[Any]) -> str:
     """A row for each record, a column for each field that one of those shown has."""
     rows = [named_values(record) for record in records[:MAX_ROWS]]
     used = {name: value for row in rows for name, value in row.items() if value is not None}
-    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in used.keys() - HIDDEN_COLUMNS]
+    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in used and name not in HIDDEN_COLUMNS]
     if len(records) > MAX_ROWS:
         caption += f", the first {MAX_ROWS}"
     if len(names) > MAX_COLUMNS:
@@ -90,17 +90,16 @@ def _show(value: Any, depth: int = 0) -> str:
         return show_date(value)
     if isinstance(value, Decimal):
         return show_money(value)
-    is_list = isinstance(value, list | tuple)
-    if not is_list and not isinstance(value, Mapping) and not hasattr(value, "__struct_fields__"):
+    if isinstance(value, list | tuple):
+        parts: Iterable[tuple[str, Any]] = (("", part) for part in value)
+    elif isinstance(value, Mapping) or hasattr(value, "__struct_fields__"):
+        parts = ((f"{name}: ", part) for name, part in named_values(value).items() if part is not None)
+    else:
         return str(value)
     if depth == MAX_DEPTH:
         return "…"
-    parts = value if is_list else ((n, v) for n, v in named_values(value).items() if v is not None)
-    texts = [
-        _show(part, depth + 1) if is_list else f"{part[0]}: {_show(part[1], depth + 1)}"
-        for part in islice(parts, MAX_ITEMS)
-    ]
-    return f"({', '.join(texts)})" if depth else ", ".join(texts)
+    text = ", ".join(f"{label}{_show(part, depth + 1)}" for label, part in islice(parts, MAX_ITEMS))
+    return f"({text})" if depth else text
 
 
 def _cut(text: str) -> str:
