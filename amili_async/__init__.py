@@ -79,6 +79,7 @@ from amili_async.reconciliation.comparison import (
     reconcile_payout,
 )
 from amili_async.resources import ExtractOptions, PageOptions, Resource, StreamOptions
+from amili_async.response_head import Headers, ResponseHead
 from amili_async.stream_checkpoint import StreamCheckpoint
 from amili_async.streams import Stream
 
@@ -111,6 +112,7 @@ __all__ = [
     "Extraction",
     "Field",
     "FinanceCategory",
+    "Headers",
     "Id",
     "Manifest",
     "Money",
@@ -135,6 +137,7 @@ __all__ = [
     "Reconciliation",
     "Record",
     "Resource",
+    "ResponseHead",
     "RetryPolicy",
     "Signer",
     "Since",

@@ -28,13 +28,14 @@ AmiliError
 └── ExportFailed                a file could not be written, or a record does not fit into it
 
 Invariant: no text here holds a credential, a filter value or the contents of a record. The server's own words are on
-attributes (`issues`, `excerpt`).
+attributes (`issues`, `excerpt`); of its headers only the id of the request is in a text.
 """
 
-import copyreg
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from amili_async.response_head import ErrorWithHead
 
 if TYPE_CHECKING:
     from amili_async import Checkpoint, CreatedPayment, NewCreditorPayment
@@ -43,7 +44,7 @@ NOT_PROCESSED = frozenset({400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413
 """HTTP statuses after which the server certainly did not process the request; not 408, which a proxy can send late."""
 
 
-class AmiliError(Exception):
+class AmiliError(ErrorWithHead):
     """Base class of everything that this package raises."""
 
     transient: bool = False
@@ -58,10 +59,6 @@ class AmiliError(Exception):
     def __init__(self, message: str = "", *, request: str = "") -> None:
         super().__init__(message)
         self.request = request
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-        # An exception is unpickled by calling its class with `args`, which fails for keyword-only arguments.
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigurationError(AmiliError):

@@ -5,13 +5,14 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from amili_async._wire.tasks import hide_contents
+from amili_async.response_head import ResponseHead
 
 T = TypeVar("T")
 
 
 @hide_contents
 class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
-    """One page of a list."""
+    """One page of a list; pages with the same records and counts are equal, whatever else the responses had."""
 
     items: tuple[T, ...]
     """The records, in the order of the sort."""
@@ -22,6 +23,8 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
     """
     total: int | None
     """How many records match in all; `None` if the server does not report it."""
+    response: ResponseHead = ResponseHead()
+    """Status and some headers of the response; its `request_id` is what a support ticket needs."""
 
     @property
     def has_next(self) -> bool:
@@ -40,5 +43,25 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
             return len(self.items) >= self.max_results
         return self.number * self.max_results < self.total
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Page):
+            return NotImplemented
+        return self._contents == other._contents
+
+    def __hash__(self) -> int:
+        return hash(self._contents)
+
+    @property
+    def _contents(self) -> tuple[object, ...]:
+        return self.items, self.number, self.max_results, self.total
+
     def __repr__(self) -> str:
         return f"Page(number={self.number}, items={len(self.items)}, total={self.total})"
+
+    def _repr_html_(self) -> str:
+        from amili_async.notebooks import html_table
+        from amili_async.readable import show_count
+
+        count = f"{len(self.items)} of " if self.total else ""
+        records = show_count(self.total or len(self.items), "record")
+        return html_table(f"page {self.number}: {count}{records}", self.items)

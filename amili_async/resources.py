@@ -133,7 +133,7 @@ class Resource(Generic[T]):
         if page.total is None:
             raise UnreadableResponse(
                 f"GET /{self.path}: the response has no total (_meta.total)", request=f"GET /{self.path}"
-            )
+            ).with_headers(page.response.headers)
         return page.total
 
     @overload

@@ -49,7 +49,7 @@ class KeysetPager(Generic[T]):
             ids = [row.id for row in rows]
             # Eve ignores a sort by a field that it does not allow, without an error.
             if ids != sorted(set(ids)) or (after is not None and ids and ids[0] <= after):
-                raise filter_ignored(self._listing.path)
+                raise filter_ignored(self._listing.path).with_headers(page.response.headers)
             if not _contradicts_itself(page):
                 return page
         label = self._listing.label
@@ -57,7 +57,7 @@ class KeysetPager(Generic[T]):
             f"{label}: the page contradicted its own total in each of {MAX_CONTRADICTIONS} attempts: rows are being "
             "inserted or deleted, or the server leaves rows out; try again later",
             request=label,
-        )
+        ).with_headers(page.response.headers)
 
     def _query_after(self, after: str | None) -> Query:
         condition = self._condition

@@ -71,7 +71,7 @@ class ApiCodeExchange:
             status=outcome.status,
             http_status=outcome.http_status,
             request=EXCHANGE.label,
-        )
+        ).with_headers(outcome.headers)
 
     async def _exchange(self) -> Response | ApiError | AuthenticationError:
         """The response to the JWT, or the error where the API rejected it."""
@@ -115,7 +115,7 @@ def read_token(response: Response, credentials: ApiCodeCredentials, *, now: floa
             "set ApiCodeCredentials(token_name=…)",
             status=response.status,
             request=EXCHANGE.label,
-        )
+        ).with_headers(response.headers)
     # Expiry dates are compared with the server's own clock: a wrong clock of ours does not change the difference.
     lifetime = _find_lifetime(answer, value, credentials, now=server_time(response, default=now))
     return Token(value=value, lifetime=lifetime)

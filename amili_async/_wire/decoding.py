@@ -16,6 +16,7 @@ from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, not_an_answer
 from amili_async.errors import UnreadableResponse
 from amili_async.models.record_type import RecordType
 from amili_async.pages import Page
+from amili_async.response_head import Headers, ResponseHead
 
 T = TypeVar("T")
 
@@ -80,7 +81,10 @@ class RecordDecoder(Generic[T]):
         if failure is None and body.status != "ERR":  # Eve reports errors in the body, even of a 200
             # A size above the requested one would make each page look short, and so like the last.
             stated = meta.max_results if meta.max_results is None else min(meta.max_results, size)
-            return Page(items=items, number=number or meta.page or 1, max_results=stated, total=meta.total)
+            head = ResponseHead(status=response.status, headers=Headers.of(response.headers))
+            return Page(
+                items=items, number=number or meta.page or 1, max_results=stated, total=meta.total, response=head
+            )
         failure = _explain(request, response, failure, place=r"$._items[\1]")  # not msgspec's, which quotes values
         body = items = None
         raise failure
@@ -138,7 +142,7 @@ def _explain(request: str, response: Response, failure: Exception | None, *, pla
     *place* replaces the index at the start of a conversion error's path: converted records are a list of their own.
     """
     if failure is None or body_reports_error(response.body):
-        return error_from_response(request, response.status, response.body)
+        return error_from_response(request, response.status, response.body).with_headers(response.headers)
     if isinstance(failure, msgspec.DecodeError) and not isinstance(failure, msgspec.ValidationError):
         return not_an_answer(request, response)
     found = re.search(r" - at `(\$[^`]*)`$", str(failure))
@@ -156,7 +160,7 @@ def _explain(request: str, response: Response, failure: Exception | None, *, pla
         request=request,
         location=location,
         record_id=record_id,
-    )
+    ).with_headers(response.headers)
 
 
 def _id_at(body: bytes, location: str) -> str | None:

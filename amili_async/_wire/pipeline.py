@@ -57,7 +57,12 @@ class Pipeline:
                 if not (is_repeatable or error.was_not_processed):
                     raise
             # Outside the `except`: the second 401 would otherwise have the first as its context.
-            token = await self._acquire(call, request, tokens, rejected=token)
+            try:
+                token = await self._acquire(call, request, tokens, rejected=token)
+            except AuthenticationError as error:
+                if not error.headers:  # that of a fixed token: the response behind it is the 401
+                    error.with_headers(call.response_headers)
+                raise
             return await self._attempt(call, request, lambda: token.value)
 
         label = request.label

@@ -208,7 +208,7 @@ def raise_for_error(request: Request, response: Response, *, now: float) -> None
         error.server_time = server_time(response, default=None)
         if isinstance(error, ApiError):
             error.retry_after = read_retry_after(response, now=now)
-        raise error
+        raise error.with_headers(response.headers)
     if not _is_whole(request, body):
         raise not_an_answer(request.label, response)
 
@@ -238,7 +238,7 @@ def not_an_answer(label: str, response: Response) -> ConnectionFailed:
     return ConnectionFailed(
         f"{label}: the response ({what}) is no complete JSON object: it was cut off, or is not of the API",
         request=label,
-    )
+    ).with_headers(response.headers)
 
 
 def is_current(response: Response) -> bool:
@@ -253,7 +253,7 @@ def check_is_current(request: Request, response: Response) -> None:
             f"{request.label} was answered from a cache (its header Age is not 0) although the request has "
             "Cache-Control: no-cache, so rows can be missing that exist: have the cache bypassed for this host",
             request=request.label,
-        )
+        ).with_headers(response.headers)
 
 
 def read_retry_after(response: Response, *, now: float) -> float | None:

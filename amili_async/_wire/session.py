@@ -174,6 +174,7 @@ class Session:
         if session is None or session.closed:
             raise ConfigurationError("the aiohttp session is closed: keep it open for as long as the client is open")
         call.was_sent = True  # until the guard proves that it was not
+        call.response_headers = {}
         try:
             return await self._exchange(session, request, credential, call, options)
         except asyncio.CancelledError as error:
@@ -192,7 +193,7 @@ class Session:
                 raise error.with_traceback(hide_frames("aiohttp", error.__traceback__))  # noqa: B904 - it is the same error
             failure = failure_of(request, error, call, options.timeout)
         # Raised outside the `except`: aiohttp's error, whose text may hold the query, is not even the context.
-        raise failure
+        raise failure.with_headers(call.response_headers)
 
     async def _exchange(
         self,
@@ -225,7 +226,7 @@ class Session:
             **self._proxy,
         )
         async with response:
-            call.was_counted = True
+            call.was_counted, call.response_headers = True, response.headers
             body = await _read_body(request, response)
             return Response(status=response.status, headers=response.headers, body=body)
 

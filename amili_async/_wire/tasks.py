@@ -4,7 +4,7 @@ Invariant: a cancellation is never swallowed. It is raised at once, or, where wo
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Never, ParamSpec, Protocol, Self, SupportsIndex, TypeVar
@@ -45,7 +45,7 @@ class RunningCall:
 
     __slots__ = (
         *("_running", "_label", "_task", "_cancellations", "_is_cancelled"),
-        *("is_closed", "was_sent", "was_counted"),
+        *("is_closed", "was_sent", "was_counted", "response_headers"),
     )
 
     def __init__(self, running: set[Cancellable], label: str = "") -> None:
@@ -60,6 +60,8 @@ class RunningCall:
         """Whether any of the request can have reached a server that did not answer it."""
         self.was_counted = False
         """Whether the head of a response arrived: the server counted the request, however the attempt ends."""
+        self.response_headers: Mapping[str, str] = {}
+        """Those of the response whose head arrived, however the attempt ends."""
 
     @property
     def is_task_cancelled(self) -> bool:

@@ -109,7 +109,7 @@ class Source(Struct, Generic[T], frozen=True, kw_only=True):
                 f"{self.listing.label}: the Date of the response differs from this machine's clock by more than a day: "
                 "one of the two is wrong, so it is not known which records are too new",
                 request=self.listing.label,
-            )
+            ).with_headers(response.headers)
         # The earlier of the two clocks: with a bound in the future, `since` would miss rows made until then.
         page = await self.listing.read(
             self._decode, response, self.query.whole(), page_size=self.listing.context.page_size

@@ -174,7 +174,7 @@ class PaymentCreator:
             if (fault := self._fault_of(created, payment, response, sent_at=sent_at)) is not None:
                 raise UnreadableResponse(
                     f"{request.label} was answered with {fault}", request=request.label, location="$"
-                )
+                ).with_headers(response.headers)
         except AmiliError as error:
             # An error of another request is that of the token exchange, without which the payment is not sent.
             if error.was_not_processed or error.request not in {"", request.label}:

@@ -17,6 +17,7 @@ PUBLIC_MODULES = (
     "amili_async.errors",
     "amili_async.events",
     "amili_async.export",
+    "amili_async.notebooks",
     "amili_async.observers",
     "amili_async.policies",
     "amili_async.shared",
@@ -25,7 +26,7 @@ RETURNED_ONLY = {"Stream", "Extraction", "Resource", "Payouts", "CreditorPayment
 """Classes that callers get and never construct: the parameters of their constructors are not public."""
 SIGNATURE_METHODS = {"__init__", "__call__", "__aiter__", "__aenter__"}
 """Special methods whose signature differs from class to class."""
-INTERNAL_BASES = {"CheckedFilter", "SavedState", "Tabular"}
+INTERNAL_BASES = {"CheckedFilter", "ErrorWithHead", "SavedState", "Tabular"}
 """Base classes that a caller only meets through their subclasses."""
 
 

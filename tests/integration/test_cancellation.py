@@ -33,9 +33,8 @@ from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
 from tests.support.call_events import Recorder
 from tests.support.cancel_at_each_await import Moment, Stepper
-from tests.support.clocks import HastyClock, happens, on_clock, settle
+from tests.support.clocks import GUARD, HastyClock, happens, on_clock, settle
 from tests.support.exhaustive import IN_TENTHS, steps
-from tests.support.operations import GUARD
 from tests.support.payments import PAYMENTS, make_payments
 from tests.support.spans import Spans
 from tests.support.starting import Connect, StartSandbox

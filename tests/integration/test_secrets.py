@@ -123,6 +123,8 @@ NO_MANIFEST = json.dumps(
     {"version": 1, "resource": "", "fingerprint": "", "filter": "", "is_finished": True, "verdict": NAME}
 )
 PAGE_OF_HTML = f"<!doctype html><title>{WORDS}</title><p>{LOGIN}"
+HEADERS = {"Set-Cookie": f"session={MARK}", "Link": LOGIN, "X-Debug": WORDS, "X-Request-ID": "abc-123"}
+"""Of responses: an error keeps some of them, never these but the last."""
 UNSURE = {"_status": "OK", "status": WORDS, "status_reason_locale": WORDS}
 MAY_HOLD_WORDS = frozenset({"issues", "excerpt", "payment", "created"})
 """The attributes of errors that are documented to hold text of the server, or the payment."""
@@ -166,6 +168,8 @@ def shown(thing: object) -> Iterator[tuple[str, str]]:
     yield f"repr of {type(thing).__name__}", repr(thing)
     yield f"str of {type(thing).__name__}", str(thing)
     yield f"rich on {type(thing).__name__}", pretty_repr(thing)
+    if isinstance(thing, Checkpoint | Manifest):  # records and pages are displayed with their contents
+        yield f"display of {type(thing).__name__}", thing._repr_html_()
 
 
 def written(error: BaseException) -> Iterator[tuple[str, str]]:
@@ -258,11 +262,16 @@ def make_payment(**changes: Any) -> NewCreditorPayment:
     return payments.make_payment(**(planted | changes))
 
 
+def with_headers(fault: dict[str, Any]) -> Fault:
+    """A fault whose response has canaries in its headers."""
+    return Fault(**{**fault, "headers": HEADERS | fault.get("headers", {})})
+
+
 def with_response(**fault: Any) -> Provoke:
     """Request a page, to which the server gives this response."""
 
     async def provoke(scene: WatchedScene) -> None:
-        scene.sandbox.fail(Fault(**fault), times=None, path=SPECIFICATIONS)
+        scene.sandbox.fail(with_headers(fault), times=None, path=SPECIFICATIONS)
         await scene.amili.payout_specifications.page(where=FILTER)
 
     return provoke
@@ -272,7 +281,7 @@ def with_payment_response(*, lookup_timeout: float = 0.0, **fault: Any) -> Provo
     """Create a payment, to which the server gives this response."""
 
     async def provoke(scene: WatchedScene) -> None:
-        scene.sandbox.fail(Fault(**fault), times=None, method="POST")
+        scene.sandbox.fail(with_headers(fault), times=None, method="POST")
         created = await scene.amili.creditor_payments.create(make_payment(), lookup_timeout=lookup_timeout)
         created.raise_for_status()
 
@@ -289,7 +298,7 @@ def with_token_response(**fault: Any) -> Provoke:
     """Request a page, for whose token request the server gives this response."""
 
     async def provoke(scene: WatchedScene) -> None:
-        scene.sandbox.fail(Fault(**fault), times=None, path=TOKENS)
+        scene.sandbox.fail(with_headers(fault), times=None, path=TOKENS)
         await scene.amili.payout_specifications.page(where=FILTER)
 
     return provoke
@@ -732,11 +741,14 @@ async def test_no_success_gives_a_secret_away(scene: WatchedScene, watch: Watch)
 
 async def test_no_object_shows_a_secret(scene: WatchedScene) -> None:
     """`repr`, `str` and rich show no contents of clients, queries, requests, responses and credentials."""
+    scene.sandbox.fail(Fault(headers=HEADERS), path=SPECIFICATIONS)
     amili, page = scene.amili, await scene.amili.payout_specifications.page(where=FILTER)
+    assert page.response.request_id == "abc-123"
     query = build_query(FILTER, projection=["creditor_name"])
     delivery = await anext(amili.payout_specifications.extract(FILTER).deliveries())
     things: list[Any] = [
-        *(amili, amili.payouts, amili.payout_specifications, amili.creditor_payments, amili.auth, page),
+        *(amili, amili.payouts, amili.payout_specifications, amili.creditor_payments, amili.auth),
+        *(page, page.response, page.response.headers, pickle.dumps(page.response)),
         *(
             await internals.tokens_of(amili).get(),
             Token(value=TOKEN),

@@ -131,13 +131,16 @@ def copies_of(error: AmiliError) -> list[AmiliError]:
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_a_copy_of_an_error_is_equal(error: AmiliError) -> None:
-    """Pickled or copied, it has the same class, text and attributes."""
+    """Pickled or copied, it has the same class, text and attributes, headers of its response included."""
     if isinstance(error, ApiError):
         error.retry_after = 2.5
+    error = copy.copy(error).with_headers({"X-Request-ID": "abc-123", "Set-Cookie": "s3cret"})
+    assert error.headers == {"x-request-id": "abc-123"}
     for copied in copies_of(error):
         assert type(copied) is type(error)
         assert (str(copied), repr(copied)) == (str(error), repr(error))
         assert vars(copied) == vars(error)
+        assert (copied.headers, copied.request_id) == (error.headers, "abc-123")
         assert copied.was_not_processed is error.was_not_processed
 
 
@@ -240,3 +243,49 @@ def test_which_errors_prove_that_nothing_was_processed(error: AmiliError, expect
 def test_an_argument_that_is_left_out_has_a_default(error: AmiliError, attributes: dict[str, Any]) -> None:
     """Every attribute exists, also without its argument."""
     assert {name: getattr(error, name) for name in attributes} == attributes
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_the_text_shows_the_id_of_the_request(error: AmiliError) -> None:
+    """A log line suffices for a support ticket; `repr` and the arguments have the message alone."""
+    answered = copy.copy(error).with_headers({"X-Request-ID": "abc-123"})
+    assert str(answered) == "message (request id abc-123)"
+    assert repr(answered) == f"{type(error).__name__}('message')"
+    assert (error.headers, error.request_id, str(error)) == ({}, None, "message")
+
+
+def raised_from(error: AmiliError, cause: BaseException) -> AmiliError:
+    """The error as `raise … from cause` leaves it."""
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("kind", [PaymentOutcomeUnknown, PaymentNotSent, ReferenceTaken])
+def test_a_payment_error_has_the_id_of_its_cause(kind: type[PaymentError]) -> None:
+    """Also in a pickle of it, which holds no cause; an id that its text has already is not repeated."""
+    cause = ServerFault("broken", status=500).with_headers({"X-Request-ID": "abc-123", "Via": "1.1 proxy"})
+    error = raised_from(kind("unknown", payment=PAYMENT), cause)
+    for each in (error, *copies_of(error)):
+        assert each.request_id == "abc-123"
+        assert each.headers == {"x-request-id": "abc-123", "via": "1.1 proxy"}
+        assert str(each) == "unknown (request id abc-123)"
+    assert str(raised_from(kind(f"not sent ({cause})", payment=PAYMENT), cause)) == (
+        "not sent (broken (request id abc-123))"
+    )
+
+
+def test_an_error_of_its_own_response_keeps_it() -> None:
+    """A cause with another id, or one that is not of the package, changes nothing."""
+    cause = ServerFault("broken", status=500).with_headers({"X-Request-ID": "of-the-cause"})
+    own = raised_from(ConnectionFailed("cut").with_headers({"X-Request-ID": "own"}), cause)
+    assert own.request_id == "own"
+    assert raised_from(AmiliError("x"), ValueError("y")).request_id is None
+
+
+def test_an_api_error_has_all_that_a_ticket_needs() -> None:
+    """Status, code, request, id, headers, attempts, fields and excerpt, as the design lists them."""
+    error = ApiError("x", status=418, code=17, request="GET /x", attempts=2, issues={"a": ("b",)}, excerpt="c")
+    answered = error.with_headers({"X-Request-ID": "abc-123", "Retry-After": "7"})
+    assert answered is error
+    assert (error.status, error.code, error.request, error.request_id) == (418, 17, "GET /x", "abc-123")
+    assert (error.headers["Retry-After"], error.attempts, error.issues, error.excerpt) == ("7", 2, {"a": ("b",)}, "c")

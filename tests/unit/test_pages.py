@@ -1,8 +1,12 @@
 """What a page reports about the rest of its list."""
 
+import copy
+import pickle
+
+import msgspec
 import pytest
 
-from amili_async import Page
+from amili_async import Headers, Page, Payout, ResponseHead
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,26 @@ def test_has_next_is_false_only_if_the_counts_show_the_last_page(
     """With a total it is exact; without one, a full page may be followed by another."""
     page = Page(items=tuple(range(items)), number=number, max_results=max_results, total=total)
     assert page.has_next is has_next
+
+
+HEAD = ResponseHead(status=200, headers=Headers({"x-request-id": "abc-123"}))
+PAGE = Page(items=(Payout(id="0" * 24),), number=1, max_results=100, total=1, response=HEAD)
+
+
+def test_pages_with_the_same_records_are_equal() -> None:
+    """The response, with its date and its id, is no part of what a page is, and `repr` does not show it."""
+    again = msgspec.structs.replace(PAGE, response=ResponseHead())
+    assert again == PAGE
+    assert hash(again) == hash(PAGE)
+    assert repr(again) == repr(PAGE) == "Page(number=1, items=1, total=1)"
+    assert msgspec.structs.replace(PAGE, total=2) != PAGE
+    assert msgspec.structs.replace(PAGE, items=()) != PAGE
+    assert (PAGE.items, 1, 100, 1) != PAGE
+
+
+def test_a_page_keeps_its_response_in_copies() -> None:
+    """Pickled and copied too; a page that a test makes has an empty one."""
+    for copied in (pickle.loads(pickle.dumps(PAGE)), copy.copy(PAGE), copy.deepcopy(PAGE)):  # noqa: S301 - our own
+        assert copied == PAGE
+        assert copied.response == HEAD
+    assert Page[int](items=(), number=1, max_results=None, total=None).response == ResponseHead()
