@@ -4,7 +4,7 @@ Invariant: they emit what events hold and nothing else: no credential, no filter
 """
 
 from amili_async.observers.count import CountEvents
-from amili_async.observers.log import LogEvents
+from amili_async.observers.log import LogEvents, facts_of, level_of
 from amili_async.observers.trace import TraceEvents
 
-__all__ = ["CountEvents", "LogEvents", "TraceEvents"]
+__all__ = ["CountEvents", "LogEvents", "TraceEvents", "facts_of", "level_of"]
