@@ -122,6 +122,8 @@ class ApiCodeCredentials:
             _check_signer(signer, algorithm, has_key=private_key is not None)
         self.algorithm = str(algorithm)
         """How the JWT is signed."""
+        self.key_size: int | None = None if self._key is None else self._key.key_size
+        """Bits of the private key; `None` with a *signer*."""
         self.token_name = token_name
         """The field of the response that holds the token; `None` for the usual names."""
         self.lifetime_name = lifetime_name

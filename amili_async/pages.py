@@ -57,3 +57,11 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Page(number={self.number}, items={len(self.items)}, total={self.total})"
+
+    def _repr_html_(self) -> str:
+        from amili_async.notebooks import html_table
+        from amili_async.readable import show_count
+
+        count = f"{len(self.items)} of " if self.total else ""
+        records = show_count(self.total or len(self.items), "record")
+        return html_table(f"page {self.number}: {count}{records}", self.items)

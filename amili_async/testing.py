@@ -7,9 +7,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 from amili_async import sandbox as plain
 from amili_async._wire.clock import SystemClock, Timer
@@ -34,6 +34,7 @@ __all__ = [
     "RateWindow",
     "ReceivedRequest",
     "Sandbox",
+    "SandboxOptions",
     "SkippingClock",
     "amili",
     "amili_clock",
@@ -95,6 +96,23 @@ def _real(seconds: float) -> float:
     return min(seconds, 0.001 + seconds * 1e-5)
 
 
+class SandboxOptions(TypedDict, total=False):
+    """The options of `amili_async.sandbox.Sandbox`, whose docstring describes them, without its clock."""
+
+    payouts: int
+    specifications: int
+    payments: int
+    seed: int
+    host: str
+    port: int
+    rate_limit: Sequence[RateWindow] | None
+    rate_limit_headers: bool
+    count_rejected: bool
+    token_lifetime: float
+    latency: float
+    public_key: str | None
+
+
 class Sandbox(plain.Sandbox):
     """`amili_async.sandbox.Sandbox`, usable from blocking code too, with rows that are checked.
 
@@ -104,7 +122,7 @@ class Sandbox(plain.Sandbox):
     `connect()`. The other options are those of `amili_async.sandbox.Sandbox`.
     """
 
-    def __init__(self, *, clock: SkippingClock | None = None, **options: Any) -> None:
+    def __init__(self, *, clock: SkippingClock | None = None, **options: Unpack[SandboxOptions]) -> None:
         self.clock = clock or SkippingClock()
         self._loop: asyncio.AbstractEventLoop | None = None
         super().__init__(clock=self.clock.wall, **options)

@@ -12,6 +12,7 @@ file here answers one question and defines `measure(quick=...) -> Report`:
     prefetch          What does ordered delivery cost?         workers that keep no order (virtual time)
     rate_limiter      How close to the limit is the client?    the optimum, other limiters (virtual time)
     processes         The same for processes with one key      N limits, static shares, other limiters in Redis
+    web_app           What do web calls wait beside a job?     two clients, each with a limit (virtual time)
     memory            What do streams and kept records hold?   dicts; includes `export_memory`
     growth            Do time and memory stay proportional?    10 to 10,000 pages, 1 to 50 streams
     imports           How long does the import take?           aiohttp

@@ -29,6 +29,7 @@ try:
         rate_limiter,
         stream,
         transport,
+        web_app,
     )
 except ImportError as error:
     raise SystemExit(f"{error}: pip install -e '.[bench]'") from None
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "prefetch": prefetch.measure,
     "rate-limiter": rate_limiter.measure,
     "processes": processes.measure,
+    "web-app": web_app.measure,
     "memory": memory.measure,
     "growth": growth.measure,
     "imports": imports.measure,

@@ -11,7 +11,7 @@
 ====================  ===============================================================================================
 
 `python3 -m pytest` runs in parallel and in random order, within two minutes on two cores. `-n 0` runs in one process,
-`-p no:randomly` in the order of the files, `-p randomly -p "randomly_seed=N"` repeats an order. `-m exhaustive` runs
+`-p no:randomly` in the order of the files, `--randomly-seed=N` repeats an order. `-m exhaustive` runs
 the rest of each search below, and each Hypothesis test with all its examples; `-m ""` runs everything.
 
 **Invariant:** no test depends on the speed of the machine. A test waits for an event, lets the loop settle, or

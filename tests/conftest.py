@@ -1,6 +1,7 @@
 """What every test runs under: the extent of the searches, chosen by `-m`, and the event loop, chosen by `--loop`."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +59,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
                 item.add_marker(EXHAUSTIVE)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported and collected from garbage collection, of which each full one would visit it all."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_whole(config: pytest.Config) -> bool:

@@ -70,6 +70,7 @@ class OffsetPager(Generic[R, T]):
         self._first: Page[T] | None = None
         self._previous: tuple[T, ...] = ()
         self._ids_before: set[Any] = set()
+        self._first_ids: set[Any] = set()
         self._ascends = options.sort == "_id"  # whether the ids of all records so far do: then none is repeated
         self.total: int | None = None
         """How many records match, by the latest page that reported it."""
@@ -169,7 +170,7 @@ class OffsetPager(Generic[R, T]):
             self._on_drift(self._number, "size")
 
     def _compare_with_previous(self, page: Page[T], *, total_changed: bool) -> None:
-        """Report a row that appears twice on this page and the one before, and a break of the order.
+        """Report a row that appears twice on this page and the one before, an earlier page, and a break of the order.
 
         An insert and a delete between two requests leave the total unchanged and still shift a row.
         """
@@ -186,7 +187,10 @@ class OffsetPager(Generic[R, T]):
                 f"page {self._number} is identical to the one before: the server seems to ignore the page number"
             ).with_headers(page.response.headers)
         ids, ids_before = _ids_of(items, identify), self._ids_before or _ids_of(previous, identify)
-        if (ids and len(ids) < len(items)) or not ids.isdisjoint(ids_before):
+        # Of all earlier pages the first row: an old page that a cache or a gateway sends again begins with one.
+        is_repeated = not (ids.isdisjoint(ids_before) and ids.isdisjoint(self._first_ids))
+        self._first_ids |= _ids_of(items[:1], identify)
+        if (ids and len(ids) < len(items)) or is_repeated:
             self._on_drift(self._number, "repeated")
         elif previous and breaks_order(previous[-1], items[0], self._options.sort):
             self._on_drift(self._number, "order")

@@ -2,12 +2,14 @@
 
 Invariant: at most `concurrency` requests are in flight, and at most twice as many pages are in flight or buffered. A
 row that is present throughout is delivered exactly once. A response outside the requested ids ends the scan, and
-nothing is delivered before one was inside them. The owner of a scan closes it, which leaves no task behind.
+nothing is delivered before one was inside them. The owner of a scan closes it, which leaves no task behind. Requests
+run in the context in which the scan was made, as in a prefetch window.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from contextvars import copy_context
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -49,6 +51,7 @@ class PartitionedScan(Generic[T]):
         self.stats = stats
         """What the responses have shown besides the records."""
         self._concurrency = concurrency
+        self._context = copy_context()
         self._max_spans = max_spans
         self._tasks: set[asyncio.Task[None]] = set()
         self._batches: deque[Batch[T]] = deque()
@@ -131,7 +134,7 @@ class PartitionedScan(Generic[T]):
             job = self._next_job()
             if job is None:
                 return
-            task = asyncio.get_running_loop().create_task(job)
+            task = self._context.run(asyncio.get_running_loop().create_task, job)
             self._tasks.add(task)
             task.add_done_callback(self._on_done)
 

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from amili_async.cli.commands.demo import show_demo
+from amili_async.cli.commands.doctor import find_faults
 from amili_async.cli.commands.export import export_records
 from amili_async.cli.commands.get import get_record
 from amili_async.cli.commands.list import list_records
@@ -92,6 +93,7 @@ EXAMPLES: Mapping[Callable[..., None], str] = {
     reconcile_payouts: "amili reconcile --html report.html",
     register_payments: "amili pay july.csv --dry-run",
     serve_sandbox: "amili sandbox --port 8080",
+    find_faults: "amili doctor",
 }
 for command, example in EXAMPLES.items():
     add = app.command(command.__module__.rpartition(".")[2], cls=_Command, epilog=f"Example:  {example}")

@@ -22,14 +22,17 @@ T = TypeVar("T")
 SUCCESS, PROBLEM, USAGE, API_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 EXIT_CODES = (
     "Exit codes: 0 success; 1 a problem was found (sums differ, nothing matches --where, rows changed during an export "
-    "with --sort, a payment was rejected or not completed, or lacks one open case); 2 wrong usage, configuration or "
-    "file; 3 the API rejected a request, could not be reached or gave no usable answer (a payment may be registered); "
-    "130 interrupted; 143 terminated."
+    "with --sort, a payment was rejected or not completed, or lacks one open case, a check of doctor failed); 2 wrong "
+    "usage, configuration or file; 3 the API rejected a request, could not be reached or gave no usable answer (a "
+    "payment may be registered); 130 interrupted; 143 terminated."
 )
 """What the help states about them."""
 _WORDS = (
     (r"\w+ \((--[a-z]+)\)", r"\1"),  # a parameter of the library with its option: `overwrite (--force)`
     (r"\bbase_url\b", "AMILI_BASE_URL"),
+    (r"\ballow_http permits it\b", "AMILI_ALLOW_HTTP=1 permits it"),
+    (r"\bprivate_key\b", "the private key"),
+    (r"\bset ApiCodeCredentials\(token_name=…\)", "check AMILI_BASE_URL"),
     (r"\bauth: an access token\b", "AMILI_TOKEN: an access token"),
     ("pass ApiCodeCredentials or an async function as auth", "set AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE instead"),
     (r"an aware datetime, or with text in RFC 1123 form \(", "a day or a time with its zone (2025-06-13T08:00:00Z, "),
@@ -43,6 +46,7 @@ _WORDS = (
     (r"\b(the|a) datetime\b", r"\1 time"),
     (r" with \.replace\(microsecond=0\)", ""),
     ("instead of since", "instead of --since"),
+    ("workdir and storage_options require", "--workdir requires"),
     ("since= is an extraction that", "the export that the file is from"),
 )
 """Words of the library, as patterns, and those of the command line."""
@@ -87,9 +91,14 @@ def call(command: Coroutine[Any, Any, T], *, advice: Callable[[BaseException], s
 def print_error(*parts: str) -> None:
     """Print one line on stderr, prefixed with the program's name, in the words of the command line."""
     line = " ".join("; ".join(filter(None, parts)).split())
+    sys.stderr.write(f"amili: {reword(line)}\n")
+
+
+def reword(line: str) -> str:
+    """A text of the library in the words of the command line."""
     for pattern, words in _WORDS:
         line = re.sub(pattern, words, line)
-    sys.stderr.write(f"amili: {line}\n")
+    return line
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -1,4 +1,6 @@
-"""What `amili pay` looks up before anything is sent: creditors by their numbers, and the case of each payment."""
+"""What `amili pay` looks up: creditors by their numbers and the case of each payment before it is sent, then the words
+for a status.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,11 +11,12 @@ from msgspec import Struct
 
 from amili_async.cli.console import printable
 from amili_async.cli.payment_csv import CreditorIds, PaymentRow
-from amili_async.cli.values import show_count
 from amili_async.client import AmiliClient
 from amili_async.conditions import field
-from amili_async.errors import ConfigurationError
+from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.models import Case, NewCreditorPayment
+from amili_async.policies import RetryPolicy
+from amili_async.readable import show_count
 
 MAX_VALUES_BYTES = 4_000
 """Bytes of percent-encoded values in one request line; gateways reject lines of some 8,000."""
@@ -70,6 +73,25 @@ async def check_cases(amili: AmiliClient, rows: Sequence[PaymentRow]) -> list[Ch
                 number = str(case.debt.get("invoice_number")) if case.debt else ""
                 found[("", case.id) if name == "_id" else (case.creditor or creditor, number)].append(case)
     return [_judge(row, found) for row in rows]
+
+
+class StatusReasons:
+    """The reasons of statuses in words, each looked up once."""
+
+    def __init__(self, amili: AmiliClient) -> None:
+        # One attempt: no payment waits long for a text.
+        self._amili = amili.with_options(retry=RetryPolicy(attempts=1))
+        self._texts: dict[str, str] = {}
+
+    async def find(self, key: str | None) -> str | None:
+        """The text of a key in English, else in Swedish; the key if there is none."""
+        if key is not None and key not in self._texts:
+            self._texts[key] = key
+            with suppress(AmiliError):  # a payment is registered whether or not a text is found
+                for language in ("sv", "en"):
+                    text = await self._amili.explain(key, language=language)
+                    self._texts[key] = self._texts[key] if text == key else text
+        return self._texts.get(key or "")
 
 
 def _batch(name: str, values: Iterable[str]) -> Iterator[list[str]]:

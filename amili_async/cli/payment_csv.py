@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from amili_async.cli.console import printable
 from amili_async.cli.payment_input import split_rows
-from amili_async.cli.values import show_count
 from amili_async.errors import ConfigurationError
 from amili_async.models import NewCreditorPayment, parse_date
+from amili_async.readable import show_count
 
 PAYMENT_COLUMNS = (
     *("creditor", "case", "invoice_number", "amount", "bank_transaction_date", "creditor_payment_reference"),

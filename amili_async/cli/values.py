@@ -1,8 +1,8 @@
 """Values and records as people read them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from rich.table import Table
@@ -12,10 +12,7 @@ from amili_async.cli.console import fit_table, printable
 from amili_async.export.records import pick
 from amili_async.models.json import encode_json
 from amili_async.models.kinds import MONEY
-
-MAX_DIGITS = 40
-"""A number is filled up with zeros to at most so many digits."""
-_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+from amili_async.readable import show_date, show_money
 
 
 def show_value(name: str, value: Any) -> Text:
@@ -33,32 +30,6 @@ def show_value(name: str, value: Any) -> Text:
     if isinstance(value, (list, tuple)):
         return Text(", ".join(show_value(name, part).plain for part in value))
     return Text(printable(str(value)))
-
-
-def show_money(amount: int | Decimal) -> str:
-    """With thousands separators and at least two decimals; no digit is rounded away.
-
-    A number that is longer than `MAX_DIGITS` only by zeros is in exponent form: `1E100000000` written out is 130 MB.
-    """
-    exact = Decimal(amount)
-    if not exact.is_finite():
-        return f"{exact}"
-    exact = _EXACT.normalize(exact)
-    _, digits, exponent = exact.as_tuple()
-    decimals = max(0, -int(exponent))
-    if max(exact.adjusted() + 1, 1) + decimals > max(MAX_DIGITS, len(digits)):
-        return f"{exact:E}"
-    return f"{exact:,.{max(2, decimals)}f}"
-
-
-def show_date(moment: datetime) -> str:
-    """A day for midnight in UTC, else the instant."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z").removesuffix("T00:00:00Z")
-
-
-def show_count(number: int, thing: str) -> str:
-    """`no payouts`, `1 payout`, `1,000 payouts`."""
-    return f"{f'{number:,}' if number else 'no'} {thing}{'' if number == 1 else 's'}"
 
 
 def tabulate(

@@ -73,10 +73,9 @@ async def export(
 
     A **URL** of S3 (`s3://`), Google Cloud Storage (`gs://`), SFTP (`sftp://`) or memory (`memory://`) is opened by
     fsspec; install the package that fsspec needs for it, such as s3fs. All of the above holds, *resume*, *since* and
-    *sweep* included: `NAME.part` and `NAME.checkpoint.json` are in *workdir*, the whole file is uploaded from there,
-    and *since* downloads the older one first. An upload that
-    fails is repeated by *resume* without a request to the API. Other stores show a file before it is complete, and
-    raise `ConfigurationError`.
+    *sweep* included: `HASH-NAME.part` and `HASH-NAME.checkpoint.json` are in *workdir*, the whole file is uploaded from
+    there, and *since* downloads the older one first. An upload that fails is repeated by *resume* without a request to
+    the API. Other stores show a file before it is complete, and raise `ConfigurationError`.
 
     An **open file**, which requires a *format*, receives the rows as they arrive, in no particular
     order, and nothing is on the disk; it cannot be taken back, resumed or brought up to date. See `export_bytes()`.

@@ -145,10 +145,10 @@ def _resolve(path: Path) -> Path:
     return target
 
 
-def is_resumable(target: Path | str) -> bool:
+def is_resumable(target: Path | str, workdir: Path | str | None = None) -> bool:
     """Whether an export to *target* is unfinished and can be resumed; False also if its state cannot be found."""
     with suppress(OSError, ExportFailed):
-        return size_of(find_paths(target).state) is not None
+        return size_of(find_paths(target, workdir).state) is not None
     return False
 
 

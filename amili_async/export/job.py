@@ -45,6 +45,12 @@ class ExportResult(Struct, frozen=True, kw_only=True):
     changed: int | None = None
     """How many rows were new or had changed, if a file was brought up to date."""
 
+    def _repr_html_(self) -> str:
+        from amili_async.notebooks import html_fields, named_values
+
+        verdict = "" if self.manifest is None else f": {self.manifest.verdict}"
+        return html_fields(f"{self.path}{verdict}", {**named_values(self), "path": None, "manifest": None})
+
     @property
     def is_complete(self) -> bool:
         """Whether the file is known to hold every record up to the bound of its extraction; never for a stream."""

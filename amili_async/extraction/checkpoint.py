@@ -106,6 +106,13 @@ class _Progress(SavedState, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     them are delivered again, which is the safe side: a filter of fixed size would take changed rows for delivered ones.
     """
 
+    def _repr_html_(self) -> str:
+        from amili_async.notebooks import html_fields, named_values
+
+        verdict = f": {self.verdict}" if isinstance(self, Manifest) else ""
+        hidden = {"recent_versions": len(self.version_hashes), "version": None, "resource": None, "fingerprint": None}
+        return html_fields(f"{type(self).__name__} of {self.resource}{verdict}", {**named_values(self), **hidden})
+
     @property
     def distinct(self) -> int:
         """How many different ids were taken or left out as already delivered."""

@@ -50,6 +50,11 @@ class Portable(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, 
         """The document of `to_dict` as JSON, numbers with all their digits."""
         return encode_json(self.to_dict(form))
 
+    def _repr_html_(self) -> str:
+        from amili_async.notebooks import html_fields, named_values
+
+        return html_fields(type(self).__name__, named_values(self))
+
     @classmethod
     @hide_variables
     def from_dict(cls, document: Mapping[str, Any]) -> Self:

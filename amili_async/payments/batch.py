@@ -122,7 +122,7 @@ class BatchRegistration:
                 self._looking_up.result()
             self._looking_up = None
         if self._looking_up is None and self._source.end is None and len(self._ready) < self._window.pages_ahead:
-            self._looking_up = asyncio.get_running_loop().create_task(self._look_up(self._source.take_batch()))
+            self._looking_up = self._window.start(self._look_up(self._source.take_batch()))
 
     async def _look_up(self, batch: list[ListedPayment]) -> None:
         """Claim payments and find which are registered, and release all of them to be settled."""

@@ -148,6 +148,17 @@ class Reconciliation(Struct, frozen=True, gc=False, kw_only=True):
         """The sums over all its specifications."""
         return sum(self.articles.values(), Sums())
 
+    def _repr_html_(self) -> str:
+        from amili_async.notebooks import html_table, named_values
+        from amili_async.readable import show_count
+
+        verdict = "agrees" if self.agrees else show_count(len(self.differences), "difference")
+        caption = f"payout {self.payout_id}: {verdict}{', unsettled' if self.unsettled else ''}"
+        rows = [{"article": article, **named_values(sums)} for article, sums in self.articles.items()]
+        if not self.agrees:
+            rows = [{**named_values(each), "payout": None, "gap": each.gap} for each in self.differences]
+        return html_table(caption, rows)
+
 
 class Tally:
     """A running comparison of one payout: specifications are added one by one, and none is kept."""

@@ -17,6 +17,7 @@ PUBLIC_MODULES = (
     "amili_async.errors",
     "amili_async.events",
     "amili_async.export",
+    "amili_async.notebooks",
     "amili_async.observers",
     "amili_async.policies",
     "amili_async.shared",

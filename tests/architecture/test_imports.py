@@ -12,6 +12,9 @@ MOST_LINES = 290
 """Lines of one file."""
 
 FLOORS = [
+    {"errors", "version", "readable"},
+    {"meter", "_wire.checks", "_wire.frames", "events"},
+    {"policies", "models.timestamps", "notebooks", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {"response_head", "version"},
     {"errors"},
     {"_wire.checks", "_wire.frames", "events"},
@@ -80,7 +83,7 @@ HOMES = {
     "yarl": {"_wire.session", "sandbox"},
     "tenacity": {"_wire.retry"},
     "jwt": {"auth", "_wire.api_code", "sandbox"},
-    "cryptography": {"auth", "shared.tokens", "sandbox"},
+    "cryptography": {"auth", "shared.tokens", "cli.diagnosis.handshake", "sandbox"},
     "redis": {"shared"},
     "asyncpg": {"cli"},
     "typer": {"cli"},
@@ -94,12 +97,14 @@ HOMES = {
     "pydantic_core": {"models.portable"},
     "distributed": {"dask"},
     "opentelemetry": {"observers"},
+    "IPython": {"notebooks"},
     "pytest": {"testing"},
     "pytest_asyncio": {"testing"},
 }
 """The modules that may import each library."""
 
 LAZY = {
+    "IPython",
     "jwt",
     "cryptography",
     "opentelemetry",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mypy import api
 
-FOLDER = Path(__file__).parent / "typing"
+from tests.architecture.typing.__main__ import FOLDER, find_disagreements, find_marked
 
 
 def check(path: Path) -> list[str]:
@@ -22,14 +22,9 @@ def test_types_are_inferred_as_documented() -> None:
 
 def test_mistakes_are_rejected() -> None:
     """Each marked line causes the error that it names, and no other line causes one."""
-    path = FOLDER / "rejected.py"
-    expected = {
-        number: marked[1]
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if (marked := re.search(r"# rejected: (\S+)", line))
-    }
+    expected = find_marked("mypy")
     found = dict.fromkeys(expected, "")
-    for line in check(path):
+    for line in check(FOLDER / "rejected.py"):
         if match := re.search(r":(\d+): error: .*\[([\w-]+)\]$", line):
             found[int(match[1])] = match[2]
     assert found == expected
@@ -39,3 +34,21 @@ def test_mistakes_are_rejected() -> None:
 def test_the_examples_exist(name: str) -> None:
     """Neither file of examples is empty, which would pass any check."""
     assert len((FOLDER / name).read_text().splitlines()) > 15
+
+
+@pytest.mark.parametrize(
+    ("checker", "form"),
+    [
+        ("mypy", "{file}:{line}: error: Bad  [misc]"),
+        ("pyright", "  /home/typing/{file}:{line}:5 - error: Bad (reportCallIssue)\n    /home/x.py:1:1 is worse"),
+        ("ty", "typing/{file}:{line}:5: error[missing-argument] Bad"),
+    ],
+)
+def test_the_reports_of_checkers_are_read(checker: str, form: str) -> None:
+    """CI compares each checker with the marks: an error too few and one too many are disagreements."""
+    marked = sorted(find_marked(checker))
+    lines = [form.format(file="rejected.py", line=line) for line in marked]
+    assert find_disagreements(checker, "\n".join(lines)) == []
+    assert find_disagreements(checker, "\n".join(lines[1:])) == [f"rejected.py:{marked[0]}: {checker} finds no error"]
+    lines.append(form.format(file="accepted.py", line=3))
+    assert find_disagreements(checker, "\n".join(lines)) == [f"accepted.py:3: {checker} finds an error"]

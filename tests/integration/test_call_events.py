@@ -1,51 +1,19 @@
 """The events of calls to a server: which there are, how they are joined, and what their texts are."""
 
 import asyncio
-from collections import Counter
 from contextlib import suppress
 
 import pytest
 
 from amili_async import AmiliClient, AmiliError, Event, RateLimit, field
 from amili_async.errors import ClientClosed
-from amili_async.events import AttemptFinished, AttemptStarted, CallEvent, CallFinished, CallStarted, PermitAcquired
+from amili_async.events import AttemptFinished, AttemptStarted, CallFinished, CallStarted, PermitAcquired
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
+from tests.support.call_events import Recorder
 from tests.support.clocks import happens
 from tests.support.payments import make_payment
 from tests.support.starting import Connect, StartSandbox
-
-
-class Recorder:
-    """An observer that keeps all events."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def __call__(self, event: Event) -> None:
-        self.events.append(event)
-
-    def of(self, kind: type[CallEvent]) -> list[CallEvent]:
-        """The events of one kind."""
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def check(self) -> None:
-        """Each call and each attempt that started has finished once, and nothing of a call is outside it."""
-        open_calls: Counter[int] = Counter()
-        open_attempts: Counter[int] = Counter()
-        seen: set[int] = set()
-        for event in self.events:
-            if isinstance(event, CallStarted):
-                assert event.call not in seen
-                seen.add(event.call)
-                open_calls[event.call] += 1
-            elif isinstance(event, CallEvent):
-                assert open_calls[event.call] == 1
-                open_attempts[event.call] += isinstance(event, AttemptStarted) - isinstance(event, AttemptFinished)
-                assert open_attempts[event.call] in {0, 1}
-                open_calls[event.call] -= isinstance(event, CallFinished)
-        assert not +open_calls
-        assert not +open_attempts
 
 
 @pytest.fixture

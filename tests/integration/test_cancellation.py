@@ -1,7 +1,7 @@
 """Every call cancelled at every await: it ends at once, leaves nothing behind, and the client still works."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -11,20 +11,32 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from amili_async import AmiliClient, AmiliError, ApiCodeCredentials, Delivery, NewCreditorPayment, RateLimit, Token
+from amili_async import (
+    AmiliClient,
+    AmiliError,
+    ApiCodeCredentials,
+    Delivery,
+    NewCreditorPayment,
+    Observer,
+    RateLimit,
+    Token,
+)
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.tasks import cancel_all
 from amili_async.errors import ConfigurationError
+from amili_async.events import AttemptStarted, CallStarted
 from amili_async.export import export
+from amili_async.observers import TraceCalls
 from amili_async.policies import Priority, Quota, RateLimiter
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
+from tests.support.call_events import Recorder
 from tests.support.cancel_at_each_await import Moment, Stepper
-from tests.support.clocks import HastyClock, happens, on_clock, settle
+from tests.support.clocks import GUARD, HastyClock, happens, on_clock, settle
 from tests.support.exhaustive import IN_TENTHS, steps
-from tests.support.operations import GUARD
 from tests.support.payments import PAYMENTS, make_payments
+from tests.support.spans import Spans
 from tests.support.starting import Connect, StartSandbox
 
 TOKEN_PATH = "/authenticates/api-code"
@@ -214,11 +226,14 @@ async def unhandled() -> list[str]:
 
 
 @asynccontextmanager
-async def opened(sandbox: Sandbox, clock: HastyClock, tmp_path: Path, number: int) -> AsyncIterator[CallScene]:
+async def opened(
+    sandbox: Sandbox, clock: HastyClock, tmp_path: Path, number: int, observers: Sequence[Observer] = ()
+) -> AsyncIterator[CallScene]:
     """A client without token or connection; after it is closed, none of its tasks is left."""
     limiter = CountingLimiter(clock)
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-    amili = on_clock(clock)(sandbox.url, auth=credentials, page_size=20, concurrency=3, rate_limit=limiter)
+    shared: dict[str, Any] = {"rate_limit": limiter, "observers": observers}
+    amili = on_clock(clock)(sandbox.url, auth=credentials, page_size=20, concurrency=3, **shared)
     async with amili:
         path = tmp_path / f"{number}.ndjson"
         yield CallScene(
@@ -295,6 +310,52 @@ async def test_a_call_can_be_cancelled_at_every_await(
             references = [row.get("creditor_payment_reference") for row in sandbox.rows(PAYMENTS)]
             assert all(references.count(payment.creditor_payment_reference) <= 1 for payment in scene.payments)
         assert unhandled == [], at
+        if not stepper.was_reached:
+            break
+
+
+OBSERVED = [
+    call
+    for call in CALLS
+    if call.name
+    in {"get again", "collect", "stream", "extract", "create, its response lost", "create_many", "reconcile", "aclose"}
+]
+
+
+@IN_TENTHS
+@pytest.mark.parametrize("moment", Moment)
+@pytest.mark.parametrize("call", OBSERVED, ids=repr)
+async def test_a_call_that_is_cancelled_is_reported_and_traced_to_its_end(
+    call: Call,
+    moment: Moment,
+    tenth: int,
+    start_sandbox: StartSandbox,
+    clock: HastyClock,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Cancelled at each await, each of its requests is finished once, and no span is open or current."""
+    sandbox = await start_sandbox(**FEW)
+    for at in steps(tenth, offset=OBSERVED.index(call)):
+        stepper, recorder, spans = Stepper(at=at, moment=moment), Recorder(), Spans()
+        async with opened(sandbox, clock, tmp_path, at, observers=[recorder, TraceCalls(spans.tracer)]) as scene:
+            for fault, where in call.faults:
+                sandbox.fail(fault, **where)
+
+            async def run(scene: CallScene = scene, spans: Spans = spans) -> None:
+                try:
+                    await call.run(scene)
+                finally:
+                    spans.check_context()
+
+            await stepper.run(run())
+            await wait_until_quiet(scene)
+            sandbox.stop_failing()
+        recorder.check()
+        spans.check()
+        assert "observer failed" not in caplog.text
+        started = sum(isinstance(event, CallStarted | AttemptStarted) for event in recorder.events)
+        assert len(spans.all) == started
         if not stepper.was_reached:
             break
 

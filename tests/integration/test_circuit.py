@@ -23,8 +23,8 @@ from amili_async.events import AttemptFinished, Event, PaymentLookedUp, RetrySch
 from amili_async.payments.create import MAX_TIME_IN_FLIGHT
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock
-from tests.support.operations import GUARD, PAGE_SIZE, PAYMENT, ROWS, SPECIFICATIONS, TOKEN_PATH
+from tests.support.clocks import GUARD, HastyClock
+from tests.support.operations import PAGE_SIZE, PAYMENT, ROWS, SPECIFICATIONS, TOKEN_PATH
 from tests.support.payments import PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 

@@ -9,10 +9,10 @@ from amili_async import AmiliClient, ApiCodeCredentials
 from amili_async.errors import ApiError, ClientClosed, ConfigurationError
 from amili_async.policies import Priority, Quota, RateLimiter
 from amili_async.sandbox import Fault, Sandbox
-from tests.support.clocks import HastyClock, happens, on_clock
+from tests.support.clocks import GUARD, HastyClock, happens, on_clock
 from tests.support.hostile_scene import HostileScene
 from tests.support.hostile_server import send_raw, zip_wrongly
-from tests.support.operations import GUARD, ROWS
+from tests.support.operations import ROWS
 
 
 async def test_opening_or_closing_twice_has_no_effect() -> None:

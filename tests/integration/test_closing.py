@@ -11,10 +11,10 @@ from amili_async import AmiliClient, RateLimit, RetryPolicy
 from amili_async.errors import AmiliError, ClientClosed, ConfigurationError, PaymentOutcomeUnknown
 from amili_async.events import Event, RateLimiterPaused
 from amili_async.sandbox import Fault
-from tests.support.clocks import MovedClock, on_clock, settle
+from tests.support.clocks import GUARD, MovedClock, on_clock, settle
 from tests.support.hostile_scene import HostileScene
 from tests.support.hostile_server import Exchange, Misdeed, drip, execute_then_send
-from tests.support.operations import GUARD, PAYMENT
+from tests.support.operations import PAYMENT
 from tests.support.starting import Connect, StartSandbox
 
 

@@ -30,7 +30,7 @@ from amili_async.export import ExportResult
 from amili_async.reconciliation import run
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, on_clock
+from tests.support.clocks import HastyClock, happens, on_clock
 from tests.support.programs import AMILI
 from tests.support.stores import Store
 
@@ -486,11 +486,8 @@ async def test_a_stopped_export_keeps_what_was_written(sent: int, code: int, wor
         sandbox.fail(Fault(hang=True), path="finance--payout-specifications", after=6, times=None)
         file = tmp_path / "lines.csv"
         async with started("export", "specifications", "-o", str(file), **access(sandbox)) as process:
-            async with asyncio.timeout(20):
-                while len(sandbox.requests) - sandbox.in_flight < 6:  # noqa: ASYNC110 - the sandbox has no event for it
-                    await asyncio.sleep(0.01)
-                while not is_written(tmp_path / f"{file.name}.part"):  # noqa: ASYNC110 - nor has the other process
-                    await asyncio.sleep(0.01)
+            await happens(lambda: len(sandbox.requests) - sandbox.in_flight >= 6)
+            await happens(lambda: is_written(tmp_path / f"{file.name}.part"))
             process.send_signal(sent)
             out, err = await process.communicate()
         assert (process.returncode, out) == (code, b"")
@@ -659,6 +656,28 @@ async def test_an_export_to_a_url_is_uploaded(tmp_path: Path, monkeypatch: pytes
         other = await amili_on(sandbox, "export", "payouts", "-o", "https://example.com/a.csv")
         assert_one_sentence(other, 2, "https:// cannot be exported to")
     assert names_in(tmp_path) == []
+
+
+async def test_an_interrupted_export_to_a_url_is_kept_in_the_workdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--resume with the same --workdir continues it there; a path has no --workdir."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    output = ("export", "payouts", "-o", "memory://workdir/payouts.csv", "--workdir", str(folder))
+    async with Sandbox(payouts=500, rate_limit=None) as sandbox:
+        sandbox.fail(Fault(status=403), path="finance--payouts", after=3)
+        broken = await amili_on(sandbox, *output)
+        assert broken.exit_code == 3
+        assert "--resume" in broken.stderr
+        assert {name.partition("payouts")[2] for name in names_in(folder)} == {".csv.checkpoint.json", ".csv.part"}
+        result = await amili_on(sandbox, *output, "--resume")
+        assert (result.exit_code, result.stderr) == (0, "500 payouts in memory://workdir/payouts.csv\n")
+        wrong = await amili_on(sandbox, "export", "payouts", "-o", "a.csv", "--workdir", str(folder))
+        assert_one_sentence(wrong, 2, "--workdir requires a URL")
+    assert names_in(folder) == []
+    assert names_in(tmp_path) == ["work"]
 
 
 async def test_a_file_for_a_spreadsheet_is_guarded(tmp_path: Path) -> None:

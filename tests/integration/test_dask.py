@@ -2,11 +2,8 @@
 
 import asyncio
 import inspect
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +20,7 @@ from amili_async.sandbox import Sandbox
 from tests.support.clocks import happens
 from tests.support.dask_jobs import KILL, PAGE_SIZE, PARTS, UNFINISHED
 from tests.support.exhaustive import EXHAUSTIVE
+from tests.support.programs import read_line, start_program
 from tests.support.rows import SPECIFICATIONS, count_pages, fill, spread_evenly
 from tests.support.starting import Connect, StartSandbox
 
@@ -41,8 +39,7 @@ class Cluster:
 
     async def start(self) -> None:
         cluster = await self._run("cluster", str(self.folder.with_name("scratch")))
-        assert cluster.stdout is not None
-        self.scheduler = (await cluster.stdout.readline()).decode().strip()
+        self.scheduler = await read_line(cluster, "tcp://")
 
     async def start_driver(self, job: str) -> asyncio.subprocess.Process:
         return await self._run(job, self.scheduler, str(self.folder))
@@ -55,33 +52,15 @@ class Cluster:
         return Manifest.from_json(printed)
 
     async def _run(self, *arguments: str) -> asyncio.subprocess.Process:
-        environment = {
-            "AMILI_BASE_URL": self.sandbox.url,
-            "AMILI_TOKEN": self.sandbox.token(),
-            "PYTHONPATH": ":".join(filter(None, sys.path)),
-        }
+        environment = {"AMILI_BASE_URL": self.sandbox.url, "AMILI_TOKEN": self.sandbox.token()}
         if arguments[0] == "cluster":
             environment[KILL] = str(self.kill_file)
-        program = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.support.dask_jobs", *arguments),
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        self._processes.push_async_callback(end, program)
-        return program
+        return await start_program(self._processes, "tests.support.dask_jobs", *arguments, **environment)
 
     def logged(self) -> list[str]:
         """The ids in the order in which workers have computed them."""
         log = self.folder / "log"
         return log.read_text().split() if log.exists() else []
-
-
-async def end(program: asyncio.subprocess.Process) -> None:
-    """End a program and its workers, which are in its session, at once: an orderly end takes seconds."""
-    with suppress(ProcessLookupError):
-        os.killpg(program.pid, signal.SIGKILL)
-    await program.wait()
 
 
 @pytest.fixture

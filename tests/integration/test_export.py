@@ -28,6 +28,7 @@ from amili_async.export import commit, export, job, journal, spool
 from amili_async.export.files import ExportPaths
 from amili_async.extraction import Verdict
 from amili_async.sandbox import Fault, Sandbox
+from tests.support.clocks import GUARD, happens
 from tests.support.rows import BEGINNING, SPECIFICATIONS, make_id, make_row, total_of
 from tests.support.starting import Connect, StartSandbox
 
@@ -636,9 +637,7 @@ async def test_rows_are_saved_while_the_next_page_is_late(
     path = tmp_path / "rows.csv"
     exporting = asyncio.ensure_future(export(amili.payout_specifications, path))
     state = tmp_path / "rows.csv.checkpoint.json"
-    async with asyncio.timeout(10):
-        while not state.exists() or json.loads(state.read_bytes())["checkpoint"]["rows"] < 700:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await happens(lambda: state.exists() and json.loads(state.read_bytes())["checkpoint"]["rows"] >= 700)
     exporting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await exporting
@@ -681,7 +680,7 @@ async def test_a_link_or_a_pipe_beside_the_target_is_rejected(
     sandbox.requests.clear()
     planted.unlink(missing_ok=True)
     planted.symlink_to(other / "victim") if make == "link" else os.mkfifo(planted)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(GUARD):
         with pytest.raises(ExportFailed, match=rf"{name} is (a link|not a file): move it away"):
             await export(amili.payouts, path, resume=True, since=True)
     assert (names_in(other), len(sandbox.requests)) == ([], 0)

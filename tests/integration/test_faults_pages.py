@@ -14,6 +14,7 @@ import pytest
 
 from amili_async.errors import ApiError, ConnectionFailed, ExtractionInterrupted, UnreadableResponse
 from amili_async.sandbox import ReceivedRequest
+from tests.support.clocks import GUARD
 from tests.support.exhaustive import sampled
 from tests.support.hostile_scene import HostileScene
 from tests.support.hostile_server import Exchange, Misdeed, Received, TrueResponse, execute_then_send
@@ -21,7 +22,6 @@ from tests.support.operations import (
     COUNT,
     EXTRACT,
     GET,
-    GUARD,
     PAGE,
     PAYOUTS,
     READING,

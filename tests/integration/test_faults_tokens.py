@@ -28,14 +28,13 @@ from amili_async.errors import (
 from amili_async.events import Event, TokenRefreshed
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, PassingTime, happens, settle
+from tests.support.clocks import GUARD, HastyClock, PassingTime, happens, settle
 from tests.support.exhaustive import sampled
 from tests.support.operations import (
     CREATE,
     EXTRACT,
     EXTRACTING,
     GET,
-    GUARD,
     PAGE_SIZE,
     READING,
     ROWS,

@@ -1,12 +1,9 @@
 """The way to the API: a proxy of the environment, authorities of one's own, client certificates, plain http."""
 
 import asyncio
-import base64
 import os
 import ssl
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -14,8 +11,8 @@ import pytest
 
 from amili_async import AmiliClient
 from amili_async.errors import ConfigurationError, ConnectionFailed
-from amili_async.sandbox import Sandbox
 from tests.support.certificates import make_certificate
+from tests.support.networks import serve_proxy, serve_tls
 from tests.support.starting import StartSandbox
 
 VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -28,53 +25,6 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     return monkeypatch
-
-
-async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65_536):
-        writer.write(data)
-    writer.close()
-
-
-@asynccontextmanager
-async def serve_tls(sandbox: Sandbox, context: ssl.SSLContext) -> AsyncIterator[str]:
-    """The https URL of a sandbox, on the name `localhost`."""
-    port = int(sandbox.url.rpartition(":")[2])
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inward, outward = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(relay(reader, outward), relay(inward, writer), return_exceptions=True)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
-    try:
-        yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-
-
-@asynccontextmanager
-async def serve_proxy(*, login: str | None = None) -> AsyncIterator[tuple[int, list[str]]]:
-    """A proxy that makes tunnels: its port, and the targets that it was given; others than *login* get a 407."""
-    targets: list[str] = []
-    expected = login and f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}".lower()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        targets.append(head.split()[1])
-        if expected is not None and expected not in head.lower():
-            writer.write(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
-            writer.close()
-            return
-        host, port = targets[-1].split(":")
-        inward, outward = await asyncio.open_connection(host, int(port))
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        await asyncio.gather(relay(reader, outward), relay(inward, writer), return_exceptions=True)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1], targets
-    finally:
-        server.close()
 
 
 async def test_the_proxy_of_the_environment_is_used(

@@ -27,7 +27,7 @@ from amili_async.cli.payment_csv import PaymentRow, parse_payment
 from amili_async.models import NewCreditorPayment
 from amili_async.sandbox import Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, on_clock
+from tests.support.clocks import GUARD, HastyClock, happens, on_clock
 from tests.support.payments import CASE, CREDITOR
 
 COMMAND = "import typer; from amili_async.cli.commands.pay import register_payments as pay; typer.run(pay)"
@@ -267,6 +267,48 @@ async def test_a_payment_that_is_not_completed_is_shown_first(file: Path, sandbo
     )
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_the_reason_of_a_status_is_shown_in_words(
+    form: tuple[str, ...], file: Path, sandbox: Sandbox, pay: Pay
+) -> None:
+    """In English, else in Swedish, else as the key; each key is looked up once."""
+    await pay(str(file))
+    rows = {row["creditor_payment_reference"]: row for row in sandbox.rows(PAYMENTS)}
+    swedish = {"locale_tag": "payment.partly", "translations": {"sv": {"translation": "Delbetalning\x1b[5m"}}}
+    sandbox.insert("locales", swedish)
+    keys = ["creditor_payment.overpaid"] * 2 + ["payment.partly", "payment.unknown"]
+    for number, key in enumerate(keys):
+        changes = {"status": "warning", "status_reason_locale": key}
+        sandbox.update(PAYMENTS, rows[f"PAY-{number:04}"]["_id"], changes)
+    sandbox.requests.clear()
+    result = await pay(str(file), *form, width=160)
+    english = next(row["description"] for row in sandbox.rows("locales") if row["locale_tag"] == keys[0])
+    reasons = [english, english, "Delbetalning\\x1b[5m", "payment.unknown"]
+    if form:
+        documents = decode(result)[:4]
+        assert [(each["status_reason"], each["status_reason_locale"]) for each in documents] == list(
+            zip([*reasons[:2], "Delbetalning\x1b[5m", reasons[3]], keys, strict=True)
+        )
+    else:
+        assert re.findall(r"warning: (.*?); \d", result.stdout) == [each.rstrip(".") for each in reasons]
+    assert len([request for request in sandbox.requests if request.path == "/locales"]) == 3
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_a_reason_that_cannot_be_looked_up_is_the_key(
+    form: tuple[str, ...], file: Path, sandbox: Sandbox, pay: Pay
+) -> None:
+    """A failed look-up of a text changes no outcome and no exit code."""
+    await pay(str(file))
+    for row in sandbox.rows(PAYMENTS):
+        sandbox.update(PAYMENTS, row["_id"], {"status": "warning", "status_reason_locale": "payment.partly"})
+    sandbox.fail(Fault(status=500), path="locales", times=100)
+    result = await pay(str(file), *form, width=160)
+    assert (result.exit_code, result.stdout.count("payment.partly")) == (1, 60 if form else 30)
+    assert "30 registered, but not completed" in result.output
+    assert len([request for request in sandbox.requests if request.path == "/locales"]) <= 5
+
+
 async def test_one_payment_from_options(sandbox: Sandbox, pay: Pay) -> None:
     """Two runs with the same reference register it once; its id is shown."""
     options = (*ONE, "--registered", "2025-07-05T10:00:00+02:00")
@@ -388,9 +430,7 @@ async def test_a_stopped_run_reports_what_is_known(
     reject_once(sandbox, after=1)
     sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
     async with started(sandbox, path, "--concurrency", "1", *form) as process:
-        async with asyncio.timeout(20):
-            while count_posts(sandbox) < 3:  # noqa: ASYNC110 - the sandbox has no event for it
-                await asyncio.sleep(0.01)
+        await happens(lambda: count_posts(sandbox) == 3)
         process.send_signal(sent)
         out, err = await process.communicate()
     counted = f"4 payments: 1 registered, 1 rejected; the outcome of 2 is unknown ({sandbox.url})"
@@ -412,7 +452,7 @@ async def test_each_outcome_is_written_at_once(tmp_path: Path, sandbox: Sandbox)
     """The first line is written while the second payment hangs."""
     path = str(write(tmp_path / "payments.csv", make_row(0), make_row(1)))
     sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
-    async with started(sandbox, path, "--json") as process, asyncio.timeout(20):
+    async with started(sandbox, path, "--json") as process, asyncio.timeout(GUARD):
         assert process.stdout is not None
         assert json.loads(await process.stdout.readline())["outcome"] == "registered"
         assert process.returncode is None
@@ -532,9 +572,7 @@ async def test_a_second_run_of_the_same_file_is_rejected(tmp_path: Path, sandbox
     (tmp_path / "hardlink.csv").hardlink_to(path)
     sandbox.fail(Fault(hang=True), method="POST", after=1, times=None)
     async with started(sandbox, str(path), "--concurrency", "1") as process:
-        async with asyncio.timeout(20):
-            while count_posts(sandbox) < 2:  # noqa: ASYNC110 - the sandbox has no event for it
-                await asyncio.sleep(0.01)
+        await happens(lambda: count_posts(sandbox) == 2)
         for name in ("payments.csv", "symlink.csv", "hardlink.csv"):
             other = str(tmp_path / name)
             result = await pay(other)

@@ -120,7 +120,7 @@ async def test_a_payment_with_an_unknown_outcome_is_looked_up_and_never_sent_aga
 async def test_a_timeout_of_the_response_is_an_unknown_outcome(start_sandbox: StartSandbox, connect: Connect) -> None:
     """A payment that was sent and has no response in time raises `PaymentOutcomeUnknown`."""
     sandbox = await start_sandbox(payments=0)
-    amili = await connect(sandbox, timeout=30.0 if is_python_loop() else 0.5)
+    amili = await connect(sandbox, timeout=30.0 if is_python_loop() else 2.0)
     await amili.auth.get_valid_token()
     sandbox.fail(Fault(hang=True), method="POST")
     creating = asyncio.ensure_future(amili.creditor_payments.create(make_payment(), lookup_timeout=0.2))

@@ -16,7 +16,7 @@ from amili_async.reconciliation.run import BATCHES_IN_FLIGHT
 from amili_async.sandbox import Fault as ServerTrouble
 from amili_async.sandbox import Sandbox
 from tests.support import internals
-from tests.support.clocks import HastyClock, MovedClock, happens, settle
+from tests.support.clocks import GUARD, HastyClock, MovedClock, happens, settle
 from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while
 from tests.support.planted_differences import (
     CATEGORIES,
@@ -345,7 +345,7 @@ async def test_closing_the_client_ends_the_wait_for_another_comparison(
     await happens(lambda: clock.timers)
     await amili.aclose()
     with pytest.raises(ClientClosed):
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, GUARD)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 4.0])
@@ -594,8 +594,7 @@ async def test_waiting_for_an_answer_can_be_ended(
     amili = await connect(sandbox)
     sandbox.fail(ServerTrouble(hang=True), times=None, path=resource)
     waiting = asyncio.ensure_future(take_all(amili.reconcile(), []))
-    while not lists(sandbox, resource):  # noqa: ASYNC110 - the sandbox has no event for that
-        await asyncio.sleep(0.001)
+    await happens(lambda: lists(sandbox, resource))
     if way == "cancelled":
         waiting.cancel()
     else:
@@ -604,9 +603,7 @@ async def test_waiting_for_an_answer_can_be_ended(
         await waiting
     assert internals.running_iterations(amili) == set()
     assert asyncio.all_tasks() == {asyncio.current_task(), *server_tasks()}
-    async with asyncio.timeout(10):
-        while sandbox.in_flight:  # noqa: ASYNC110 - nor for that
-            await asyncio.sleep(0.001)
+    await happens(lambda: not sandbox.in_flight)
 
 
 async def test_a_slow_consumer_limits_the_fetching(start_sandbox: StartSandbox, connect: Connect) -> None:

@@ -21,6 +21,7 @@ from amili_async.cli.reports.reconciliation_words import UNSETTLED
 from amili_async.reconciliation import run
 from amili_async.sandbox import Fault, ReceivedRequest, Sandbox
 from tests.support import internals
+from tests.support.clocks import GUARD
 from tests.support.programs import AMILI, HASTY_AMILI
 
 RECONCILE = (*AMILI, "reconcile")
@@ -398,7 +399,7 @@ async def test_a_stopped_command_keeps_its_rows(sent: int, code: int, word: byte
         )
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(GUARD):
                 line = await process.stdout.readline()
                 process.send_signal(sent)
                 rest, err = await process.communicate()

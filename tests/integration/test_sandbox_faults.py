@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from amili_async.sandbox import Fault, Sandbox
-from tests.support.operations import GUARD
+from tests.support.clocks import GUARD
 from tests.support.payments import CASE, CREDITOR
 
 PAYMENT = {
@@ -153,7 +153,7 @@ async def test_a_hang_can_follow_the_request_carried_out(http: aiohttp.ClientSes
     is_carried_out = asyncio.Event()
     sandbox.before_each_request(lambda _: is_carried_out.set())
     waiting = asyncio.create_task(send(http, sandbox, method="POST", json=PAYMENT))
-    await asyncio.wait_for(is_carried_out.wait(), 10)
+    await asyncio.wait_for(is_carried_out.wait(), GUARD)
     assert (len(sandbox.rows(PAYMENTS)), sandbox.in_flight) == (4, 1)
     assert not waiting.done()
     waiting.cancel()

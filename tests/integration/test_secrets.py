@@ -78,13 +78,14 @@ from amili_async.errors import (
 from amili_async.events import Event
 from amili_async.export import export, export_bytes
 from amili_async.models import encode
-from amili_async.observers import LogEvents, TraceEvents
+from amili_async.observers import LogEvents, MeterCalls, TraceCalls
 from amili_async.query import RangedQuery, build_query
 from amili_async.sandbox import Fault, Sandbox
 from amili_async.shared import RedisClaims, RedisRateLimiter, RedisTokens
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
 from tests.support.errors import ABSTRACT, ERROR_CLASSES
+from tests.support.meters import Meters
 from tests.support.payments import BOOKED, CREDITOR, PAYMENTS
 from tests.support.starting import Connect, StartSandbox
 
@@ -146,6 +147,7 @@ class Watch:
     caplog: pytest.LogCaptureFixture
     events: list[Event]
     spans: InMemorySpanExporter
+    meters: Meters
     warned: list[warnings.WarningMessage]
 
     def texts(self) -> Iterator[tuple[str, str]]:
@@ -153,6 +155,7 @@ class Watch:
         yield "log", "\n".join(repr(record.args) for record in self.caplog.records)
         yield from ((f"event {type(event).__name__}", f"{event!r} {pretty_repr(event)}") for event in self.events)
         yield from ((f"span {span.name}", span.to_json()) for span in self.spans.get_finished_spans())
+        yield "metrics", repr(self.meters.collect())
         yield from (("warning", str(warning.message)) for warning in self.warned)
 
 
@@ -165,6 +168,8 @@ def shown(thing: object) -> Iterator[tuple[str, str]]:
     yield f"repr of {type(thing).__name__}", repr(thing)
     yield f"str of {type(thing).__name__}", str(thing)
     yield f"rich on {type(thing).__name__}", pretty_repr(thing)
+    if isinstance(thing, Checkpoint | Manifest):  # records and pages are displayed with their contents
+        yield f"display of {type(thing).__name__}", thing._repr_html_()
 
 
 def written(error: BaseException) -> Iterator[tuple[str, str]]:
@@ -223,7 +228,7 @@ async def scene(start_sandbox: StartSandbox, connect: Connect, watch: Watch, tmp
     for resource in (SPECIFICATIONS, PAYMENTS):
         for row in sandbox.rows(resource):
             sandbox.update(resource, row["_id"], PLANTED)
-    observers = [watch.events.append, LogEvents(), TraceEvents(tracer_of(watch))]
+    observers = [watch.events.append, LogEvents(), TraceCalls(tracer_of(watch)), MeterCalls(watch.meters.meter)]
 
     async def connect_watched(**options: Any) -> AmiliClient:
         return await connect(sandbox, **({"observers": observers, "retry": RetryPolicy(attempts=2)} | options))
@@ -246,7 +251,9 @@ async def watch(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Watch]:
     loop.slow_callback_duration = 0.0
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        yield Watch(caplog, [], InMemorySpanExporter(), warned)
+        meters = Meters()
+        yield Watch(caplog, [], InMemorySpanExporter(), meters, warned)
+        meters.close()
 
 
 def make_payment(**changes: Any) -> NewCreditorPayment:
@@ -692,7 +699,7 @@ PATHS = [
 async def test_no_error_gives_a_secret_away(
     kind: type[Exception], provoke: Provoke, scene: WatchedScene, watch: Watch
 ) -> None:
-    """No text of the error, of its causes, of the log, the spans or the events contains one."""
+    """No text of the error, of its causes, of the log, the spans, the metrics or the events contains one."""
     with pytest.raises(kind) as caught, tracer_of(watch).start_as_current_span("journey"):
         await provoke(scene)
     assert type(caught.value) is kind

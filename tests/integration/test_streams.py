@@ -14,9 +14,8 @@ from amili_async.errors import ClientClosed
 from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
 from tests.support import internals
-from tests.support.clocks import settle
+from tests.support.clocks import GUARD, settle
 from tests.support.leaving_early import WAYS, assert_nothing_is_left, hold_a_while, hold_until
-from tests.support.operations import GUARD
 from tests.support.starting import Connect, StartSandbox
 
 SPECIFICATIONS = "finance--payout-specifications"

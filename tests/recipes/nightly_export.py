@@ -1,7 +1,9 @@
-"""A job for cron or Airflow: bring a file up to date each night, and resume what the last run left unfinished.
+"""A job for cron or Airflow: bring files up to date each night, and resume what the last run left unfinished.
 
-`python -m tests.recipes.nightly_export FOLDER`, with the variables that `AmiliClient.from_env` reads. The exit code is
-0 only if each file is complete; the job may be killed at any moment and started again.
+`python -m tests.recipes.nightly_export FOLDER`, with the variables that `AmiliClient.from_env` reads. It may be killed
+at any moment, and the same command is right each time: it creates, resumes or updates. The exit code is 0 only if each
+file is up to date; until then the file of the last night stays. `amili export payouts -o payouts.csv --resume --since`
+does the same for one file, without a line of Python.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ from amili_async.export import export
 
 
 async def update(folder: Path) -> None:
-    """Fetch what was created or updated since the last run, and drop the rows that were deleted."""
+    """Fetch what was created or updated since the last run; *sweep* drops deleted rows, and requests every id again."""
     async with AmiliClient.from_env() as amili:
         for resource in (amili.payouts, amili.payout_specifications):
             written = await export(resource, folder / f"{resource.path}.csv", resume=True, since=True, sweep=True)

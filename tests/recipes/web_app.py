@@ -1,10 +1,11 @@
 """A web app with FastAPI: one client for its life, errors as responses, and a download while its rows are fetched.
 
-`uvicorn tests.recipes.web_app:app`, with the variables that `AmiliClient.from_env` reads.
+`uvicorn tests.recipes.web_app:app`, with the variables that `AmiliClient.from_env` reads. How such an app is tested:
+`test_web_app.py`.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from math import ceil
 from typing import Annotated
 
@@ -54,4 +55,14 @@ async def show_payout(payout_id: str, amili: Amili) -> Payout:
 async def download_payouts(amili: Amili) -> StreamingResponse:
     """All payouts, each page as soon as it has arrived; a slow reader slows the requests down."""
     patient = amili.with_options(max_wait=None, timeout=30.0)
-    return StreamingResponse(export_bytes(patient.payouts, "csv"), media_type="text/csv")
+    chunks = export_bytes(patient.payouts, "csv")
+    first = await anext(chunks, b"")  # an error until here is answered, a later one aborts the download
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        async with aclosing(chunks):
+            yield first
+            async for chunk in chunks:
+                yield chunk
+
+    headers = {"Content-Disposition": "attachment; filename=payouts.csv"}
+    return StreamingResponse(body(), media_type="text/csv", headers=headers)

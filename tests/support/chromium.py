@@ -40,7 +40,7 @@ class Tab:
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
         await self.do("Page.navigate", url=path.as_uri())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.evaluate("document.readyState + location.protocol") != "completefile:":  # noqa: ASYNC110 - no event covers both
                 await asyncio.sleep(0.02)
 
@@ -55,7 +55,7 @@ class Tab:
         number = next(self._numbers)
         session = {} if self._session is None else {"sessionId": self._session}
         await self._socket.send_json({"id": number, "method": method, "params": parameters, **session})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (message := await self._socket.receive_json()).get("id") != number:
                 if message.get("method") == "Network.requestWillBeSent":
                     self.requested.append(message["params"]["request"]["url"])

@@ -15,7 +15,7 @@ from amili_async import AmiliClient, PayoutSpecification
 from amili_async.errors import AmiliError, ExtractionInterrupted, PaymentOutcomeUnknown
 from amili_async.extraction import Checkpoint
 from amili_async.sandbox import Sandbox
-from tests.support.clocks import HastyClock
+from tests.support.clocks import GUARD, HastyClock
 from tests.support.payments import PAYMENTS, make_payment
 
 PAYOUTS, SPECIFICATIONS = "finance--payouts", "finance--payout-specifications"
@@ -25,8 +25,6 @@ ROWS = {"payouts": 3, "specifications": 35, "payments": 0}
 PAGE_SIZE = 10
 LONG = 1e6
 """Seconds: the lifetime of a token that no test waits for."""
-GUARD = 120.0
-"""Seconds after which an operation counts as hanging; none needs a hundredth of them, on a busy machine neither."""
 PAYMENT = make_payment()
 
 

@@ -13,6 +13,7 @@ from amili_async.errors import ClientClosed, ConfigurationError
 from amili_async.observers import LogEvents
 from amili_async.sandbox import Sandbox
 from tests.support import internals
+from tests.support.clocks import GUARD
 
 
 class PlainLimiter:
@@ -242,7 +243,7 @@ async def test_a_token_source_may_close_the_client() -> None:
     client = AmiliClient(auth=source)
     await client.open()
     with pytest.raises(ClientClosed, match="closed while this call waited for a token"):
-        await asyncio.wait_for(client.auth.get_valid_token(), 5)
+        await asyncio.wait_for(client.auth.get_valid_token(), GUARD)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -1,15 +1,14 @@
-"""The ready-made observers: log lines, counters, spans."""
+"""The ready-made observers: log lines, counters, spans and metrics."""
 
 import logging
+import sys
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
 
-from amili_async.events import AttemptFinished, PageReceived, PaymentRegistered, RetryScheduled
-from amili_async.observers import CountEvents, LogEvents, TraceEvents
+from amili_async.errors import ConfigurationError
+from amili_async.events import AttemptFinished, AttemptStarted, CallFinished, PaymentRegistered, RetryScheduled
+from amili_async.observers import CountEvents, LogEvents, MeterCalls, TraceCalls
+from tests.support.spans import Spans
 
 ANSWERED = AttemptFinished(
     call=1,
@@ -74,28 +73,22 @@ def test_attempts_statuses_errors_and_bytes_are_counted() -> None:
     assert (observe.size, observe.seconds) == (2000, 1.5)
 
 
-def test_each_attempt_becomes_a_span_and_other_events_join_the_current_one() -> None:
-    """Spans hold method, path, status and duration; a failed attempt has the status ERROR."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracer = provider.get_tracer("test")
-    observe = TraceEvents(tracer)
-    with tracer.start_as_current_span("job"):
-        observe(ANSWERED)
-        observe(FAILED)
-        observe(PageReceived(path="finance--payouts", number=1, items=100, total=None))
-    answered, failed, job = exporter.get_finished_spans()
-    assert answered.name == "GET /finance--payouts"
-    assert answered.attributes is not None
-    assert answered.attributes["http.response.status_code"] == 200
-    assert answered.start_time is not None
-    assert answered.end_time is not None
-    assert answered.end_time - answered.start_time == 250_000_000
-    assert failed.status.status_code is StatusCode.ERROR
-    assert answered.parent is not None
-    assert job.context is not None
-    assert answered.parent.span_id == job.context.span_id
-    assert [(event.name, dict(event.attributes or {})) for event in job.events] == [
-        ("PageReceived", {"amili.path": "finance--payouts", "amili.number": 1, "amili.items": 100})
-    ]
+@pytest.mark.parametrize("kind", [TraceCalls, MeterCalls])
+def test_a_missing_extra_is_named(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without OpenTelemetry the error has the command that installs it."""
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(
+        ConfigurationError, match=rf'{kind.__name__} needs OpenTelemetry: pip install "amili-async\[otel\]"'
+    ):
+        kind()
+
+
+def test_an_event_of_an_unknown_call_makes_no_span() -> None:
+    """An observer that is added while a call runs sees its later events only."""
+    spans = Spans()
+    observe = TraceCalls(spans.tracer)
+    ended = CallFinished(call=1, operation="page", resource="x", attempts=1, waited=0.0, seconds=1.0, error=None)
+    for event in (AttemptStarted(call=1, request="GET /x", attempt=1, headers={}), ANSWERED, RETRIED, ended):
+        observe(event)
+    assert spans.all == []
+    spans.check()

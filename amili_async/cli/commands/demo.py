@@ -12,8 +12,8 @@ from amili_async.cli.console import PlainConsole
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
 from amili_async.cli.reports.reconciliation_table import print_categories, print_differing
 from amili_async.cli.reports.reconciliation_words import Overview
-from amili_async.cli.values import show_count
 from amili_async.events import AttemptFinished, Event
+from amili_async.readable import show_count
 from amili_async.reconciliation.comparison import Reconciliation
 from amili_async.sandbox import Sandbox
 

@@ -26,15 +26,15 @@ from amili_async.cli.options import (
 )
 from amili_async.cli.progress import ReportProgress, show_progress
 from amili_async.cli.resources import ResourceEntry, find_resource
-from amili_async.cli.values import show_count
 from amili_async.errors import ConfigurationError, UnreadableResponse
 from amili_async.export import ExportResult, export, fields_of
 from amili_async.export.download import write_chunks
 from amili_async.export.encoded import EncodedRecords
-from amili_async.export.files import find_paths, is_resumable, write_file
+from amili_async.export.files import ExportPaths, find_paths, is_resumable, write_file
 from amili_async.export.formats import Ndjson, format_for, suffix_of
 from amili_async.export.formats.writing import Encoder
 from amili_async.extraction import Extraction
+from amili_async.readable import show_count
 from amili_async.resources import Resource
 from amili_async.streams import Stream
 
@@ -57,6 +57,10 @@ def export_records(
         bool, typer.Option("--sweep", help="With --since: remove deleted records; requests every id.")
     ] = False,
     excel: ExcelOption = False,
+    workdir: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="With a URL: the folder of the unfinished export, instead of this one."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing unless something is wrong.")] = False,
     sandbox: SandboxOption = False,
 ) -> None:
@@ -78,7 +82,7 @@ def export_records(
         if is_update and (sort is not None or excel or is_stdout):
             raise ConfigurationError("--sort, --excel and -o - exclude --resume, --since and --sweep")
         if not is_stdout:
-            _check_output(target, names, is_excel=excel, may_exist=force or is_update)
+            _check_output(find_paths(target, workdir), names, is_excel=excel, may_exist=force or is_update)
         warn_of_unknown_names(entry, condition, sort, names)
         async with open_client(sandbox=sandbox, is_quiet=quiet) as amili:
             records: Resource[Any] | Extraction[Any] | Stream[Any] = entry.of(amili)
@@ -104,21 +108,21 @@ def export_records(
                         resume=resume,
                         since=since,
                         sweep=sweep,
+                        workdir=workdir,
                         on_progress=report,
                     )
         return _conclude(exported, entry, is_quiet=quiet)
 
-    run(write(), advice=lambda error: _advise(error, target))
+    run(write(), advice=lambda error: _advise(error, target, workdir))
 
 
-def _check_output(target: Path | str, fields: tuple[str, ...] | None, *, is_excel: bool, may_exist: bool) -> None:
+def _check_output(paths: ExportPaths, fields: tuple[str, ...] | None, *, is_excel: bool, may_exist: bool) -> None:
     """Reject what cannot be written before anything is requested."""
-    paths = find_paths(target)
     if is_excel and (suffix_of(paths.named) != ".csv" or paths.remote is not None):
         raise ConfigurationError("--excel writes CSV: the name of the file must end in .csv, and be no URL")
     format_for(paths.named, fields)
     if paths.remote is None and paths.named.is_file() and not may_exist:
-        raise ConfigurationError(f"{target} exists already; --force replaces it, --since updates it")
+        raise ConfigurationError(f"{paths.given} exists already; --force replaces it, --since updates it")
     if is_excel:
         paths.check_free(may_replace=may_exist)
 
@@ -152,10 +156,10 @@ async def _write_once(
     return encoded.result
 
 
-def _advise(error: BaseException, target: Path | str) -> str:
+def _advise(error: BaseException, target: Path | str, workdir: str | None) -> str:
     # A row that cannot be decoded or written is met again, so resuming would fail at the same place for ever.
     meets_it_again = isinstance(error.__cause__, UnreadableResponse) or not getattr(error, "can_resume", True)
-    if meets_it_again or not is_resumable(target):
+    if meets_it_again or not is_resumable(target, workdir):
         return ""
     return "the records so far are kept; run the same command with --resume to continue"
 

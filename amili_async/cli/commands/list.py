@@ -24,10 +24,11 @@ from amili_async.cli.options import (
     warn_of_unknown_names,
 )
 from amili_async.cli.resources import ResourceEntry, find_resource
-from amili_async.cli.values import show_count, tabulate
+from amili_async.cli.values import tabulate
 from amili_async.errors import ConfigurationError
 from amili_async.export import FORMATS, fields_of
 from amili_async.export.records import as_document
+from amili_async.readable import show_count
 
 
 def list_records(

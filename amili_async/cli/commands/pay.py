@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import typer
+from msgspec.structs import replace
 from rich.text import Text
 
 from amili_async.cli.claims import ClaimsOption, open_claims
@@ -24,7 +25,7 @@ from amili_async.cli.exit_codes import (
     silence_stdout,
 )
 from amili_async.cli.options import SandboxOption
-from amili_async.cli.payment_checks import check_cases, find_creditor_ids
+from amili_async.cli.payment_checks import StatusReasons, check_cases, find_creditor_ids
 from amili_async.cli.payment_csv import (
     CASE_OR_INVOICE,
     CreditorIds,
@@ -40,10 +41,10 @@ from amili_async.cli.progress import show_progress
 from amili_async.cli.reports.payment_outcomes import ADVICE, OutcomeCounts, ReportedOutcome
 from amili_async.cli.reports.payment_tables import print_plan, print_problems, sum_up
 from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
-from amili_async.cli.values import show_count
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError
 from amili_async.models import NewCreditorPayment
+from amili_async.readable import show_count
 
 T = TypeVar("T")
 
@@ -252,12 +253,17 @@ async def _register(
                 store = await stack.enter_async_context(open_claims(claims))
                 report_progress = stack.enter_context(show_progress("payments", is_quiet=is_hidden))
                 report_progress(0, len(rows), None)
+                reasons = StatusReasons(amili)
                 outcomes = amili.creditor_payments.create_many(payments, concurrency=concurrency, claims=store)
                 async for outcome in await stack.enter_async_context(aclosing(outcomes)):
                     reported = ReportedOutcome(line=rows[counts.reported].line, outcome=outcome)
-                    counts.add(reported)
-                    with _requiring_stdout():
-                        report.add(reported)
+                    try:
+                        key = None if outcome.created is None else outcome.created.status_reason_locale
+                        reported = replace(reported, reason=await reasons.find(key))
+                    finally:  # reported without the reason if the run is interrupted
+                        counts.add(reported)
+                        with _requiring_stdout():
+                            report.add(reported)
                     report_progress(counts.reported, len(rows), None)
     finally:
         # Without any outcome the error is the whole report.

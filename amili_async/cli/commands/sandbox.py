@@ -14,8 +14,8 @@ import typer
 
 from amili_async._wire.protocol import is_loopback
 from amili_async.cli.exit_codes import SUCCESS, USAGE, print_error, run
-from amili_async.cli.values import show_count
 from amili_async.environment import read_log
+from amili_async.readable import show_count
 from amili_async.sandbox import AMILI_LIMITS, Sandbox
 
 _TEN_YEARS = 10 * 365 * 86_400.0  # seconds: the printed token is valid as long as the server runs

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from amili_async.cli.console import printable
 from amili_async.cli.exit_codes import API_FAILED, PROBLEM, SUCCESS
-from amili_async.cli.values import show_count, show_money
 from amili_async.errors import (
     AmiliError,
     ApiError,
@@ -23,6 +22,7 @@ from amili_async.errors import (
 from amili_async.export.records import encode_lines
 from amili_async.models import CreatedPayment, PaymentStatus
 from amili_async.payments import PaymentOutcome
+from amili_async.readable import show_count, show_money
 
 NOT_COMPLETED = "registered, but not completed"
 """The section of payments whose status is not `completed`."""
@@ -68,6 +68,8 @@ class ReportedOutcome(Struct, frozen=True, kw_only=True):
     """The line of the file on which the payment begins; `None` for a payment from options."""
     outcome: PaymentOutcome
     """The outcome."""
+    reason: str | None = None
+    """The reason of the payment's status in words."""
 
     @property
     def kind(self) -> OutcomeKind:
@@ -92,7 +94,7 @@ class ReportedOutcome(Struct, frozen=True, kw_only=True):
         """What happened, as printable text."""
         created, error = self.outcome.created, self.outcome.error
         if created is not None:
-            return printable(_describe_created(created))
+            return printable(_describe_created(created, self.reason))
         return printable(_describe_error(error)[:_MAX_DESCRIPTION_LENGTH])
 
     def encode(self) -> bytes:
@@ -105,6 +107,7 @@ class ReportedOutcome(Struct, frozen=True, kw_only=True):
             "outcome": self.kind,
             "id": created and created.id,
             "status": created and _decisive_status(created),
+            "status_reason": self.reason,
             "status_reason_locale": created and created.status_reason_locale,
             "settled_amount": settled if settled is not None and settled.is_finite() else None,
             "error": None if created else self.describe(),
@@ -152,11 +155,11 @@ class OutcomeCounts:
         return f"{summary} ({self._source})" if self.total and self._source else summary
 
 
-def _describe_created(created: CreatedPayment) -> str:
+def _describe_created(created: CreatedPayment, reason: str | None) -> str:
     """Its status with the reason, the settled amount, and its id."""
-    settled = created.settled_amount
+    settled, because = created.settled_amount, reason or created.status_reason_locale or ""
     parts = (
-        ": ".join(filter(None, (_decisive_status(created), created.status_reason_locale))),
+        ": ".join(filter(None, (_decisive_status(created), because.rstrip(".")))),
         f"{show_money(settled)} settled" if settled is not None else "",
         f"id {created.id}",
     )

@@ -11,8 +11,8 @@ from rich.text import Text
 from amili_async.cli.console import PlainConsole, fit_table, print_dropped
 from amili_async.cli.payment_csv import PaymentRow
 from amili_async.cli.reports.payment_outcomes import ADVICE, HEADINGS, ReportedOutcome
-from amili_async.cli.values import show_count, show_date, show_money
 from amili_async.models import NewCreditorPayment
+from amili_async.readable import show_count, show_date, show_money
 
 _LEFT = ("Reference", "Creditor", "Case or invoice", "Bank date", "What happened", "Case found")
 _MAX_COLUMN_WIDTH = 24

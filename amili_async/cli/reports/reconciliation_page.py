@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from amili_async.cli.console import printable
 from amili_async.cli.reports.reconciliation_words import Overview, compare, explain, has_row_difference
-from amili_async.cli.values import show_date, show_money
 from amili_async.models import Payout
 from amili_async.models.fields import FinanceCategory
+from amili_async.readable import show_date, show_money
 from amili_async.reconciliation.comparison import DifferenceKind, Reconciliation, Sums
 
 MAX_AGREEING = 300

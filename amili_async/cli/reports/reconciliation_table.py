@@ -18,7 +18,7 @@ from amili_async.cli.console import (
     table_width,
 )
 from amili_async.cli.reports.reconciliation_words import Comparison, Overview, compare, explain, has_row_difference
-from amili_async.cli.values import show_date, show_money
+from amili_async.readable import show_date, show_money
 from amili_async.reconciliation.comparison import Reconciliation, Sums
 
 _SUMS = ("Amount", "VAT", "Total")

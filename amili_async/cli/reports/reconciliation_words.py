@@ -6,7 +6,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from amili_async.cli.console import printable
-from amili_async.cli.values import show_count, show_money
+from amili_async.readable import show_count, show_money
 from amili_async.reconciliation.comparison import Difference, DifferenceKind, Reconciliation, Sums
 
 NO_VALUE = "missing"

@@ -51,6 +51,7 @@ from amili_async.errors import (
     PaymentNotCompleted,
     PaymentOutcomeUnknown,
 )
+from amili_async.testing import Sandbox
 
 
 class Line(Struct):
@@ -107,6 +108,16 @@ def read(error: Exception) -> None:
         assert_type(error.record_id, str | None)
     elif isinstance(error, ExportFailed):
         assert_type(error.path, Path | str)
+
+
+def insert(sandbox: Sandbox) -> None:
+    """Rows of a user's test."""
+    assert_type(sandbox.insert(Payout(id="x", amount=Decimal(5))), str)
+    assert_type(sandbox.insert("payouts", {"currency": "EUR"}), str)
+    assert_type(sandbox.insert("payouts", {"colour": "red"}, extra=True), str)
+    assert_type(sandbox.connect(page_size=5), AmiliClient)
+    with Sandbox(payouts=5, rate_limit=None) as other:
+        assert_type(other, Sandbox)
 
 
 async def handle_payout(payout: Payout) -> str:

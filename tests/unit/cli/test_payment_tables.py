@@ -162,14 +162,14 @@ def test_a_registered_payment_as_json() -> None:
     full = created(payment=payment, status="warning", status_reason_locale="a.b", settled_amount=Decimal("10.00"))
     assert full.encode().decode() == (
         '{"line":7,"creditor_payment_reference":"P\\"Å","outcome":"registered",'
-        f'"id":"{ID}","status":"warning","status_reason_locale":"a.b","settled_amount":10.00,"error":null}}\n'
+        f'"id":"{ID}","status":"warning","status_reason":null,"status_reason_locale":"a.b","settled_amount":10.00,"error":null}}\n'
     )
     assert json.loads(created(None, payment_status=None, settled_amount=Decimal("NaN")).encode()) == {
         "line": None,
         "creditor_payment_reference": "PAY-1",
         "outcome": "registered",
         "id": ID,
-        **dict.fromkeys(("status", "status_reason_locale", "settled_amount", "error")),
+        **dict.fromkeys(("status", "status_reason", "status_reason_locale", "settled_amount", "error")),
     }
 
 
@@ -195,7 +195,7 @@ def test_a_failed_payment_as_json() -> None:
         "creditor_payment_reference": "PAY-1",
         "outcome": "rejected",
         "error": "it was answered with 403",
-        **dict.fromkeys(("id", "status", "status_reason_locale", "settled_amount")),
+        **dict.fromkeys(("id", "status", "status_reason", "status_reason_locale", "settled_amount")),
     }
 
 

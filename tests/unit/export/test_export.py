@@ -18,7 +18,7 @@ from amili_async.export.encoded import STREAM_BATCH
 from amili_async.export.files import find_paths
 from amili_async.export.journal import release
 from amili_async.export.spool import Frame, Spool, open_spool
-from tests.support.clocks import settle
+from tests.support.clocks import GUARD, settle
 from tests.support.export_records import make_line
 
 LINE = make_line(1)
@@ -254,7 +254,7 @@ async def test_a_link_or_a_pipe_beside_the_target_is_not_followed(make: str, nam
     victim, planted = tmp_path / "victim", tmp_path / name
     victim.write_bytes(b"")
     planted.symlink_to(victim) if make == "link" else os.mkfifo(planted)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(GUARD):
         if name == "a.csv.part":
             with pytest.raises(ExportFailed, match=rf"{name} is (a link|not a file): move it away"):
                 await export(lines(1), tmp_path / "a.csv", overwrite=True)

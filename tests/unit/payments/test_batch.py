@@ -1,6 +1,7 @@
 """A list of payments: outcomes in order, none missing, and no registration in a second run."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -24,7 +25,7 @@ from amili_async.payments.create import PaymentCreator
 from amili_async.payments.lookup import PaymentLookup
 from amili_async.payments.source import MAX_REFERENCES_PER_LOOKUP
 from amili_async.policies import Priority
-from tests.support.clocks import settle
+from tests.support.clocks import GUARD, settle
 from tests.support.payment_registry import POST, KeepingRegistry
 from tests.support.payments import PAYMENTS, make_payment
 
@@ -250,7 +251,7 @@ async def test_known_outcomes_do_not_wait_for_the_next_look_up() -> None:
     registry.context = replace(registry.context, call=call)
     registry.lookup = PaymentLookup(PAYMENTS, registry.context)
     outcomes = registry.run(make_list(150)).outcomes()
-    first = [await asyncio.wait_for(anext(outcomes), 5) for _ in range(MAX_REFERENCES_PER_LOOKUP)]
+    first = [await asyncio.wait_for(anext(outcomes), GUARD) for _ in range(MAX_REFERENCES_PER_LOOKUP)]
     assert all(outcome.created is not None for outcome in first)
     waiting = asyncio.ensure_future(anext(outcomes))
     await settle()
@@ -280,11 +281,13 @@ async def test_look_ups_have_the_priority_of_single_calls() -> None:
 async def test_a_payment_that_waits_for_its_permit_is_not_sent_unless_an_outcome_is_awaited() -> None:
     """The consumer may leave its loop while payments are in the queue; they are sent when it asks again."""
     registry = KeepingRegistry()
-    answer, permits = registry.call, asyncio.Semaphore(1)
+    answer = registry.call
+    permits = {f"REF-{n}": asyncio.Event() for n in range(12)}
+    permits["REF-0"].set()
 
     async def wait_for_a_permit(request: Request) -> Response:
         if request.method == "POST":
-            await permits.acquire()
+            await permits[json.loads(request.body or b"")["creditor_payment_reference"]].wait()
         return await answer(request)
 
     registry.context = replace(registry.context, call=wait_for_a_permit)
@@ -294,10 +297,10 @@ async def test_a_payment_that_waits_for_its_permit_is_not_sent_unless_an_outcome
     second = asyncio.ensure_future(anext(outcomes))
     await settle()
     assert (registry.posts, second.done()) == (1, False)
-    permits.release()
+    permits["REF-1"].set()
     assert (await second).created
-    for _ in range(100):
-        permits.release()
+    for permit in permits.values():
+        permit.set()
     await settle()
     assert registry.posts == 2
     assert len([outcome async for outcome in outcomes if outcome.created]) == 10

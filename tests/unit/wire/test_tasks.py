@@ -19,7 +19,7 @@ from amili_async._wire.tasks import (
     hide_contents,
 )
 from amili_async.errors import ClientClosed
-from tests.support.clocks import settle
+from tests.support.clocks import GUARD, settle
 
 
 class Result:
@@ -96,7 +96,7 @@ async def test_closing_ends_a_call_without_cancelling_its_task(was_sent: bool) -
     task.cancel()
     await settle()
     await cancel_all(running)
-    assert await asyncio.wait_for(task, 5) == 1
+    assert await asyncio.wait_for(task, GUARD) == 1
     (error,) = errors
     assert (error.was_sent, error.was_not_processed, error.request) == (was_sent, not was_sent, "GET /x")
     assert error.__context__ is None

@@ -1,8 +1,8 @@
-"""The progress of a long command, in words."""
+"""The progress of a long export, in words."""
 
 import pytest
 
-from amili_async.cli.progress import LINE_INTERVAL, Meter, show_duration
+from amili_async.meter import LINE_INTERVAL, Meter
 
 
 class ManualClock:
@@ -39,12 +39,6 @@ def test_a_meter_describes_what_is_known(
     for clock.seconds, rows, total, limited in updates:
         meter.update(rows, total, limited)
     assert meter.describe() == description
-
-
-def test_a_duration_has_one_unit() -> None:
-    """Seconds, minutes or hours."""
-    for seconds, shown in ((0.0, "1 s"), (89.4, "89 s"), (90.0, "2 min"), (540.0, "9 min"), (36_000.0, "10.0 h")):
-        assert show_duration(seconds) == shown
 
 
 def test_plain_lines_have_an_interval(capsys: pytest.CaptureFixture[str]) -> None:
