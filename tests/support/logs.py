@@ -1,4 +1,4 @@
-"""A process as it is outside pytest, whose own handlers hide that a program has none."""
+"""A process as it is outside pytest, which adds handlers of its own to each phase of a test."""
 
 import logging
 from collections.abc import Iterator
