@@ -7,13 +7,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from amili_async._wire.announcer import Announcer, check_observers
+from amili_async._wire.base_url import check_base_url
 from amili_async._wire.checks import check_count, check_headers, check_seconds
 from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.core import ClientCore, check_retry
 from amili_async._wire.frames import hide_variables, hide_variables_of_methods
 from amili_async._wire.network import Network
-from amili_async._wire.protocol import PATHS, Request, Response, check_base_url
+from amili_async._wire.protocol import PATHS, Request, Response
 from amili_async._wire.session import AttemptOptions
 from amili_async._wire.tasks import not_picklable
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from amili_async._wire.protocol import is_loopback
+from amili_async._wire.base_url import is_loopback
 from amili_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

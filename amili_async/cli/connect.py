@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from amili_async._wire.protocol import check_base_url
+from amili_async._wire.base_url import check_base_url
 from amili_async.auth import ApiCodeCredentials
 from amili_async.client import AmiliClient
 from amili_async.environment import SANDBOX_URL, read_log

@@ -169,7 +169,7 @@ async def test_a_proxy_that_is_none(environ: pytest.MonkeyPatch, clock: HastyClo
     assert "HTTPS_PROXY or HTTP_PROXY is no URL" in checks["configuration"].message
 
 
-TLS_FAULTS = {
+TLS_FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "expired": (
         {"starts": -9, "ends": -2},
         r"it expired on \d{4}-\d\d-\d\d \(issued by Corporate Root\)",

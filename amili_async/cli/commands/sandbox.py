@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from amili_async._wire.protocol import is_loopback
+from amili_async._wire.base_url import is_loopback
 from amili_async.cli.exit_codes import SUCCESS, USAGE, print_error, run
 from amili_async.environment import read_log
 from amili_async.readable import show_count

@@ -24,13 +24,13 @@ from amili_async.cases import FIELDS
 from amili_async.cli.diagnosis.check import Check, failed, passed, warned
 from amili_async.cli.diagnosis.route import show_seconds
 from amili_async.cli.resources import ResourceEntry
-from amili_async.cli.values import show_count
 from amili_async.environment import ClientOptions
 from amili_async.errors import AmiliError
 from amili_async.events import AttemptFinished, Event, RateLimiterDisconnected
 from amili_async.models.record_type import record_type_of
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.query import build_query
+from amili_async.readable import show_count
 
 MAX_WAIT = 15.0
 """Seconds that a request may wait for its permit: other processes with the key can use it up."""

@@ -17,7 +17,6 @@ from msgspec import Struct, field
 
 from amili_async.cli.diagnosis.check import Check, failed, passed, warned
 from amili_async.cli.resources import ResourceEntry
-from amili_async.cli.values import show_count
 from amili_async.models import (
     Article,
     Case,
@@ -32,6 +31,7 @@ from amili_async.models import (
 )
 from amili_async.models.fields import is_object_id
 from amili_async.models.kinds import KINDS
+from amili_async.readable import show_count
 
 REQUIRED: Mapping[type[Record], tuple[str, ...]] = {
     Payout: ("creditor", "currency", "amount", "vat_amount", "total_amount", "summary", "finance_category"),

@@ -8,12 +8,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from amili_async._wire.protocol import is_loopback
+from amili_async._wire.base_url import is_loopback
 from amili_async._wire.session import CONNECT_TIMEOUT
 from amili_async.cli.console import printable
 from amili_async.cli.diagnosis.check import Check, failed, passed, warned
 from amili_async.cli.diagnosis.route import Route, explain_failure
-from amili_async.cli.values import show_count
+from amili_async.readable import show_count
 
 FEWEST_DAYS = 14
 """Days until a certificate expires below which that is reported: an automatic renewal is late by then."""

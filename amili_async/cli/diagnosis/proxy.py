@@ -4,7 +4,7 @@ import os
 from urllib.parse import SplitResult
 from urllib.request import getproxies, proxy_bypass
 
-from amili_async._wire.protocol import is_loopback
+from amili_async._wire.base_url import is_loopback
 from amili_async.cli.diagnosis.check import Check, failed, passed
 from amili_async.cli.diagnosis.route import Route, explain_failure
 

@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from amili_async._wire.base_url import check_base_url
 from amili_async._wire.network import Network
-from amili_async._wire.protocol import check_base_url
 from amili_async.auth import ApiCodeCredentials
 from amili_async.cli.diagnosis.check import Check, failed, passed, warned
 from amili_async.environment import SANDBOX_URL, VARIABLES, ClientOptions, Settings, read_options
