@@ -16,7 +16,7 @@ from amili_async.cli.commands.pay import register_payments
 from amili_async.cli.commands.reconcile import reconcile_payouts
 from amili_async.cli.commands.sandbox import serve_sandbox
 from amili_async.cli.exit_codes import EXIT_CODES
-from amili_async.cli.verbosity import VerboseOption, with_verbosity
+from amili_async.cli.options import VerboseOption, with_verbosity
 from amili_async.version import VERSION
 
 ENVIRONMENT = (

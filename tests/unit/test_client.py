@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+from collections.abc import Sequence
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from amili_async import SANDBOX_URL, AmiliClient, RateLimit, RetryPolicy
 from amili_async.errors import ClientClosed, ConfigurationError
-from amili_async.events import Event
+from amili_async.events import Event, Observer
 from amili_async.observers import LogEvents
 from amili_async.sandbox import Sandbox
 from tests.support import internals
@@ -196,7 +197,8 @@ async def test_from_env_logs_at_the_level_of_the_variable(
     async with Sandbox(payouts=1, specifications=1, payments=0) as sandbox:
         environ = {"AMILI_TOKEN": sandbox.token(), "AMILI_BASE_URL": sandbox.url, "AMILI_LOG": value}
         with no_handlers() as logger:
-            for observers in ([seen.append], [seen.append, LogEvents()]):
+            more: Sequence[Observer] = (LogEvents(),)
+            for observers in ((seen.append,), (seen.append, *more)):
                 async with AmiliClient.from_env(environ, observers=observers) as amili:
                     await amili.payouts.page()
                 assert capsys.readouterr().err.count("CallFinished") == 1

@@ -5,7 +5,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from amili_async.cli.app import EXAMPLES, app
-from amili_async.cli.verbosity import with_verbosity
+from amili_async.cli.options import with_verbosity
 from tests.support.logs import no_handlers
 
 PAYOUT = "6776478033d4049c0400dd72"
