@@ -197,6 +197,7 @@ class AmiliClient:
         - `AMILI_TIMEOUT`: *timeout*, in seconds.
         - `AMILI_CA_FILE`: certificates of authorities to trust beside those of the system.
         - `AMILI_ALLOW_HTTP`: 1 for *allow_http*.
+        - `AMILI_LOG`: `info` or `debug` adds `LogEvents`, and stderr where no handler is configured.
         - `AMILI_REDIS_URL`: by which all processes with the API code share one rate limit and one access token.
         - `AMILI_RATE_LIMITER_NAME`: names the key where each process has a token of its own.
 
