@@ -818,6 +818,42 @@ async def test_no_command_prints_a_secret(
     assert find_secrets([("stderr", result.stderr)], secrets) + find_secrets(watch.texts(), secrets) == []
 
 
+@pytest.mark.parametrize("trouble", ["none", "drift", "403", "500", "401", "key", "proxy", "login", "redis"])
+async def test_the_doctor_shows_no_secret(
+    trouble: str, scene: WatchedScene, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in its lines nor in its document, whatever it finds; of a drifted record only names and words."""
+    sandbox = scene.sandbox
+    faults: dict[str, Any] = {"403": ERROR_BODY, "500": PAGE_OF_HTML, "401": ERROR_BODY}
+    monkeypatch.setattr("amili_async.cli.diagnosis.api.MAX_WAIT", 0.1)
+    environ = {"AMILI_BASE_URL": sandbox.url, "AMILI_API_CODE": sandbox.api_code}
+    environ |= {"AMILI_PRIVATE_KEY": sandbox.private_key}
+    if trouble in faults:
+        sandbox.fail(Fault(status=int(trouble), body=faults[trouble]), times=None)
+    environ |= {
+        "key": {"AMILI_PRIVATE_KEY": f"-----BEGIN {MARK}-----\n{sandbox.private_key[40:]}"},
+        "proxy": {"AMILI_BASE_URL": "https://localhost:9", "HTTPS_PROXY": LOGIN},
+        "login": {"AMILI_BASE_URL": LOGIN},
+        "redis": {"AMILI_REDIS_URL": f"redis://:{MARK}@127.0.0.1:9", "AMILI_TIMOUT": MARK},
+    }.get(trouble, {})
+    if trouble == "drift":
+        odd = {
+            "article": NAME,
+            "state": INVOICE,
+            "amount": NAME,
+            NAME: NAME,
+            f"{DIGITS[0]}": NAME,
+            "summary": {NAME: 1},
+        }
+        for resource in (SPECIFICATIONS, PAYMENTS, "finance--payouts"):
+            sandbox.update(resource, sandbox.rows(resource)[-1]["_id"], odd)
+    for arguments in (("doctor",), ("doctor", "--json")):
+        result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environ)
+        assert result.exit_code == (0 if trouble == "none" else 1)
+        found = find_secrets([("stdout", result.output)], secrets_of(sandbox))
+        assert found + find_secrets(watch.texts(), secrets_of(sandbox)) == []
+
+
 async def test_the_search_finds_planted_secrets(scene: WatchedScene, watch: Watch) -> None:
     """In a log line's arguments, a suppressed context, a note, an attribute and a span, in upper or lower case."""
     await scene.amili.payouts.page()
