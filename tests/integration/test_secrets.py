@@ -11,7 +11,7 @@ import pickle
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from inspect import isawaitable
@@ -85,6 +85,7 @@ from amili_async.shared import RedisClaims, RedisRateLimiter, RedisTokens
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
 from tests.support.errors import ABSTRACT, ERROR_CLASSES
+from tests.support.logs import no_handlers
 from tests.support.meters import Meters
 from tests.support.payments import BOOKED, CREDITOR, PAYMENTS
 from tests.support.starting import Connect, StartSandbox
@@ -152,7 +153,8 @@ class Watch:
 
     def texts(self) -> Iterator[tuple[str, str]]:
         yield "log", self.caplog.text
-        yield "log", "\n".join(repr(record.args) for record in self.caplog.records)
+        for record in self.caplog.records:
+            yield "log", repr((record.args, {name: fact for name, fact in vars(record).items() if "amili" in name}))
         yield from ((f"event {type(event).__name__}", f"{event!r} {pretty_repr(event)}") for event in self.events)
         yield from ((f"span {span.name}", span.to_json()) for span in self.spans.get_finished_spans())
         yield "metrics", repr(self.meters.collect())
@@ -792,20 +794,26 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], Mapping[str, str], Fault | None, i
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("is_verbose", [False, True], ids=["plain", "verbose"])
 async def test_no_command_prints_a_secret(
-    name: str, scene: WatchedScene, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    name: str, is_verbose: bool, scene: WatchedScene, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stderr of a failing command contains none."""
+    """The stderr of a failing command contains none, nor do its log lines."""
     arguments, environ, fault, code = COMMANDS[name]
     if fault is not None:
         scene.sandbox.fail(fault, times=None)
     monkeypatch.chdir(scene.folder)
-    monkeypatch.setattr("amili_async.client.SystemClock", HastyClock)
+    monkeypatch.setattr(AmiliClient, "_clock", HastyClock())
     access = {"AMILI_BASE_URL": scene.sandbox.url, "AMILI_TOKEN": scene.sandbox.token()}
     key_file = {"AMILI_PRIVATE_KEY_FILE": scene.sandbox.private_key} if "AMILI_API_CODE" in environ else {}
-    result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env={**access, **key_file, **environ})
+    environ = {"AMILI_LOG": "debug" if is_verbose else "", **access, **key_file, **environ}
+    # As in a program, which has no handlers of pytest: then the log lines are on stderr.
+    with no_handlers() if is_verbose else nullcontext():
+        result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environ)
     assert (result.exit_code, result.stdout) == (code, "")
-    assert result.stderr.startswith("amili: ")
+    assert result.stderr.splitlines()[-1].startswith("amili: ")
+    assert is_verbose or result.stderr.startswith("amili: ")
+    assert (" DEBUG amili_async " in result.stderr) is (is_verbose and code == 3)
     secrets = secrets_of(scene.sandbox)
     assert find_secrets([("stderr", result.stderr)], secrets) + find_secrets(watch.texts(), secrets) == []
 

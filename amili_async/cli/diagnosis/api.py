@@ -63,7 +63,8 @@ class ApiProbe:
     def __init__(self, network: Network, options: ClientOptions, clock: Clock) -> None:
         limit: RateLimit | RateLimiter | None = options.get("rate_limit", RateLimit())
         self._limiter, self._clock, self._events = limit, clock, list[Event]()
-        self._core = ClientCore(network, limit, retry_budget=1, clock=clock, announce=Announcer((self._events.append,)))
+        announce = Announcer((self._events.append, *options.get("observers", ())))
+        self._core = ClientCore(network, limit, retry_budget=1, clock=clock, announce=announce)
         attempt = AttemptOptions(timeout=options.get("timeout", _TYPICAL_TIMEOUT), headers={})
         self._pipeline = self._core.make_pipeline(RetryPolicy(attempts=1), attempt, MAX_WAIT)
         self._auth, self._token = options["auth"], Redacted("")
