@@ -4,9 +4,8 @@ Invariant: each request is sent once, with a permit of the client's rate limiter
 GET: nothing is registered or changed.
 """
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from types import TracebackType
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from amili_async import errors
 from amili_async._wire.announcer import Announcer
@@ -68,7 +67,6 @@ class ApiProbe:
         attempt = AttemptOptions(timeout=options.get("timeout", _TYPICAL_TIMEOUT), headers={})
         self._pipeline = self._core.make_pipeline(RetryPolicy(attempts=1), attempt, MAX_WAIT)
         self._auth, self._token = options["auth"], Redacted("")
-        self._stack = AsyncExitStack()
         self._rejected: Request | None = None
         self.responses: list[Response] = []
         """What was received, of errors the headers alone."""
@@ -77,18 +75,21 @@ class ApiProbe:
         self.was_clock_rejected = False
         """Whether the API rejected a JWT that our clock dated, and accepted one that its own did."""
 
-    async def __aenter__(self) -> "ApiProbe":
-        await self._stack.__aenter__()
-        if isinstance(self._limiter, AbstractAsyncContextManager):
-            await self._stack.enter_async_context(self._limiter)
-        self._core.open()
-        self._stack.push_async_callback(self._core.aclose)
-        return self
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["ApiProbe"]:
+        """Itself, ready to send, until the end of the block."""
+        limiter = self._limiter
+        async with limiter if isinstance(limiter, AbstractAsyncContextManager) else nullcontext():
+            self._core.open()
+            try:
+                yield self
+            finally:
+                await self._core.aclose()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
+    @property
+    def limit(self) -> RateLimit:
+        """What the client keeps to."""
+        return self._core.rate_limiter.limit or RateLimit()
 
     @property
     def redis_error(self) -> str | None:

@@ -64,17 +64,13 @@ def check_configuration(settings: Settings) -> tuple[Check, Network | None]:
     return passed("configuration", message), network
 
 
-def read_client_options(settings: Settings) -> ClientOptions:
-    """The options of the client, without a store of tokens: an exchange is to be checked, not what another stored."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return read_options(settings, ClientOptions(tokens=None))
-
-
 def check_credentials(settings: Settings) -> tuple[Check, ClientOptions | None]:
     """Whether there are credentials that the client accepts, and with which options it uses them."""
     try:
-        options = read_client_options(settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a part of the check before this one
+            # Without a store of tokens: an exchange is to be checked, not what another process stored.
+            options = read_options(settings, ClientOptions(tokens=None))
     except ConfigurationError as error:
         advice = "Amili issues API codes, and registers the public key; amili doctor --sandbox needs neither"
         message = str(error)
