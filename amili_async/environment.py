@@ -1,5 +1,6 @@
 """The options of a client, as `AmiliClient.from_env` takes them and as it reads them from environment variables."""
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from amili_async.auth import ApiCodeCredentials, TokenSource, TokenStore
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
+from amili_async.observers.log import LogEvents, log_to_stderr
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 
 if TYPE_CHECKING:
@@ -37,11 +39,13 @@ VARIABLES = (
     "AMILI_TIMEOUT",
     "AMILI_CA_FILE",
     "AMILI_ALLOW_HTTP",
+    "AMILI_LOG",
 )
 """Every variable that the package reads; one that is empty counts as not set."""
 
 N = TypeVar("N", int, float)
 _MOST = 1e9
+_LOG_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
 Settings: TypeAlias = Mapping[str, str]
 """The variables and their values."""
@@ -99,7 +103,21 @@ def read_options(settings: Settings, given: ClientOptions) -> ClientOptions:
     options = {**options, **given}
     if "tokens" not in given and _has(settings, "AMILI_REDIS_URL") and isinstance(options["auth"], ApiCodeCredentials):
         options["tokens"] = _share_tokens(settings, options["auth"], str(options.get("base_url", "")))
+    observers = options.get("observers", ())
+    if isinstance(observers, Sequence) and not any(isinstance(each, LogEvents) for each in observers):
+        options["observers"] = (*observers, *read_log(settings))
     return options
+
+
+def read_log(settings: Settings) -> Sequence[Observer]:
+    """The observer that `AMILI_LOG` adds, none without it: it logs, on stderr if the program has no handler."""
+    if not _has(settings, "AMILI_LOG"):
+        return ()
+    level = _LOG_LEVELS.get(settings["AMILI_LOG"].lower())
+    if level is None:
+        raise ConfigurationError("AMILI_LOG must be debug or info")
+    log_to_stderr(level)
+    return (LogEvents(),)
 
 
 def _has(settings: Settings, name: str) -> bool:

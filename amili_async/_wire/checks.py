@@ -28,6 +28,13 @@ def check_count(number: object, name: str, *, least: int = 1) -> int:
     return number
 
 
+def check_flag(flag: object, name: str) -> bool:
+    """Return True or False; `ConfigurationError` for anything else, such as a text of the environment like "no"."""
+    if not isinstance(flag, bool):
+        raise ConfigurationError(f"{name} must be True or False")
+    return flag
+
+
 def check_path(path: object) -> str:
     """Return the API's path of a resource; `ConfigurationError` for what may lead elsewhere."""
     if not (isinstance(path, str) and re.fullmatch(_PATH, path)):

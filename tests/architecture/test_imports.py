@@ -8,17 +8,14 @@ from functools import cache
 
 from tests.architecture.source import MODULES, is_within, parse
 
-MOST_LINES = 290
+MOST_LINES = 300
 """Lines of one file."""
 
 FLOORS = [
-    {"errors", "version", "readable"},
-    {"meter", "_wire.checks", "_wire.frames", "events"},
-    {"policies", "models.timestamps", "notebooks", "_wire.clock", "_wire.tasks", "_paging.partition"},
-    {"response_head", "version"},
+    {"response_head", "version", "readable"},
     {"errors"},
-    {"_wire.checks", "_wire.frames", "events"},
-    {"policies", "models.timestamps", "_wire.clock", "_wire.tasks", "_paging.partition"},
+    {"meter", "_wire.base_url", "_wire.checks", "_wire.frames", "events"},
+    {"policies", "models.timestamps", "notebooks", "_wire.clock", "_wire.tasks", "_paging.partition"},
     {"models.record_type", "models.json"},
     {"models.portable"},
     {

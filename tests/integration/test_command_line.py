@@ -278,7 +278,7 @@ def test_an_export_that_lacks_rows_fails(tmp_path: Path) -> None:
             self.override(page=_forget_the_third_row)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connect, "Sandbox", ForgetfulSandbox)
+        patch.setattr("amili_async.sandbox.Sandbox", ForgetfulSandbox)
         result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet")
     assert_one_sentence(
         result,

@@ -17,7 +17,6 @@ from msgspec import Struct, field
 
 from amili_async.cli.diagnosis.check import Check, failed, passed, warned
 from amili_async.cli.resources import ResourceEntry
-from amili_async.cli.values import show_count
 from amili_async.models import (
     Article,
     Case,
@@ -32,6 +31,7 @@ from amili_async.models import (
 )
 from amili_async.models.fields import is_object_id
 from amili_async.models.kinds import KINDS
+from amili_async.readable import show_count
 
 REQUIRED: Mapping[type[Record], tuple[str, ...]] = {
     Payout: ("creditor", "currency", "amount", "vat_amount", "total_amount", "summary", "finance_category"),
@@ -106,7 +106,7 @@ def judge_fields(entry: ResourceEntry, body: bytes) -> Check:
     ]
     message = "; ".join(lines)
     if found.unreadable:
-        advice = "typed records cannot hold it: read them with into=dict or --fields, and report it to Amili"
+        advice = "typed records cannot hold such values: read them with into=dict or --json, and report them to Amili"
         return failed(name, message, advice)
     if lines:
         advice = "nothing fails by it: into=dict and --json show all fields; a later amili-async may know them"

@@ -4,7 +4,7 @@ import os
 from urllib.parse import SplitResult
 from urllib.request import getproxies, proxy_bypass
 
-from amili_async._wire.protocol import is_loopback
+from amili_async._wire.base_url import is_loopback
 from amili_async.cli.diagnosis.check import Check, failed, passed
 from amili_async.cli.diagnosis.route import Route, explain_failure
 
@@ -40,7 +40,7 @@ def _advise(status: int, route: Route) -> str:
     if status == 0:
         return "check host and port of the proxy"
     first = "check the host in AMILI_BASE_URL; if it is right, " if status >= 500 else ""
-    return f"{first}ask who runs the proxy to permit CONNECT to {route.tunnel}"
+    return f"{first}ask the proxy's owner to permit CONNECT to {route.tunnel}"
 
 
 def _explain_no_proxy(api: SplitResult) -> str:
