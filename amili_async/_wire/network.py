@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from amili_async._wire.base_url import is_loopback
+from amili_async._wire.checks import check_flag
 from amili_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ class Network:
     ) -> None:
         if tls is not None and not isinstance(tls, ssl.SSLContext):
             raise ConfigurationError("ssl must be an ssl.SSLContext, such as ssl.create_default_context(cafile=…)")
+        if session is not None and not (hasattr(session, "closed") and callable(getattr(session, "request", None))):
+            raise ConfigurationError("session must be an aiohttp.ClientSession")
         if tls is not None and session is not None:
             raise ConfigurationError("ssl and session are both given: a session has the context of its own connector")
         self.base_url = base_url
         self.session = session
         self._tls = tls
-        self._trusts_env = trust_env
+        self._trusts_env = check_flag(trust_env, "trust_env")
 
     def make_context(self) -> ssl.SSLContext | None:
         """The context for TLS; `None` where the default of aiohttp is the same."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from amili_async._wire.base_url import check_base_url
 from amili_async.auth import ApiCodeCredentials
 from amili_async.client import AmiliClient
-from amili_async.environment import SANDBOX_URL
+from amili_async.environment import SANDBOX_URL, read_log
 from amili_async.errors import ConfigurationError
 from amili_async.events import Event, Observer, RateLimiterPaused
 
@@ -40,9 +40,9 @@ def name_source(*, sandbox: bool) -> str:
 
 
 def client_of(sandbox: "Sandbox", *, observers: Sequence[Observer] = ()) -> AmiliClient:
-    """A client of *sandbox*, with its credentials."""
+    """A client of *sandbox*, with its credentials; of the variables it reads `AMILI_LOG` alone."""
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-    return AmiliClient(sandbox.url, auth=credentials, observers=observers)
+    return AmiliClient(sandbox.url, auth=credentials, observers=(*observers, *read_log(os.environ)))
 
 
 def report_pause(event: Event) -> None:

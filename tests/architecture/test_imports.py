@@ -115,6 +115,9 @@ LAZY = {
     "litestar",
     "pydantic_core",
     "redis",
+    "tenacity",
+    "difflib",
+    "secrets",
 }
 """Libraries that `import amili_async` must not load."""
 
@@ -209,7 +212,7 @@ def test_each_library_is_imported_in_one_place() -> None:
 
 
 def test_importing_the_package_loads_no_optional_or_slow_library() -> None:
-    """`import amili_async` loads aiohttp, msgspec and tenacity; functions load the rest when they need it."""
+    """`import amili_async` loads aiohttp and msgspec; functions load the rest when they need it."""
     program = "import sys, amili_async; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "aiohttp" in loaded

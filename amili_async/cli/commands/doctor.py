@@ -67,4 +67,5 @@ def _settings_of(server: "Sandbox") -> dict[str, str]:
         "AMILI_BASE_URL": server.url,
         "AMILI_API_CODE": server.api_code,
         "AMILI_PRIVATE_KEY": server.private_key,
+        "AMILI_LOG": os.environ.get("AMILI_LOG", ""),
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import typer
 
 from amili_async._wire.base_url import is_loopback
 from amili_async.cli.exit_codes import SUCCESS, USAGE, print_error, run
+from amili_async.environment import read_log
 from amili_async.readable import show_count
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ def serve_sandbox(
 
 
 async def _serve(sandbox: "Sandbox", port: int, contents: str) -> int:
+    if read_log(os.environ):  # there is no client to observe: the sandbox itself logs each request
+        logging.getLogger("amili_async.sandbox").setLevel(logging.DEBUG)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows has no such handlers; there Ctrl-C raises KeyboardInterrupt

@@ -106,7 +106,7 @@ def judge_fields(entry: ResourceEntry, body: bytes) -> Check:
     ]
     message = "; ".join(lines)
     if found.unreadable:
-        advice = "typed records cannot hold it: read them with into=dict or --fields, and report it to Amili"
+        advice = "typed records cannot hold such values: read them with into=dict or --json, and report them to Amili"
         return failed(name, message, advice)
     if lines:
         advice = "nothing fails by it: into=dict and --json show all fields; a later amili-async may know them"

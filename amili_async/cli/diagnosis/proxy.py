@@ -40,7 +40,7 @@ def _advise(status: int, route: Route) -> str:
     if status == 0:
         return "check host and port of the proxy"
     first = "check the host in AMILI_BASE_URL; if it is right, " if status >= 500 else ""
-    return f"{first}ask who runs the proxy to permit CONNECT to {route.tunnel}"
+    return f"{first}ask the proxy's owner to permit CONNECT to {route.tunnel}"
 
 
 def _explain_no_proxy(api: SplitResult) -> str:
