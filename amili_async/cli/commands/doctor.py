@@ -1,7 +1,7 @@
 """`amili doctor`: check all that lies between this machine and the records of the API."""
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from amili_async.cli.diagnosis.doctor import diagnose
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
 from amili_async.cli.options import SandboxOption
 from amili_async.cli.reports.doctor_lines import CheckPrinter, encode_checks, in_words
-from amili_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from amili_async.sandbox import Sandbox
 
 _SPECIFICATIONS = 500
 
@@ -45,6 +47,8 @@ def find_faults(
                 printer.add(checks[-1])
 
         if sandbox:
+            from amili_async.sandbox import Sandbox
+
             async with Sandbox(specifications=_SPECIFICATIONS) as server:
                 await diagnose(_settings_of(server), report)
         else:
@@ -58,7 +62,7 @@ def find_faults(
     run(check())
 
 
-def _settings_of(server: Sandbox) -> dict[str, str]:
+def _settings_of(server: "Sandbox") -> dict[str, str]:
     return {
         "AMILI_BASE_URL": server.url,
         "AMILI_API_CODE": server.api_code,
