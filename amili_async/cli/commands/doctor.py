@@ -38,7 +38,6 @@ def find_faults(
     from amili_async.cli.diagnosis.check import CheckStatus
     from amili_async.cli.diagnosis.doctor import diagnose
     from amili_async.cli.reports.doctor_lines import CheckPrinter, encode_checks, in_words
-    from amili_async.sandbox import Sandbox
 
     async def check() -> int:
         checks: list[Check] = []
@@ -50,6 +49,8 @@ def find_faults(
                 printer.add(checks[-1])
 
         if sandbox:
+            from amili_async.sandbox import Sandbox
+
             async with Sandbox(specifications=_SPECIFICATIONS) as server:
                 await diagnose(_settings_of(server), report)
         else:
