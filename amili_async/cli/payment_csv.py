@@ -138,9 +138,7 @@ def parse_payment(
                 NewCreditorPayment(**{**_SAMPLE, **case, name: value})
     for name in values.keys() & set(_DATES) - faults.keys():
         with _collecting(faults, name):
-            check_date(values[name], name, now=time.time())
-            if not any_date:
-                _check_plausible(name, values[name])
+            _check_plausible(name, values[name], any_date=any_date)
     ordered = {name: faults[name] for name in (*filter(cells.get, cells), *faults) if name in faults}
     return ordered or payment or NewCreditorPayment(**values)
 
@@ -226,7 +224,10 @@ def _parse_cell(name: str, cell: str, creditors: CreditorIds) -> Any:
     return _parse_moment(name, cell) if name in _DATES else cell
 
 
-def _check_plausible(name: str, moment: datetime) -> None:
+def _check_plausible(name: str, moment: datetime, *, any_date: bool) -> None:
+    check_date(moment, name, now=time.time())
+    if any_date:
+        return
     age = datetime.now(UTC) - moment
     if age < -MAX_AHEAD:
         raise ConfigurationError(f"{name} is more than {MAX_AHEAD.days} days ahead; --any-date accepts it")
