@@ -13,8 +13,9 @@ from amili_async._wire.clock import Clock, SystemClock
 from amili_async._wire.context import ClientContext, check_page_size
 from amili_async._wire.core import ClientCore, check_retry
 from amili_async._wire.frames import hide_variables, hide_variables_of_methods
+from amili_async._wire.listing import PATHS
 from amili_async._wire.network import Network
-from amili_async._wire.protocol import PATHS, Request, Response
+from amili_async._wire.protocol import Request, Response
 from amili_async._wire.session import AttemptOptions
 from amili_async._wire.tasks import not_picklable
 from amili_async.auth import ApiCodeCredentials, AuthTokenProvider, TokenSource, TokenStore
@@ -196,6 +197,7 @@ class AmiliClient:
         - `AMILI_TIMEOUT`: *timeout*, in seconds.
         - `AMILI_CA_FILE`: certificates of authorities to trust beside those of the system.
         - `AMILI_ALLOW_HTTP`: 1 for *allow_http*.
+        - `AMILI_LOG`: `info` or `debug` adds `LogEvents`, and stderr where no handler is configured.
         - `AMILI_REDIS_URL`: by which all processes with the API code share one rate limit and one access token.
         - `AMILI_RATE_LIMITER_NAME`: names the key where each process has a token of its own.
 

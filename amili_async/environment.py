@@ -1,9 +1,9 @@
 """The options of a client, as `AmiliClient.from_env` takes them and as it reads them from environment variables."""
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from amili_async.auth import ApiCodeCredentials, TokenSource, TokenStore
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
+from amili_async.observers.log import LogEvents, log_to_stderr
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 
 if TYPE_CHECKING:
@@ -38,11 +39,13 @@ VARIABLES = (
     "AMILI_TIMEOUT",
     "AMILI_CA_FILE",
     "AMILI_ALLOW_HTTP",
+    "AMILI_LOG",
 )
 """Every variable that the package reads; one that is empty counts as not set."""
 
 N = TypeVar("N", int, float)
 _MOST = 1e9
+_LOG_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
 Settings: TypeAlias = Mapping[str, str]
 """The variables and their values."""
@@ -100,7 +103,21 @@ def read_options(settings: Settings, given: ClientOptions) -> ClientOptions:
     options = {**options, **given}
     if "tokens" not in given and _has(settings, "AMILI_REDIS_URL") and isinstance(options["auth"], ApiCodeCredentials):
         options["tokens"] = _share_tokens(settings, options["auth"], str(options.get("base_url", "")))
+    observers = options.get("observers", ())
+    if isinstance(observers, Sequence) and not any(isinstance(each, LogEvents) for each in observers):
+        options["observers"] = (*observers, *read_log(settings))
     return options
+
+
+def read_log(settings: Settings) -> Sequence[Observer]:
+    """The observer that `AMILI_LOG` adds, none without it: it logs, on stderr if the program has no handler."""
+    if not _has(settings, "AMILI_LOG"):
+        return ()
+    level = _LOG_LEVELS.get(settings["AMILI_LOG"].lower())
+    if level is None:
+        raise ConfigurationError("AMILI_LOG must be debug or info")
+    log_to_stderr(level)
+    return (LogEvents(),)
 
 
 def _has(settings: Settings, name: str) -> bool:
@@ -108,10 +125,13 @@ def _has(settings: Settings, name: str) -> bool:
 
 
 def _warn_of_misspelt(settings: Settings) -> None:
-    # Only names that resemble one of ours: a program may have AMILI_ variables of its own.
     for name in settings:
-        if name.startswith("AMILI_") and name not in VARIABLES and (near := get_close_matches(name, VARIABLES, 1, 0.8)):
-            warnings.warn(f"the environment variable {name} is not read: did you mean {near[0]}?", stacklevel=5)
+        if name.startswith("AMILI_") and name not in VARIABLES:
+            from difflib import get_close_matches
+
+            # Only names that resemble one of ours: a program may have AMILI_ variables of its own.
+            if near := get_close_matches(name, VARIABLES, 1, 0.8):
+                warnings.warn(f"the environment variable {name} is not read: did you mean {near[0]}?", stacklevel=5)
 
 
 def _read_number(settings: Settings, name: str, kind: type[N]) -> N | None:
@@ -173,8 +193,7 @@ def _read_auth(settings: Settings) -> str | ApiCodeCredentials:
             f"{missing} is not set: set AMILI_TOKEN, or both AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE (or "
             "AMILI_PRIVATE_KEY, the key itself)"
         )
-    # The files of many tools hold one line per variable, and the key's line breaks as backslash and n.
-    key = settings["AMILI_PRIVATE_KEY"].replace("\\n", "\n") if has_key else _read_key_file(settings)
+    key = settings["AMILI_PRIVATE_KEY"] if has_key else _read_key_file(settings)
     return ApiCodeCredentials(
         settings["AMILI_API_CODE"], key, password=settings.get("AMILI_PRIVATE_KEY_PASSWORD") or None
     )

@@ -1,5 +1,9 @@
 """What the client reports to observers, as frozen values; an observer is any callable that takes one.
 
+A call is reported as `CallStarted`, for each of its attempts `PermitAcquired`, `AttemptStarted`, `AttemptFinished` and,
+if another one follows, `RetryScheduled`, and in the end `CallFinished`; all have its number. A page of a stream is a
+call, and so is a request for a token.
+
 Invariant: an event holds no credential, no filter value and nothing of a record, not even its id: each text is one of
 few, so that all can be names and labels of metrics.
 """

@@ -7,7 +7,7 @@ A page that is displayed shows its records, as a data frame does; its `repr`, wh
 none. Displayed records are saved with the notebook: clear its output before you share it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from html import escape
@@ -33,7 +33,7 @@ def html_table(caption: str, records: Sequence[Any]) -> str:
     """A row for each record, a column for each field that one of those shown has."""
     rows = [named_values(record) for record in records[:MAX_ROWS]]
     used = {name: value for row in rows for name, value in row.items() if value is not None}
-    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in used.keys() - HIDDEN_COLUMNS]
+    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if name in used and name not in HIDDEN_COLUMNS]
     if len(records) > MAX_ROWS:
         caption += f", the first {MAX_ROWS}"
     if len(names) > MAX_COLUMNS:
@@ -44,9 +44,17 @@ def html_table(caption: str, records: Sequence[Any]) -> str:
 
 
 def html_fields(caption: str, fields: Mapping[str, Any]) -> str:
-    """A row for each field that is not blank."""
-    rows = ([_cell("th", name), _cell("td", value)] for name, value in fields.items() if _show(value))
+    """A row for each field that is not blank, and for each field of an object within, under its dotted name."""
+    rows = [[_cell("th", name), _cell("td", _show(value))] for name, value in _flatten(fields) if _show(value)]
     return _table(caption, "", rows)
+
+
+def _flatten(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{inner}", part) for inner, part in islice(value.items(), MAX_ITEMS))
+        else:
+            yield name, value
 
 
 def named_values(value: Any) -> Mapping[str, Any]:
@@ -60,13 +68,17 @@ def named_values(value: Any) -> Mapping[str, Any]:
 def _table(caption: str, head: str, rows: Iterable[list[str]]) -> str:
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     head = f"<thead><tr>{head}</tr></thead>" if head else ""
-    return f"<table><caption>{_escape(caption)}</caption>{head}<tbody>{body}</tbody></table>"
+    return f"<table>{_align('caption', caption)}{head}<tbody>{body}</tbody></table>"
 
 
 def _cell(tag: str, value: Any, *, like: Any = None) -> str:
     shown = value if like is None else like
     is_number = isinstance(shown, int | Decimal) and not isinstance(shown, bool)
-    return f'<{tag} style="text-align:{"right" if is_number else "left"}">{_escape(_cut(_show(value)))}</{tag}>'
+    return _align(tag, _cut(_show(value)), side="right" if is_number else "left")
+
+
+def _align(tag: str, text: str, *, side: str = "left") -> str:
+    return f'<{tag} style="text-align:{side}">{_escape(text)}</{tag}>'
 
 
 def _show(value: Any, depth: int = 0) -> str:
@@ -78,17 +90,16 @@ def _show(value: Any, depth: int = 0) -> str:
         return show_date(value)
     if isinstance(value, Decimal):
         return show_money(value)
-    is_list = isinstance(value, list | tuple)
-    if not is_list and not isinstance(value, Mapping) and not hasattr(value, "__struct_fields__"):
+    if isinstance(value, list | tuple):
+        parts: Iterable[tuple[str, Any]] = (("", part) for part in value)
+    elif isinstance(value, Mapping) or hasattr(value, "__struct_fields__"):
+        parts = ((f"{name}: ", part) for name, part in named_values(value).items() if part is not None)
+    else:
         return str(value)
     if depth == MAX_DEPTH:
         return "…"
-    parts = value if is_list else ((n, v) for n, v in named_values(value).items() if v is not None)
-    texts = [
-        _show(part, depth + 1) if is_list else f"{part[0]}: {_show(part[1], depth + 1)}"
-        for part in islice(parts, MAX_ITEMS)
-    ]
-    return f"({', '.join(texts)})" if depth else ", ".join(texts)
+    text = ", ".join(f"{label}{_show(part, depth + 1)}" for label, part in islice(parts, MAX_ITEMS))
+    return f"({text})" if depth else text
 
 
 def _cut(text: str) -> str:

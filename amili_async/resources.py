@@ -164,8 +164,6 @@ class Resource(Generic[T]):
         - *concurrency*: requests in flight, instead of the client's.
         - *checkpoint*: continues after that of another stream with the same filter, sorted by `_id` or `-_id`;
           *max_items* counts the records before it too.
-
-        Wrong arguments raise `ConfigurationError` here, before anything is sent.
         """
         listing = self._listing_of(into, projection, operation="stream")
         start = position_of(listing, where, sort=check_sort(sort), checkpoint=checkpoint)

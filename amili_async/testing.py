@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 from amili_async import sandbox as plain
 from amili_async._wire.clock import SystemClock, Timer
-from amili_async._wire.protocol import PATHS
+from amili_async._wire.listing import PATHS
 from amili_async.client import AmiliClient
 from amili_async.environment import ClientOptions
 from amili_async.errors import ConfigurationError

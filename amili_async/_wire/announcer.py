@@ -48,4 +48,6 @@ class Announcer:
                     raise TypeError("not awaited")
             except Exception as error:  # noqa: BLE001 - a fault in a metric must not fail a payment
                 # Only the class: the message of an observer's error can hold what it was given by its caller.
-                _logger.warning("observer failed on %s with %s", type(event).__name__, type(error).__name__)
+                name, failure = type(event).__name__, type(error).__name__
+                facts = {"amili_event": name, "amili_error": failure}
+                _logger.warning("observer failed on %s with %s", name, failure, extra=facts)

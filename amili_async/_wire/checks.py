@@ -11,7 +11,7 @@ from math import inf
 
 from amili_async.errors import ConfigurationError
 
-_PATH = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+_PATH = r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*"
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 _HTTP_HEADERS = frozenset(
     {"accept", "accept-encoding", "cache-control", "connection", "content-encoding", "content-length", "content-type"}
@@ -37,7 +37,7 @@ def check_flag(flag: object, name: str) -> bool:
 
 def check_path(path: object) -> str:
     """Return the API's path of a resource; `ConfigurationError` for what may lead elsewhere."""
-    if not (isinstance(path, str) and _PATH.fullmatch(path)):
+    if not (isinstance(path, str) and re.fullmatch(_PATH, path)):
         raise ConfigurationError(
             "path must be the API's path of a resource, such as 'invoices' or 'case--registrations', without slashes "
             "around it and without parameters"

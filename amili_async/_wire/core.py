@@ -15,7 +15,7 @@ from amili_async._wire.clock import Clock
 from amili_async._wire.network import Network
 from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
-from amili_async._wire.retry import Retrier, RetryBudget
+from amili_async._wire.retry import Retrier, RetryBudget, load_tenacity
 from amili_async._wire.session import AttemptOptions, Session
 from amili_async._wire.shared_token import SharedTokenSource
 from amili_async._wire.tasks import Cancellable, cancel_all
@@ -95,6 +95,7 @@ class ClientCore:
         if self._is_closing:
             raise ConfigurationError("the client is closing: open it again after aclose() has returned")
         if self._loop is None:
+            load_tenacity()
             self.session.open()
             self._loop, self._process = loop, os.getpid()
             if self.announce:

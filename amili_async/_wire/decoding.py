@@ -26,7 +26,7 @@ MAX_TOTAL = 10**18
 # A decoder calls Decimal, datetime and the caller's own __post_init__, so it raises more than msgspec's errors.
 _FAILURES = (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError)
 # msgspec's other messages quote the input, for example an invalid enum value.
-_SAFE_REASON = re.compile(r"(Expected `|Object missing required field|Object contains unknown|Expected an RFC 1123)")
+_SAFE_REASON = r"(Expected `|Object missing required field|Object contains unknown|Expected an RFC 1123)"
 
 
 class _Meta(Struct, frozen=True, gc=False):
@@ -150,7 +150,7 @@ def _explain(request: str, response: Response, failure: Exception | None, *, pla
     reason = str(failure)[: found.start()] if found else str(failure)
     if not isinstance(failure, msgspec.ValidationError):
         reason = "the body is not valid JSON"
-    elif _SAFE_REASON.match(reason) is None:
+    elif re.match(_SAFE_REASON, reason) is None:
         reason = "a value does not fit its type"
     record_id = _id_at(response.body, location)
     place = f" at {location}" if location else ""

@@ -30,7 +30,7 @@ _EXCERPT = 300
 _MAX_DEPTH = 8
 _MAX_NAMED = 10
 """Fields that the text of an error names."""
-_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z_.]{0,63}")
+_FIELD_NAME = r"[A-Za-z_][A-Za-z_.]{0,63}"
 
 
 def error_from_response(request: str, status: int, body: bytes) -> AmiliError:
@@ -48,7 +48,7 @@ def error_from_response(request: str, status: int, body: bytes) -> AmiliError:
     kind, meaning = _MEANINGS.get(status) or _meaning_of_others(status)
     issues = {**_collect_issues(answer.get("_issues")), **_collect_issues(error.get("details"))}
     # Only what looks like a field name: the keys are the server's, and it may quote a value in them.
-    names = sorted(name for name in issues if _FIELD_NAME.fullmatch(name))[:_MAX_NAMED]
+    names = sorted(name for name in issues if re.fullmatch(_FIELD_NAME, name))[:_MAX_NAMED]
     named = f" (fields: {', '.join(names)}; see .issues)" if names else ""
     return kind(
         f"{request} returned {status}: {meaning}{named}",

@@ -25,6 +25,17 @@ PACKAGE = __name__.partition(".")[0]
 
 def hide_variables(call: Callable[P, R]) -> Callable[P, R]:
     """Decorator of a function that the caller calls: its errors show no variables of the package."""
+    if iscoroutinefunction(call):
+
+        @wraps(call)
+        async def hiding_async(*arguments: P.args, **options: P.kwargs) -> Any:
+            try:
+                return await call(*arguments, **options)
+            except (Exception, CancelledError) as error:
+                hide_own_frames(error)
+                raise
+
+        return hiding_async  # type: ignore[return-value]
 
     @wraps(call)
     def hiding(*arguments: P.args, **options: P.kwargs) -> R:
@@ -34,15 +45,7 @@ def hide_variables(call: Callable[P, R]) -> Callable[P, R]:
             hide_own_frames(error)
             raise  # does not add this frame again, which holds the arguments
 
-    @wraps(call)
-    async def hiding_async(*arguments: P.args, **options: P.kwargs) -> Any:
-        try:
-            return await call(*arguments, **options)  # type: ignore[misc]
-        except (Exception, CancelledError) as error:
-            hide_own_frames(error)
-            raise
-
-    return hiding_async if iscoroutinefunction(call) else hiding  # type: ignore[return-value]
+    return hiding
 
 
 def hide_variables_of_methods(kind: K) -> K:

@@ -20,6 +20,16 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+PATHS = {
+    "payouts": "finance--payouts",
+    "payout_specifications": "finance--payout-specifications",
+    "creditor_payments": "creditor--payments",
+    "creditors": "creditors",
+    "cases": "cases",
+}
+"""The API's path of each resource."""
+
+
 @hide_contents
 class Listing(Struct, Generic[T], frozen=True):
     """One list, decoded into records of one type."""

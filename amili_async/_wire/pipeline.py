@@ -153,4 +153,5 @@ class Pipeline:
             else:
                 self._rate_limiter.release_unused()
         except Exception as error:  # noqa: BLE001 - a fault in a caller's rate limiter must not hide a payment's outcome
-            _logger.warning("rate limiter failed with %s", type(error).__name__)
+            failure = type(error).__name__
+            _logger.warning("rate limiter failed with %s", failure, extra={"amili_error": failure})

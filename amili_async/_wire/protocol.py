@@ -32,16 +32,6 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY_JSON = msgspec.json.Decoder(msgspec.Raw)
 
 
-PATHS = {
-    "payouts": "finance--payouts",
-    "payout_specifications": "finance--payout-specifications",
-    "creditor_payments": "creditor--payments",
-    "creditors": "creditors",
-    "cases": "cases",
-}
-"""The API's path of each resource."""
-
-
 @hide_contents
 class Request(Struct, frozen=True, gc=False, kw_only=True):
     """A request, without its credential."""

@@ -8,13 +8,14 @@ tenacity is entered only after it failed.
 import math
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from amili_async._wire.clock import Clock
 from amili_async.errors import AmiliError, ApiError, ConnectionFailed, RateLimited
 from amili_async.policies import RetryPolicy
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
 OnRetry: TypeAlias = Callable[[str, float], None]
@@ -22,6 +23,14 @@ OnRetry: TypeAlias = Callable[[str, float], None]
 
 REFUND_PER_SUCCESS = 0.5
 """Retries that a success restores, so that at most every third request of a struggling server is a retry."""
+
+
+def load_tenacity() -> None:
+    """Import tenacity before it is needed: where files have run out, which is a transient failure, no import works.
+
+    It costs the import of this package too much, since it loads tornado where that is installed.
+    """
+    import tenacity  # noqa: F401
 
 
 class RetryBudget:
@@ -79,6 +88,8 @@ class Retrier:
         is_repeatable: bool,
         on_retry: OnRetry,
     ) -> T:
+        from tenacity import AsyncRetrying, retry_if_exception
+
         pending: list[AmiliError] = [failed]
         started = self._clock.now()
 
@@ -87,7 +98,7 @@ class Retrier:
                 raise pending.pop()
             return await attempt()
 
-        def before_sleep(state: RetryCallState) -> None:
+        def before_sleep(state: "RetryCallState") -> None:
             if self._is_charged(state):
                 self._budget.left -= 1
             on_retry(type(_error_of(state)).__name__, state.upcoming_sleep)
@@ -109,7 +120,7 @@ class Retrier:
             error.attempts = max(error.attempts, retrying.statistics["attempt_number"])
             raise
 
-    def _choose_wait(self, state: RetryCallState) -> float:
+    def _choose_wait(self, state: "RetryCallState") -> float:
         # The exponent is capped, since a float holds no 2 ** 1024.
         longest = min(self._policy.max_wait, self._policy.base * 2 ** min(state.attempt_number - 1, 64))
         # Full jitter: clients that failed at the same moment must not return at the same moment.
@@ -117,7 +128,7 @@ class Retrier:
         # `Retry-After: 0` or a past date would otherwise use up all attempts within milliseconds.
         return max(_demanded_wait(state), backoff)
 
-    def _is_exhausted(self, state: RetryCallState, started: float) -> bool:
+    def _is_exhausted(self, state: "RetryCallState", started: float) -> bool:
         wait = state.upcoming_sleep
         return (
             state.attempt_number >= self._policy.attempts
@@ -127,7 +138,7 @@ class Retrier:
             or (self._is_charged(state) and self._budget.left < 1)
         )
 
-    def _is_charged(self, state: RetryCallState) -> bool:
+    def _is_charged(self, state: "RetryCallState") -> bool:
         """Whether this retry uses the retry budget: after a 429 it does not, since the server itself timed it."""
         return not isinstance(_error_of(state), RateLimited)
 
@@ -140,11 +151,11 @@ def _permits_another(error: BaseException, request: str, *, is_repeatable: bool)
     return error.transient and (is_repeatable or error.was_not_processed)
 
 
-def _error_of(state: RetryCallState) -> BaseException | None:
+def _error_of(state: "RetryCallState") -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-def _demanded_wait(state: RetryCallState) -> float:
+def _demanded_wait(state: "RetryCallState") -> float:
     """Seconds that the server demanded; 0 if it demanded none."""
     error = _error_of(state)
     return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0

@@ -16,13 +16,14 @@ from amili_async.cli.commands.pay import register_payments
 from amili_async.cli.commands.reconcile import reconcile_payouts
 from amili_async.cli.commands.sandbox import serve_sandbox
 from amili_async.cli.exit_codes import EXIT_CODES
+from amili_async.cli.options import VerboseOption, with_verbosity
 from amili_async.version import VERSION
 
 ENVIRONMENT = (
     "Environment: AMILI_TOKEN, or AMILI_API_CODE with AMILI_PRIVATE_KEY_FILE (or AMILI_PRIVATE_KEY), for credentials; "
     "AMILI_BASE_URL for another API than Amili's own sandbox; AMILI_TIMEOUT, AMILI_RATE_PER_MINUTE, "
-    "AMILI_RATE_PER_SECOND, HTTPS_PROXY, AMILI_CA_FILE. `--sandbox` needs none of them: it uses generated records in "
-    "this process."
+    "AMILI_RATE_PER_SECOND, HTTPS_PROXY, AMILI_CA_FILE, AMILI_LOG. `--sandbox` needs none of them: it uses generated "
+    "records in this process."
 )
 
 
@@ -75,6 +76,7 @@ def read_common_options(
         str | None,
         typer.Option(metavar="FILE", help="PEM file with certificates of authorities to trust beside the system's."),
     ] = None,
+    verbose: VerboseOption = 0,  # noqa: ARG001 - each command reads it
 ) -> None:
     """Read the options before the command's name: each sets a variable that the client reads."""
     if proxy is not None:
@@ -94,4 +96,5 @@ EXAMPLES: Mapping[Callable[..., None], str] = {
     find_faults: "amili doctor",
 }
 for command, example in EXAMPLES.items():
-    app.command(command.__module__.rpartition(".")[2], cls=_Command, epilog=f"Example:  {example}")(command)
+    add = app.command(command.__module__.rpartition(".")[2], cls=_Command, epilog=f"Example:  {example}")
+    add(with_verbosity(command))

@@ -4,14 +4,17 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from amili_async._wire.base_url import check_base_url
 from amili_async.auth import ApiCodeCredentials
 from amili_async.client import AmiliClient
-from amili_async.environment import SANDBOX_URL
+from amili_async.environment import SANDBOX_URL, read_log
 from amili_async.errors import ConfigurationError
 from amili_async.events import Event, Observer, RateLimiterPaused
-from amili_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from amili_async.sandbox import Sandbox  # the modules of a server, which most commands start faster without
 
 _SPECIFICATIONS = 500  # at ten requests a second all of them are fetched within a second
 
@@ -21,6 +24,8 @@ async def open_client(*, sandbox: bool, is_quiet: bool = False) -> AsyncIterator
     """An open client, which reports pauses of the rate limiter on a terminal unless *is_quiet*."""
     observers = () if is_quiet else (report_pause,)
     if sandbox:
+        from amili_async.sandbox import Sandbox
+
         async with Sandbox(specifications=_SPECIFICATIONS) as server, client_of(server, observers=observers) as amili:
             yield amili
     else:
@@ -34,10 +39,10 @@ def name_source(*, sandbox: bool) -> str:
     return "generated records" if sandbox else check_base_url(os.environ.get("AMILI_BASE_URL") or SANDBOX_URL)
 
 
-def client_of(sandbox: Sandbox, *, observers: Sequence[Observer] = ()) -> AmiliClient:
-    """A client of *sandbox*, with its credentials."""
+def client_of(sandbox: "Sandbox", *, observers: Sequence[Observer] = ()) -> AmiliClient:
+    """A client of *sandbox*, with its credentials; of the variables it reads `AMILI_LOG` alone."""
     credentials = ApiCodeCredentials(sandbox.api_code, sandbox.private_key)
-    return AmiliClient(sandbox.url, auth=credentials, observers=observers)
+    return AmiliClient(sandbox.url, auth=credentials, observers=(*observers, *read_log(os.environ)))
 
 
 def report_pause(event: Event) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from amili_async._wire.protocol import PATHS
+from amili_async._wire.listing import PATHS
 from amili_async.client import AmiliClient
 from amili_async.errors import ConfigurationError
 from amili_async.models import Case, Creditor, CreditorPayment, Payout, PayoutSpecification, Record

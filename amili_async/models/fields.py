@@ -22,7 +22,7 @@ Money: TypeAlias = Decimal
 """An amount with the exact digits of the JSON: `1064` and `1064.0` are equal but stay distinguishable."""
 
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SURROGATE = r"[\ud800-\udfff]"
 
 
 def check_id(text: object, *, what: str = "id") -> str:
@@ -34,7 +34,7 @@ def check_id(text: object, *, what: str = "id") -> str:
 
 def check_text(text: str, *, what: str) -> str:
     """Return a text that UTF-8 can encode; raises `ConfigurationError` for an unpaired surrogate."""
-    if _SURROGATE.search(text) is not None:
+    if re.search(_SURROGATE, text) is not None:
         raise ConfigurationError(f"{what} contains an unpaired surrogate and cannot be encoded as UTF-8")
     return text
 

@@ -1,10 +1,10 @@
 """What each documented field holds, derived from the annotations of the records."""
 
 import typing
+from collections import ChainMap
 from collections.abc import Mapping
+from inspect import get_annotations
 from typing import Any
-
-import msgspec
 
 from amili_async.models.case import Case
 from amili_async.models.creditor import Creditor
@@ -16,12 +16,13 @@ from amili_async.models.timestamps import Timestamp
 
 # The API's name of each documented field, and its type without `None`: all but `_id` are a type or `None`. The API does
 # not document what `closed` of a case holds.
+# `msgspec.structs.fields` and `get_type_hints` would resolve texts, which these annotations are not: that takes time.
 _TYPES: Mapping[str, Any] = {"_id": Id} | {
-    field.encode_name: typing.get_args(hints[field.name])[0]
+    name: typing.get_args(hints[field])[0]
     for record in (Payout, PayoutSpecification, CreditorPayment, Creditor, Case)
-    for hints in (typing.get_type_hints(record, include_extras=True),)
-    for field in msgspec.structs.fields(record)
-    if field.encode_name not in ("_id", "closed")
+    for hints in (ChainMap(*map(get_annotations, record.__mro__)),)
+    for field, name in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True)
+    if name not in ("_id", "closed")
 }
 _KIND_OF_TYPE: Mapping[Any, str] = {
     Id: "an id",

@@ -22,9 +22,9 @@ from amili_async.models.json import encode_json, to_document
 from amili_async.models.record_type import record_type_of
 from amili_async.models.timestamps import Timestamp, parse_date
 
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})")
+_ISO = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})"
 
-_SAFE_REASON = re.compile(r"(Expected |Object missing required field|Invalid decimal string|JSON is malformed)")
+_SAFE_REASON = r"(Expected |Object missing required field|Invalid decimal string|JSON is malformed)"
 
 P = TypeVar("P", bound="Portable")
 
@@ -121,7 +121,7 @@ def _read(record: type[P], read: Callable[[Any], Any]) -> P:
         return converted
     at = f" at {place[1]}" if place and place[1] else ""
     reason = reason[: place.start()] if place else reason
-    if not _SAFE_REASON.match(reason):
+    if not re.match(_SAFE_REASON, reason):
         reason = "a value does not fit its type"
     raise ConfigurationError(f"this is no {record.__name__}{at}: {reason}")
 
@@ -146,7 +146,7 @@ def decode_date(_: Any, value: Any) -> datetime:
     moment = value if isinstance(value, datetime) else None
     if isinstance(value, str):
         with suppress(ValueError):  # its text quotes the value
-            moment = datetime.fromisoformat(value) if _ISO.fullmatch(value) else parse_date(value)
+            moment = datetime.fromisoformat(value) if re.fullmatch(_ISO, value) else parse_date(value)
     if moment is None or moment.utcoffset() is None:
         raise ValueError("Expected a date such as 2025-06-13T08:00:00Z or Fri, 13 Jun 2025 08:00:00 GMT")
     return moment.astimezone(UTC)

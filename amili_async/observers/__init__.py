@@ -4,8 +4,8 @@ Invariant: they emit what events hold and nothing else: no credential, no filter
 """
 
 from amili_async.observers.count import CountEvents
-from amili_async.observers.log import LogEvents
+from amili_async.observers.log import LogEvents, facts_of, level_of
 from amili_async.observers.metrics import MeterCalls
 from amili_async.observers.trace import TraceCalls
 
-__all__ = ["CountEvents", "LogEvents", "MeterCalls", "TraceCalls"]
+__all__ = ["CountEvents", "LogEvents", "MeterCalls", "TraceCalls", "facts_of", "level_of"]

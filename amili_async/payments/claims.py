@@ -7,7 +7,7 @@ nothing is sent.
 """
 
 import asyncio
-import secrets
+import os
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -56,7 +56,7 @@ class HeldClaims:
 
     def __init__(self, store: Claims | None, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._owner = secrets.token_hex(16)
+        self._owner = os.urandom(16).hex()
         self._held: set[str] = set()
         self._unsent: set[str] = set()
         self._failure: Exception | None = None

@@ -1,6 +1,7 @@
 """Between the socket and the endpoints: counts, limits, delays and breaks requests, and sends the answers."""
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from .journal import Journal, ReceivedRequest
 from .limits import RequestLimiter, limit_headers
 from .tokens import TokenIssuer
 
+_logger = logging.getLogger("amili_async.sandbox")
 _NO_LINGER = struct.pack("ii", 1, 0)
 _DISCONNECT_POLL = 0.02
 """Seconds: aiohttp has no event for a client that disconnects while a handler waits."""
@@ -72,6 +74,7 @@ class HttpHandler:
         if answer is None:
             return web.Response()  # aiohttp needs a response, which the closed connection drops
         self.journal.record_answer(request, status=answer.status, sent_at=self._clock())
+        _logger.debug("%s %s returned %d", request.method, request.path, answer.status)
         answer = self._with_date(answer)
         headers = {**answer.headers, "Content-Type": answer.content_type}
         return web.Response(status=answer.status, body=answer.body, headers=headers)

@@ -3,8 +3,8 @@
 from tests.architecture.figures import measure
 from tests.architecture.source import PACKAGE
 
-MOST_FILES = 200
-MOST_LINES = 24_500
+MOST_FILES = 208
+MOST_LINES = 25_200
 LEAST_COMMENTS = 0.015
 
 

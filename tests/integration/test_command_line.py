@@ -24,7 +24,6 @@ from typer.testing import CliRunner, Result
 from amili_async import AmiliClient
 from amili_async.cli import connect, main
 from amili_async.cli.app import app
-from amili_async.cli.commands import demo
 from amili_async.cli.commands import export as exporting
 from amili_async.export import ExportResult
 from amili_async.reconciliation import run
@@ -113,7 +112,7 @@ def test_the_demo_finds_a_planted_difference(monkeypatch: pytest.MonkeyPatch) ->
             self.update("finance--payouts", row["_id"], {"total_amount": row["total_amount"] + Decimal("0.01")})
             planted.append(row["_id"])
 
-    monkeypatch.setattr(demo, "Sandbox", WrongSandbox)
+    monkeypatch.setattr("amili_async.sandbox.Sandbox", WrongSandbox)
     monkeypatch.setattr(run, "RECHECK_DELAY", 0.0)
     result = amili("demo", "--payouts", "10", "--specifications", "100")
     assert result.exit_code == 1
@@ -278,7 +277,7 @@ def test_an_export_that_lacks_rows_fails(tmp_path: Path) -> None:
             self.override(page=_forget_the_third_row)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connect, "Sandbox", ForgetfulSandbox)
+        patch.setattr("amili_async.sandbox.Sandbox", ForgetfulSandbox)
         result = amili("export", "payouts", "-o", str(tmp_path / "a.csv"), "--sandbox", "--quiet")
     assert_one_sentence(
         result,
@@ -520,6 +519,21 @@ async def test_the_sandbox_serves_until_it_is_stopped(number: signal.Signals) ->
         process.send_signal(number)
         _, err = await process.communicate()
         assert (process.returncode, err) == (0, b"")
+
+
+async def test_a_verbose_sandbox_logs_each_request() -> None:
+    """On stderr, with the status, without its query and token; stdout holds the lines to paste alone."""
+    async with started("sandbox", "-v", "--payouts", "3", "--no-rate-limit") as process:
+        assert process.stdout is not None
+        printed = [(await process.stdout.readline()).decode() for _ in range(4)]
+        url, token = (line.partition("=")[2].strip() for line in printed[1:3])
+        async with AmiliClient(url, auth=token) as client:
+            assert await client.payouts.count({"currency": SECRET}) == 0
+        process.send_signal(signal.SIGTERM)
+        out, err = await process.communicate()
+    (line,) = err.decode().splitlines()
+    assert line.endswith(" DEBUG amili_async.sandbox GET /finance--payouts returned 200")
+    assert (out, process.returncode) == (b"", 0)
 
 
 def test_a_port_in_use_is_one_sentence_and_exit_code_2() -> None:

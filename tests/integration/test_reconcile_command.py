@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from amili_async.cli import connect
 from amili_async.cli.app import app
 from amili_async.cli.reports.reconciliation_words import UNSETTLED
 from amili_async.reconciliation import run
@@ -55,7 +54,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Given:
                 for step in prepare:
                     step(self)
 
-        monkeypatch.setattr(connect, "Sandbox", Prepared)
+        monkeypatch.setattr("amili_async.sandbox.Sandbox", Prepared)
         monkeypatch.setattr(run, "RECHECK_DELAY", 0.0)
         return started
 

@@ -11,7 +11,7 @@ import pickle
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from inspect import isawaitable
@@ -85,6 +85,7 @@ from amili_async.shared import RedisClaims, RedisRateLimiter, RedisTokens
 from tests.support import internals, payments
 from tests.support.clocks import HastyClock
 from tests.support.errors import ABSTRACT, ERROR_CLASSES
+from tests.support.logs import no_handlers
 from tests.support.meters import Meters
 from tests.support.payments import BOOKED, CREDITOR, PAYMENTS
 from tests.support.starting import Connect, StartSandbox
@@ -152,7 +153,8 @@ class Watch:
 
     def texts(self) -> Iterator[tuple[str, str]]:
         yield "log", self.caplog.text
-        yield "log", "\n".join(repr(record.args) for record in self.caplog.records)
+        for record in self.caplog.records:
+            yield "log", repr((record.args, {name: fact for name, fact in vars(record).items() if "amili" in name}))
         yield from ((f"event {type(event).__name__}", f"{event!r} {pretty_repr(event)}") for event in self.events)
         yield from ((f"span {span.name}", span.to_json()) for span in self.spans.get_finished_spans())
         yield "metrics", repr(self.meters.collect())
@@ -792,22 +794,64 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], Mapping[str, str], Fault | None, i
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("is_verbose", [False, True], ids=["plain", "verbose"])
 async def test_no_command_prints_a_secret(
-    name: str, scene: WatchedScene, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    name: str, is_verbose: bool, scene: WatchedScene, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stderr of a failing command contains none."""
+    """The stderr of a failing command contains none, nor do its log lines."""
     arguments, environ, fault, code = COMMANDS[name]
     if fault is not None:
         scene.sandbox.fail(fault, times=None)
     monkeypatch.chdir(scene.folder)
-    monkeypatch.setattr("amili_async.client.SystemClock", HastyClock)
+    monkeypatch.setattr(AmiliClient, "_clock", HastyClock())
     access = {"AMILI_BASE_URL": scene.sandbox.url, "AMILI_TOKEN": scene.sandbox.token()}
     key_file = {"AMILI_PRIVATE_KEY_FILE": scene.sandbox.private_key} if "AMILI_API_CODE" in environ else {}
-    result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env={**access, **key_file, **environ})
+    environ = {"AMILI_LOG": "debug" if is_verbose else "", **access, **key_file, **environ}
+    # As in a program, which has no handlers of pytest: then the log lines are on stderr.
+    with no_handlers() if is_verbose else nullcontext():
+        result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environ)
     assert (result.exit_code, result.stdout) == (code, "")
-    assert result.stderr.startswith("amili: ")
+    assert result.stderr.splitlines()[-1].startswith("amili: ")
+    assert is_verbose or result.stderr.startswith("amili: ")
+    assert (" DEBUG amili_async " in result.stderr) is (is_verbose and code == 3)
     secrets = secrets_of(scene.sandbox)
     assert find_secrets([("stderr", result.stderr)], secrets) + find_secrets(watch.texts(), secrets) == []
+
+
+@pytest.mark.parametrize("trouble", ["none", "drift", "403", "500", "401", "key", "proxy", "login", "redis"])
+async def test_the_doctor_shows_no_secret(
+    trouble: str, scene: WatchedScene, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in its lines nor in its document, whatever it finds; of a drifted record only names and words."""
+    sandbox = scene.sandbox
+    faults: dict[str, Any] = {"403": ERROR_BODY, "500": PAGE_OF_HTML, "401": ERROR_BODY}
+    monkeypatch.setattr("amili_async.cli.diagnosis.api.MAX_WAIT", 0.1)
+    environ = {"AMILI_BASE_URL": sandbox.url, "AMILI_API_CODE": sandbox.api_code}
+    environ |= {"AMILI_PRIVATE_KEY": sandbox.private_key}
+    if trouble in faults:
+        sandbox.fail(Fault(status=int(trouble), body=faults[trouble]), times=None)
+    environ |= {
+        "key": {"AMILI_PRIVATE_KEY": f"-----BEGIN {MARK}-----\n{sandbox.private_key[40:]}"},
+        "proxy": {"AMILI_BASE_URL": "https://localhost:9", "HTTPS_PROXY": LOGIN},
+        "login": {"AMILI_BASE_URL": LOGIN},
+        "redis": {"AMILI_REDIS_URL": f"redis://:{MARK}@127.0.0.1:9", "AMILI_TIMOUT": MARK},
+    }.get(trouble, {})
+    if trouble == "drift":
+        odd = {
+            "article": NAME,
+            "state": INVOICE,
+            "amount": NAME,
+            NAME: NAME,
+            f"{DIGITS[0]}": NAME,
+            "summary": {NAME: 1},
+        }
+        for resource in (SPECIFICATIONS, PAYMENTS, "finance--payouts"):
+            sandbox.update(resource, sandbox.rows(resource)[-1]["_id"], odd)
+    for arguments in (("doctor",), ("doctor", "--json")):
+        result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environ)
+        assert result.exit_code == (0 if trouble == "none" else 1)
+        found = find_secrets([("stdout", result.output)], secrets_of(sandbox))
+        assert found + find_secrets(watch.texts(), secrets_of(sandbox)) == []
 
 
 async def test_the_search_finds_planted_secrets(scene: WatchedScene, watch: Watch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from amili_async.sandbox import Sandbox
 
+_END_TIMEOUT = 5.0
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
 
 
@@ -22,8 +23,9 @@ async def listen_for(handle: Handle, context: ssl.SSLContext | None = None) -> A
         assert task is not None
         running.add(task)
         try:
-            # A client may only try the connection, or end it in the middle.
-            with suppress(asyncio.IncompleteReadError, OSError):
+            # A client may only try the connection, or end it in the middle. This task ends with the server, and Python
+            # 3.11 logs the cancellation of one.
+            with suppress(asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
                 await handle(reader, writer)
         finally:
             writer.close()
@@ -34,9 +36,11 @@ async def listen_for(handle: Handle, context: ssl.SSLContext | None = None) -> A
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in tuple(running):
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:  # a client that has closed its connections ends them; one that is cancelled loses what it opens
+            _, left = await asyncio.wait(running, timeout=_END_TIMEOUT)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
 
 async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

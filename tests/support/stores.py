@@ -32,8 +32,8 @@ class Store(Struct, frozen=True):
         self._open().pipe_file(f"{self.url}/{name}", content)
 
     def _open(self) -> Any:
-        # With an instance of its own, no listing that another one cached is read.
-        return fsspec.filesystem(self.url.partition(":")[0], skip_instance_cache=True, **self.options)
+        # This option makes it another instance than the package's, which reads no cached listing.
+        return fsspec.filesystem(self.url.partition(":")[0], use_listings_cache=False, **self.options)
 
 
 @contextmanager

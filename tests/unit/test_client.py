@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import logging
+from collections.abc import Sequence
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,12 @@ import pytest
 
 from amili_async import SANDBOX_URL, AmiliClient, RateLimit, RetryPolicy
 from amili_async.errors import ClientClosed, ConfigurationError
+from amili_async.events import Event, Observer
 from amili_async.observers import LogEvents
 from amili_async.sandbox import Sandbox
 from tests.support import internals
 from tests.support.clocks import GUARD
+from tests.support.logs import no_handlers
 
 
 class PlainLimiter:
@@ -169,6 +173,7 @@ def test_a_client_belongs_to_one_event_loop() -> None:
         ({"AMILI_TOKEN": "token", "AMILI_RATE_PER_SECOND": "0"}, "AMILI_RATE_PER_SECOND must be a whole number"),
         ({"AMILI_TOKEN": "token", "AMILI_CA_FILE": "/nowhere"}, "AMILI_CA_FILE: it cannot be read"),
         ({"AMILI_TOKEN": "token", "AMILI_CA_FILE": __file__}, "AMILI_CA_FILE: it is no PEM file"),
+        ({"AMILI_TOKEN": "token", "AMILI_LOG": "SECRET"}, "AMILI_LOG must be debug or info"),
     ],
 )
 def test_from_env_names_the_variable_that_cannot_work(environ: dict[str, str], missing: str) -> None:
@@ -183,6 +188,34 @@ def test_from_env_reads_limits_and_the_timeout() -> None:
     client = AmiliClient.from_env({"AMILI_TOKEN": "token", "AMILI_RATE_PER_MINUTE": "40", "AMILI_TIMEOUT": "2.5"})
     assert client.rate_limiter.limit == RateLimit(per_minute=40)
     assert internals.seconds_per_attempt(client) == 2.5
+
+
+@pytest.mark.parametrize(("value", "level"), [("info", logging.INFO), ("DEBUG", logging.DEBUG)])
+async def test_from_env_logs_at_the_level_of_the_variable(
+    value: str, level: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each event once, beside the caller's own observers, on stderr where nothing handles logs."""
+    seen: list[Event] = []
+    async with Sandbox(payouts=1, specifications=1, payments=0) as sandbox:
+        environ = {"AMILI_TOKEN": sandbox.token(), "AMILI_BASE_URL": sandbox.url, "AMILI_LOG": value}
+        with no_handlers() as logger:
+            more: Sequence[Observer] = (LogEvents(),)
+            for observers in ((seen.append,), (seen.append, *more)):
+                async with AmiliClient.from_env(environ, observers=observers) as amili:
+                    await amili.payouts.page()
+                assert capsys.readouterr().err.count("CallFinished") == 1
+            assert logger.level == level
+    assert sum(type(event).__name__ == "CallFinished" for event in seen) == 2
+
+
+def test_from_env_logs_nothing_without_the_variable() -> None:
+    """Neither an observer nor a handler is added; observers that are none are rejected as ever."""
+    with no_handlers() as logger:
+        AmiliClient.from_env({"AMILI_TOKEN": "token", "AMILI_LOG": ""})
+        assert logger.handlers == []
+        for log in ("", "info"):
+            with pytest.raises(ConfigurationError, match="observers must be a list"):
+                AmiliClient.from_env({"AMILI_TOKEN": "token", "AMILI_LOG": log}, observers=print)  # type: ignore[arg-type]
 
 
 REDIS = {"AMILI_REDIS_URL": "redis://:canary@localhost:1", "AMILI_TOKEN": "token"}

@@ -15,7 +15,6 @@ from amili_async.cli.reports.reconciliation_words import Overview
 from amili_async.events import AttemptFinished, Event
 from amili_async.readable import show_count
 from amili_async.reconciliation.comparison import Reconciliation
-from amili_async.sandbox import Sandbox
 
 
 def show_demo(
@@ -29,6 +28,7 @@ def show_demo(
     Starts a sandbox in this process, fetches every record within the API's limit of ten requests a second (about six
     seconds), and compares each payout with its specifications, to the öre.
     """
+    from amili_async.sandbox import Sandbox
 
     async def show() -> int:
         events: list[Event] = []

@@ -2,19 +2,23 @@
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
 from amili_async._wire.base_url import is_loopback
 from amili_async.cli.exit_codes import SUCCESS, USAGE, print_error, run
+from amili_async.environment import read_log
 from amili_async.readable import show_count
-from amili_async.sandbox import AMILI_LIMITS, Sandbox
+
+if TYPE_CHECKING:
+    from amili_async.sandbox import Sandbox
 
 _TEN_YEARS = 10 * 365 * 86_400.0  # seconds: the printed token is valid as long as the server runs
 
@@ -40,6 +44,8 @@ def serve_sandbox(
 
     Paste the printed lines into another shell: its commands and programs then use this sandbox.
     """
+    from amili_async.sandbox import AMILI_LIMITS, Sandbox
+
     counts: dict[str, Any] = {"payouts": payouts, "specifications": specifications, "payments": payments}
     *most, last = (show_count(number, name.removesuffix("s")) for name, number in counts.items())
     limit = AMILI_LIMITS if rate_limit else None
@@ -47,7 +53,9 @@ def serve_sandbox(
     run(_serve(sandbox, port, f"{', '.join(most)} and {last}"))
 
 
-async def _serve(sandbox: Sandbox, port: int, contents: str) -> int:
+async def _serve(sandbox: "Sandbox", port: int, contents: str) -> int:
+    if read_log(os.environ):  # there is no client to observe: the sandbox itself logs each request
+        logging.getLogger("amili_async.sandbox").setLevel(logging.DEBUG)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows has no such handlers; there Ctrl-C raises KeyboardInterrupt

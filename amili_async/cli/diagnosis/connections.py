@@ -14,7 +14,7 @@ MAX_ADDRESSES = 8
 
 async def check_dns(route: Route) -> tuple[Check, Sequence[str]]:
     """Whether the name of the first host can be resolved, and to which addresses."""
-    host, whose = route.first.hostname or "", "" if route.proxy is None else " (the proxy, which resolves the API's)"
+    host, whose = route.first.hostname or "", "" if route.proxy is None else " (the proxy; it resolves the API's name)"
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             found = await asyncio.get_running_loop().getaddrinfo(
@@ -26,7 +26,8 @@ async def check_dns(route: Route) -> tuple[Check, Sequence[str]]:
         hint = "" if route.proxy else "; where only a proxy reaches the internet, set HTTPS_PROXY"
         return failed("dns", f"{host}{whose} cannot be resolved: {reason}", advice + hint), ()
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-    return passed("dns", f"{host}{whose}: {', '.join(addresses[:MAX_ADDRESSES])}"), addresses[:MAX_ADDRESSES]
+    shown = "is an address" if addresses == [host] else f"has the addresses {', '.join(addresses[:MAX_ADDRESSES])}"
+    return passed("dns", f"{host}{whose} {shown}"), addresses[:MAX_ADDRESSES]
 
 
 async def check_connections(route: Route, addresses: Sequence[str]) -> Check:
@@ -39,11 +40,11 @@ async def check_connections(route: Route, addresses: Sequence[str]) -> Check:
     accepted = f"port {port} accepts connections ({', '.join(open_ones)}; {show_seconds(loop.time() - started)})"
     if not closed:
         return passed("tcp", accepted)
-    refusals = f"port {port} cannot be connected to at {', '.join(closed)}"
+    unreachable = f"port {port} cannot be connected to at {', '.join(closed)}"
     if open_ones:
-        return warned("tcp", f"{accepted}; {refusals}", "nothing, unless requests are slow to start")
+        return warned("tcp", f"{accepted}; {unreachable}", "nothing, unless requests are slow to start")
     hint = "" if route.proxy else ", or a proxy is required: set HTTPS_PROXY"
-    return failed("tcp", refusals, f"check host and port; a firewall may block them{hint}")
+    return failed("tcp", unreachable, f"check host and port; a firewall may block them{hint}")
 
 
 async def _find_fault(address: str, port: int) -> str | None:

@@ -60,10 +60,10 @@ async def check_tls(route: Route, now: float) -> Check:
         advice = "check host and port; a firewall that filters by host may cut the connection"
         return failed("tls", f"the handshake failed: {reason}", advice)
     days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - now) / _DAY
-    left = show_count(int(days), "day")
-    message = f"{protocol}, certificate issued by {_name_of(certificate['issuer'])}, which expires in {left}"
+    left = f"in {show_count(int(days), 'day')}" if days >= 1 else "within a day"
+    message = f"{protocol}, certificate issued by {_name_of(certificate['issuer'])}, which expires {left}"
     if days < FEWEST_DAYS:
-        return warned("tls", message, "who runs the server must renew it: tell Amili, or who runs your own proxy")
+        return warned("tls", message, "its owner must renew it: tell Amili, or the owner of the proxy that issued it")
     return passed("tls", message)
 
 
@@ -103,7 +103,7 @@ def explain_certificate(
     """Why a certificate is rejected, and what to do; *code* and *words* are OpenSSL's."""
     issuer = f" (issued by {certificate.issuer})" if certificate is not None else ""
     if code in (_EXPIRED, _NOT_YET_VALID):
-        advice = "check this machine's clock; if it is right, who runs the server must renew the certificate"
+        advice = "check this machine's clock; if it is right, the server's owner must renew the certificate"
         return f"{_explain_dates(code, certificate, now)}{issuer}", advice
     if code == _SELF_SIGNED:
         return f"it is self-signed{issuer}", _OWN_AUTHORITY
@@ -115,7 +115,7 @@ def explain_certificate(
     if code in _STRICT:
         advice = "Python 3.13 and later reject this: have the certificate made anew, or use Python 3.12"
         return f"it, or that of its issuer, is malformed: {words}{issuer}", advice
-    return f"{words}{issuer}", "show this line to who runs the server"
+    return f"{words}{issuer}", "show this line to the server's owner"
 
 
 def _explain_dates(code: int, certificate: Certificate | None, now: float) -> str:

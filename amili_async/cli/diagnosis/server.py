@@ -10,7 +10,6 @@ from amili_async.policies import RateLimit
 
 STRICTEST_LIFETIME = 600.0
 """Seconds: the lifetime of a JWT that the API's guide recommends; a server may reject a longer one."""
-_READ = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 _SET_CLOCK = "set this machine's clock, and let it follow a time server (NTP)"
 
 
@@ -44,9 +43,10 @@ def judge_rate_limit(
     if not responses:
         return skipped("rate_limit", "no response of the API")
     kept = f"{limit.per_minute} a minute and {limit.per_second} a second"
-    headers = responses[-1].headers
-    named = sorted(name for name in headers if "ratelimit" in name.lower().replace("-", ""))
-    quota = read_quota(responses[-1], now=now)
+    named = sorted(
+        {name for each in responses for name in each.headers if "ratelimit" in name.lower().replace("-", "")}
+    )
+    quota = next(filter(None, (read_quota(each, now=now) for each in reversed(responses))), None)
     if quota is None and not named:
         return passed("rate_limit", f"no X-RateLimit-* headers are sent: the client keeps to {kept}")
     if quota is None:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import ssl
 import warnings
 from collections.abc import Mapping
@@ -20,15 +21,15 @@ from amili_async.version import VERSION
 
 MIN_RSA_BITS = 2048
 """RFC 7518, 3.3: a shorter key must not be used, and servers may reject its signatures."""
-_PUBLIC = "it holds a public key, and the private one is needed, which begins with -----BEGIN PRIVATE KEY or alike"
 _KEY_FAULTS: Mapping[str, str] = {
-    "PUBLIC KEY-----": _PUBLIC,
-    "ssh-": _PUBLIC,
+    "^(ssh|ecdsa)-|PUBLIC KEY-----": "it holds a public key, and the private one is needed",
     "-----BEGIN CERTIFICATE": "it holds a certificate, and the private key is needed",
     "ENCRYPTED": "it is encrypted, and AMILI_PRIVATE_KEY_PASSWORD is not set or is not its password",
-    "-----BEGIN": "it is damaged: it must have each line of the PEM file, or \\n between them",
+    "BEGIN OPENSSH": "it is damaged or encrypted: ssh-keygen -p -m PKCS8 -f FILE writes it in a form that can be read",
+    "-----BEGIN": "it is damaged",
+    "": "it is no PEM text: a path belongs into AMILI_PRIVATE_KEY_FILE; openssl pkey -in FILE converts other forms",
 }
-"""What a text that cannot be read as a private key contains, and what is wrong with it; the first that fits."""
+"""What matches in a text that cannot be read as a private key, and what is wrong with it; the first that does."""
 
 
 def describe_versions() -> Check:
@@ -50,62 +51,61 @@ def check_configuration(settings: Settings) -> tuple[Check, Network | None]:
         try:
             # A token in place of the credentials, which are a check of their own. It is sent to no server.
             options = read_options(settings, ClientOptions(auth="-", tokens=None))
-            network = _find_network(options)
-            network.find_proxy()
+            network: Network | None = _find_network(options)
         except ConfigurationError as error:
-            return failed("configuration", str(error), "correct the variable; amili --help lists them all"), None
-    default = "" if "base_url" in options else ", the default: AMILI_BASE_URL is not set"
-    names = ", ".join(name for name in VARIABLES if settings.get(name)) or "no variable"
-    message = f"the API is {network.base_url}{default}; set: {names}"
+            message, network = str(error), None
     faults = [str(warning.message) for warning in caught] + _find_missing_files()
+    if network is None:
+        return failed("configuration", "; ".join((message, *faults)), "correct or unset the variable"), None
+    names = ", ".join(name for name in VARIABLES if settings.get(name))
+    message = f"the API is {network.base_url}; {f'set: {names}' if names else 'no variable is set'}"
     if faults:
-        return warned("configuration", f"{message}; {'; '.join(faults)}", "correct or unset the variable"), network
+        return warned("configuration", "; ".join((message, *faults)), "correct or unset the variable"), network
     return passed("configuration", message), network
-
-
-def read_client_options(settings: Settings) -> ClientOptions:
-    """The options of the client, without a store of tokens: an exchange is to be checked, not what another stored."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return read_options(settings, ClientOptions(tokens=None))
 
 
 def check_credentials(settings: Settings) -> tuple[Check, ClientOptions | None]:
     """Whether there are credentials that the client accepts, and with which options it uses them."""
     try:
-        options = read_client_options(settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a part of the check before this one
+            # Without a store of tokens: an exchange is to be checked, not what another process stored.
+            options = read_options(settings, ClientOptions(tokens=None))
     except ConfigurationError as error:
-        advice = "get the API code and register the key with Amili; amili doctor --sandbox needs neither"
-        return failed("credentials", f"{error}{_explain_key(settings)}", advice), None
+        advice = "Amili issues API codes, and registers the public key; amili doctor --sandbox needs neither"
+        message = str(error)
+        if message.startswith("private_key cannot be read"):
+            message = f"the private key cannot be read: {_explain_key(settings)}"
+        return failed("credentials", message, advice), None
     auth = options["auth"]
     if isinstance(auth, ApiCodeCredentials):
         return _describe_key(auth, settings), options
-    return passed(
-        "credentials", "AMILI_TOKEN is used as the access token; until when it is valid is not known"
-    ), options
+    return passed("credentials", "AMILI_TOKEN is the access token; until when it is valid is not known"), options
 
 
 def _find_network(options: ClientOptions) -> Network:
     url = check_base_url(options.get("base_url", SANDBOX_URL), allow_http=options.get("allow_http", False))
-    return Network(url, tls=options.get("ssl"))
+    network = Network(url, tls=options.get("ssl"))
+    network.find_proxy()  # raises for one that is no URL
+    return network
 
 
 def _find_missing_files() -> list[str]:
     """The variables of OpenSSL that name nothing, which OpenSSL ignores without an error."""
-    names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-    return [f"{name} names nothing that exists" for name in names if not Path(os.environ[name]).exists()]
+    paths = {name: os.environ.get(name, "").split(os.pathsep) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    missing = [
+        name for name, parts in paths.items() if parts != [""] and not any(Path(part).exists() for part in parts)
+    ]
+    return [f"{name} names nothing that exists" for name in missing]
 
 
 def _explain_key(settings: Settings) -> str:
-    """What is wrong with a key that cannot be read, by its outside; empty where it is not known."""
-    text = settings.get("AMILI_PRIVATE_KEY", "")
+    """What is wrong with a text that cannot be read as a private key."""
+    text = settings.get("AMILI_PRIVATE_KEY") or ""
     if not text:
-        with suppress(OSError, ValueError):
-            text = Path(settings.get("AMILI_PRIVATE_KEY_FILE", "")).read_bytes().decode(errors="replace")
-    if not text or "-----BEGIN PRIVATE KEY" in text:
-        return ""
-    unknown = "it is no PEM text; openssl pkey -in FILE -out NEW converts other forms"
-    return f" ({next((fault for sign, fault in _KEY_FAULTS.items() if sign in text), unknown)})"
+        with suppress(OSError):
+            text = Path(settings["AMILI_PRIVATE_KEY_FILE"]).read_bytes().decode(errors="replace")
+    return next(fault for pattern, fault in _KEY_FAULTS.items() if re.search(pattern, text))
 
 
 def _describe_key(credentials: ApiCodeCredentials, settings: Settings) -> Check:

@@ -31,7 +31,9 @@ class CheckPrinter:
         self._counts: Counter[CheckStatus] = Counter()
 
     def add(self, check: Check) -> None:
-        """Print one check, and below it what to do."""
+        """Print one check, and below it what to do; that fields of a resource are skipped follows from its own line."""
+        if check.status is CheckStatus.SKIPPED and check.name.endswith(_FIELDS):
+            return
         self._counts[check.status] += 1
         # A check of fields is printed below that of its resource.
         name = "  fields" if check.name.endswith(_FIELDS) else check.name.replace("_", " ")
@@ -56,8 +58,6 @@ def in_words(check: Check) -> Check:
 
 def encode_checks(checks: Sequence[Check]) -> bytes:
     """One JSON document; its names, and those of the checks, are the same in each release."""
-    worst = next(
-        (status for status in (CheckStatus.FAILED, CheckStatus.WARNING) if status in {each.status for each in checks}),
-        CheckStatus.OK,
-    )
+    found = {check.status for check in checks}
+    worst = next((status for status in (CheckStatus.FAILED, CheckStatus.WARNING) if status in found), CheckStatus.OK)
     return msgspec.json.format(msgspec.json.encode({"status": worst, "checks": checks}), indent=2) + b"\n"

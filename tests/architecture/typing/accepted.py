@@ -22,6 +22,7 @@ from amili_async import (
     Delivery,
     Difference,
     Extraction,
+    Headers,
     Manifest,
     NewCreditorPayment,
     Page,
@@ -37,6 +38,7 @@ from amili_async import (
     RateLimiter,
     Reconciliation,
     Resource,
+    ResponseHead,
     Stream,
     StreamCheckpoint,
     Token,
@@ -44,6 +46,7 @@ from amili_async import (
     reconcile_payout,
 )
 from amili_async.errors import (
+    AmiliError,
     DeliveryFailed,
     ExportFailed,
     ExtractionInterrupted,
@@ -92,6 +95,11 @@ class SharedLimiter(RateLimiter):
 
 def read(error: Exception) -> None:
     """The attributes of errors."""
+    if isinstance(error, AmiliError):
+        assert_type(error.request_id, str | None)
+        assert_type(error.headers, Headers)
+        assert_type(error.headers.get("Via"), str | None)
+        assert_type(error.headers["Via"], str)
     if isinstance(error, PaymentOutcomeUnknown):
         assert_type(error.payment, NewCreditorPayment)
         assert_type(error.payment.amount, Decimal)
@@ -155,6 +163,7 @@ async def use(amili: AmiliClient, payment: NewCreditorPayment) -> None:
     assert_type(await amili.creditor_payments.get("x", into=Line), Line)
     assert_type(await amili.creditor_payments.page(2, page_size=10), Page[CreditorPayment])
     assert_type(await amili.creditor_payments.page(into=Line), Page[Line])
+    assert_type((await amili.payouts.page()).response, ResponseHead)
     assert_type(await amili.creditor_payments.count(), int)
     assert_type((await amili.creditor_payments.create(payment, lookup_timeout=5)).raise_for_status(), CreatedPayment)
     assert_type(await amili.creditor_payments.find(payment), CreatedPayment | None)

@@ -1,0 +1,1 @@
+"""What `amili doctor` finds, check by check."""
