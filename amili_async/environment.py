@@ -193,8 +193,7 @@ def _read_auth(settings: Settings) -> str | ApiCodeCredentials:
             f"{missing} is not set: set AMILI_TOKEN, or both AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE (or "
             "AMILI_PRIVATE_KEY, the key itself)"
         )
-    # The files of many tools hold one line per variable, and the key's line breaks as backslash and n.
-    key = settings["AMILI_PRIVATE_KEY"].replace("\\n", "\n") if has_key else _read_key_file(settings)
+    key = settings["AMILI_PRIVATE_KEY"] if has_key else _read_key_file(settings)
     return ApiCodeCredentials(
         settings["AMILI_API_CODE"], key, password=settings.get("AMILI_PRIVATE_KEY_PASSWORD") or None
     )

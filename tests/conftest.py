@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,12 @@ def pytest_configure(config: pytest.Config) -> None:
     load_profile(is_whole=_is_whole(config))
     if (name := config.getoption("--loop")) != "asyncio":
         config.pluginmanager.register(ChosenLoop(name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let workers keep compiled modules where the environment forbids it: each program of a test would compile them."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -24,7 +24,6 @@ from typer.testing import CliRunner, Result
 from amili_async import AmiliClient
 from amili_async.cli import connect, main
 from amili_async.cli.app import app
-from amili_async.cli.commands import demo
 from amili_async.cli.commands import export as exporting
 from amili_async.export import ExportResult
 from amili_async.reconciliation import run
@@ -113,7 +112,7 @@ def test_the_demo_finds_a_planted_difference(monkeypatch: pytest.MonkeyPatch) ->
             self.update("finance--payouts", row["_id"], {"total_amount": row["total_amount"] + Decimal("0.01")})
             planted.append(row["_id"])
 
-    monkeypatch.setattr(demo, "Sandbox", WrongSandbox)
+    monkeypatch.setattr("amili_async.sandbox.Sandbox", WrongSandbox)
     monkeypatch.setattr(run, "RECHECK_DELAY", 0.0)
     result = amili("demo", "--payouts", "10", "--specifications", "100")
     assert result.exit_code == 1

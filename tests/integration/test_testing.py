@@ -180,10 +180,15 @@ def test_the_environment_of_a_program() -> None:
         assert asyncio.run(count()) == 2
 
 
-def test_a_client_can_be_mocked_by_its_class() -> None:
-    """`create_autospec(AmiliClient)` has the resources, and their async methods."""
-    amili = create_autospec(AmiliClient, instance=True)
+@pytest.mark.parametrize("is_instance", [True, False])
+def test_a_client_can_be_mocked_by_its_class(is_instance: bool) -> None:
+    """`create_autospec(AmiliClient)` has the resources, and their async methods with the parameters that they have."""
+    mock = create_autospec(AmiliClient, instance=is_instance)
+    amili = mock if is_instance else mock("https://api.example.com", auth="token")
     for method in (amili.payouts.get, amili.creditor_payments.create, amili.cases.count, amili.auth.get_valid_token):
         assert isinstance(method, AsyncMock)
     with pytest.raises(AttributeError):
         _ = amili.payouts.gett
+    with pytest.raises(TypeError, match="id"):
+        amili.payouts.get()
+    assert not isinstance(amili.payouts.stream, AsyncMock)

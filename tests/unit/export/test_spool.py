@@ -138,6 +138,22 @@ def test_a_spool_that_another_program_wrote_to_is_detected(spool: Spool, tmp_pat
             list(spool.frames())
 
 
+def test_a_byte_that_was_changed_is_detected(spool: Spool, tmp_path: Path) -> None:
+    """Rows that were edited, or that the disk has damaged, become no file, whichever of their bytes it is."""
+    spool.append(key(1), Frame(1, b"x" * 12))
+    spool.flush()
+    spool.close()
+    path = tmp_path / "a.csv.part"
+    whole = path.read_bytes()
+    for place in range(len(MAGIC), len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x20]) + whole[place + 1 :])
+        again = open_spool(path)
+        with pytest.raises((ConfigurationError, OSError), match="start again with overwrite"):
+            again.reopen(len(whole), rows=1)
+            list(again.frames())
+        again.close()
+
+
 def test_a_spool_restored_with_other_permissions_becomes_private(tmp_path: Path) -> None:
     """The rows are their owner's alone, whatever the mode under which the spool was found."""
     path = tmp_path / "a.csv.part"
