@@ -26,6 +26,11 @@ def key(number: int) -> bytes:
     return number.to_bytes(KEY_SIZE, "big")
 
 
+def read_again(spool: Spool, length: int) -> list[Frame]:
+    spool.reopen(length, rows=1)
+    return list(spool.frames())
+
+
 @settings(deadline=None)
 @given(st.permutations(range(12)), st.integers(0, 12), st.binary(max_size=40))
 def test_a_reopened_spool_holds_what_the_noted_length_covers(
@@ -149,8 +154,7 @@ def test_a_byte_that_was_changed_is_detected(spool: Spool, tmp_path: Path) -> No
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x20]) + whole[place + 1 :])
         again = open_spool(path)
         with pytest.raises((ConfigurationError, OSError), match="start again with overwrite"):
-            again.reopen(len(whole), rows=1)
-            list(again.frames())
+            read_again(again, len(whole))
         again.close()
 
 

@@ -328,8 +328,7 @@ async def test_several_failures_are_one_error() -> None:
         gate.set_exception(ConnectionFailed(f"failure {place}"))
     await settle()
     with pytest.raises(ConnectionFailed, match="failure 0"):
-        while True:
-            await scan.next_batch()
+        await take_all(scan, [])
     await scan.aclose()
     gc.collect()
     assert logged == []
