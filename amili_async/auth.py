@@ -79,7 +79,8 @@ class ApiCodeCredentials:
     """An API code, and the private key whose public half is registered with Amili for it.
 
     - *api_code*: the code from Amili.
-    - *private_key*: PEM as `str` or `bytes`, the `Path` of a PEM file, or a key object of `cryptography`.
+    - *private_key*: PEM as `str` (its line breaks also as backslash and n) or `bytes`, the `Path` of a PEM file, or a
+      key object of `cryptography`.
     - *signer*: instead of the key, an async function that gets the bytes of the JWT and returns their signature by
       *algorithm*: of an elliptic curve in DER, as key management services return it, or raw.
     - *algorithm*: ES256, ES384, ES512, RS256, RS384 or RS512; by default the one that fits the key, RS256 for an RSA
@@ -220,7 +221,8 @@ def _parse_key(private_key: Any, password: str | bytes | None) -> Any:
 def _read_pem(key: str | bytes | Path) -> bytes:
     if isinstance(key, Path):
         return key.read_bytes()
-    return key.encode() if isinstance(key, str) else key
+    # Variables and settings files often hold the line breaks as backslash and n, of which PEM has none of its own.
+    return key.replace("\\n", "\n").encode() if isinstance(key, str) else key
 
 
 def _choose_algorithm(key: Any, algorithm: str | None) -> str:

@@ -168,7 +168,8 @@ class PartitionedScan(Generic[T]):
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         cancelled = ClientClosed("a page of the extraction was cancelled from outside")
-        self._failure = self._failure or (cancelled if task.cancelled() else task.exception())
+        failure = cancelled if task.cancelled() else task.exception()  # retrieved of each task, or asyncio logs it
+        self._failure = self._failure or failure
         self._top_up()
         self._arrived.set()
 

@@ -1,6 +1,6 @@
 """A token source that takes its tokens from a store that processes share, so that one process fetches for all.
 
-Invariant: the client asks for a token only when the last one is of no more use: rejected, or near its expiry. So a
+Invariant: the client requests a token only when the last one is of no more use: rejected, or near its expiry. So a
 stored token that differs from the last one is taken, and otherwise the process that gets the store's lock fetches. A
 store that fails never prevents a fetch.
 """

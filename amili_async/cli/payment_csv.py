@@ -5,6 +5,7 @@ payments to send.
 """
 
 import re
+import time
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from amili_async.cli.console import printable
 from amili_async.cli.payment_input import split_rows
 from amili_async.errors import ConfigurationError
 from amili_async.models import NewCreditorPayment, parse_date
+from amili_async.payments.create import check_date
 from amili_async.readable import show_count
 
 PAYMENT_COLUMNS = (
@@ -134,9 +136,9 @@ def parse_payment(
             case = {} if name == "invoice_number" else {"case": "0" * 24}
             with _collecting(faults, name):
                 NewCreditorPayment(**{**_SAMPLE, **case, name: value})
-    for name in () if any_date else values.keys() & set(_DATES) - faults.keys():
+    for name in values.keys() & set(_DATES) - faults.keys():
         with _collecting(faults, name):
-            _check_plausible(name, values[name])
+            _check_plausible(name, values[name], any_date=any_date)
     ordered = {name: faults[name] for name in (*filter(cells.get, cells), *faults) if name in faults}
     return ordered or payment or NewCreditorPayment(**values)
 
@@ -222,7 +224,10 @@ def _parse_cell(name: str, cell: str, creditors: CreditorIds) -> Any:
     return _parse_moment(name, cell) if name in _DATES else cell
 
 
-def _check_plausible(name: str, moment: datetime) -> None:
+def _check_plausible(name: str, moment: datetime, *, any_date: bool) -> None:
+    check_date(moment, name, now=time.time())
+    if any_date:
+        return
     age = datetime.now(UTC) - moment
     if age < -MAX_AHEAD:
         raise ConfigurationError(f"{name} is more than {MAX_AHEAD.days} days ahead; --any-date accepts it")

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from struct import Struct as Layout
 from typing import Any, BinaryIO, TypeAlias
+from zlib import crc32
 
 from msgspec import Struct
 
@@ -25,6 +26,9 @@ KEY_SIZE = 12
 MAX_BUFFERED = 2**20
 """Bytes that wait in memory before they are written: a write for each page would cost as much as the page."""
 _HEADER = Layout(f">{KEY_SIZE}sIII")
+_CHECKSUM = Layout(">I")
+_SURROUNDING = _HEADER.size + _CHECKSUM.size
+"""Bytes of a frame besides those of its rows."""
 
 
 class Frame(Struct, frozen=True):
@@ -75,12 +79,12 @@ class Spool:
         self._index.clear()
         is_ours = end >= length and self._file.read(len(MAGIC)) == MAGIC
         self._written = self.length = end
-        while is_ours and position + _HEADER.size <= length:
+        while is_ours and position + _SURROUNDING <= length:
             key, frame_rows, rounded, size = self._read_header(position)
             self._index.append((key, position))
             self.rows += frame_rows
             self.rounded += rounded
-            position += _HEADER.size + size
+            position += _SURROUNDING + size
         # Compared, because an older spool or state may have been restored, or two exports have written without a lock.
         if (position, self.rows) != (length, rows) or not is_ours:
             raise ConfigurationError(
@@ -96,11 +100,12 @@ class Spool:
     def append(self, key: bytes, frame: Frame) -> None:
         """Add a frame, which waits in memory for the next `flush`."""
         size = len(frame.payload)
-        self._buffer += (_HEADER.pack(key, frame.rows, frame.rounded, size), frame.payload)
+        header = _HEADER.pack(key, frame.rows, frame.rounded, size)
+        self._buffer += (header, frame.payload, _checksum(header, frame.payload))
         self._index.append((key, self.length))
         self.rows += frame.rows
         self.rounded += frame.rounded
-        self.length += _HEADER.size + size
+        self.length += _SURROUNDING + size
 
     @property
     def is_open(self) -> bool:
@@ -143,7 +148,8 @@ class Spool:
         for key, position in sorted(self._index):
             found, rows, rounded, size = self._read_header(position)
             payload = self._file.read(size) if found == key else b""
-            if found != key or len(payload) != size:
+            # Edited, or written by two exports without a lock, or damaged by the disk: the file would look whole.
+            if self._file.read(_CHECKSUM.size) != _checksum(_HEADER.pack(key, rows, rounded, size), payload):
                 raise self._damaged()
             yield Frame(rows, payload, rounded)
 
@@ -170,6 +176,10 @@ class Spool:
 
     def _damaged(self) -> OSError:
         return OSError(errno.EIO, f"{self._path} was changed by another program: start again with overwrite (--force)")
+
+
+def _checksum(header: bytes, payload: bytes) -> bytes:
+    return _CHECKSUM.pack(crc32(payload, crc32(header)))
 
 
 def open_spool(path: Path) -> Spool:

@@ -62,7 +62,13 @@ class Portable(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, 
 
         Raises `ConfigurationError`, which names the field and not its value, for what is no such record.
         """
-        return _read(cls, lambda wire: msgspec.convert(dict(document), wire, dec_hook=decode_date))
+
+        def read(wire: Any) -> Any:
+            given = dict(document)
+            given |= {name: _with_decimals(given[name]) for name in _open_fields(cls) if name in given}
+            return msgspec.convert(given, wire, dec_hook=decode_date)
+
+        return _read(cls, read)
 
     @classmethod
     @hide_variables
@@ -78,7 +84,7 @@ class Portable(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, 
             lambda value: _validate(cls, value),
             ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
             serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda record: record.to_dict("iso"), when_used="json"
+                lambda record: _with_floats(record.to_dict("iso")), when_used="json"
             ),
         )
 
@@ -135,6 +141,26 @@ def _decoder_of(wire: Any) -> msgspec.json.Decoder[Any]:
 def _open_fields(record: type[Portable]) -> tuple[str, ...]:
     """The API's names of the fields that can hold values of any type."""
     return tuple(field.encode_name for field in msgspec.structs.fields(record) if _has_any(field.type))
+
+
+def _with_decimals(value: Any) -> Any:
+    """A value of an open field as JSON decodes it: with each float as the `Decimal` that it prints as."""
+    if isinstance(value, dict):
+        return {name: _with_decimals(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_with_decimals(part) for part in value]
+    return Decimal(repr(value)) if type(value) is float else value
+
+
+def _with_floats(value: Any) -> Any:
+    """The reverse, for pydantic, which writes a `Decimal` as a text; a number that no float prints as stays one."""
+    if isinstance(value, dict):
+        return {name: _with_floats(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(part) for part in value]
+    if isinstance(value, Decimal) and value.is_finite() and Decimal(repr(float(value))) == value:
+        return float(value)
+    return value
 
 
 def _has_any(type_: Any) -> bool:

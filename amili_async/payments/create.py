@@ -84,7 +84,8 @@ class PaymentCreator:
         """
         check_payment(payment)
         check_seconds(lookup_timeout, "lookup_timeout")
-        _check_dates(payment, now=self._context.clock.wall())
+        for name in ("bank_transaction_date", "client_registration_date"):
+            check_date(getattr(payment, name), name, now=self._context.clock.wall())
         identity = identity_of(payment)
         if identity in self._created:
             return replace(self._created[identity], was_found=True)
@@ -251,12 +252,11 @@ def check_payment(payment: object) -> None:
         raise ConfigurationError("only a NewCreditorPayment can be registered or looked up")
 
 
-def _check_dates(payment: NewCreditorPayment, *, now: float) -> None:
+def check_date(moment: datetime | None, name: str, *, now: float) -> None:
+    """Raise `ConfigurationError` for a date that only a typing error explains; *now* is in seconds since 1970."""
     # Here and not in the struct: a payment is a value, and whether it lies ahead depends on the client's clock.
-    for name in ("bank_transaction_date", "client_registration_date"):
-        moment = getattr(payment, name)
-        if moment is not None and not EARLIEST_DATE.timestamp() <= moment.timestamp() <= now + MAX_DATE_AHEAD:
-            raise ConfigurationError(
-                f"{name} is before 1990, or more than a year ahead of this machine's clock: correct the date, or the "
-                "clock; nothing was sent"
-            )
+    if moment is not None and not EARLIEST_DATE.timestamp() <= moment.timestamp() <= now + MAX_DATE_AHEAD:
+        raise ConfigurationError(
+            f"{name} is before 1990, or more than a year ahead of this machine's clock: correct the date, or the "
+            "clock; nothing was sent"
+        )

@@ -117,6 +117,7 @@ LAZY = {
     "redis",
     "tenacity",
     "difflib",
+    "html",
     "secrets",
 }
 """Libraries that `import amili_async` must not load."""
@@ -224,3 +225,20 @@ def test_each_file_opens_with_a_sentence_and_answers_one_question() -> None:
     undocumented = [name for name, path in MODULES.items() if not (ast.get_docstring(parse(path)) or "").strip()]
     long = [name for name in CLIENT if MODULES[name].read_text().count("\n") > MOST_LINES]
     assert (undocumented, long) == ([], [])
+
+
+def test_a_client_that_opens_has_loaded_what_its_calls_need() -> None:
+    """No call imports a library after a failure: where the process has no file left to open, it could not."""
+    program = """
+import asyncio, sys
+from amili_async import AmiliClient
+
+async def main():
+    async with AmiliClient(auth="token"):
+        print({"html", "tenacity"} <= {*sys.modules})
+
+print({"html", "tenacity"} <= {*sys.modules})
+asyncio.run(main())
+"""
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["False", "True"]

@@ -5,10 +5,12 @@ import asyncio
 import inspect
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from amili_async import AmiliClient
 from amili_async.testing import Sandbox
@@ -22,13 +24,11 @@ EXPECTED = {
     "polars.from_arrow": r"(?s)shape: \(\d+, 2\)\n.*total_amount.*article\n.*\n",
     "booked = set()": r"complete - 500 lines booked\n",
     "find(creditor_number": r"Åkerströms Bygg AB Mer betalades än vad som var skyldigt\.\n",
-    "bulk = amili": r"5 payouts; \d+ requests left in this minute\n",
-    "create_pool": r"(JULY-000\d registered\n){3}",
-    "on_result=sums.append": r"complete - \d+(?:\.\d+)? SEK\n",
+    "prometheus_client": "",
+    "BaseSettings": r"5 payouts\n",
     "import Fault": r"51 payouts after a minute\n",
     "PAY-REF-001": r"[0-9a-f]{24} completed\n",
     "july = [": r"(JULY-000\d registered\n){3}",
-    "amili.reconcile()": r"5 of 5 payouts agree\n",
 }
 """The output of each program, which a piece of its text identifies."""
 
@@ -41,21 +41,24 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def _in_an_empty_folder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres_url: str) -> None:
+def _in_an_empty_folder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-    for name, value in sandbox.environ().items():
+    access = {
+        "AMILI_BASE_URL": sandbox.url,
+        "AMILI_API_CODE": sandbox.api_code,
+        "AMILI_PRIVATE_KEY": sandbox.private_key,
+    }
+    for name, value in access.items():
         monkeypatch.setenv(name, value)
-    for name in ("AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE"):
+    for name in ("AMILI_TOKEN", "AMILI_PRIVATE_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
 
 
-async def run(block: str) -> None:
+async def run(block: str) -> dict[str, Any]:
     """Run a program of the README: a whole one by itself, a part of one where `amili` is an open client."""
-    if "july" in block:  # which begins where the program above it does, and is itself above the one with claims
-        (first, listed) = [next(other for other in BLOCKS if piece in other) for piece in ("PAY-REF-001", "july = [")]
-        listed = listed if "july = [" not in block else ""
-        block = f"{first[: first.index('try:')]}\n{listed[: listed.find('async for')]}\n{block}"
+    if "july = [" in block:  # which begins where the program above it does
+        first = next(other for other in BLOCKS if "PAY-REF-001" in other)
+        block = f"{first[: first.index('try:')]}\n{block}"
     namespace: dict[str, Any] = {"__name__": "__main__"}
     async with AmiliClient.from_env() as namespace["amili"]:
         code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -63,6 +66,7 @@ async def run(block: str) -> None:
             await eval(code, namespace)  # noqa: S307 - the README is trusted
         else:
             await asyncio.to_thread(exec, code, namespace)
+    return namespace
 
 
 @pytest.mark.usefixtures("_in_an_empty_folder")
@@ -73,6 +77,22 @@ async def test_each_program_prints_its_result(piece: str, capsys: pytest.Capture
     await run(block)
     printed = capsys.readouterr().out
     assert re.fullmatch(EXPECTED[piece], printed), printed
+
+
+@pytest.mark.usefixtures("_in_an_empty_folder")
+async def test_prometheus_gets_a_series_per_route_and_status() -> None:
+    """The README's observer records each attempt, by its route alone, and what is left of the rate limit."""
+    block = next(block for block in BLOCKS if "prometheus_client" in block)
+    namespace = await run(
+        block.replace("amili_request", "amili_tested_request")
+    )  # each program registers its names once
+    async with AmiliClient.from_env(observers=[namespace["observe"]]) as amili:
+        for payout in (await amili.payouts.page()).items:
+            await amili.payouts.get(payout.id)
+    count = partial(REGISTRY.get_sample_value, "amili_tested_request_seconds_count")
+    assert count({"request": "GET /finance--payouts", "status": "200"}) == 1
+    assert count({"request": "GET /finance--payouts/{id}", "status": "200"}) == 5
+    assert REGISTRY.get_sample_value("amili_tested_requests_remaining") is not None
 
 
 @pytest.mark.usefixtures("_in_an_empty_folder")

@@ -521,6 +521,21 @@ async def test_the_sandbox_serves_until_it_is_stopped(number: signal.Signals) ->
         assert (process.returncode, err) == (0, b"")
 
 
+async def test_a_verbose_sandbox_logs_each_request() -> None:
+    """On stderr, with the status, without its query and token; stdout holds the lines to paste alone."""
+    async with started("sandbox", "-v", "--payouts", "3", "--no-rate-limit") as process:
+        assert process.stdout is not None
+        printed = [(await process.stdout.readline()).decode() for _ in range(4)]
+        url, token = (line.partition("=")[2].strip() for line in printed[1:3])
+        async with AmiliClient(url, auth=token) as client:
+            assert await client.payouts.count({"currency": SECRET}) == 0
+        process.send_signal(signal.SIGTERM)
+        out, err = await process.communicate()
+    (line,) = err.decode().splitlines()
+    assert line.endswith(" DEBUG amili_async.sandbox GET /finance--payouts returned 200")
+    assert (out, process.returncode) == (b"", 0)
+
+
 def test_a_port_in_use_is_one_sentence_and_exit_code_2() -> None:
     """With the reason of the operating system."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

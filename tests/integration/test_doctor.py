@@ -140,6 +140,19 @@ async def test_no_proxy_and_why(environ: pytest.MonkeyPatch, start_sandbox: Star
         assert await proxy_of(settings, clock) == "none: NO_PROXY covers localhost"
 
 
+async def test_plain_http_through_a_proxy(
+    environ: pytest.MonkeyPatch, start_sandbox: StartSandbox, clock: HastyClock
+) -> None:
+    """In a private network: it is a warning, and the proxy, which gets the requests themselves, is named."""
+    sandbox = await start_sandbox()
+    environ.setenv("HTTP_PROXY", sandbox.url)
+    checks = await checks_of(access(sandbox, AMILI_BASE_URL="http://amili.internal", AMILI_ALLOW_HTTP="1"), clock)
+    assert failures(checks) + skips(checks) == []
+    assert checks["proxy"].message == f"{sandbox.url} (HTTP_PROXY) gets the requests"
+    assert (checks["tls"].status, checks["tls"].advice[:9]) == (WARNING, "use https")
+    assert {request.headers["host"] for request in sandbox.requests} == {"amili.internal"}
+
+
 async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Close each connection at once."""
 
@@ -340,7 +353,7 @@ async def test_a_resource_that_is_not_permitted(start_sandbox: StartSandbox, clo
         (Fault.server_error(), "returned 500", "try again later", False),
         (Fault.unavailable(), "returned 503", "try again later", False),
         (Fault(reset="before"), "the connection broke", "AMILI_BASE_URL", True),
-        (Fault(status=401), "the access token was rejected", "get a new token", True),
+        (Fault(status=401), "the access token was rejected", "that it has just issued", True),
         (Fault(status=404), "returned 404", "check AMILI_BASE_URL", False),
         (Fault(status=302, headers={"Location": "/login"}), "redirects are not followed", "AMILI_BASE_URL", False),
     ],
@@ -432,6 +445,7 @@ async def test_a_token_of_the_settings(start_sandbox: StartSandbox, clock: Hasty
     sandbox.revoke_tokens()
     checks = await checks_of(settings, clock)
     assert failures(checks) == ["payouts"]
+    assert "get a new token" in checks["payouts"].advice
     assert len(sandbox.requests) == len(RESOURCES) + 1
 
 
@@ -465,7 +479,7 @@ def amili(*arguments: str, **environment: str) -> Result:
     return CliRunner().invoke(app, ("doctor", *arguments), env={"COLUMNS": "80"} | environment)
 
 
-def test_the_lines_of_the_command() -> None:
+def test_the_lines_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each check is a line with its status as a word, folded to the terminal, and the last line counts them."""
     result = amili("--sandbox")
     assert result.exit_code == 0
@@ -477,6 +491,7 @@ def test_the_lines_of_the_command() -> None:
     assert re.search(r"\n {25}To do: nothing fails by it", result.stdout)
     assert re.search(r"\n\n\d+ ok, \d warning\n$", result.stdout)
     assert "\x1b" not in result.stdout
+    monkeypatch.delenv("NO_COLOR", raising=False)
     assert "\x1b[32mok       \x1b[0m" in amili("--sandbox", FORCE_COLOR="1", TERM="xterm-256color").stdout
 
 

@@ -6,12 +6,14 @@ import pickle
 import typing
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from amili_async import (
     Case,
@@ -79,6 +81,9 @@ NEW_PAYMENTS = st.builds(
 )
 ANY_RECORD = st.one_of(NEW_PAYMENTS, *(records_of(each, json_values(MONEY)) for each in (*RECORDS, PayoutSummary)))
 WITHOUT_OPEN_DECIMALS = st.one_of(NEW_PAYMENTS, *(records_of(each, json_values(INTEGERS)) for each in RECORDS))
+USUAL_DECIMALS = json_values(st.decimals(-(10**12), 10**12, places=2))
+WITH_USUAL_DECIMALS = st.one_of(NEW_PAYMENTS, *(records_of(each, USUAL_DECIMALS) for each in RECORDS))
+adapter_of: Any = cache(TypeAdapter)
 
 
 def digits(value: Any) -> Any:
@@ -110,6 +115,26 @@ def test_a_record_is_hashed_pickled_and_copied(record: Portable) -> None:
 def test_a_record_returns_from_msgpack(record: Portable) -> None:
     """Money is text there, and a date a timestamp."""
     assert type(record).from_dict(msgspec.msgpack.decode(msgspec.msgpack.encode(record))) == record
+
+
+@given(WITH_USUAL_DECIMALS)
+def test_a_record_returns_from_pydantic(record: Portable) -> None:
+    """As JSON, in which a number within an open object stays one, and as Python objects."""
+    adapter = adapter_of(type(record))
+    assert adapter.validate_json(adapter.dump_json(record)) == record
+    assert adapter.validate_python(adapter.dump_python(record)) is record
+
+
+def test_pydantic_writes_open_numbers_as_numbers() -> None:
+    """As the API does; a number that no float holds is a text rather than another number."""
+    debt = {"capital": Decimal("0.10"), "parts": [Decimal(7), {"rate": Decimal("1E-7")}], "long": Decimal("9" * 20)}
+    case = Case(id=CASE, debt=debt | {"not_a_number": Decimal("sNaN")})
+    assert json.loads(adapter_of(Case).dump_json(case))["debt"] == {
+        "capital": 0.1,
+        "parts": [7.0, {"rate": 1e-07}],
+        "long": "9" * 20,
+        "not_a_number": "sNaN",
+    }
 
 
 @given(WITHOUT_OPEN_DECIMALS)

@@ -77,6 +77,13 @@ async def test_the_jwt_is_signed_as_the_guide_describes(kind: str, algorithm: st
     assert claims == {"api_code": CODE, "exp": int(NOW) + 570}
 
 
+def test_a_key_of_one_line_is_read() -> None:
+    """As settings files and variables hold it: with a backslash and an n for each line break."""
+    one_line = pem("ES256").decode().strip().replace("\n", "\\n")
+    assert "\n" not in one_line
+    assert ApiCodeCredentials(CODE, one_line).algorithm == "ES256"
+
+
 async def test_a_jwt_of_another_key_does_not_verify() -> None:
     """The signature belongs to the key."""
     token = await credentials().sign(NOW)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amili_async.cli.console import write_bytes
-from amili_async.cli.diagnosis.check import Check, CheckStatus
-from amili_async.cli.diagnosis.doctor import diagnose
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
 from amili_async.cli.options import SandboxOption
-from amili_async.cli.reports.doctor_lines import CheckPrinter, encode_checks, in_words
 
 if TYPE_CHECKING:
+    from amili_async.cli.diagnosis.check import Check
     from amili_async.sandbox import Sandbox
+
+_SPECIFICATIONS = 500
 
 
 def find_faults(
@@ -23,22 +23,27 @@ def find_faults(
 ) -> None:
     """Check settings, network, key, permissions and fields, and name what to do about each fault.
 
-    Each check is ok, warning, failed, or skipped because one that it needs failed:
+    Each check is ok, warning, failed, or skipped because one that it needs failed.
 
-    configuration: the variables that are set, by name, and misspelt ones. credentials: whether the key can be read, its
-    kind and size. dns, tcp, proxy, tls: the way to the API, its certificate, and why that is not trusted. token:
-    whether the API accepts code and key. Each resource: whether its newest page may be read, and whether its fields are
-    those that the API documents. clock: this machine's against the server's. rate limit: what the server reports of it.
+    - configuration, credentials: the variables that are set, by name, misspelt ones, and whether the key can be used
+    - dns, tcp, proxy, tls: the way to the API, its certificate, and why that is not trusted
+    - token, clock: whether the API accepts code and key, and how this machine's clock compares with the server's
+    - each resource: whether its newest page may be read, and whether its fields are those that the API documents
+    - rate limit: what the server reports of it
 
-    It sends at most seven requests, changes nothing, and shows no secret, and nothing of a record but the names of its
-    fields. The exit code is 1 if a check failed.
+    It sends at most seven requests, changes nothing, and shows no secret, and nothing of a record but names.
+    The exit code is 1 if a check failed.
     """
+    # Here, because other commands start faster without these modules.
+    from amili_async.cli.diagnosis.check import CheckStatus
+    from amili_async.cli.diagnosis.doctor import diagnose
+    from amili_async.cli.reports.doctor_lines import CheckPrinter, encode_checks, in_words
 
     async def check() -> int:
         checks: list[Check] = []
         printer = CheckPrinter()
 
-        def report(made: Check) -> None:
+        def report(made: "Check") -> None:
             checks.append(in_words(made))
             if not json:
                 printer.add(checks[-1])
@@ -57,9 +62,6 @@ def find_faults(
         return PROBLEM if any(made.status is CheckStatus.FAILED for made in checks) else SUCCESS
 
     run(check())
-
-
-_SPECIFICATIONS = 500
 
 
 def _settings_of(server: "Sandbox") -> dict[str, str]:

@@ -4,9 +4,8 @@ Invariant: each request is sent once, with a permit of the client's rate limiter
 GET: nothing is registered or changed.
 """
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from types import TracebackType
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from amili_async import errors
 from amili_async._wire.announcer import Announcer
@@ -54,6 +53,7 @@ _ADVICE: tuple[tuple[type[AmiliError], str], ...] = (
     (errors.UnreadableResponse, "check AMILI_BASE_URL; a proxy may answer in place of the API"),
     (errors.AuthenticationError, "get a new token, or set AMILI_API_CODE and AMILI_PRIVATE_KEY_FILE"),
 )
+_OWN_REJECTED = "report this to Amili: the API rejects the token that it has just issued"
 
 
 class ApiProbe:
@@ -67,7 +67,6 @@ class ApiProbe:
         attempt = AttemptOptions(timeout=options.get("timeout", _TYPICAL_TIMEOUT), headers={})
         self._pipeline = self._core.make_pipeline(RetryPolicy(attempts=1), attempt, MAX_WAIT)
         self._auth, self._token = options["auth"], Redacted("")
-        self._stack = AsyncExitStack()
         self._rejected: Request | None = None
         self.responses: list[Response] = []
         """What was received, of errors the headers alone."""
@@ -76,18 +75,21 @@ class ApiProbe:
         self.was_clock_rejected = False
         """Whether the API rejected a JWT that our clock dated, and accepted one that its own did."""
 
-    async def __aenter__(self) -> "ApiProbe":
-        await self._stack.__aenter__()
-        if isinstance(self._limiter, AbstractAsyncContextManager):
-            await self._stack.enter_async_context(self._limiter)
-        self._core.open()
-        self._stack.push_async_callback(self._core.aclose)
-        return self
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["ApiProbe"]:
+        """Itself, ready to send, until the end of the block."""
+        limiter = self._limiter
+        async with limiter if isinstance(limiter, AbstractAsyncContextManager) else nullcontext():
+            self._core.open()
+            try:
+                yield self
+            finally:
+                await self._core.aclose()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
+    @property
+    def limit(self) -> RateLimit:
+        """What the client keeps to."""
+        return self._core.rate_limiter.limit or RateLimit()
 
     @property
     def redis_error(self) -> str | None:
@@ -118,7 +120,8 @@ class ApiProbe:
             response = await self._send(request, self._show_token)
             page = decoder_for(record_type_of(dict)).read_page(response, request=request.label, number=1)
         except AmiliError as error:
-            return failed(entry.name, *_explain(error)), error
+            is_own = isinstance(self._auth, ApiCodeCredentials)
+            return failed(entry.name, *_explain(error, _OWN_REJECTED if is_own else "")), error
         seconds = [event.seconds for event in self._events if isinstance(event, AttemptFinished)][-1]
         total = "" if page.total in (None, len(page.items)) else f" of {page.total:,}"
         read = f"{show_count(len(page.items), 'record')}{total}"
@@ -150,6 +153,6 @@ def _explain(error: AmiliError, rejected: str = "") -> tuple[str, str]:
     """What failed, and what to do; *rejected* is what to do about credentials that were rejected."""
     if rejected and isinstance(error, errors.AuthenticationError):
         return str(error), rejected
-    advice = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
-    words = advice or "check AMILI_BASE_URL; if it is right, report this to Amili"
-    return str(error), words.format(wait=getattr(error, "retry_after", None) or _WINDOW)
+    unknown = "check AMILI_BASE_URL; if it is right, report this to Amili"
+    advice = next((words for kind, words in _ADVICE if isinstance(error, kind)), unknown)
+    return str(error), advice.format(wait=getattr(error, "retry_after", None) or _WINDOW)

@@ -40,11 +40,11 @@ async def check_connections(route: Route, addresses: Sequence[str]) -> Check:
     accepted = f"port {port} accepts connections ({', '.join(open_ones)}; {show_seconds(loop.time() - started)})"
     if not closed:
         return passed("tcp", accepted)
-    refusals = f"port {port} cannot be connected to at {', '.join(closed)}"
+    unreachable = f"port {port} cannot be connected to at {', '.join(closed)}"
     if open_ones:
-        return warned("tcp", f"{accepted}; {refusals}", "nothing, unless requests are slow to start")
+        return warned("tcp", f"{accepted}; {unreachable}", "nothing, unless requests are slow to start")
     hint = "" if route.proxy else ", or a proxy is required: set HTTPS_PROXY"
-    return failed("tcp", refusals, f"check host and port; a firewall may block them{hint}")
+    return failed("tcp", unreachable, f"check host and port; a firewall may block them{hint}")
 
 
 async def _find_fault(address: str, port: int) -> str | None:

@@ -20,7 +20,6 @@ from amili_async.cli.diagnosis.settings import check_configuration, check_creden
 from amili_async.cli.resources import RESOURCES, ResourceEntry
 from amili_async.environment import ClientOptions, Settings
 from amili_async.errors import AuthenticationError, ConnectionFailed, RateLimited
-from amili_async.policies import RateLimit
 
 _REQUESTS = "requests"
 """What each resource needs: that none before it failed in a way that the next request would fail in too."""
@@ -109,7 +108,7 @@ class _Steps:
         return check
 
     async def _check_token(self) -> Check:
-        self.api = await self._stack.enter_async_context(ApiProbe(self.network, self.options, self._clock))
+        self.api = await self._stack.enter_async_context(ApiProbe(self.network, self.options, self._clock).opened())
         return await self.api.check_token()
 
     async def _check_resource(self, entry: ResourceEntry) -> Check:
@@ -120,16 +119,12 @@ class _Steps:
         return check
 
     def _judge_clock(self) -> Check:
-        api = self.api
         signs = isinstance(self.options["auth"], ApiCodeCredentials)
-        return judge_clock(api.clock_differences, signs=signs, was_rejected=api.was_clock_rejected)
+        return judge_clock(self.api.clock_differences, signs=signs, was_rejected=self.api.was_clock_rejected)
 
     def _judge_rate_limit(self) -> Check:
-        given = self.options.get("rate_limit", RateLimit())
-        limit = given if isinstance(given, RateLimit) or given is None else given.limit
-        return judge_rate_limit(
-            self.api.responses, limit or RateLimit(), redis_error=self.api.redis_error, now=self._clock.wall()
-        )
+        api, now = self.api, self._clock.wall()
+        return judge_rate_limit(api.responses, api.limit, redis_error=api.redis_error, now=now)
 
     def _judge_fields(self, entry: ResourceEntry) -> Check:
         return judge_fields(entry, self._pages[entry.name].body)

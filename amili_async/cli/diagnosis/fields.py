@@ -5,8 +5,8 @@ Invariant: names of fields are shown, and words of a vocabulary, where they look
 
 import re
 import typing
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -67,8 +67,8 @@ class FieldCounts(Struct, kw_only=True):
     """Required fields that are absent or null."""
     unreadable: Counter[str] = field(default_factory=Counter)
     """Documented fields that do not hold what is documented."""
-    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Fields with a vocabulary, and words that it lacks."""
+    unknown: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """By the field, words that its vocabulary lacks."""
 
 
 def count_fields(body: bytes, record: type[Record]) -> FieldCounts:
@@ -94,14 +94,14 @@ def judge_fields(entry: ResourceEntry, body: bytes) -> Check:
     lines = [
         *(
             f"{field} is not {KINDS.get(field, 'of its type')} in {many} of {records}"
-            for field, many in _few(found.unreadable)
+            for field, many in found.unreadable.most_common(MAX_SHOWN)
         ),
-        *(f"{field} is missing in {many} of {records}" for field, many in _few(found.missing)),
+        *(f"{field} is missing in {many} of {records}" for field, many in found.missing.most_common(MAX_SHOWN)),
         *_describe_names("undocumented fields", found.undocumented, _NAME),
         *(
             line
-            for field in dict.fromkeys(field for field, _ in found.unknown)
-            for line in _describe_names(f"undocumented values of {field}", _words_of(found, field), _WORD)
+            for field, words in found.unknown.items()
+            for line in _describe_names(f"undocumented values of {field}", words, _WORD)
         ),
     ]
     message = "; ".join(lines)
@@ -136,15 +136,7 @@ def _check_value(
     vocabulary = PaymentStatus if (record, name) == (CreditorPayment, "status") else _VOCABULARIES.get(name)
     if vocabulary is not None and value is not None:
         words: Iterable[str] = value if isinstance(value, dict) else (value,)
-        found.unknown.update((name, word) for word in words if word not in set(vocabulary))
-
-
-def _words_of(found: FieldCounts, name: str) -> Counter[str]:
-    return Counter({word: many for (field, word), many in found.unknown.items() if field == name})
-
-
-def _few(names: Counter[str]) -> Sequence[tuple[str, int]]:
-    return names.most_common(MAX_SHOWN)
+        found.unknown[name].update(word for word in words if word not in set(vocabulary))
 
 
 def _describe_names(what: str, names: Counter[str], form: re.Pattern[str]) -> list[str]:

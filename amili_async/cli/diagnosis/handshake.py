@@ -60,8 +60,8 @@ async def check_tls(route: Route, now: float) -> Check:
         advice = "check host and port; a firewall that filters by host may cut the connection"
         return failed("tls", f"the handshake failed: {reason}", advice)
     days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - now) / _DAY
-    left = show_count(int(days), "day")
-    message = f"{protocol}, certificate issued by {_name_of(certificate['issuer'])}, which expires in {left}"
+    left = f"in {show_count(int(days), 'day')}" if days >= 1 else "within a day"
+    message = f"{protocol}, certificate issued by {_name_of(certificate['issuer'])}, which expires {left}"
     if days < FEWEST_DAYS:
         return warned("tls", message, "its owner must renew it: tell Amili, or the owner of the proxy that issued it")
     return passed("tls", message)

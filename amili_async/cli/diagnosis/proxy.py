@@ -8,7 +8,7 @@ from amili_async._wire.base_url import is_loopback
 from amili_async.cli.diagnosis.check import Check, failed, passed
 from amili_async.cli.diagnosis.route import Route, explain_failure
 
-_REFUSALS = {
+_REASONS = {
     0: "does not answer as a proxy",
     403: "forbids the host (403)",
     407: "demands a user and a password that it accepts (407)",
@@ -30,7 +30,7 @@ async def check_proxy(route: Route) -> Check:
         return failed("proxy", f"{name} makes no tunnel: {explain_failure(error, 'it does not answer')}", advice)
     if 200 <= status < 300:
         return passed("proxy", f"{name} makes a tunnel to {route.tunnel}")
-    return failed("proxy", f"{name} {_REFUSALS.get(status, f'answered {status}')}", _advise(status, route))
+    return failed("proxy", f"{name} {_REASONS.get(status, f'answered {status}')}", _advise(status, route))
 
 
 def _advise(status: int, route: Route) -> str:

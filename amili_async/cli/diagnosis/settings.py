@@ -64,17 +64,13 @@ def check_configuration(settings: Settings) -> tuple[Check, Network | None]:
     return passed("configuration", message), network
 
 
-def read_client_options(settings: Settings) -> ClientOptions:
-    """The options of the client, without a store of tokens: an exchange is to be checked, not what another stored."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return read_options(settings, ClientOptions(tokens=None))
-
-
 def check_credentials(settings: Settings) -> tuple[Check, ClientOptions | None]:
     """Whether there are credentials that the client accepts, and with which options it uses them."""
     try:
-        options = read_client_options(settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a part of the check before this one
+            # Without a store of tokens: an exchange is to be checked, not what another process stored.
+            options = read_options(settings, ClientOptions(tokens=None))
     except ConfigurationError as error:
         advice = "Amili issues API codes, and registers the public key; amili doctor --sandbox needs neither"
         message = str(error)
@@ -84,9 +80,7 @@ def check_credentials(settings: Settings) -> tuple[Check, ClientOptions | None]:
     auth = options["auth"]
     if isinstance(auth, ApiCodeCredentials):
         return _describe_key(auth, settings), options
-    return passed(
-        "credentials", "AMILI_TOKEN is used as the access token; until when it is valid is not known"
-    ), options
+    return passed("credentials", "AMILI_TOKEN is the access token; until when it is valid is not known"), options
 
 
 def _find_network(options: ClientOptions) -> Network:
@@ -98,8 +92,11 @@ def _find_network(options: ClientOptions) -> Network:
 
 def _find_missing_files() -> list[str]:
     """The variables of OpenSSL that name nothing, which OpenSSL ignores without an error."""
-    names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-    return [f"{name} names nothing that exists" for name in names if not Path(os.environ[name]).exists()]
+    paths = {name: os.environ.get(name, "").split(os.pathsep) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    missing = [
+        name for name, parts in paths.items() if parts != [""] and not any(Path(part).exists() for part in parts)
+    ]
+    return [f"{name} names nothing that exists" for name in missing]
 
 
 def _explain_key(settings: Settings) -> str:

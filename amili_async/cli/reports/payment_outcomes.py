@@ -184,7 +184,8 @@ def _describe_error(error: Exception | None) -> str:
         case ReferenceTaken(matches=matches):
             return f"{str(error).partition(';')[0]}: {', '.join(matches)}"
         case PaymentNotSent():
-            return f"{error}{because}"
+            text = str(error.args[0])  # without the id of the request, which the cause has
+            return text if str(cause) in text else f"{text}{because}"
         case ApiError(issues=issues) if issues:
             return "; ".join(f"{name}: {', '.join(words)}" for name, words in issues.items())
         case AmiliError():

@@ -202,6 +202,7 @@ def test_a_failed_payment_as_json() -> None:
 def test_each_outcome_is_described() -> None:
     """With the ids and fields that an investigation needs; of foreign errors only the name."""
     issues = {"case": ("is closed", "is old"), "amount": ("is low",)}
+    fault = AmiliError("a 503").with_headers({"X-Request-ID": "abc-123"})
     for reported, description in (
         (failed(ValidationFailed("no", status=422, issues=issues)), "case: is closed, is old; amount: is low"),
         (failed(Forbidden("it was answered with 403", status=403)), "it was answered with 403"),
@@ -211,6 +212,13 @@ def test_each_outcome_is_described() -> None:
         (unknown(ID, OTHER), f"no usable answer; 2 identical payments found: {ID}, {OTHER}"),
         (failed(PaymentNotSent("not sent", payment=PAYMENT), cause=AmiliError("a 503")), "not sent (a 503)"),
         (failed(PaymentNotSent("not sent", payment=PAYMENT)), "not sent"),
+        (failed(PaymentNotSent("not sent (a 503)", payment=PAYMENT), cause=AmiliError("a 503")), "not sent (a 503)"),
+        (failed(PaymentNotSent("not sent", payment=PAYMENT), cause=fault), "not sent (a 503 (request id abc-123))"),
+        (
+            failed(PaymentNotSent(f"not sent ({fault})", payment=PAYMENT), cause=fault),
+            "not sent (a 503 (request id abc-123))",
+        ),
+        (unknown(cause=fault), "no usable answer (a 503 (request id abc-123))"),
         (failed(ConnectionFailed("no route", was_sent=False)), "no route"),
         (failed(RuntimeError("hemlig")), "unexpected error: RuntimeError"),
         (

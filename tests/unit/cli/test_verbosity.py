@@ -29,6 +29,13 @@ def test_each_call_is_logged_on_stderr(arguments: tuple[str, ...]) -> None:
     assert [line for line in lines if "CallFinished" in line and "operation=get resource=finance--payouts " in line]
 
 
+def test_the_doctor_logs_its_requests() -> None:
+    """Although it sends them without a client."""
+    result = amili("doctor", "--sandbox", "--json", "-v")
+    assert "CallFinished" in result.stderr
+    assert "CallFinished" not in result.stdout
+
+
 def test_twice_logs_each_attempt() -> None:
     """At debug level, as `AMILI_LOG=debug` does; the variable alone suffices, and the option precedes it."""
     for result in (amili(*GET, "-vv"), amili("-vv", *GET), amili(*GET, log="DEBUG"), amili(*GET, "-vv", log="info")):

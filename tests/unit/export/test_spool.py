@@ -26,6 +26,11 @@ def key(number: int) -> bytes:
     return number.to_bytes(KEY_SIZE, "big")
 
 
+def read_again(spool: Spool, length: int) -> list[Frame]:
+    spool.reopen(length, rows=1)
+    return list(spool.frames())
+
+
 @settings(deadline=None)
 @given(st.permutations(range(12)), st.integers(0, 12), st.binary(max_size=40))
 def test_a_reopened_spool_holds_what_the_noted_length_covers(
@@ -136,6 +141,21 @@ def test_a_spool_that_another_program_wrote_to_is_detected(spool: Spool, tmp_pat
         (tmp_path / "a.csv.part").write_bytes(changed)
         with pytest.raises(OSError, match=r"a\.csv\.part was changed by another program: start again"):
             list(spool.frames())
+
+
+def test_a_byte_that_was_changed_is_detected(spool: Spool, tmp_path: Path) -> None:
+    """Rows that were edited, or that the disk has damaged, become no file, whichever of their bytes it is."""
+    spool.append(key(1), Frame(1, b"x" * 12))
+    spool.flush()
+    spool.close()
+    path = tmp_path / "a.csv.part"
+    whole = path.read_bytes()
+    for place in range(len(MAGIC), len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x20]) + whole[place + 1 :])
+        again = open_spool(path)
+        with pytest.raises((ConfigurationError, OSError), match="start again with overwrite"):
+            read_again(again, len(whole))
+        again.close()
 
 
 def test_a_spool_restored_with_other_permissions_becomes_private(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The partitioned scan of a list that changes between any two responses, with the responses in any order."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from random import Random
@@ -311,6 +312,26 @@ async def test_pages_in_flight_are_delivered_before_the_failure_is_raised() -> N
     with pytest.raises(ConnectionFailed):
         await scan.next_batch()
     await scan.aclose()
+
+
+async def test_several_failures_are_one_error() -> None:
+    """The first is raised; no later one is logged by asyncio as an exception that was never retrieved."""
+    table, logged = Table(list(range(1, 301)), size=10), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+    scan, _ = table.begin(concurrency=4)
+    reading = asyncio.ensure_future(scan.next_batch())
+    await settle()
+    await table.release(0)
+    await reading
+    await settle()
+    for place, gate in enumerate(list(table.pending)):
+        gate.set_exception(ConnectionFailed(f"failure {place}"))
+    await settle()
+    with pytest.raises(ConnectionFailed, match="failure 0"):
+        await take_all(scan, [])
+    await scan.aclose()
+    gc.collect()
+    assert logged == []
 
 
 async def test_a_closed_scan_raises_client_closed() -> None:

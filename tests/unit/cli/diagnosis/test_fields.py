@@ -41,7 +41,7 @@ def test_the_documentation_is_as_documented(sample: str, resource: str) -> None:
     """The samples of the API's documentation have no undocumented and no unreadable field."""
     found = count_fields((SAMPLES / sample).read_bytes(), find_resource(resource).record)
     assert found.records > 0
-    assert (found.undocumented, found.unreadable, found.unknown) == ({}, {}, {})
+    assert (found.undocumented, found.unreadable, any(found.unknown.values())) == ({}, {}, False)
 
 
 def test_a_page_as_documented() -> None:
@@ -71,9 +71,12 @@ def test_what_differs_is_counted_by_name() -> None:
 def test_words_outside_a_vocabulary() -> None:
     """A status of a payment, a category, an article in a summary; free texts have no vocabulary."""
     found = count_fields(page(PAYMENT | {"status": "frozen"}, PAYMENT | {"status": None}), CreditorPayment)
-    assert found.unknown == {("status", "frozen"): 1}
+    assert found.unknown == {"status": {"frozen": 1}}
     row = {"finance_category": "gifts", "summary": {"capital": {}, "gift": {}}, "finance_interval": "hourly"}
-    assert count_fields(page(row), Payout).unknown == {("finance_category", "gifts"): 1, ("summary", "gift"): 1}
+    assert count_fields(page(row), Payout).unknown == {
+        "finance_category": {"gifts": 1},
+        "summary": {"gift": 1},
+    }
 
 
 @pytest.mark.parametrize(
