@@ -15,7 +15,8 @@ The package is a stack of layers; imports only go down, and `client.py` alone wi
     _wire/                                  one request: listing, pipeline, retry, token, rate limiter, session
     conditions.py  filters.py  query.py     what to ask for, checked before it is sent
     models/                                 records, and how JSON becomes one
-    auth.py  policies.py  errors.py  events.py  observers/      values that you pass in or get back
+    auth.py  policies.py  observers/  events.py  errors.py  response_head.py     what you pass in or get back
+    notebooks.py  meter.py  readable.py     what a notebook shows; progress, numbers, money and dates in words
     sandbox/                                an Amili in the process; shares no code with the rest
 
 One page of a stream: `Stream` asks its `PrefetchWindow` (`_paging/prefetch.py`) for the next page, which keeps requests

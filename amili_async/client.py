@@ -32,7 +32,6 @@ from amili_async.payments.create import PaymentMemory
 from amili_async.payouts import Payouts
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 from amili_async.reconciliation.comparison import Reconciliation
-from amili_async.reconciliation.run import Reconciler
 from amili_async.resources import Resource, open_resource
 
 if TYPE_CHECKING:
@@ -261,6 +260,8 @@ class AmiliClient:
         Cost: one request per hundred payouts and one per hundred specifications; memory holds the sums of some two
         hundred payouts, and no specifications. Raises `UnreadableResponse` if the server ignores the filters.
         """
+        from amili_async.reconciliation.run import Reconciler
+
         payouts, specifications = self.payouts, self.payout_specifications
         run = Reconciler(where, payouts=payouts, specifications=specifications, context=self._context)
         return run.reconciliations()

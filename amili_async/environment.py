@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from amili_async.auth import ApiCodeCredentials, TokenSource, TokenStore
 from amili_async.errors import ConfigurationError
 from amili_async.events import Observer
-from amili_async.observers.log import LogEvents, log_to_stderr
 from amili_async.policies import RateLimit, RateLimiter, RetryPolicy
 
 if TYPE_CHECKING:
@@ -104,8 +103,11 @@ def read_options(settings: Settings, given: ClientOptions) -> ClientOptions:
     if "tokens" not in given and _has(settings, "AMILI_REDIS_URL") and isinstance(options["auth"], ApiCodeCredentials):
         options["tokens"] = _share_tokens(settings, options["auth"], str(options.get("base_url", "")))
     observers = options.get("observers", ())
-    if isinstance(observers, Sequence) and not any(isinstance(each, LogEvents) for each in observers):
-        options["observers"] = (*observers, *read_log(settings))
+    if _has(settings, "AMILI_LOG") and isinstance(observers, Sequence):
+        from amili_async.observers.log import LogEvents
+
+        if not any(isinstance(each, LogEvents) for each in observers):
+            options["observers"] = (*observers, *read_log(settings))
     return options
 
 
@@ -116,6 +118,8 @@ def read_log(settings: Settings) -> Sequence[Observer]:
     level = _LOG_LEVELS.get(settings["AMILI_LOG"].lower())
     if level is None:
         raise ConfigurationError("AMILI_LOG must be debug or info")
+    from amili_async.observers.log import LogEvents, log_to_stderr
+
     log_to_stderr(level)
     return (LogEvents(),)
 

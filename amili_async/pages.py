@@ -1,18 +1,20 @@
 """One page of a list: its records, and what the server reports about the whole list."""
 
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Self, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from amili_async._wire.tasks import hide_contents
-from amili_async.response_head import ResponseHead
+from amili_async.response_head import Headers, ResponseHead
 
 T = TypeVar("T")
 
 
 @hide_contents
-class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
-    """One page of a list; pages with the same records and counts are equal, whatever else the responses had."""
+class Page(Struct, Generic[T], frozen=True, kw_only=True, dict=True):
+    """One page of a list."""
 
     items: tuple[T, ...]
     """The records, in the order of the sort."""
@@ -23,8 +25,6 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
     """
     total: int | None
     """How many records match in all; `None` if the server does not report it."""
-    response: ResponseHead = ResponseHead()
-    """Status and some headers of the response; its `request_id` is what a support ticket needs."""
 
     @property
     def has_next(self) -> bool:
@@ -43,17 +43,24 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
             return len(self.items) >= self.max_results
         return self.number * self.max_results < self.total
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Page):
-            return NotImplemented
-        return self._contents == other._contents
-
-    def __hash__(self) -> int:
-        return hash(self._contents)
-
+    # Not a field: a page is compared and encoded without it. What it shows is computed when it is read, so that a page
+    # whose records alone are consumed does not pay for it.
     @property
-    def _contents(self) -> tuple[object, ...]:
-        return self.items, self.number, self.max_results, self.total
+    def response(self) -> ResponseHead:
+        """Status and some headers of the response; its `request_id` is what a support ticket needs."""
+        status, received = self.__dict__.get("_received", (200, {}))
+        return ResponseHead(status=status, headers=Headers(received))
+
+    def with_response(self, status: int, received: Mapping[str, str]) -> Self:
+        """Keep what `response` shows, and return the page itself; a new page has a 200 without headers."""
+        self.__dict__["_received"] = status, received
+        return self
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _restore, (type(self), asdict(self), self.response)
 
     def __repr__(self) -> str:
         return f"Page(number={self.number}, items={len(self.items)}, total={self.total})"
@@ -65,3 +72,7 @@ class Page(Struct, Generic[T], frozen=True, gc=False, kw_only=True):
         count = f"{len(self.items)} of " if self.total else ""
         records = show_count(self.total or len(self.items), "record")
         return html_table(f"page {self.number}: {count}{records}", self.items)
+
+
+def _restore(kind: type[Page[T]], fields: dict[str, Any], response: ResponseHead) -> Page[T]:
+    return kind(**fields).with_response(response.status, response.headers)

@@ -1,11 +1,13 @@
 """What pages and errors keep of the head of their response: the status, and the headers of a closed list.
 
-Invariant: no header outside the list is kept. Others can hold a cookie, a credential, or a URL with its query.
+Invariant: no header outside the list is shown or pickled. Others can hold a cookie, a credential, or a URL with its
+query.
 """
 
 import copyreg
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn, Self
 
 from msgspec import Struct
@@ -44,17 +46,15 @@ def _raise_immutable(*_: object, **__: object) -> NoReturn:
 
 
 class Headers(dict[str, str]):
-    """Headers of a response by their names in lower case, looked up regardless of case; immutable.
+    """The harmless ones of what was *received*, by their names in lower case; looked up regardless of case; immutable.
 
-    Only those of a closed list, without control characters: ids of the request, the machines and caches that answered,
-    date, rate limit and type of content. Never cookies, credentials or URLs. A `dict`, so that JSON loggers write it.
+    Those of a closed list, in printable ASCII: ids of the request, the machines and caches that answered, date, rate
+    limit and type of content. Never cookies, credentials or URLs. A `dict`, so that JSON loggers write it.
     """
 
-    @classmethod
-    def of(cls, received: Mapping[str, str]) -> Self:
-        """Those headers that are kept of what was received; of several with one name the last."""
-        # Each page pays for this, some five microseconds, so that none holds a cookie or pickles one.
-        return cls(
+    def __init__(self, received: Mapping[str, str] = MappingProxyType({}), /) -> None:
+        # Of several with one name the last.
+        super().__init__(
             {
                 lower: value
                 for name, value in received.items()
@@ -121,7 +121,7 @@ class ErrorWithHead(Exception):
 
     def with_headers(self, received: Mapping[str, str]) -> Self:
         """Keep headers of a response, and return the error itself, as `with_traceback()` does."""
-        self._headers = Headers.of(received)
+        self._headers = Headers(received)
         return self
 
     def __str__(self) -> str:

@@ -1,7 +1,16 @@
 """An Amili API for the tests of your program: a sandbox that blocking code can use too, one clock, and pytest fixtures.
 
 `pytest_plugins = ["amili_async.testing"]` in a `conftest.py` brings the fixtures `amili_sandbox`, `amili` and
-`amili_clock`. They need the extra `test`.
+`amili_clock`. They need the extra `test`; `amili` also needs pytest-asyncio's `asyncio_mode = "auto"`, or the mark
+`asyncio` at the test.
+
+A program that opens its client by itself connects with the variables of `amili_sandbox.environ()`, and waits in real
+time. It gets a client on the clock of the sandbox with
+
+    monkeypatch.setattr(AmiliClient, "from_env", lambda **options: amili_sandbox.connect(**options))
+
+Without a sandbox, `create_autospec(AmiliClient, instance=True)` is a client whose calls are mocks; let its
+`with_options.return_value` be the mock itself.
 """
 
 import asyncio
@@ -179,7 +188,10 @@ class Sandbox(plain.Sandbox):
         return Client(**given)
 
     def environ(self) -> dict[str, str]:
-        """The variables with which `AmiliClient.from_env()` and the command line use this sandbox."""
+        """The variables with which `AmiliClient.from_env()` and the command line use this sandbox, by a token of it.
+
+        For a key instead: `AMILI_API_CODE` is the attribute `api_code`, and `AMILI_PRIVATE_KEY` is `private_key`.
+        """
         return {"AMILI_BASE_URL": self.url, "AMILI_TOKEN": self.token()}
 
     @overload

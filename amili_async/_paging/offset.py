@@ -208,7 +208,8 @@ class OffsetPager(Generic[R, T]):
         limit = self._options.max_items
         if limit is None or self._received <= limit:
             return page
-        return replace(page, items=page.items[: max(0, len(page.items) - (self._received - limit))])
+        kept = page.items[: max(0, len(page.items) - (self._received - limit))]
+        return replace(page, items=kept).with_response(page.response.status, page.response.headers)
 
 
 def _ascend(records: tuple[Any, ...]) -> bool:

@@ -8,7 +8,6 @@ import os
 from math import inf
 
 from amili_async._wire.announcer import Announcer
-from amili_async._wire.api_code import ApiCodeExchange
 from amili_async._wire.calls import Calls
 from amili_async._wire.checks import check_implements
 from amili_async._wire.clock import Clock
@@ -17,7 +16,6 @@ from amili_async._wire.pipeline import Pipeline
 from amili_async._wire.rate_limiter import SlidingWindowLimiter
 from amili_async._wire.retry import Retrier, RetryBudget, load_tenacity
 from amili_async._wire.session import AttemptOptions, Session
-from amili_async._wire.shared_token import SharedTokenSource
 from amili_async._wire.tasks import Cancellable, cancel_all
 from amili_async._wire.token_provider import TokenProvider, check_source
 from amili_async.auth import ApiCodeCredentials, TokenSource, TokenStore
@@ -79,12 +77,16 @@ class ClientCore:
         """What returns one access token for all calls; its requests are sent with the options of *pipeline*."""
         clock, announce = self.clock, self.announce
         if isinstance(auth, ApiCodeCredentials):  # the requests of an exchange have timeouts of their own
+            from amili_async._wire.api_code import ApiCodeExchange
+
             auth, timeout = ApiCodeExchange(auth, send=pipeline.call_with, clock=clock), inf
         source = check_source(auth, timeout)
         if tokens is not None:
             check_implements(tokens, TokenStore, "tokens: None, or a store of tokens, which")
             if isinstance(source, str):
                 raise ConfigurationError("tokens: a fixed access token needs no store; auth must fetch tokens")
+            from amili_async._wire.shared_token import SharedTokenSource
+
             source = SharedTokenSource(source, tokens, clock=clock, announce=announce)
         self._tokens = TokenProvider(source, clock=clock, announce=announce, check_open=self.check_open)
         return self._tokens
@@ -95,7 +97,7 @@ class ClientCore:
         if self._is_closing:
             raise ConfigurationError("the client is closing: open it again after aclose() has returned")
         if self._loop is None:
-            load_tenacity()
+            _load_what_failures_need()
             self.session.open()
             self._loop, self._process = loop, os.getpid()
             if self.announce:
@@ -129,6 +131,13 @@ class ClientCore:
             raise ConfigurationError("the client was opened in the process that forked this one: open one per process")
         if asyncio.get_running_loop() is not self._loop:
             raise ConfigurationError("the client was opened in another event loop: create one client per event loop")
+
+
+def _load_what_failures_need() -> None:
+    """Import what failed calls need, before any does: where the process has no file left to open, no import works."""
+    import html  # noqa: F401
+
+    load_tenacity()
 
 
 def check_retry(retry: object) -> RetryPolicy:

@@ -16,7 +16,6 @@ from amili_async._wire.protocol import MAX_PAGE_SIZE, Response, not_an_answer
 from amili_async.errors import UnreadableResponse
 from amili_async.models.record_type import RecordType
 from amili_async.pages import Page
-from amili_async.response_head import Headers, ResponseHead
 
 T = TypeVar("T")
 
@@ -81,10 +80,8 @@ class RecordDecoder(Generic[T]):
         if failure is None and body.status != "ERR":  # Eve reports errors in the body, even of a 200
             # A size above the requested one would make each page look short, and so like the last.
             stated = meta.max_results if meta.max_results is None else min(meta.max_results, size)
-            head = ResponseHead(status=response.status, headers=Headers.of(response.headers))
-            return Page(
-                items=items, number=number or meta.page or 1, max_results=stated, total=meta.total, response=head
-            )
+            page = Page(items=items, number=number or meta.page or 1, max_results=stated, total=meta.total)
+            return page.with_response(response.status, response.headers)
         failure = _explain(request, response, failure, place=r"$._items[\1]")  # not msgspec's, which quotes values
         body = items = None
         raise failure

@@ -4,7 +4,6 @@ The body of an error response is JSON from Eve, but Flask's HTML page for a 500,
 are in `_issues` or in `_error.details`, each a text, a list of texts, or nested.
 """
 
-import html
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -105,5 +104,7 @@ def _walk_issues(issues: Any, name: str, levels: int) -> Iterator[tuple[str, str
 def _excerpt(message: Any, body: bytes) -> str:
     if isinstance(message, str):
         return message[:_EXCERPT]
+    from html import unescape
+
     text = re.sub(r"<[^>]*>", " ", body[: 10 * _EXCERPT].decode(errors="replace"))
-    return " ".join(html.unescape(text).split())[:_EXCERPT]
+    return " ".join(unescape(text).split())[:_EXCERPT]

@@ -26,10 +26,7 @@ REFUND_PER_SUCCESS = 0.5
 
 
 def load_tenacity() -> None:
-    """Import tenacity before it is needed: where files have run out, which is a transient failure, no import works.
-
-    It costs the import of this package too much, since it loads tornado where that is installed.
-    """
+    """Import tenacity, which loads tornado where that is installed: too much for the import of this package."""
     import tenacity  # noqa: F401
 
 

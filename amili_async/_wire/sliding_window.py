@@ -9,7 +9,7 @@ After a 429 nothing is sent for as long as it demands, and from then on requests
 99 % of the rate, with a burst of one second's worth of requests: some servers do not count by sliding windows.
 """
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import deque
 from copy import copy
 
@@ -57,7 +57,8 @@ class SlidingWindow:
 
     def free(self, in_flight: int, now: float) -> int:
         """How many slots are free."""
-        return max(0, self.limit - in_flight - sum(at + self.period > now for at in self.counted))
+        past = bisect_right(self.counted, now, key=lambda at: at + self.period)
+        return max(0, self.limit - in_flight - (len(self.counted) - past))
 
     def seconds_until_free(self, now: float) -> float | None:
         """Seconds until the next of the used slots is free; `None` if none is used, or by requests in flight only."""

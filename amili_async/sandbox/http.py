@@ -74,7 +74,8 @@ class HttpHandler:
         if answer is None:
             return web.Response()  # aiohttp needs a response, which the closed connection drops
         self.journal.record_answer(request, status=answer.status, sent_at=self._clock())
-        _logger.debug("%s %s returned %d", request.method, request.path, answer.status)
+        facts = {"amili_request": f"{request.method} {request.path}", "amili_status": answer.status}
+        _logger.debug("%s returned %d", *facts.values(), extra=facts)
         answer = self._with_date(answer)
         headers = {**answer.headers, "Content-Type": answer.content_type}
         return web.Response(status=answer.status, body=answer.body, headers=headers)

@@ -5,10 +5,12 @@ import asyncio
 import inspect
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from amili_async import AmiliClient
 from amili_async.testing import Sandbox
@@ -22,7 +24,8 @@ EXPECTED = {
     "polars.from_arrow": r"(?s)shape: \(\d+, 2\)\n.*total_amount.*article\n.*\n",
     "booked = set()": r"complete - 500 lines booked\n",
     "find(creditor_number": r"Åkerströms Bygg AB Mer betalades än vad som var skyldigt\.\n",
-    "prometheus_client": r"\d+\.0 requests left\n",
+    "prometheus_client": "",
+    "BaseSettings": r"5 payouts\n",
     "import Fault": r"51 payouts after a minute\n",
     "PAY-REF-001": r"[0-9a-f]{24} completed\n",
     "july = [": r"(JULY-000\d registered\n){3}",
@@ -40,13 +43,18 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def _in_an_empty_folder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, value in sandbox.environ().items():
+    access = {
+        "AMILI_BASE_URL": sandbox.url,
+        "AMILI_API_CODE": sandbox.api_code,
+        "AMILI_PRIVATE_KEY": sandbox.private_key,
+    }
+    for name, value in access.items():
         monkeypatch.setenv(name, value)
-    for name in ("AMILI_API_CODE", "AMILI_PRIVATE_KEY_FILE"):
+    for name in ("AMILI_TOKEN", "AMILI_PRIVATE_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
 
 
-async def run(block: str) -> None:
+async def run(block: str) -> dict[str, Any]:
     """Run a program of the README: a whole one by itself, a part of one where `amili` is an open client."""
     if "july = [" in block:  # which begins where the program above it does
         first = next(other for other in BLOCKS if "PAY-REF-001" in other)
@@ -58,6 +66,7 @@ async def run(block: str) -> None:
             await eval(code, namespace)  # noqa: S307 - the README is trusted
         else:
             await asyncio.to_thread(exec, code, namespace)
+    return namespace
 
 
 @pytest.mark.usefixtures("_in_an_empty_folder")
@@ -68,6 +77,22 @@ async def test_each_program_prints_its_result(piece: str, capsys: pytest.Capture
     await run(block)
     printed = capsys.readouterr().out
     assert re.fullmatch(EXPECTED[piece], printed), printed
+
+
+@pytest.mark.usefixtures("_in_an_empty_folder")
+async def test_prometheus_gets_a_series_per_route_and_status() -> None:
+    """The README's observer records each attempt, by its route alone, and what is left of the rate limit."""
+    block = next(block for block in BLOCKS if "prometheus_client" in block)
+    namespace = await run(
+        block.replace("amili_request", "amili_tested_request")
+    )  # each program registers its names once
+    async with AmiliClient.from_env(observers=[namespace["observe"]]) as amili:
+        for payout in (await amili.payouts.page()).items:
+            await amili.payouts.get(payout.id)
+    count = partial(REGISTRY.get_sample_value, "amili_tested_request_seconds_count")
+    assert count({"request": "GET /finance--payouts", "status": "200"}) == 1
+    assert count({"request": "GET /finance--payouts/{id}", "status": "200"}) == 5
+    assert REGISTRY.get_sample_value("amili_tested_requests_remaining") is not None
 
 
 @pytest.mark.usefixtures("_in_an_empty_folder")

@@ -26,6 +26,7 @@ from tests.support import internals
 from tests.support.clocks import GUARD, HastyClock
 from tests.support.operations import PAGE_SIZE, PAYMENT, ROWS, SPECIFICATIONS, TOKEN_PATH
 from tests.support.payments import PAYMENTS
+from tests.support.ports import reserve_port
 from tests.support.starting import Connect, StartSandbox
 
 RETRIES = RetryPolicy().retry_budget
@@ -119,12 +120,13 @@ async def test_a_host_that_refuses_connections(amili: AmiliClient, sandbox: Sand
     """No process listens: the same bound holds for connections that cannot be made."""
     port = int(sandbox.url.rsplit(":", 1)[1])
     await sandbox.aclose()
-    errors = await call_often(amili, 100)
-    assert all(isinstance(error, ConnectionFailed) and not error.was_sent for error in errors)
-    assert sum(attempts_of(errors)) == len(recorder.attempts) == 100 + RETRIES
-    internals.set_port(sandbox, port)
-    await sandbox.start()
-    assert await call(amili) is None
+    with reserve_port(port):
+        errors = await call_often(amili, 100)
+        assert all(isinstance(error, ConnectionFailed) and not error.was_sent for error in errors)
+        assert sum(attempts_of(errors)) == len(recorder.attempts) == 100 + RETRIES
+        internals.set_port(sandbox, port)
+        await sandbox.start()
+        assert await call(amili) is None
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -18,6 +18,7 @@ from tests.support.hostile_scene import ATTEMPTS, HostileScene
 from tests.support.hostile_server import HostileServer, redirect
 from tests.support.operations import CREATE, EXTRACT, GET, READING, STREAM, TOKEN_PATH, WHOLE, Fails, Operation, name_of
 from tests.support.payments import PAYMENTS
+from tests.support.ports import reserve_port
 from tests.support.starting import Connect, StartSandbox
 
 # Redirects
@@ -58,12 +59,11 @@ async def test_no_redirect_of_a_token_request_is_followed(
 async def test_a_refused_connection_sent_nothing(operation: Operation, scene: HostileScene) -> None:
     """A refused connection is retried, also for a payment, whose outcome is certain."""
     await scene.open()
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    scene.redirect_client(address)
-    await scene.hold(
-        operation, Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": ATTEMPTS})
-    )
+    with reserve_port() as port:
+        scene.redirect_client(f"http://127.0.0.1:{port}")
+        await scene.hold(
+            operation, Fails(ConnectionFailed, {"was_sent": False, "was_not_processed": True, "attempts": ATTEMPTS})
+        )
 
 
 @pytest.mark.parametrize("operation", [GET, CREATE], ids=name_of)

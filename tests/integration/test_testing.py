@@ -17,9 +17,10 @@ from amili_async.errors import ConfigurationError, NotFound
 from amili_async.testing import AMILI_LIMITS, Fault, Sandbox, SkippingClock
 
 USERS_TESTS = """
+import asyncio
 import time
 import pytest
-from amili_async import Payout
+from amili_async import AmiliClient, Payout
 from amili_async.errors import NotFound
 from amili_async.testing import Fault
 
@@ -40,6 +41,18 @@ async def test_a_minute_costs_nothing(amili, amili_sandbox, amili_clock):
     assert amili_clock.now() - began >= 60
     assert time.monotonic() - started < 30
 
+def test_a_program_opens_its_client_on_the_clock(amili_sandbox, monkeypatch):
+    monkeypatch.setattr(AmiliClient, "from_env", lambda **options: amili_sandbox.connect(**options))
+    amili_sandbox.fail(Fault.too_many_requests(retry_after=100))
+
+    async def program():
+        async with AmiliClient.from_env(timeout=5.0) as amili:
+            return await amili.payouts.count()
+
+    started = time.monotonic()
+    assert asyncio.run(program()) == 5
+    assert time.monotonic() - started < 30
+
 async def test_a_token_expires(amili, amili_sandbox, amili_clock):
     assert await amili.payouts.count() == 5
     amili_clock.move(1200)
@@ -55,7 +68,7 @@ def test_the_fixtures_serve_blocking_and_async_tests(tmp_path: Path) -> None:
     (tmp_path / "test_users.py").write_text(USERS_TESTS)
     command = [sys.executable, "-m", "pytest", *OPTIONS, "--rootdir", str(tmp_path), str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "4 passed" in run.stdout, run.stdout + run.stderr
+    assert "5 passed" in run.stdout, run.stdout + run.stderr
 
 
 def test_blocking_code_has_a_sandbox_in_a_thread() -> None:

@@ -24,15 +24,18 @@ def pem_pair(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> tuple[str, 
     return private.decode(), public.decode()
 
 
+RSA_KEY = rsa.generate_private_key(65537, 2048)
+
+
 @pytest.mark.parametrize(
     ("key", "algorithm"),
     [
         (ec.generate_private_key(ec.SECP256R1()), None),
         (ec.generate_private_key(ec.SECP384R1()), "ES384"),
         (ec.generate_private_key(ec.SECP521R1()), "ES512"),
-        (rsa.generate_private_key(65537, 2048), None),
-        (rsa.generate_private_key(65537, 2048), "RS384"),
-        (rsa.generate_private_key(65537, 2048), "RS512"),
+        (RSA_KEY, None),
+        (RSA_KEY, "RS384"),
+        (RSA_KEY, "RS512"),
     ],
     ids=["ES256", "ES384", "ES512", "RS256", "RS384", "RS512"],
 )

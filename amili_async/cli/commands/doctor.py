@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amili_async.cli.console import write_bytes
-from amili_async.cli.diagnosis.check import Check, CheckStatus
-from amili_async.cli.diagnosis.doctor import diagnose
 from amili_async.cli.exit_codes import PROBLEM, SUCCESS, run
 from amili_async.cli.options import SandboxOption
-from amili_async.cli.reports.doctor_lines import CheckPrinter, encode_checks, in_words
 
 if TYPE_CHECKING:
+    from amili_async.cli.diagnosis.check import Check
     from amili_async.sandbox import Sandbox
 
 _SPECIFICATIONS = 500
@@ -36,12 +34,16 @@ def find_faults(
     It sends at most seven requests, changes nothing, and shows no secret, and nothing of a record but names.
     The exit code is 1 if a check failed.
     """
+    # Here, because other commands start faster without these modules.
+    from amili_async.cli.diagnosis.check import CheckStatus
+    from amili_async.cli.diagnosis.doctor import diagnose
+    from amili_async.cli.reports.doctor_lines import CheckPrinter, encode_checks, in_words
 
     async def check() -> int:
         checks: list[Check] = []
         printer = CheckPrinter()
 
-        def report(made: Check) -> None:
+        def report(made: "Check") -> None:
             checks.append(in_words(made))
             if not json:
                 printer.add(checks[-1])
