@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 from amili_async import events
-from amili_async.events import AttemptStarted, CallFinished, Event, PaymentRegistered, RetryScheduled
+from amili_async.events import AttemptFinished, AttemptStarted, CallFinished, Event, PaymentRegistered, RetryScheduled
 from amili_async.observers import LogEvents, facts_of, level_of
 from amili_async.observers.log import log_to_stderr
 from tests.support.logs import no_handlers
@@ -136,3 +136,40 @@ def test_a_stderr_that_is_closed_fails_no_call(stream: io.StringIO | None, monke
         log_to_stderr(logging.INFO)
         monkeypatch.setattr(sys, "stderr", stream)
         LogEvents()(RETRIED)
+
+
+def test_each_event_is_logged_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
+    """A retry is a warning, an attempt is for debugging; each line holds the fields."""
+    answered = AttemptFinished(
+        call=1,
+        request="GET /finance--payouts",
+        address="api.example.com",
+        port=443,
+        status=200,
+        error=None,
+        attempt=1,
+        seconds=0.25,
+        size=1000,
+    )
+    observe = LogEvents()
+    with caplog.at_level(logging.DEBUG, logger="amili_async"):
+        observe(answered)
+        observe(RetryScheduled(call=1, request="GET /finance--payouts", attempt=1, wait=0.5, error="TimedOut"))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "DEBUG",
+            "AttemptFinished call=1 request=GET /finance--payouts address=api.example.com port=443 "
+            "status=200 error=None attempt=1 seconds=0.25 size=1000",
+        ),
+        ("WARNING", "RetryScheduled call=1 request=GET /finance--payouts attempt=1 wait=0.5 error=TimedOut"),
+    ]
+
+
+@pytest.mark.parametrize(("status", "level"), [("completed", "INFO"), ("warning", "WARNING"), ("other", "WARNING")])
+def test_a_payment_that_is_not_completed_is_a_warning(
+    status: str, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reader of warnings alone learns of each payment that was not settled as intended."""
+    with caplog.at_level(logging.DEBUG, logger="amili_async"):
+        LogEvents()(PaymentRegistered(request="POST /creditor--payments", status=status, was_found=False))
+    assert [record.levelname for record in caplog.records] == [level]
