@@ -19,11 +19,12 @@ The package is a stack of layers; imports only go down, and `client.py` alone wi
     notebooks.py  meter.py  readable.py     what a notebook shows; progress, numbers, money and dates in words
     sandbox/                                an Amili in the process; shares no code with the rest
 
-One page of a stream: `Stream` asks its `PrefetchWindow` (`_paging/prefetch.py`) for the next page, which keeps requests
-in flight ahead of the consumer. `_wire/listing.py` makes the request. `_wire/pipeline.py` carries it: a token
+One page of a stream: `Stream` takes pages from its `PrefetchWindow` (`_paging/prefetch.py`), which keeps requests in
+flight ahead of the consumer. `_wire/listing.py` makes the request. `_wire/pipeline.py` carries it: a token
 (`token_provider.py`), a permit (`rate_limiter.py`, whose rules are in `sliding_window.py`), one attempt (`session.py`,
 the only file that knows aiohttp), then the check of status and body (`protocol.py`, `error_responses.py`). After a 401
 the pipeline replaces the rejected token and sends once more; after a transient failure `retry.py` attempts again.
+`calls.py` reports each step to the observers.
 `decoding.py` decodes the page when the consumer takes it.
 
 One page of an extraction: `_paging/scan.py` requests ranges of `_id` concurrently; `partition.py` knows which ids are
