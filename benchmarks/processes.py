@@ -163,9 +163,7 @@ def _find_libraries() -> list[str]:
 def _run_all(runs: Sequence[Run]) -> list[tuple[Run, FleetResult]]:
     """Run some at once, and print each result when it is there."""
     longest = max(run.deadline for run in runs)
-    print(
-        f"\nProcesses, real time: {len(runs)} runs, {AT_ONCE} at once, each stopped after {longest:.0f} s", flush=True
-    )
+    print(f"\nProcesses, real time: {len(runs)} runs, {AT_ONCE} at once, none longer than {longest:.0f} s", flush=True)
     results: dict[int, FleetResult] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         futures = {pool.submit(run_fleet, run): number for number, run in enumerate(runs)}

@@ -1,6 +1,4 @@
-"""What `amili pay` looks up: creditors by their numbers and the case of each payment before it is sent, then the words
-for a status.
-"""
+"""What `amili pay` looks up: creditors by their numbers, the case of each payment, and the words for its status."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence

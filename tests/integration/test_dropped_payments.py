@@ -211,8 +211,8 @@ async def test_a_payment_is_sent_over_no_idle_connection(
     connection: DroppingConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that was idle for more than a second may be closing: a POST makes another, and a GET reuses it."""
-    idle = 0.0
-    monkeypatch.setattr("aiohttp.connector.monotonic", lambda: time.monotonic() + idle)
+    began, idle = time.monotonic(), 0.0
+    monkeypatch.setattr("aiohttp.connector.monotonic", lambda: began + idle)
     await connection.open(clock=SystemClock())
     made: list[float] = []
 

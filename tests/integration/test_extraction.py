@@ -654,8 +654,8 @@ async def test_the_time_left_follows_from_the_rate_limit(
 ) -> None:
     """With a hundred requests a minute, three hundred pages need some two more minutes, and a finished one none."""
     sandbox = await start_sandbox(specifications=0)
-    fill(sandbox, spread_evenly(3000))
-    amili = await connect(sandbox, concurrency=4, page_size=10, rate_limit=RateLimit())
+    fill(sandbox, spread_evenly(900))
+    amili = await connect(sandbox, concurrency=4, page_size=3, rate_limit=RateLimit())
     extraction = amili.payout_specifications.extract()
     async with aclosing(extraction.batches()) as batches:
         left = [(clock.now(), extraction.seconds_left) async for _ in batches]

@@ -1,6 +1,7 @@
 """The verdict of a manifest is reliable: lost and repeated rows are found, and the sums are exact."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from decimal import Decimal
 from itertools import product
@@ -329,6 +330,25 @@ async def test_rows_that_are_lost_beside_a_few_inserted_ones_make_it_partial(
     assert len([record async for record in extraction]) < 950
     assert pages.was_applied
     assert extraction.manifest.verdict is Verdict.PARTIAL
+
+
+async def test_a_server_that_ignores_the_date_explains_no_missing_row(
+    start_sandbox: StartSandbox, connect: Connect
+) -> None:
+    """It counts all rows as inserted, of which the first one shows that it is older."""
+    sandbox = await start_sandbox(specifications=0)
+    ids = fill(sandbox, spread_evenly(1000))
+    amili = await connect(sandbox, concurrency=1)
+    exchange_rows(sandbox, ids)
+
+    def ignore_date(received: ReceivedRequest) -> Mapping[str, str]:
+        where = json.loads(received.query.get("where", "{}"))
+        return {**received.query, "where": json.dumps({"_id": where["_id"]})} if "_id" in where else received.query
+
+    sandbox.override(query=ignore_date)
+    extraction = amili.payout_specifications.extract()
+    assert len([record async for record in extraction]) < 1000
+    assert (extraction.manifest.verdict, extraction.manifest.inserted_during_scan) == (Verdict.PARTIAL, 0)
 
 
 async def test_a_manifest_is_complete_and_contains_no_values(start_sandbox: StartSandbox, connect: Connect) -> None:

@@ -195,6 +195,14 @@ async def test_a_payment_without_exactly_one_open_case_stops_all(sandbox: Sandbo
         assert "7 payments without exactly one open case; nothing was sent\n" in text
 
 
+async def test_every_payment_without_a_case_is_shown(sandbox: Sandbox, creditor: str, pay: Pay) -> None:
+    """Each of a hundred, so that all can be corrected at once, and none of those that have one."""
+    lines = [line(at, creditor=creditor, invoice=f"X-{at}" if at % 2 else "F-1") for at in range(200)]
+    result = await pay(*lines, options=("--check",))
+    shown = [int(row.split()[0]) for row in result.stderr.splitlines() if "PAY-" in row]
+    assert shown == [at + 2 for at in range(1, 200, 2)]
+
+
 async def test_a_dry_run_shows_the_case_of_each_payment(sandbox: Sandbox, creditor: str, pay: Pay) -> None:
     """On stdout, and the exit code is 0."""
     result = await pay(line(0, creditor=creditor, invoice="F-1"), options=("--check", "--dry-run"))

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from amili_async import AmiliClient, PayoutSpecification, RateLimit, Stream, Timestamp, field
+from amili_async import AmiliClient, PayoutSpecification, RateLimit, RetryPolicy, Stream, Timestamp, field
 from amili_async.errors import ClientClosed
 from amili_async.events import Event, PageReceived, StreamDrifted
 from amili_async.sandbox import AMILI_LIMITS, Fault, Sandbox
@@ -296,7 +296,7 @@ async def test_a_stream_through_a_server_that_fails_one_request_in_ten_is_whole(
 ) -> None:
     """Half a document, a gateway's HTML and a 503 each cost an attempt, and no row."""
     sandbox = await start_sandbox(specifications=5000)
-    amili = await connect(sandbox, auth=sandbox.token())
+    amili = await connect(sandbox, auth=sandbox.token(), retry=RetryPolicy(attempts=6))  # one more than faults
     html = Fault(status=200, body="<html>try later</html>")
     for after, fault in zip(range(5, 50, 10), (html, Fault.unavailable(), html, Fault(cut=200), html), strict=True):
         sandbox.fail(fault, after=after, path="finance--payout-specifications")

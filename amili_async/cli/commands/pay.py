@@ -39,7 +39,7 @@ from amili_async.cli.payment_csv import (
 from amili_async.cli.payment_input import read_input
 from amili_async.cli.progress import show_progress
 from amili_async.cli.reports.payment_outcomes import ADVICE, OutcomeCounts, ReportedOutcome
-from amili_async.cli.reports.payment_tables import print_plan, print_problems, sum_up
+from amili_async.cli.reports.payment_tables import FIRST_ROWS, MAX_FAULTY_ROWS, print_plan, print_problems, sum_up
 from amili_async.cli.reports.reporter import Reporter, RowReporter, TableReporter
 from amili_async.client import AmiliClient
 from amili_async.errors import AmiliError, ConfigurationError
@@ -206,6 +206,7 @@ def _check(rows: Sequence[PaymentRow], *, is_dry_run: bool, sandbox: bool) -> No
         PlainConsole(stderr=not is_dry_run),
         [each.row for each in faulty or checked],
         cases=[each.describe() for each in faulty or checked],
+        first=MAX_FAULTY_ROWS if faulty else FIRST_ROWS,
         outcome=f"{outcome}; nothing was sent" if is_over else outcome,
     )
     if is_over:

@@ -19,6 +19,8 @@ _MAX_COLUMN_WIDTH = 24
 """The width at which a column of the caller's own texts is folded rather than drop another column."""
 FIRST_ROWS, LAST_ROWS = 30, 10
 """The rows of a plan that are printed: all of a large file take minutes, and are not read."""
+MAX_FAULTY_ROWS = 1_000
+"""The rows that are printed where each must be corrected; as many take a second."""
 
 
 def print_problems(console: PlainConsole, problems: Sequence[ReportedOutcome]) -> None:
@@ -46,9 +48,10 @@ def print_plan(
     rows: Sequence[PaymentRow],
     *,
     cases: Sequence[str] = (),
+    first: int = FIRST_ROWS,
     outcome: str = "nothing was sent",
 ) -> None:
-    """The payments that would be registered, the first and the last, in the columns that fit, and the sum of all.
+    """The payments that would be registered, the *first* and the last, in the columns that fit, and the sum of all.
 
     *cases* is the text of a further column, one for each row.
     """
@@ -57,9 +60,9 @@ def print_plan(
     if cases:
         headings = (*headings[:4], "Case found", *headings[4:])
         cells = [(*row[:4], case, *row[4:]) for row, case in zip(cells, cases, strict=True)]
-    omitted = len(rows) - FIRST_ROWS - LAST_ROWS
+    omitted = len(rows) - first - LAST_ROWS
     if omitted > 1:
-        cells[FIRST_ROWS:-LAST_ROWS] = [("…", f"{omitted:,} more", *[""] * (len(headings) - 2))]
+        cells[first:-LAST_ROWS] = [("…", f"{omitted:,} more", *[""] * (len(headings) - 2))]
     optional = ("Creditor", "Bank date", "Case or invoice") if cases else ("Creditor", "Case or invoice")
     table, dropped = fit_table(
         headings, cells, left=_LEFT, optional=optional, width=console.width, max_column=_MAX_COLUMN_WIDTH
