@@ -17,14 +17,17 @@ from uuid import uuid4
 import pytest
 import redis.asyncio
 
-from amili_async import AmiliClient, Event, Priority, RateLimit
+from amili_async import AmiliClient, Event, Observer, Priority, RateLimit
 from amili_async.errors import ConfigurationError, RateLimiterUnavailable
-from amili_async.events import RateLimiterDisconnected, RateLimiterReconnected
+from amili_async.events import PermitAcquired, RateLimiterDisconnected, RateLimiterReconnected
+from amili_async.observers import TraceCalls
 from amili_async.sandbox import Sandbox
 from amili_async.shared import RedisRateLimiter
+from tests.support.call_events import Recorder
 from tests.support.clocks import happens
 from tests.support.exhaustive import EXHAUSTIVE
 from tests.support.servers import RedisServer, start_redis
+from tests.support.spans import Spans
 
 SHARE = RateLimit(per_minute=25, per_second=2)
 PASSWORD = "canary-of-the-password"
@@ -166,6 +169,21 @@ async def test_a_client_from_the_environment_owns_its_limiter(server: RedisServe
             assert (await one.rate_limiter.status()).used == 4
         with pytest.raises(ConfigurationError, match="not open"):
             await one.rate_limiter.acquire(Priority.SINGLE)
+
+
+async def test_calls_on_a_shared_limiter_are_reported_and_traced_like_others(server: RedisServer) -> None:
+    """Each permit shows what the latest reply left of the minute; the tasks that talk to Redis keep no span current."""
+    recorder, spans = Recorder(), Spans()
+    async with open_limiters(server, 1) as (limiter,), Sandbox(rate_limit=None) as sandbox:
+        observers: list[Observer] = [recorder, TraceCalls(spans.tracer)]
+        async with AmiliClient(sandbox.url, auth=sandbox.token(), rate_limit=limiter, observers=observers) as amili:
+            await amili.payouts.page()
+            await amili.payouts.page()
+    recorder.check()
+    spans.check()
+    remaining = [event.remaining for event in recorder.events if isinstance(event, PermitAcquired)]
+    assert [left is not None and 90 <= left < 100 for left in remaining] == [True, True]
+    assert spans.tree() == ["page finance--payouts", "  GET /finance--payouts"] * 2
 
 
 CHILD = """
