@@ -93,7 +93,8 @@ class PrefetchWindow(Generic[R]):
 
     def start(self, work: Coroutine[Any, Any, S]) -> asyncio.Task[S]:
         """A task that runs *work* in the context of the window; its owner is the caller."""
-        return self._context.run(asyncio.get_running_loop().create_task, work)
+        # A copy each: with eager tasks one may start another at once, and a context cannot be entered twice.
+        return asyncio.get_running_loop().create_task(work, context=self._context.copy())
 
     def repeat(self, number: int) -> None:
         """Fetch a page that was taken once more: it is the next one in order."""
