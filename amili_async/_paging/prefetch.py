@@ -93,8 +93,9 @@ class PrefetchWindow(Generic[R]):
 
     def start(self, work: Coroutine[Any, Any, S]) -> asyncio.Task[S]:
         """A task that runs *work* in the context of the window; its owner is the caller."""
-        # A copy each: with eager tasks one may start another at once, and a context cannot be entered twice.
-        return asyncio.get_running_loop().create_task(work, context=self._context.copy())
+        # A copy each: with eager tasks one may start another at once, and a context cannot be entered twice. Not the
+        # parameter `context`, which task factories of the caller's need not know.
+        return self._context.copy().run(asyncio.get_running_loop().create_task, work)
 
     def repeat(self, number: int) -> None:
         """Fetch a page that was taken once more: it is the next one in order."""

@@ -134,7 +134,7 @@ class PartitionedScan(Generic[T]):
             job = self._next_job()
             if job is None:
                 return
-            task = asyncio.get_running_loop().create_task(job, context=self._context.copy())
+            task = self._context.copy().run(asyncio.get_running_loop().create_task, job)
             self._tasks.add(task)
             task.add_done_callback(self._on_done)
 
