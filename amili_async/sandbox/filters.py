@@ -6,7 +6,7 @@ from typing import Any
 
 from .answers import HttpError, ServerCrash, not_implemented, reject_constant
 from .bson_values import ObjectId, cast_text, path_reader, read_float
-from .operators import RowTest, compile_condition
+from .operators import RowTest, all_of, compile_condition
 
 _OPERATOR_NAMES = """
 $gt $gte $in $lt $lte $ne $nin $eq $or $and $not $nor $mod $regex $text $where $options $search $language
@@ -60,8 +60,7 @@ def _cast(value: Any, *, in_list: bool = False) -> Any:
 
 def compile_where(where: dict[str, Any]) -> RowTest:
     """The test whether a row is selected; ServerCrash where MongoDB rejects the filter."""
-    clauses = [_compile_clause(name, condition) for name, condition in where.items()]
-    return clauses[0] if len(clauses) == 1 else lambda fields: all(clause(fields) for clause in clauses)
+    return all_of([_compile_clause(name, condition) for name, condition in where.items()])
 
 
 def _compile_clause(name: str, condition: Any) -> RowTest:
@@ -69,7 +68,10 @@ def _compile_clause(name: str, condition: Any) -> RowTest:
         return _compile_branches(name, condition)
     if name.startswith("$"):
         raise ServerCrash(f"unknown top level operator: {name}")
-    read, test = path_reader(name), compile_condition(condition, compile_where)
+    test = compile_condition(condition, compile_where)
+    if "." not in name:
+        return lambda fields: test([fields.get(name)])
+    read = path_reader(name)
     return lambda fields: test(read(fields))
 
 

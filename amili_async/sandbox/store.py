@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from random import Random
 from typing import Any
@@ -17,6 +17,7 @@ from .paging import SortOrder, parse_sort, sort_key
 from .rows import Document, StoredRow
 
 _MAX_CACHED_SELECTIONS = 256
+_SCALARS = frozenset({str, int, float, Decimal, bool, type(None)})
 
 
 class Collection:
@@ -90,7 +91,7 @@ class RowWriter:
 
     def rows(self, resource: str) -> list[Document]:
         """Copies of all rows as the API shows them, in stored order; numbers are int or Decimal."""
-        return [deepcopy(row.document) for row in self._collections[resource].rows.values()]
+        return [as_json(row.document) for row in self._collections[resource].rows.values()]
 
     def insert(self, resource: str, document: Document) -> str:
         """Store a row after all others and return its id. Automatic fields are made unless they are given."""
@@ -126,5 +127,5 @@ def as_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return write_date(value)
     if isinstance(value, dict):
-        return {name: as_json(each) for name, each in value.items()}
+        return {name: each if type(each) in _SCALARS else as_json(each) for name, each in value.items()}
     return [as_json(each) for each in value] if isinstance(value, list | tuple) else value
