@@ -4,9 +4,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property, lru_cache, partial
 from random import Random
-from typing import Self
+from typing import Self, TypeAlias
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -17,11 +17,15 @@ from .faults import BeforeRequest, Fault, PageOverride, PlannedFault, QueryOverr
 from .http import HttpHandler
 from .journal import Journal
 from .limits import AMILI_LIMITS, RateWindow, RequestLimiter
+from .rows import Document, StoredRow, store_rows
 from .seeding import SeedData
 from .store import Collection, ObjectIdFactory, RowWriter
 from .tokens import TokenIssuer, make_private_key, public_key_of
 
+_Loader: TypeAlias = Callable[[], dict[str, StoredRow]]
+
 _SHUTDOWN_TIMEOUT = 0.1
+_MOST_SHARED_ROWS = 20_000
 _logger = logging.getLogger("amili_async.sandbox")
 
 
@@ -30,15 +34,32 @@ def _is_server_fault(record: logging.LogRecord) -> bool:
     return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
-def _collect(seed_data: SeedData) -> dict[str, Collection]:
-    return {
-        "finance--payouts": Collection(seed_data.payouts),
-        "finance--payout-specifications": Collection(seed_data.specifications),
-        PAYMENTS: Collection(seed_data.payments),
-        "creditors": Collection(seed_data.creditors),
-        "cases": Collection(seed_data.cases),
-        "locales": Collection(seed_data.locales),
+def _make_loaders(payouts: int, specifications: int, payments: int, seed: int) -> dict[str, _Loader]:
+    """What returns the rows of each resource, made once."""
+    data = SeedData(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
+    parts: dict[str, Callable[[], list[Document]]] = {
+        "finance--payouts": data.payouts,
+        "finance--payout-specifications": data.specifications,
+        PAYMENTS: data.payments,
+        "creditors": data.creditors,
+        "cases": data.cases,
+        "locales": data.locales,
     }
+    return {path: cache(partial(_load, make)) for path, make in parts.items()}
+
+
+def _load(make: Callable[[], list[Document]]) -> dict[str, StoredRow]:
+    return store_rows(make())
+
+
+# A program with many tests starts many sandboxes with the same rows. A stored row never changes, so that they share it.
+_share_loaders = lru_cache(maxsize=4)(_make_loaders)
+
+
+def _collect(*counts_and_seed: int) -> dict[str, Collection]:
+    is_small = sum(counts_and_seed[:-1]) <= _MOST_SHARED_ROWS
+    loaders = _share_loaders(*counts_and_seed) if is_small else _make_loaders(*counts_and_seed)
+    return {path: Collection(load) for path, load in loaders.items()}
 
 
 class Sandbox(RowWriter):
@@ -78,8 +99,7 @@ class Sandbox(RowWriter):
         public_key: str | None = None,
         clock: Callable[[], float] = system_time,
     ) -> None:
-        seed_data = SeedData(payouts=payouts, specifications=specifications, payments=payments, seed=seed)
-        collections = _collect(seed_data)
+        collections = _collect(payouts, specifications, payments, seed)
         super().__init__(collections, ObjectIdFactory(Random(f"{seed}/new rows")), clock)  # noqa: S311
         self._address = (host, port)
         self._public_key = public_key

@@ -1,7 +1,7 @@
 """The rows of the resources: selected and sorted for a list, and changed outside the API as other users change them."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
@@ -21,12 +21,12 @@ _SCALARS = frozenset({str, int, float, Decimal, bool, type(None)})
 
 
 class Collection:
-    """The rows of one resource in stored order. *load* makes them for the first request.
+    """The rows of one resource in stored order. *load* returns those that the first request finds, by their ids.
 
     Invariant: a cached selection lives until the next change, so pages of an unchanged list cost one sort.
     """
 
-    def __init__(self, load: Callable[[], Sequence[Document]]) -> None:
+    def __init__(self, load: Callable[[], Mapping[str, StoredRow]]) -> None:
         self._load = load
         self.select = lru_cache(_MAX_CACHED_SELECTIONS)(self._select)
         self._sorted = lru_cache(_MAX_CACHED_SELECTIONS)(self._sort)
@@ -34,7 +34,7 @@ class Collection:
     @cached_property
     def rows(self) -> dict[str, StoredRow]:
         """Every row by its id, in stored order."""
-        return {document["_id"]: StoredRow(document) for document in self._load()}
+        return dict(self._load())
 
     def _select(self, where: str | None, sort: str | None) -> list[StoredRow]:
         """The rows of a list, by its parameters `where` and `sort`."""

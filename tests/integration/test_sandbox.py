@@ -292,3 +292,17 @@ async def test_what_the_sandbox_leaves_out_of_eve_is_named(
     assert response.status == 400
     assert "The sandbox does not implement" in content["_error"]["message"]
     assert missing in content["_error"]["message"]
+
+
+async def test_sandboxes_with_the_same_rows_change_them_apart() -> None:
+    """What one sandbox updates, deletes or inserts is unchanged in another one of the same numbers and seed."""
+    async with Sandbox(payouts=3) as one, Sandbox(payouts=3) as other:
+        before = other.rows("finance--payouts")
+        first, second, _ = (row["_id"] for row in before)
+        one.update("finance--payouts", first, {"summary": {}})
+        one.delete("finance--payouts", second)
+        one.insert("finance--payouts", {"currency": "EUR"})
+        one.rows("finance--payouts")[0]["summary"]["changed"] = True
+        assert other.rows("finance--payouts") == before
+        async with Sandbox(payouts=3) as third:
+            assert third.rows("finance--payouts") == before

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from amili_async import Condition, field
 from amili_async._wire.protocol import list_request
 from amili_async.query import build_query
+from amili_async.sandbox.rows import store_rows
 from amili_async.sandbox.store import Collection
 from tests.support.exhaustive import examples
 
@@ -191,7 +192,7 @@ def test_a_filter_selects_what_it_means(written: Filter, table: list[Row]) -> No
     target = list_request("finance--payouts", build_query(where)).target
     parameters = dict(parse_qsl(urlsplit(target).query, strict_parsing=True, keep_blank_values=True))
     documents = [as_document(row, number) for number, row in enumerate(table)]
-    selected = Collection(lambda: documents).select(parameters["where"], parameters["sort"])
+    selected = Collection(lambda: store_rows(documents)).select(parameters["where"], parameters["sort"])
     expected = [number for number, row in enumerate(table) if holds(row)]
     assert [int(row.document["_id"], 16) for row in selected] == expected
     assert json.loads(parameters["where"])

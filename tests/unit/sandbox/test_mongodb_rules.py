@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from amili_async.sandbox.answers import HttpError, ServerCrash
+from amili_async.sandbox.rows import store_rows
 from amili_async.sandbox.store import Collection
 
 ROWS: list[dict[str, Any]] = [
@@ -18,13 +19,13 @@ ROWS: list[dict[str, Any]] = [
 
 def select(where: Any = None, sort: str = "") -> str:
     """The first letters of the ids of the rows found."""
-    collection = Collection(lambda: ROWS)
+    collection = Collection(lambda: store_rows(ROWS))
     return "".join(row.document["_id"][0] for row in collection.select(json.dumps(where) if where else "", sort))
 
 
 def test_a_large_float_is_compared_as_a_double() -> None:
     """2**62 is found by the shortest text of its double, whose digits denote a slightly larger number."""
-    collection = Collection(lambda: [{"_id": "a" * 24, "n": 2**62}])
+    collection = Collection(lambda: store_rows([{"_id": "a" * 24, "n": 2**62}]))
     assert [row.document["n"] for row in collection.select('{"n":4.611686018427388e+18}', "")] == [2**62]
 
 
