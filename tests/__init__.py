@@ -4,6 +4,7 @@
 `unit/`               one module each, mirroring the package, without a server
 `integration/`        client, server and files together, on the sandbox
 `properties/`         models of the concurrent parts under any sequence of operations, by Hypothesis
+`recipes/`            whole programs for users to copy, each with its test
 `architecture/`       imports, names, words, sizes, types and the README; `python3 -m tests.architecture.figures`
 `soak/`               runs for minutes, outside pytest: `python3 -m tests.soak [fuzz] [--minutes 10]`
 `browser/`            the page of `amili reconcile` in Chromium, by name only
