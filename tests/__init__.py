@@ -11,7 +11,7 @@
 `support/`            servers, clocks, tables and payments that tests share; `internals` alone reads private attributes
 ====================  ===============================================================================================
 
-`python3 -m pytest` runs in parallel and in random order, within two minutes on two cores. `-n 0` runs in one process,
+`python3 -m pytest` runs in parallel and in random order, in some two minutes on two cores. `-n 0` runs in one process,
 `-p no:randomly` in the order of the files, `--randomly-seed=N` repeats an order. `-m exhaustive` runs
 the rest of each search below, and each Hypothesis test with all its examples; `-m ""` runs everything.
 
