@@ -68,10 +68,7 @@ def _compile_clause(name: str, condition: Any) -> RowTest:
         return _compile_branches(name, condition)
     if name.startswith("$"):
         raise ServerCrash(f"unknown top level operator: {name}")
-    test = compile_condition(condition, compile_where)
-    if "." not in name:
-        return lambda fields: test([fields.get(name)])
-    read = path_reader(name)
+    read, test = path_reader(name), compile_condition(condition, compile_where)
     return lambda fields: test(read(fields))
 
 
