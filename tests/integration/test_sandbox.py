@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
@@ -297,12 +298,12 @@ async def test_what_the_sandbox_leaves_out_of_eve_is_named(
 async def test_sandboxes_with_the_same_rows_change_them_apart() -> None:
     """What one sandbox updates, deletes or inserts is unchanged in another one of the same numbers and seed."""
     async with Sandbox(payouts=3) as one, Sandbox(payouts=3) as other:
-        before = other.rows("finance--payouts")
+        before = deepcopy(other.rows("finance--payouts"))
         first, second, _ = (row["_id"] for row in before)
         one.update("finance--payouts", first, {"summary": {}})
         one.delete("finance--payouts", second)
         one.insert("finance--payouts", {"currency": "EUR"})
-        one.rows("finance--payouts")[0]["summary"]["changed"] = True
+        one.rows("finance--payouts")[1]["summary"]["changed"] = True  # of the third, which both sandboxes share
         assert other.rows("finance--payouts") == before
         async with Sandbox(payouts=3) as third:
             assert third.rows("finance--payouts") == before
